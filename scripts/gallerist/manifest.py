@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
 
-from gallerist.files import PathLike, replacing
+from gallerist.files import PathLike, replacing, sha256_of_text
 
 DISTRACTOR = "distractor"
 """The class that is nobody's answer: a picture of it is never right for any query."""
@@ -16,7 +16,8 @@ DISTRACTOR = "distractor"
 class Picture:
     """One row of a manifest.
 
-    id: first 16 hexadecimal digits of the SHA-256 of the file's bytes; unique in a manifest.
+    id: first 16 hexadecimal digits of the SHA-256 of the file's bytes; for an augmented copy, of
+        its original's id and its number followed by the bytes. Unique in a manifest.
     path: where the file is, as the workflow opens it.
     label: the class, which is the name of the folder the picture came from.
     part: training, validation, gallery or query.
@@ -80,6 +81,11 @@ class Manifest:
     def classes(self) -> list[str]:
         """The distinct classes, sorted: their positions are the network's outputs."""
         return sorted(set(self.labels))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ids and labels: equal exactly when pictures and classes are, in this order."""
+        return sha256_of_text("".join(f"{row.id} {row.label}\n" for row in self.pictures))
 
     def by_id(self) -> dict[str, Picture]:
         """Look pictures up by id."""

@@ -35,9 +35,8 @@ class Progress:
         if now - self._last >= self.interval or self.done >= self.total:
             self._last = now
             left = max(self.total - self.done, 0) / max(self.rate, 1e-9)
-            logger.info(
-                "%d of %d %s, %.1f/s, %.0f s left", self.done, self.total, self.what, self.rate, left
-            )
+            counts = f"{self.done} of {self.total} {self.what}"
+            logger.info("%s, %.1f/s, %.0f s left", counts, self.rate, left)
 
 
 def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:

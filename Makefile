@@ -1,0 +1,66 @@
+# make run    everything from nothing to the table of accuracies, on the embedded data set
+# make test   the checks that every change must pass      make test-all   the slow ones too
+# make ui     the MLflow UI on the results, on 127.0.0.1
+PYTHON ?= python3
+CORES ?= all
+PORT ?= 5000
+# Further arguments for Snakemake, such as --configfile config/published.yaml
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# A card that the driver can see: its libraries come from a lock of their own.
+GPU ?= $(shell nvidia-smi --list-gpus >/dev/null 2>&1 && echo yes)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test test-all check format ui report lock clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run.stamp
+	$(BIN)/gallerist unlock
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) $(ARGS)
+	$(BIN)/gallerist summary $(ARGS)
+
+ui: $(VENV)/run.stamp
+	$(BIN)/gallerist ui --port $(PORT)
+
+report: $(VENV)/run.stamp
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores 1 --report results/report.html $(ARGS)
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check -l 100 Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt -l 100 Snakefile rules
+
+lock: $(VENV)/dev.stamp
+	$(BIN)/python envs/lock.py
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Gallerist needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: envs/requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r envs/requirements.lock
+	$(if $(GPU),$(PIP) install --require-hashes -r envs/requirements-gpu.lock)
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/dev.stamp: envs/requirements-dev.lock $(VENV)/run.stamp
+	$(PIP) install --require-hashes -r envs/requirements-dev.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) results .snakemake

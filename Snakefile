@@ -1,0 +1,46 @@
+# Content-based image retrieval, from pictures to compared accuracies.
+#
+#   pictures -> import -> split -> augment -> train -> extract -> search -> evaluate -> compare
+#
+# Each stage is one file under rules/, each rule one script of its name under scripts/. The
+# experiment is described by config/config.yaml, or by another one: --configfile FILE.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# Another configuration replaces the default one; it is not merged into it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/configuration.smk"
+include: "rules/paths.smk"
+include: "rules/tracking.smk"
+include: "rules/source.smk"
+include: "rules/import.smk"
+include: "rules/split.smk"
+include: "rules/augment.smk"
+include: "rules/train.smk"
+include: "rules/extract.smk"
+include: "rules/search.smk"
+include: "rules/evaluate.smk"
+include: "rules/compare.smk"
+
+
+onstart:
+    prepare_run()
+
+
+wildcard_constraints:
+    part="originals|pool|training|validation|gallery|query",
+    experiment=one_of(config["experiments"]),
+    pretrained=one_of(PRETRAINED),
+
+
+rule all:
+    """The comparison of all experiments, and all that explains it."""
+    default_target: True
+    input:
+        results("comparison/comparison.md"),
+        results("reports/leaks.csv"),

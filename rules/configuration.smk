@@ -1,0 +1,34 @@
+# The configuration, checked and completed before any rule is read.
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+if str(SCRIPTS) not in sys.path:
+    sys.path.insert(0, str(SCRIPTS))
+
+from gallerist.configuration import ConfigurationError, complete, notices
+from gallerist.files import canonical_json
+
+
+def completed_config(given):
+    """`given` with every default, or the end: one line for each thing that is wrong."""
+    source = ", ".join(map(str, workflow.configfiles)) or "config"
+    try:
+        return complete(given)
+    except ConfigurationError as error:
+        raise WorkflowError(
+            "\n".join(f"{source}: {problem}" for problem in error.problems)
+        ) from None
+
+
+def one_of(names):
+    """The wildcard constraint that admits these names only."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "none"
+
+
+completed = completed_config(config)
+config.clear()
+config.update(completed)

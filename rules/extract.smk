@@ -1,0 +1,29 @@
+# Stage 6: one vector a picture.
+
+
+rule extract_features:
+    """Describe every gallery or query picture by one experiment's vector."""
+    input:
+        manifest=lambda wildcards: manifest(wildcards.part),
+        model=results("models/{experiment}/model.keras"),
+        preprocessing=results("models/{experiment}/preprocessing.json"),
+        code=library("extract_features"),
+    output:
+        vectors=results("features/{experiment}/{part}.npy"),
+        ids=results("features/{experiment}/{part}.ids.csv"),
+        origin=results("features/{experiment}/{part}.origin.json"),
+        record=results("features/{experiment}/{part}.record.json"),
+    log:
+        logs("extract_features/{experiment}-{part}.log"),
+    benchmark:
+        benchmarks("extract_features/{experiment}-{part}.tsv")
+    wildcard_constraints:
+        part="gallery|query",
+    conda:
+        "../envs/gallerist.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        gpu=1,
+    script:
+        "../scripts/extract_features.py"

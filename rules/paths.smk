@@ -1,0 +1,113 @@
+# Where things are. Rules name files through these functions, never by joining strings.
+import hashlib
+import os
+
+from gallerist.dependencies import library_files
+from gallerist.fingerprint import folder_fingerprint
+
+RESULTS = "results"
+DATASET = config["dataset"]["name"]
+LAYOUT = config["dataset"]["layout"]
+SOURCE = next(kind for kind in ("embedded", "folder", "archive") if config["dataset"].get(kind))
+
+# Which folder of the source holds which part, by layout.
+FOLDERS = {
+    "tree": {
+        "originals": "training",
+        "gallery": "validation/gallery",
+        "query": "validation/query",
+    },
+    "classes": {"originals": "."},
+}[LAYOUT]
+
+
+def results(path):
+    """A file of this data set's results."""
+    return f"{RESULTS}/{DATASET}/{path}"
+
+
+def logs(path):
+    """A job's log."""
+    return results(f"logs/{path}")
+
+
+def benchmarks(path):
+    """A job's time and memory, as Snakemake measures them."""
+    return results(f"benchmarks/{path}")
+
+
+def library(script):
+    """The library files a script runs through: its job is repeated when one of them changes."""
+    source = SCRIPTS / f"{script}.py"
+    return [os.path.relpath(file) for file in library_files(source, SCRIPTS / "gallerist")]
+
+
+def source_folder():
+    """The folder that holds the pictures."""
+    if SOURCE == "folder":
+        return config["dataset"]["folder"]
+    subfolder = config["dataset"]["archive"]["subfolder"] if SOURCE == "archive" else ""
+    return os.path.normpath(os.path.join(results("source"), subfolder))
+
+
+def part_folder(wildcards):
+    """The folder a part is imported from."""
+    if wildcards.part == "pool":
+        return config["dataset"]["extend"]["pool"]
+    return os.path.normpath(os.path.join(source_folder(), FOLDERS[wildcards.part]))
+
+
+def part_made_here(wildcards):
+    """What must exist before a part can be imported: nothing, where the pictures are the user's."""
+    return [] if wildcards.part == "pool" or SOURCE == "folder" else results("source")
+
+
+def part_fingerprint(wildcards):
+    """Changes when a user's picture is added, removed, renamed or edited; not when it is touched."""
+    if part_made_here(wildcards):
+        return ""
+    folder = part_folder(wildcards)
+    cache = results(f"fingerprints/{wildcards.part}.json")
+    return folder_fingerprint(folder, cache)
+
+
+def manifest(part):
+    """The manifest that the networks and the search read for a part."""
+    if part == "training" and config["dataset"]["extend"]:
+        return results("manifests/extended_training.csv")
+    return results(f"manifests/{part}.csv")
+
+
+def pretrained_name(experiment):
+    """One name for a backbone with its weights; experiments that share it fetch it once."""
+    backbone, weights = experiment["backbone"], experiment["weights"]
+    if not pretrained_file(weights):
+        return f"{backbone}-{weights}"
+    return f"{backbone}-file-{hashlib.sha256(weights.encode()).hexdigest()[:8]}"
+
+
+# name -> an experiment that starts from it
+PRETRAINED = {
+    pretrained_name(experiment): experiment
+    for experiment in config["experiments"].values()
+    if experiment["network"] == "transfer"
+}
+
+
+def experiment_weights(wildcards):
+    """The record of the weights an experiment starts from; none for a network from scratch."""
+    experiment = config["experiments"][wildcards.experiment]
+    if experiment["network"] != "transfer":
+        return []
+    return results(f"weights/{pretrained_name(experiment)}.json")
+
+
+def pretrained_file(weights):
+    """The weights file that a user names, which a job must notice when it changes; else none."""
+    return [] if weights in ("auto", "imagenet", "random") else weights
+
+
+def augmented_copies(wildcards):
+    """The manifest of augmented copies, where there are any and the experiment trains on them."""
+    wanted = config["experiments"][wildcards.experiment]["augmented"]
+    return manifest("augmented") if wanted and config["augmentation"]["copies"] else []

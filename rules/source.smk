@@ -1,0 +1,46 @@
+# Stage 1: obtain the pictures, where they are not a folder of the user's.
+
+if SOURCE == "embedded":
+
+    rule draw_silhouettes:
+        """Draw the embedded data set to image files, a seeded sample of every class."""
+        input:
+            code=library("draw_silhouettes"),
+        output:
+            folder=directory(results("source")),
+            record=results("source.record.json"),
+        log:
+            logs("draw_silhouettes.log"),
+        benchmark:
+            benchmarks("draw_silhouettes.tsv")
+        conda:
+            "../envs/gallerist.yaml"
+        params:
+            settings=canonical_json(config["dataset"]["embedded"]),
+        script:
+            "../scripts/draw_silhouettes.py"
+
+
+if SOURCE == "archive":
+
+    rule fetch_archive:
+        """Download the archive, compare its checksum, and unpack it."""
+        input:
+            code=library("fetch_archive"),
+        output:
+            folder=directory(results("source")),
+            record=results("source.record.json"),
+        log:
+            logs("fetch_archive.log"),
+        benchmark:
+            benchmarks("fetch_archive.tsv")
+        conda:
+            "../envs/gallerist.yaml"
+        params:
+            location=config["dataset"]["archive"]["location"],
+            sha256=config["dataset"]["archive"]["sha256"],
+            max_gigabytes=config["dataset"]["archive"]["max_gigabytes"],
+            # Outside the outputs, which a failed job loses: a download goes on where it broke off.
+            download=results("download"),
+        script:
+            "../scripts/fetch_archive.py"

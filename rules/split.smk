@@ -1,0 +1,84 @@
+# Stage 3: decide which picture belongs to which part, and show what leaks from one to another.
+
+SPLIT_PARTS = {
+    "tree": ["training", "validation"],
+    "classes": ["training", "validation", "gallery", "query"],
+}[LAYOUT]
+
+
+rule split_images:
+    """Divide the pictures of every class by the configured fractions."""
+    input:
+        originals=results("manifests/originals.csv"),
+        code=library("split_images"),
+    output:
+        **{part: results(f"manifests/{part}.csv") for part in SPLIT_PARTS},
+        record=results("manifests/split.record.json"),
+    log:
+        logs("split_images.log"),
+    benchmark:
+        benchmarks("split_images.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    params:
+        fractions=canonical_json(
+            {part: config["dataset"]["split"].get(part) for part in SPLIT_PARTS}
+        ),
+        seed=config["dataset"]["split"]["seed"],
+    script:
+        "../scripts/split_images.py"
+
+
+if config["dataset"]["extend"]:
+
+    rule extend_training:
+        """Add pictures of a pool to the training classes; refuse what is held out."""
+        input:
+            training=results("manifests/training.csv"),
+            pool=results("manifests/pool.csv"),
+            held_out=[manifest(part) for part in ("validation", "gallery", "query")],
+            code=library("extend_training"),
+        output:
+            manifest=results("manifests/extended_training.csv"),
+            refusals=results("reports/refused_pool_pictures.csv"),
+            record=results("manifests/extended_training.record.json"),
+        log:
+            logs("extend_training.log"),
+        benchmark:
+            benchmarks("extend_training.tsv")
+        conda:
+            "../envs/gallerist.yaml"
+        params:
+            per_class=config["dataset"]["extend"]["per_class"],
+            seed=config["dataset"]["extend"]["seed"],
+            distance=config["dataset"]["near_duplicate_distance"],
+        script:
+            "../scripts/extend_training.py"
+
+
+rule report_leaks:
+    """Name every picture that is, or nearly is, in two parts at once."""
+    input:
+        training=manifest("training"),
+        validation=manifest("validation"),
+        gallery=manifest("gallery"),
+        query=manifest("query"),
+        code=library("report_leaks"),
+    output:
+        leaks=report(
+            results("reports/leaks.csv"),
+            caption="../report/leaks.rst",
+            category="Data",
+            labels={"table": "pictures in two parts"},
+        ),
+        record=results("reports/leaks.record.json"),
+    log:
+        logs("report_leaks.log"),
+    benchmark:
+        benchmarks("report_leaks.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    params:
+        distance=config["dataset"]["near_duplicate_distance"],
+    script:
+        "../scripts/report_leaks.py"

@@ -1,0 +1,13 @@
+# Before the first job: the MLflow store is ready for jobs that start side by side.
+
+
+def prepare_run():
+    """Note who holds the workflow's lock, and bring MLflow up to date with the records."""
+    from gallerist.tracking import Store, refresh
+    from gallerist.tracking_store import artifact_root_of, resolve_uri
+    from gallerist.workflow_lock import claim
+
+    claim(Path.cwd())
+    uri = resolve_uri(config["tracking"]["uri"], RESULTS)
+    store = Store(uri, artifact_root_of(uri, RESULTS), config["tracking"]["patience"])
+    refresh(store, DATASET, results("."))

@@ -1,0 +1,24 @@
+"""Rule augment_images: training pictures -> warped copies, and their manifest."""
+
+import json
+
+from gallerist.augmentation import Ranges, augment
+from gallerist.manifest import Manifest
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    settings = json.loads(snakemake.params.settings)
+    copies, seed, max_side = (settings.pop(name) for name in ("copies", "seed", "max_side"))
+    augmented = augment(
+        Manifest.read(snakemake.input.training),
+        snakemake.output.folder,
+        copies=copies,
+        ranges=Ranges(**settings),
+        seed=seed,
+        max_side=max_side,
+        max_pixels=snakemake.params.max_pixels,
+        threads=snakemake.threads,
+    )
+    augmented.write(snakemake.output.manifest)
+    run.metrics(images=len(augmented))
+    run.dataset("augmented", snakemake.output.manifest, augmented.digest, len(augmented))

@@ -1,0 +1,10 @@
+"""Rule draw_silhouettes: the embedded data set -> a tree of image files."""
+
+import json
+
+from gallerist.silhouettes import draw_tree
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    drawn = draw_tree(snakemake.output.folder, **json.loads(snakemake.params.settings))
+    run.metrics(**{f"{part}_images": count for part, count in drawn.items()})

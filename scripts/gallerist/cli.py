@@ -1,0 +1,137 @@
+"""The command `gallerist`: query the system, see its results, open the MLflow UI."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gallerist.configuration import ConfigurationError, read
+from gallerist.layout import Results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it succeeded, 1 with one line on stderr when it did not."""
+    options, further = _parser().parse_known_args(arguments)
+    if further and options.command is not _summary:
+        _parser().error(f"unknown: {' '.join(further)}")
+    try:
+        config = read(options.configfile)
+        options.command(options, config)
+    except ConfigurationError as error:
+        lines = "\n".join(f"{options.configfile}: {problem}" for problem in error.problems)
+        print(lines, file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"gallerist: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gallerist", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=function)
+        command.add_argument(
+            "--configfile", default="config/config.yaml", help="default: %(default)s"
+        )
+        return command
+
+    search = add("search", _search, "Rank the gallery for one picture.")
+    search.add_argument("--experiment", required=True, help="whose features to use")
+    search.add_argument("picture", nargs="?", help="any picture file")
+    search.add_argument("--query", help="instead: a query of the data set, by file name or number")
+    search.add_argument("--answers", type=int, default=10, help="default: %(default)s")
+    search.add_argument("--output", help="where the picture of the answers goes")
+    add("summary", _summary, "Print the table of accuracies and where everything is.")
+    ui = add("ui", _ui, "Open the MLflow UI on the store of the results, on 127.0.0.1.")
+    ui.add_argument("--port", type=int, default=5000, help="default: %(default)s")
+    add("unlock", _unlock, "Remove the lock of a workflow that was killed, never of a living one.")
+    return parser
+
+
+def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
+    from gallerist.answer_strips import draw
+    from gallerist.manifest import Manifest
+    from gallerist.single_search import find_query, search_file, search_query
+
+    experiment = options.experiment
+    if experiment not in config["experiments"]:
+        known = ", ".join(config["experiments"])
+        raise ValueError(f"no experiment is called {experiment}; there are: {known}")
+    if (options.picture is None) == (options.query is None):
+        raise ValueError("name either a picture file, or a query of the data set with --query")
+    results = Results.of(config)
+    if options.query is not None:
+        queries = Manifest.read(results.path("manifests/query.csv"))
+        query = find_query(queries, options.query)
+        picture: str = query.path
+        label: str | None = query.label
+        answers = search_query(results, experiment, query, options.answers)
+    else:
+        picture = str(options.picture)
+        label, answers = search_file(
+            results, experiment, picture, options.answers, os.cpu_count() or 1
+        )
+    print(f"{picture}  ({label or 'class unknown'}), experiment {experiment}")
+    width = max((len(Path(answer.picture.path).name) for answer in answers), default=0)
+    for answer in answers:
+        name = Path(answer.picture.path).name.ljust(width)
+        line = f"{answer.rank:4d} {answer.mark} {name}  {answer.distance:.4f}  "
+        print(line + answer.picture.label)
+    output = (
+        options.output or results.folder / "searches" / f"{experiment}-{Path(picture).stem}.png"
+    )
+    tiles = [
+        (answer.picture.path, f"{answer.picture.label}\n{answer.distance:.3f}", answer.right)
+        for answer in answers
+    ]
+    title = f"{config['dataset']['name']}, {experiment}"
+    draw([(picture, f"{label or ''}\n{Path(picture).name}", tiles)], output, title=title)
+    print(f"picture: {output}")
+
+
+def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
+    results = Results.of(config)
+    print(results.path("comparison/comparison.md").read_text(encoding="utf-8"))
+    print(f"comparison   {results.path('comparison/comparison.png')}")
+    for experiment in config["experiments"]:
+        folder = results.path(f"evaluation/{experiment}")
+        print(f"pictures     {folder}/  {results.path(f'models/{experiment}/curves.png')}")
+    default = options.configfile == "config/config.yaml"
+    configured = "" if default else f" --configfile {options.configfile}"
+    print(f"MLflow UI    make ui   ({_ui_command(config, 5000)})")
+    some = next(iter(config["experiments"]))
+    print(f"one query    .venv/bin/gallerist search{configured} --experiment {some} --query 1")
+
+
+def _ui_command(config: dict[str, Any], port: int) -> str:
+    from gallerist.tracking_store import resolve_uri
+
+    uri = resolve_uri(config["tracking"]["uri"], "results")
+    return f"mlflow ui --backend-store-uri {uri} --host 127.0.0.1 --port {port}"
+
+
+def _ui(options: argparse.Namespace, config: dict[str, Any]) -> None:
+    uri = config["tracking"]["uri"] or os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith("http"):
+        raise ValueError(f"the runs are on a server; open {uri} in a browser")
+    command = _ui_command(config, options.port)
+    print(f"http://127.0.0.1:{options.port}\n{command}", flush=True)
+    words = command.split()
+    os.execv(sys.executable, [sys.executable, "-m", *words])
+
+
+def _unlock(options: argparse.Namespace, config: dict[str, Any]) -> None:
+    from gallerist.workflow_lock import remove_stale_lock
+
+    if remove_stale_lock(Path.cwd()):
+        print("removed the lock of a workflow that is no longer running")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""The configuration: checked as a whole before any job runs, and completed with every default."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gallerist.configuration_problems import KeyPath, schema_problems, spelled
+from gallerist.configuration_schema import (
+    PACKAGED_SCHEMA,
+    filled,
+    read_schema,
+    yaml_scalar,
+)
+from gallerist.files import PathLike, canonical_json
+
+Config = dict[str, Any]
+
+SOURCES = ("embedded", "folder", "archive")
+SHARES = ("validation", "training", "gallery", "query")
+TREE = ("training", "validation/gallery", "validation/query")
+EMBEDDED_PER_CLASS = 1000
+"""Pictures a class in the embedded data set."""
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be run. `problems` has one line for each thing to mend."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def complete(config: Mapping[str, Any], schema_path: PathLike | None = None) -> Config:
+    """Check a configuration and fill in every default.
+
+    config: as read from YAML; not changed. Paths in it are looked up from the working directory.
+    schema_path: the schema; by default the one that comes along.
+
+    Returns a new configuration of plain dicts, lists and scalars. It has exactly one of the
+    sources `embedded`, `folder` and `archive`, and is its own completion.
+    Raises ConfigurationError with every problem found, each on one line that begins with the key.
+    """
+    schema = read_schema(Path(schema_path or PACKAGED_SCHEMA))
+    whole = filled(config, schema, schema)
+    problems = schema_problems(whole, schema)
+    unusable = list(problems)
+    for parts, check in _CHECKS:
+        if not any(_overlap(part, broken) for part in parts for broken in unusable):
+            problems.update(check(whole, config))
+    if problems:
+        raise ConfigurationError(
+            tuple(f"{spelled(path)}: {problem}" for path, problem in problems.items())
+        )
+    dataset = whole["dataset"]
+    whole["dataset"] = {
+        key: value for key, value in dataset.items() if key not in SOURCES or value is not None
+    }
+    return dict(whole)
+
+
+def read(path: PathLike) -> Config:
+    """Read a YAML file and complete it. Raises ConfigurationError, also when it is not YAML."""
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(("there is no such file",)) from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError((f"not YAML: {' '.join(str(error).split())}",)) from None
+    return complete(config if isinstance(config, Mapping) else {})
+
+
+def notices(config: Mapping[str, Any]) -> list[str]:
+    """Lines about what a complete configuration may say but probably does not mean."""
+    lines = []
+    experiments = config["experiments"]
+    for name, settings in experiments.items():
+        path = f"experiments.{name}"
+        if settings.get("weights") == "random" and settings.get("freeze_until") == "everything":
+            lines.append(f"{path}: the backbone is random and none of it is trained")
+        shrunk = config["augmentation"]["max_side"]
+        if settings.get("augmented") and shrunk < settings.get("image_size", 0):
+            lines.append(
+                f"augmentation.max_side: copies are shrunk to {shrunk} pixels and enlarged again "
+                f"to the {settings['image_size']} of {path}.image_size"
+            )
+    for one, other in combinations(experiments, 2):
+        if canonical_json(experiments[one]) == canonical_json(experiments[other]):
+            lines.append(f"experiments.{one} and experiments.{other} have the same settings")
+        if one.lower() == other.lower():
+            lines.append(
+                f"experiments.{one} and experiments.{other} would share their files on a disk "
+                "that ignores capitals"
+            )
+    return lines
+
+
+Problems = Iterator[tuple[KeyPath, str]]
+
+
+def _overlap(one: KeyPath, other: KeyPath) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _check_source(whole: Config, _: Mapping[str, Any]) -> Problems:
+    dataset = whole["dataset"]
+    given = [source for source in SOURCES if dataset.get(source) is not None]
+    if not given:
+        yield (
+            ("dataset",),
+            "no source of pictures. Give one of embedded ({} for its defaults), folder, archive.",
+        )
+    elif len(given) > 1:
+        yield (
+            ("dataset",),
+            f"{' and '.join(given)} are both sources of pictures. Keep one; null takes one away.",
+        )
+    if given == ["embedded"] and dataset["layout"] != "tree":
+        yield ("dataset", "layout"), "the embedded pictures come as a tree: leave layout out."
+
+
+def _check_embedded(whole: Config, _: Mapping[str, Any]) -> Problems:
+    embedded = whole["dataset"].get("embedded")
+    if embedded is None:
+        return
+    counts = [embedded[f"{part}_per_class"] for part in ("training", "gallery", "query")]
+    if sum(counts) > EMBEDDED_PER_CLASS:
+        yield (
+            ("dataset", "embedded"),
+            f"{' + '.join(map(str, counts))} = {sum(counts)} pictures a class (training, gallery, "
+            f"query), but there are {EMBEDDED_PER_CLASS}.",
+        )
+
+
+def _check_folder(whole: Config, _: Mapping[str, Any]) -> Problems:
+    folder, layout = whole["dataset"].get("folder"), whole["dataset"]["layout"]
+    if folder is None:
+        return
+    path = ("dataset", "folder")
+    if layout == "tree":
+        missing = [each for each in TREE if not (Path(folder) / each).is_dir()]
+        if missing:
+            yield (
+                path,
+                f"{folder!r} lacks {', '.join(f'{each}/' for each in missing)}, which layout: tree "
+                "needs. If it holds one folder a class, write layout: classes.",
+            )
+    elif not _has_folders(Path(folder)):
+        yield path, f"{folder!r} holds no folders, but layout: classes needs one folder a class."
+
+
+def _has_folders(folder: Path) -> bool:
+    try:
+        return any(each.is_dir() and not each.name.startswith(".") for each in folder.iterdir())
+    except OSError:
+        return False
+
+
+def _check_split(whole: Config, config: Mapping[str, Any]) -> Problems:
+    path = ("dataset", "split")
+    split = whole["dataset"]["split"]
+    if whole["dataset"]["layout"] == "tree":
+        for share in SHARES[1:]:
+            if share in split:
+                yield (
+                    (*path, share),
+                    "layout: tree has its own folder for this part: remove the key. "
+                    "Only validation is split, from training.",
+                )
+        return
+    given = config["dataset"].get("split", {})
+    missing = [share for share in SHARES if share not in given]
+    if missing:
+        yield path, f"layout: classes needs a share for {', '.join(missing)} too."
+        return
+    shares = [split[share] for share in SHARES]
+    if not math.isclose(sum(shares), 1, abs_tol=1e-9):
+        sum_ = " + ".join(map(yaml_scalar, shares))
+        yield path, f"{', '.join(SHARES)} must add up to 1, but {sum_} = {sum(shares):.6g}."
+
+
+def _check_depth(whole: Config, _: Mapping[str, Any]) -> Problems:
+    depth, evaluation = whole["search"]["depth"], whole["evaluation"]
+    for key, wanted in (
+        ("k", max(evaluation["k"])),
+        ("answers_drawn", evaluation["answers_drawn"]),
+    ):
+        if wanted > depth:
+            yield (
+                ("evaluation", key),
+                f"{wanted} is more than the {depth} answers kept for a query. "
+                f"Raise search.depth to {wanted}, or ask for fewer.",
+            )
+
+
+_DATASET, _SPLIT = ("dataset",), ("dataset", "split")
+_SOURCES = [("dataset", source) for source in SOURCES]
+_LAYOUT = ("dataset", "layout")
+_CHECKS: list[tuple[list[KeyPath], Callable[[Config, Mapping[str, Any]], Problems]]] = [
+    ([*_SOURCES, _LAYOUT], _check_source),
+    ([("dataset", "embedded")], _check_embedded),
+    ([("dataset", "folder"), _LAYOUT], _check_folder),
+    ([_SPLIT, _LAYOUT], _check_split),
+    ([("search",), ("evaluation", "k"), ("evaluation", "answers_drawn")], _check_depth),
+]

@@ -1,0 +1,73 @@
+"""One experiment as one row: what every job upstream was given and measured, under one name."""
+
+from collections.abc import Mapping, Sequence
+
+from gallerist.comparison import Row
+from gallerist.records import Record, Scalar
+
+
+def upstream_parameters(upstream: Sequence[Record]) -> dict[str, Scalar]:
+    """Parameters of all jobs that an accuracy rests on.
+
+    They become `stage.parameter`, or `stage.part.parameter` where a stage runs once a part.
+    """
+    return {
+        ".".join(filter(None, (record.stage, record.part, name))): value
+        for record in upstream
+        for name, value in record.parameters.items()
+    }
+
+
+def costs(upstream: Sequence[Record]) -> dict[str, float]:
+    """What the experiment took and what it works with, from the records of its jobs.
+
+    training_seconds: all epochs, validation included. extraction_images_per_second: gallery and
+    queries together. feature_length: numbers a picture. images_skipped, _warned: of all parts.
+    """
+    training = of_stage(upstream, "train_network")[0].metrics
+    extractions = [record.metrics for record in of_stage(upstream, "extract_features")]
+    imports = [record.metrics for record in of_stage(upstream, "import_images")]
+    seconds = sum(metrics["extraction_seconds"] for metrics in extractions)
+    kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
+    return {
+        **{name: training[name] for name in kept},
+        "feature_length": extractions[0]["feature_length"],
+        "extraction_images_per_second": sum(each["images"] for each in extractions) / seconds,
+        "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
+        "images_warned": sum(metrics["images_warned"] for metrics in imports),
+    }
+
+
+def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
+    """The records of one stage."""
+    return [record for record in records if record.stage == stage]
+
+
+def note(
+    experiment: str, dataset: str, weights: str, rates: Mapping[int, float], queries: int
+) -> str:
+    """What a reader sees above the row's page in MLflow, in Markdown."""
+    figures = ", ".join(f"top-{k} {rate:.4f}" for k, rate in rates.items())
+    return (
+        f"**{experiment}** on **{dataset}**: {figures} over {queries} queries.\n\n"
+        f"Weights it started from: {weights}. Top-k is the share of the queries with a picture of "
+        "their class among the first k answers. Pictures and tables are under Artifacts."
+    )
+
+
+def table_row(row: Record, rates: Mapping[int, float]) -> Row:
+    """The line of the comparison table for a row's record. rates: k -> hit rate at k."""
+    metrics = row.metrics
+    return Row(
+        experiment=str(row.experiment),
+        hit_rates=rates,
+        queries=int(metrics["queries"]),
+        excluded=int(metrics["queries_excluded"]),
+        training_seconds=metrics["training_seconds"],
+        epochs=int(metrics["epochs_run"]),
+        images_per_second=metrics["extraction_images_per_second"],
+        parameters=int(metrics["parameters"]),
+        parameters_trained=int(metrics["parameters_trained"]),
+        feature_length=int(metrics["feature_length"]),
+        weights=str(row.tags["weights"]),
+    )

@@ -1,0 +1,72 @@
+"""From a file to the pixels a network sees: one function for training, extraction and search.
+
+The scaling of pixel values is the network's first layer (see `backbones`), so that it is stored
+inside the model; what happens before, decoding and resizing, is stored beside it in
+`preprocessing.json`. Features carry the hash of both.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gallerist.files import PathLike, canonical_json, read_json, sha256_of_text, write_json
+from gallerist.images import BadImage, read_image
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Decode to RGB and squeeze to a square, as the published work does (no crop, no border).
+
+    image_size: pixels a side.
+    max_pixels: larger files are refused before they are decoded.
+    """
+
+    image_size: int
+    max_pixels: int = 100_000_000
+    version: int = 1
+    """Raised whenever `load` would give other pixels for the same settings."""
+
+    def load(self, path: PathLike) -> Pixels:
+        """Read one file: uint8 (image_size, image_size, 3) RGB.
+
+        Shrinks by averaging over the covered area, which does not alias; enlarges bilinearly.
+        Raises `images.BadImage` naming the file when it cannot be decoded.
+        """
+        try:
+            pixels = read_image(path, max_pixels=self.max_pixels)
+        except BadImage as error:
+            raise BadImage(f"{os.fspath(path)}: {error}") from error
+        size = (self.image_size, self.image_size)
+        shrinks = min(pixels.shape[:2]) > self.image_size
+        resized = cv2.resize(
+            pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        return np.asarray(resized, dtype=np.uint8)
+
+    def load_batch(self, paths: Sequence[PathLike], pool: Executor) -> Pixels:
+        """Read files side by side: uint8 (n, image_size, image_size, 3), in the order given."""
+        batch = np.empty((len(paths), self.image_size, self.image_size, 3), dtype=np.uint8)
+        for row, pixels in enumerate(pool.map(self.load, paths)):
+            batch[row] = pixels
+        return batch
+
+    @property
+    def sha256(self) -> str:
+        """Identity of these settings: features of different settings are not comparable."""
+        return sha256_of_text(canonical_json(asdict(self)))
+
+    def write(self, path: PathLike) -> None:
+        """Store beside a model."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: PathLike) -> "Preprocessing":
+        """Read what `write` stored."""
+        return cls(**read_json(path))

@@ -1,0 +1,34 @@
+"""TensorFlow as every job that computes with it needs it: its threads, its seed, its GPUs."""
+
+import os
+
+# Before TensorFlow loads: its start-up notices would bury the log.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+
+
+def configure(*, threads: int, seed: int) -> str:
+    """Set up this process before the first operation, and say what it computes on.
+
+    threads: processor threads for one operation; Snakemake's number for the job.
+    seed: of Python's, NumPy's and TensorFlow's global generators. Operations are made
+        deterministic, so that the same configuration gives the same weights.
+
+    GPUs are used where TensorFlow sees them; their memory is taken as needed, so that another
+    process can share the card. Returns "CPU, 4 threads" or the names of the GPUs.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if not gpus:
+        return f"CPU, {threads} threads"
+    names = (
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus
+    )
+    return ", ".join(names)

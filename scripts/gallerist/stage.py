@@ -1,0 +1,148 @@
+"""What every script of the workflow starts with; only this module knows Snakemake's object.
+
+with stage(snakemake) as run:
+    ...
+    run.metrics(images=len(images))
+"""
+
+import json
+import logging
+import os
+import traceback
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gallerist.provenance import InputHashes, code_state, host, process_started, versions
+from gallerist.records import Record, Scalar, flatten, now, scalar
+from gallerist.stage_log import Stopped, in_plain_words, logging_to, stoppable
+from gallerist.stage_run import Run
+from gallerist.tracking import Store, Tracker
+from gallerist.tracking_store import TrackingError, artifact_root_of, resolve_uri
+
+logger = logging.getLogger("gallerist")
+
+RESULTS = "results"
+"""The folder, below the working directory, that everything produced goes to."""
+
+
+@contextmanager
+def stage(snakemake: Any) -> Iterator[Run]:
+    """Run the body of a script as a stage: log file, signals, record and MLflow run.
+
+    Within, all output goes to the rule's log file. When the body has ended well, the record is
+    written to the output named `record` and MLflow is brought up to date. When it has not, the
+    traceback is in the log, a line for people is on standard error, the MLflow run is FAILED, and
+    SystemExit(1) is raised.
+
+    Begin it before importing anything heavy: what happens earlier is neither logged nor stoppable.
+    """
+    log = str(snakemake.log[0]) if len(snakemake.log) else None
+    with logging_to(log) as terminal, stoppable():
+        run = None
+        title = _title(snakemake)
+        try:
+            logger.info(
+                "%s on %s, pid %d, %s threads", title, host(), os.getpid(), snakemake.threads
+            )
+            run = _begin(snakemake, title, log)
+            yield run
+            run.finish(_named(snakemake.output).get("record"))
+        except BaseException as error:
+            traceback.print_exc()
+            message = in_plain_words(error)
+            _tell(terminal, title, message, log)
+            if run is not None:
+                run.fail(message, stopped=isinstance(error, Stopped))
+            raise SystemExit(1) from None
+
+
+def _begin(snakemake: Any, title: str, log: str | None) -> Run:
+    """Start everything that goes on beside the body."""
+    tracker = _tracker(snakemake.config.get("tracking"))
+    wildcards = _named(snakemake.wildcards)
+    code = code_state(Path(__file__).parent)
+    opening = Record(
+        stage=str(snakemake.rule),
+        dataset=str(snakemake.config["dataset"]["name"]),
+        experiment=wildcards.get("experiment"),
+        part=wildcards.get("part"),
+        execution=uuid.uuid4().hex,
+        title=title,
+        started=now(),
+        parameters=_parameters(_named(snakemake.params)),
+        versions=versions(),
+        git_commit=code.commit,
+        git_dirty=code.dirty,
+        host=host(),
+        pid=os.getpid(),
+        process_started=process_started(os.getpid()),
+        tags={"threads": str(snakemake.threads)},
+    )
+    return Run(opening, tracker, InputHashes(map(str, snakemake.input)), log)
+
+
+def _tracker(settings: Mapping[str, Any] | None) -> Tracker | None:
+    """The tracker that the configuration asks for; none, with a warning, when that cannot be."""
+    if settings is None:
+        return None
+    try:
+        uri = resolve_uri(settings.get("uri"), RESULTS)
+    except TrackingError as error:
+        logger.warning("Nothing is shown in MLflow: %s", error)
+        return None
+    return Tracker(Store(uri, artifact_root_of(uri, RESULTS), settings.get("patience", 30)))
+
+
+def _title(snakemake: Any) -> str:
+    """The stage as people would call it: train_network resnet152."""
+    wildcards = _named(snakemake.wildcards)
+    chosen = [wildcards[name] for name in ("experiment", "part") if wildcards.get(name)]
+    return " ".join(map(str, [snakemake.rule, *chosen]))
+
+
+def _named(values: Any) -> dict[str, Any]:
+    """The named values of one of Snakemake's lists, or of anything that has attributes."""
+    if hasattr(values, "items"):
+        return {str(name): _plain(value) for name, value in values.items()}
+    return dict(vars(values)) if hasattr(values, "__dict__") else {}
+
+
+def _plain(value: Any) -> Any:
+    """Without Snakemake's own subclasses of str, which should not travel further."""
+    return str(value) if isinstance(value, str) else value
+
+
+def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Parameters of a rule, flat. A text that holds a JSON object stands for what is in it.
+
+    The keys of one called `settings` are the parameters themselves; others lend their name.
+    """
+    flat: dict[str, Scalar] = {}
+    for name, value in params.items():
+        inner = _json_object(value)
+        if inner is None:
+            flat[name] = scalar(value)
+        else:
+            flat |= flatten(inner, "" if name == "settings" else name)
+    return flat
+
+
+def _json_object(value: Any) -> Mapping[str, Any] | None:
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError:
+            return None
+        return parsed if isinstance(parsed, dict) else None
+    return None
+
+
+def _tell(terminal: int, title: str, message: str, log: str | None) -> None:
+    """One short message where whoever started the stage sees it."""
+    where = f"\n  All of it: {log}" if log else ""
+    os.write(terminal, f"{title} failed: {message}{where}\n".encode(errors="backslashreplace"))

@@ -1,0 +1,187 @@
+"""One execution of a stage while it is at work: it gathers what the record will say."""
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gallerist.files import PathLike
+from gallerist.provenance import InputHashes
+from gallerist.records import (
+    Artifact,
+    ImageSet,
+    Record,
+    Scalar,
+    flatten,
+    now,
+    write_record,
+)
+from gallerist.stage_log import Stopped
+from gallerist.tracking import Tracker
+
+logger = logging.getLogger("gallerist")
+
+_PATIENCE_WHEN_STOPPED = 10.0
+
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """A row of the page that compares experiments, to be written when the stage has succeeded."""
+
+    path: PathLike
+    record: Record
+
+
+class Run:
+    """What a stage reports about itself. Everything can be called often, and in any order."""
+
+    def __init__(
+        self,
+        opening: Record,
+        tracker: Tracker | None = None,
+        inputs: InputHashes | None = None,
+        log: PathLike | None = None,
+    ) -> None:
+        """`opening`: the record as far as it is known. Without a tracker MLflow is left out."""
+        self._opening = opening
+        self._tracker = tracker
+        self._inputs = inputs
+        self._log = log
+        self._started = time.monotonic()
+        self._parameters: dict[str, Scalar] = dict(opening.parameters)
+        self._metrics: dict[str, float] = {}
+        self._curves: dict[str, dict[int, float]] = {}
+        self._artifacts: list[Artifact] = []
+        self._datasets: list[ImageSet] = []
+        self._tags: dict[str, str] = dict(opening.tags)
+        self._comparisons: list[_Comparison] = []
+        if tracker is not None:
+            tracker.open(opening)
+
+    def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:
+        """Record parameters; nested ones get dotted names. A later value replaces an earlier."""
+        self._parameters |= flatten(nested or {}) | flatten(scalars)
+
+    def metrics(self, named: Mapping[str, float] | None = None, /, **floats: float) -> None:
+        """Record measured numbers. NaN and infinity are kept as what they are."""
+        for name, value in {**(named or {}), **floats}.items():
+            self._metrics[name] = float(value)
+
+    def curve_point(
+        self, step: int, named: Mapping[str, float] | None = None, /, **floats: float
+    ) -> None:
+        """Record one step of some curves, an epoch for example; MLflow shows it at once."""
+        values = {name: float(value) for name, value in {**(named or {}), **floats}.items()}
+        for name, value in values.items():
+            self._curves.setdefault(name, {})[int(step)] = value
+        if self._tracker is not None:
+            self._tracker.points(int(step), values)
+
+    def artifact(self, path: PathLike, folder: str | None = None) -> None:
+        """Show a file, or all of a folder, in MLflow: in `folder`, where one is given."""
+        self._artifacts.append(Artifact(str(path), folder))
+
+    def dataset(self, name: str, manifest_path: PathLike, digest: str, images: int) -> None:
+        """Say which pictures were worked on. Equal digests mean equal pictures."""
+        self._datasets.append(ImageSet(name, digest, int(images), str(manifest_path)))
+
+    def tag(self, **tags: object) -> None:
+        """Note a fact that is neither set nor measured, such as the weights that could be had."""
+        self._tags |= {name: str(value) for name, value in tags.items()}
+
+    def compare(
+        self,
+        path: PathLike,
+        title: str,
+        *,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        curves: Curves | None = None,
+        artifacts: Sequence[tuple[PathLike, str | None]] = (),
+    ) -> None:
+        """Add a row to the page that compares experiments: a record of its own, written to `path`.
+
+        It is written, and shown, when the stage has succeeded. Its datasets, tags, versions and
+        times are the stage's; everything else is what is given here.
+        """
+        drawn = {
+            name: [(int(step), float(value)) for step, value in points]
+            for name, points in (curves or {}).items()
+        }
+        record = replace(
+            self._opening,
+            stage="experiment",
+            destination="comparison",
+            part=None,
+            title=title,
+            execution=uuid.uuid4().hex,
+            parameters=flatten(parameters),
+            metrics={name: float(value) for name, value in metrics.items()},
+            curves=drawn,
+            artifacts=tuple(Artifact(str(file), folder) for file, folder in artifacts),
+        )
+        self._comparisons.append(_Comparison(path, record))
+
+    def finish(self, path: PathLike | None) -> Record:
+        """Write the record to `path`, where one is given, then show it in MLflow.
+
+        From the moment the record is written the result stands: a signal only cuts MLflow short.
+        """
+        ending = self._ending(status="finished")
+        record = replace(self._opening, **ending, **self._gathered())
+        rows = [self._row(comparison, ending) for comparison in self._comparisons]
+        for comparison, row in zip(self._comparisons, rows, strict=True):
+            write_record(comparison.path, row)
+        if path is not None:
+            write_record(path, record)
+        logger.info("finished in %.1f s", record.seconds)
+        if self._tracker is not None:
+            try:
+                self._tracker.close([record, *rows])
+            except Stopped as stopped:
+                self._tracker.abandon(str(stopped))
+        return record
+
+    def fail(self, message: str, *, stopped: bool = False) -> Record:
+        """Show in MLflow that the stage failed and why. No record is written: there is no result.
+
+        stopped: by a signal, so that somebody is waiting for the end of it.
+        """
+        ending = self._ending(status="failed")
+        record = replace(self._opening, **ending, **self._gathered(), error=message)
+        if self._tracker is not None:
+            try:
+                self._tracker.close([record], _PATIENCE_WHEN_STOPPED if stopped else None)
+            except Stopped as stop:
+                self._tracker.abandon(str(stop), failed=True)
+        return record
+
+    def _ending(self, status: str) -> dict[str, Any]:
+        patience = None if status == "finished" else 0.0
+        return {
+            "status": status,
+            "finished": now(),
+            "seconds": round(time.monotonic() - self._started, 3),
+            "inputs": self._inputs.result(patience) if self._inputs is not None else {},
+        }
+
+    def _gathered(self) -> dict[str, Any]:
+        seconds = round(time.monotonic() - self._started, 3)
+        log = [] if self._log is None else [Artifact(str(self._log), "log")]
+        return {
+            "parameters": dict(self._parameters),
+            "metrics": {**self._metrics, "seconds": seconds},
+            "curves": {name: sorted(points.items()) for name, points in self._curves.items()},
+            "artifacts": tuple([a for a in self._artifacts if Path(a.path).exists()] + log),
+            "datasets": tuple(self._datasets),
+            "tags": dict(self._tags),
+        }
+
+    def _row(self, comparison: _Comparison, ending: Mapping[str, Any]) -> Record:
+        tags = {**self._tags, "gallerist.evaluated_by": self._opening.execution}
+        return replace(comparison.record, **ending, tags=tags, datasets=tuple(self._datasets))

@@ -1,0 +1,28 @@
+"""Rule import_images: a folder of class folders -> a manifest, and the files with faults."""
+
+from gallerist.importing import import_folder, stop_on_skipped, write_faults
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    params = snakemake.params
+    imported = import_folder(
+        params.folder,
+        part=snakemake.wildcards.part,
+        min_side=params.min_side,
+        max_pixels=params.max_pixels,
+        threads=snakemake.threads,
+    )
+    if params.on_bad == "fail":
+        stop_on_bad_images(imported.faults)
+    write_faults(snakemake.output.faults, imported.faults)
+    images = imported.manifest
+    images.write(snakemake.output.manifest)
+    skipped = sum(fault.severity == "skipped" for fault in imported.faults)
+    run.metrics(
+        images=len(images),
+        classes=len(images.classes),
+        images_skipped=skipped,
+        images_warned=len(imported.faults) - skipped,
+    )
+    run.dataset(snakemake.wildcards.part, snakemake.output.manifest, images.digest, len(images))
+    run.artifact(snakemake.output.faults)

@@ -1,0 +1,11 @@
+"""Rule plot_training: a training's history -> its curves as a picture."""
+
+from gallerist.plots import draw_curves
+from gallerist.stage import stage
+from gallerist.training_history import read_history
+
+with stage(snakemake) as run:
+    history = read_history(snakemake.input.history)
+    title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}"
+    draw_curves(history, snakemake.output.curves, title=title)
+    run.artifact(snakemake.output.curves)

@@ -1,0 +1,14 @@
+"""Rule report_leaks: the manifests of all parts -> the pictures that are in two of them."""
+
+from gallerist.manifest import Manifest
+from gallerist.near_duplicates import find_leaks, summarise_leaks, write_leaks
+from gallerist.stage import stage
+
+PARTS = ("training", "validation", "gallery", "query")
+
+with stage(snakemake) as run:
+    manifests = {part: Manifest.read(snakemake.input[part]) for part in PARTS}
+    leaks = find_leaks(manifests, snakemake.params.distance)
+    write_leaks(snakemake.output.leaks, leaks)
+    run.metrics(**summarise_leaks(leaks, PARTS))
+    run.artifact(snakemake.output.leaks)

@@ -1,0 +1,17 @@
+"""Rule split_images: the pictures of every class -> the parts of the experiment."""
+
+import json
+
+from gallerist.manifest import Manifest
+from gallerist.split import split
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    fractions = json.loads(snakemake.params.fractions)
+    if fractions["training"] is None:  # a tree holds gallery and query apart: the rest trains
+        fractions["training"] = 1 - fractions["validation"]
+    originals = Manifest.read(snakemake.input.originals)
+    for part, pictures in split(originals, fractions, seed=snakemake.params.seed).items():
+        pictures.write(snakemake.output[part])
+        run.metrics(**{f"{part}_images": len(pictures)})
+        run.dataset(part, snakemake.output[part], pictures.digest, len(pictures))
