@@ -7,7 +7,10 @@ rule compare_experiments:
         metrics=expand(
             results("evaluation/{experiment}/metrics.json"), experiment=config["experiments"]
         ),
-        rows=expand(results("evaluation/{experiment}/experiment.record.json"), experiment=config["experiments"]),
+        rows=expand(
+            results("evaluation/{experiment}/experiment.record.json"),
+            experiment=config["experiments"],
+        ),
         faults=expand(results("reports/faults/{part}.csv"), part=FOLDERS),
         leaks=results("reports/leaks.csv"),
         code=library("compare_experiments"),

@@ -1,33 +1,6 @@
 # Stage 8: is a right picture among the first k answers?
 
 
-def upstream_records(wildcards):
-    """The records of every job that this experiment's accuracy rests on."""
-    experiment = wildcards.experiment
-    imports = ["originals", "pool"] if config["dataset"]["extend"] else ["originals"]
-    imports += [part for part in ("gallery", "query") if part in FOLDERS]
-    return [
-        *([] if SOURCE == "folder" else [results("source.record.json")]),
-        *(results(f"manifests/{part}.record.json") for part in imports),
-        results("manifests/split.record.json"),
-        *(
-            [results("manifests/extended_training.record.json")]
-            if config["dataset"]["extend"]
-            else []
-        ),
-        *([results("manifests/augmented.record.json")] if augmented_copies(wildcards) else []),
-        *(
-            path.replace(".json", ".record.json")
-            for path in [experiment_weights(wildcards)]
-            if path
-        ),
-        results(f"models/{experiment}/training.record.json"),
-        results(f"features/{experiment}/gallery.record.json"),
-        results(f"features/{experiment}/query.record.json"),
-        results(f"rankings/{experiment}.record.json"),
-    ]
-
-
 rule evaluate_retrieval:
     """Judge one experiment's ranking, draw its answers, and log its row of the comparison."""
     input:

@@ -78,6 +78,11 @@ def manifest(part):
     return results(f"manifests/{part}.csv")
 
 
+def pretrained_file(weights):
+    """The weights file that a user names, which a job must notice when it changes; else none."""
+    return [] if weights in ("auto", "imagenet", "random") else weights
+
+
 def pretrained_name(experiment):
     """One name for a backbone with its weights; experiments that share it fetch it once."""
     backbone, weights = experiment["backbone"], experiment["weights"]
@@ -102,12 +107,34 @@ def experiment_weights(wildcards):
     return results(f"weights/{pretrained_name(experiment)}.json")
 
 
-def pretrained_file(weights):
-    """The weights file that a user names, which a job must notice when it changes; else none."""
-    return [] if weights in ("auto", "imagenet", "random") else weights
-
-
 def augmented_copies(wildcards):
     """The manifest of augmented copies, where there are any and the experiment trains on them."""
     wanted = config["experiments"][wildcards.experiment]["augmented"]
     return manifest("augmented") if wanted and config["augmentation"]["copies"] else []
+
+
+def upstream_records(wildcards):
+    """The records of every job that this experiment's accuracy rests on."""
+    experiment = wildcards.experiment
+    imports = ["originals", "pool"] if config["dataset"]["extend"] else ["originals"]
+    imports += [part for part in ("gallery", "query") if part in FOLDERS]
+    return [
+        *([] if SOURCE == "folder" else [results("source.record.json")]),
+        *(results(f"manifests/{part}.record.json") for part in imports),
+        results("manifests/split.record.json"),
+        *(
+            [results("manifests/extended_training.record.json")]
+            if config["dataset"]["extend"]
+            else []
+        ),
+        *([results("manifests/augmented.record.json")] if augmented_copies(wildcards) else []),
+        *(
+            path.replace(".json", ".record.json")
+            for path in [experiment_weights(wildcards)]
+            if path
+        ),
+        results(f"models/{experiment}/training.record.json"),
+        results(f"features/{experiment}/gallery.record.json"),
+        results(f"features/{experiment}/query.record.json"),
+        results(f"rankings/{experiment}.record.json"),
+    ]

@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from gallerist.evaluation import QueryResult
@@ -20,6 +22,11 @@ from gallerist.images import BadImage, read_image
 RIGHT, WRONG, UNKNOWN, QUERY = "#1b7837", "#b2182b", "#666666", "#2166ac"
 TILE = 128
 """Pixels a side that a thumbnail is shrunk to."""
+
+_COLUMN = 1.2
+"""Inches from one picture to the next."""
+
+_CAPTION = FontProperties(size=6.5)
 
 Strip = tuple[str, str, list[tuple[str, str, bool | None]]]
 """Path of the query, its caption, and path, caption and rightness of each answer."""
@@ -53,13 +60,13 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
     height = max(len(rows), 1)
     figure, axes = plt.subplots(
         height, columns, squeeze=False, layout="constrained",
-        figsize=(max(1.15 * columns, 5), 1.6 * height + 0.4),
+        figsize=(max(_COLUMN * columns, 5), 1.6 * height + 0.4),
     )  # fmt: skip
     figure.suptitle(title, fontsize=10)
     for axis in axes.flat:
         axis.set_axis_off()
     if not rows:
-        axes[0, 0].text(0, 0.5, "no such query", fontsize=9)
+        axes[0, 0].text(0.5, 0.5, "no such query", fontsize=9, ha="center")
     for line, (query, caption, tiles) in zip(axes, rows, strict=False):
         _tile(line[0], query, caption, QUERY, "query")
         for rank, (axis, (answer, text, right)) in enumerate(
@@ -79,8 +86,10 @@ def _tile(axis: Axes, path: str, caption: str, colour: str, head: str) -> None:
     axis.imshow(_thumbnail(path), vmin=0, vmax=255)
     for spine in axis.spines.values():
         spine.set(color=colour, linewidth=2.5)
-    axis.set_title(head, fontsize=8, color=colour, pad=2, fontweight="bold")
-    axis.set_xlabel(_shortened(caption), fontsize=6.5, labelpad=2)
+    axis.set_title(head, fontsize=8, color=colour, pad=4, fontweight="bold")
+    # A file's name may have dollar signs, which are no formula.
+    lines = "\n".join(_shortened(line) for line in caption.split("\n"))
+    axis.set_xlabel(lines, fontproperties=_CAPTION, labelpad=3, parse_math=False)
 
 
 def _thumbnail(path: str) -> npt.NDArray[np.uint8]:
@@ -93,6 +102,15 @@ def _thumbnail(path: str) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _shortened(caption: str, width: int = 18) -> str:
-    lines = caption.split("\n")
-    return "\n".join(x if len(x) <= width else f"{x[: width - 1]}…" for x in lines)
+def _shortened(line: str) -> str:
+    """The line, without its middle where it is wider than a column: numbers stand at the end."""
+    shown, kept = line, len(line)
+    while kept > 2 and _width(shown) > 0.95 * 72 * _COLUMN:
+        kept -= 1
+        shown = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
+    return shown
+
+
+def _width(line: str) -> float:
+    """Width of a caption in points."""
+    return float(text_to_path.get_text_width_height_descent(line, _CAPTION, ismath=False)[0])

@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = "\n".join(f"{options.configfile}: {problem}" for problem in error.problems)
         print(lines, file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
         print(f"gallerist: {error}", file=sys.stderr)
         return 1

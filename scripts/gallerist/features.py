@@ -25,6 +25,10 @@ class FeatureMismatch(ValueError):
     """Features that were made differently, or files of one set that do not belong together."""
 
 
+class NotFinite(ValueError):
+    """A describer gave infinite or undefined numbers, which are near to nothing."""
+
+
 @dataclass(frozen=True)
 class Features:
     """The vectors of one part by one describer.
@@ -84,7 +88,16 @@ def _listing(ids: Sequence[str]) -> str:
 
 
 def normalise(vectors: npt.NDArray[Any]) -> Vectors:
-    """Scale rows to Euclidean length 1, in float64; rows of zeros stay zeros."""
+    """Scale rows to Euclidean length 1, in float64; rows of zeros stay zeros.
+
+    Raises NotFinite when a row has an infinite or undefined number.
+    """
     exact = np.asarray(vectors, dtype=np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    broken = int((~np.isfinite(lengths)).sum())
+    if broken:
+        raise NotFinite(
+            f"{broken} of {len(exact)} feature vectors are not finite: the network has diverged. "
+            "Train it with a smaller learning_rate."
+        )
     return np.asarray(exact / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)

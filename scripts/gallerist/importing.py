@@ -24,6 +24,9 @@ from gallerist.progress import tracked
 
 logger = logging.getLogger("gallerist")
 
+_COPY = "same picture as "
+_STRAY = "not inside a class folder"
+
 
 class ImportFault(ValueError):
     """A folder from which nothing can be imported. The message is complete."""
@@ -97,14 +100,22 @@ def import_folder(
     return Import(Manifest(tuple(pictures.values())), tuple(sorted(faults)))
 
 
-def stop_on_skipped(faults: Iterable[Fault]) -> None:
-    """Raise ImportFault with the list of the skipped files, if there are any."""
-    skipped = [fault for fault in faults if fault.severity == "skipped"]
-    if skipped:
-        lines = "\n".join(f"  {fault.path}: {fault.reason}" for fault in skipped)
+def stop_on_bad_images(faults: Iterable[Fault]) -> None:
+    """Raise ImportFault with the list of all files that are no usable picture, if there are any.
+
+    Copies of another picture, files outside the class folders and warnings are not among them.
+    """
+    bad = [
+        f"\n  {fault.path}: {fault.reason}"
+        for fault in faults
+        if fault.severity == "skipped"
+        and fault.reason != _STRAY
+        and not fault.reason.startswith(_COPY)
+    ]
+    if bad:
         raise ImportFault(
-            f"{len(skipped)} files cannot be used, and dataset.images.on_bad is fail:\n{lines}\n"
-            "Mend or remove them, or set dataset.images.on_bad to skip."
+            f"{len(bad)} files are no usable pictures. Repair or remove them, "
+            f"or set dataset.images.on_bad: skip to go on without them:{''.join(bad)}"
         )
 
 
@@ -148,7 +159,7 @@ def _unusable_name(relative: str) -> str | None:
         return "its name is not UTF-8: rename it"
     if "\r" in relative:
         return "its name has a carriage return, which a manifest cannot hold: rename it"
-    return None if "/" in relative else "not inside a class folder"
+    return None if "/" in relative else _STRAY
 
 
 def _label(relative: str) -> str:
@@ -209,7 +220,7 @@ def _misnamed(relative: str, content: str) -> str | None:
 
 def _same_picture(copy: Picture, first: Picture) -> Fault:
     other_class = "" if copy.label == first.label else f", but under another class ({first.label})"
-    return Fault(copy.path, "skipped", f"same picture as {first.path}{other_class}")
+    return Fault(copy.path, "skipped", f"{_COPY}{first.path}{other_class}")
 
 
 def _empty_classes(folder: str, tree: Tree, pictures: Iterable[Picture]) -> Iterator[Fault]:
@@ -223,7 +234,7 @@ def _nothing_usable(folder: PathLike, faults: list[Fault]) -> str:
     skipped = sorted(fault for fault in faults if fault.severity == "skipped")
     if not skipped:
         return f"{folder}: no files. It must hold one folder a class, with the pictures in them"
-    if all(fault.reason == "not inside a class folder" for fault in skipped):
+    if all(fault.reason == _STRAY for fault in skipped):
         return (
             f"{folder}: {len(skipped)} files, but none of them in a class folder. "
             "It must hold one folder a class, with the pictures in them"

@@ -105,15 +105,23 @@ class Manifest:
     def read(cls, *paths: PathLike) -> "Manifest":
         """Read one manifest, or several as one, in the order given.
 
-        Raises ValueError naming the file when its columns are not those of a manifest.
+        Raises ValueError naming the file when its columns are not those of a manifest, and the line
+        when a row has other cells.
         """
         return cls(tuple(picture for path in paths for picture in _read_rows(path)))
 
 
 def _read_rows(path: PathLike) -> Iterable[Picture]:
     with Path(path).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())) != COLUMNS:
             raise ValueError(f"{path}: the columns of a manifest are {', '.join(COLUMNS)}")
-        for row in reader:
-            yield Picture(**{name: _TYPES[name](row[name]) for name in COLUMNS})
+        for cells in rows:
+            try:
+                row = {name: _TYPES[name](cell) for name, cell in zip(COLUMNS, cells, strict=True)}
+            except ValueError:
+                raise ValueError(
+                    f"{path}, line {rows.line_num}: a manifest's rows are {', '.join(COLUMNS)}; "
+                    "this one has too few or too many, or a size that is no number"
+                ) from None
+            yield Picture(**row)

@@ -85,7 +85,7 @@ class Transfer:
         if weights is not None:
             try:
                 backbone.load_weights(weights)
-            except (ValueError, OSError, KeyError) as error:
+            except Exception as error:  # ValueError, OSError, KeyError, BadZipFile ...
                 raise ValueError(f"{weights} does not fit {self.backbone}: {error}") from error
         freeze(backbone, self.freeze_until)
         pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")

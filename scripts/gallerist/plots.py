@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
 from gallerist.files import PathLike, replacing
 
@@ -19,6 +20,15 @@ PALETTE = (
 """Okabe and Ito (2008): told apart with any colour vision, and in print."""
 
 MARKERS = "osD^vPX*"
+
+_MARKED_EPOCHS = 30
+"""Longer curves are drawn without a dot an epoch."""
+
+_NUMBERED_CLASSES = 25
+"""Larger confusions are drawn smaller, and without numbers."""
+
+_LINEAR_K = 20
+"""Beyond it the axis of k is logarithmic, or the small ones would lie on each other."""
 
 
 def experiment_styles(names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -37,19 +47,21 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: PathLike, *, title
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
     figure.suptitle(title, fontsize=10)
     epochs = [row["epoch"] for row in history]
+    marker = "." if len(history) <= _MARKED_EPOCHS else ""
     for axis, name, unit in zip(axes, ("accuracy", "loss"), ("share right", "loss"), strict=True):
         for column, label, style in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
             colour = PALETTE[0] if style == "-" else PALETTE[1]
             axis.plot(
-                epochs, [row[column] for row in history], style, color=colour, marker=".",
+                epochs, [row[column] for row in history], style, color=colour, marker=marker,
                 label=label,
             )  # fmt: skip
         axis.set(xlabel="epoch", ylabel=f"{name} ({unit})" if name == "accuracy" else name)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         axis.grid(alpha=0.3)
         if not history:
+            axis.set(xticks=[], yticks=[])
             axis.text(0.5, 0.5, "not trained", transform=axis.transAxes, ha="center")
-    axes[0].set_ylim(0, 1)
+    axes[0].set_ylim(0, 1.02)
     if history:
         axes[0].legend(fontsize=8)
     _save(figure, path)
@@ -59,16 +71,18 @@ def draw_confusion(
     classes: Sequence[str], counts: npt.NDArray[np.int64], path: PathLike, *, title: str
 ) -> None:
     """Class of the query against class of the first answer, rows scaled to shares, as PNG."""
-    size = 2.4 + 0.32 * len(classes)
+    numbered = len(classes) <= _NUMBERED_CLASSES
+    size = 2.4 + (0.32 if numbered else 0.14) * len(classes)
     figure, axis = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(totals > 0, totals, 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axis.set(xlabel="class of the first answer", ylabel="class of the query")
     axis.set_title(title, fontsize=10)
-    axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
-    axis.set_yticks(range(len(classes)), classes, fontsize=7)
-    if len(classes) <= 25:
+    # A folder's name may have dollar signs, which are no formula.
+    axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7, parse_math=False)
+    axis.set_yticks(range(len(classes)), classes, fontsize=7, parse_math=False)
+    if numbered:
         for row, column in zip(*np.nonzero(counts), strict=True):
             axis.text(
                 column, row, str(counts[row, column]), ha="center", va="center", fontsize=7,
@@ -82,17 +96,21 @@ def draw_comparison(
     hit_rates: Mapping[str, Mapping[int, float]], path: PathLike, *, title: str, queries: int
 ) -> None:
     """Hit rate against k, one line an experiment, as PNG. hit_rates: experiment -> k -> rate."""
-    figure, axis = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(7.2, 4), layout="constrained")
     for name, style in experiment_styles(list(hit_rates)).items():
-        rates = hit_rates[name]
-        axis.plot(list(rates), list(rates.values()), label=name, **style)  # type: ignore[arg-type]
+        ks, rates = zip(*sorted(hit_rates[name].items()), strict=True)
+        axis.plot(ks, rates, label=name, **style)  # type: ignore[arg-type]
     ticks = sorted({k for rates in hit_rates.values() for k in rates})
+    if ticks[-1] > _LINEAR_K:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(ScalarFormatter())
+        axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xticks(ticks)
     axis.set(xlabel="k (answers looked at)", ylabel="hit rate at k (share of queries)")
     axis.set_ylim(0, 1.02)
     axis.set_title(f"{title}, {queries} queries", fontsize=10)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)  # it covers no line there
     _save(figure, path)
 
 

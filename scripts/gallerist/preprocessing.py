@@ -36,18 +36,21 @@ class Preprocessing:
     def load(self, path: PathLike) -> Pixels:
         """Read one file: uint8 (image_size, image_size, 3) RGB.
 
-        Shrinks by averaging over the covered area, which does not alias; enlarges bilinearly.
+        A side that is too long is shrunk by averaging over the covered area, which does not alias;
+        one that is too short is then enlarged bilinearly.
         Raises `images.BadImage` naming the file when it cannot be decoded.
         """
         try:
             pixels = read_image(path, max_pixels=self.max_pixels)
         except BadImage as error:
             raise BadImage(f"{os.fspath(path)}: {error}") from error
-        size = (self.image_size, self.image_size)
-        shrinks = min(pixels.shape[:2]) > self.image_size
-        resized = cv2.resize(
-            pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        size = self.image_size
+        height, width = pixels.shape[:2]
+        # One call would enlarge both sides bilinearly, and so alias the longer side of a panorama.
+        shrunk = cv2.resize(
+            pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA
         )
+        resized = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
         return np.asarray(resized, dtype=np.uint8)
 
     def load_batch(self, paths: Sequence[PathLike], pool: Executor) -> Pixels:

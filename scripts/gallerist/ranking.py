@@ -2,11 +2,11 @@
 
 import csv
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 from gallerist.files import PathLike, replacing
+
+COLUMNS = ("query_id", "rank", "gallery_id", "distance")
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,16 @@ class Ranking:
     distances: tuple[tuple[float, ...], ...]
 
     def write(self, path: PathLike) -> None:
-        """Write as CSV: query_id, rank (from 1), gallery_id, distance."""
+        """Write as CSV: query_id, rank (from 1), gallery_id, distance.
+
+        A query without answers leaves no row, and is not there when the file is read again.
+        """
         with (
             replacing(path) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("query_id", "rank", "gallery_id", "distance"))
+            writer.writerow(COLUMNS)
             for query, answers, distances in zip(
                 self.query_ids, self.answers, self.distances, strict=True
             ):
@@ -39,13 +42,22 @@ class Ranking:
 
     @classmethod
     def read(cls, path: PathLike) -> "Ranking":
-        """Read what `write` wrote."""
+        """Read what `write` wrote, or another tool with the same columns; rows in any order.
+
+        Queries come in the order in which the file first names them. Raises ValueError naming the
+        file when it lacks a column.
+        """
+        answers_of: dict[str, list[tuple[int, str, float]]] = {}
         with Path(path).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        queries, answers, distances = [], [], []
-        for query, group in groupby(rows, key=itemgetter("query_id")):
-            members = list(group)
-            queries.append(query)
-            answers.append(tuple(row["gallery_id"] for row in members))
-            distances.append(tuple(float(row["distance"]) for row in members))
-        return cls(tuple(queries), tuple(answers), tuple(distances))
+            reader = csv.DictReader(file)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise ValueError(f"{path}: the columns of a ranking are {', '.join(COLUMNS)}")
+            for row in reader:
+                answer = (int(row["rank"]), row["gallery_id"], float(row["distance"]))
+                answers_of.setdefault(row["query_id"], []).append(answer)
+        ordered = [sorted(answers) for answers in answers_of.values()]
+        return cls(
+            tuple(answers_of),
+            tuple(tuple(answer for _, answer, _ in answers) for answers in ordered),
+            tuple(tuple(distance for _, _, distance in answers) for answers in ordered),
+        )

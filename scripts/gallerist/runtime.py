@@ -12,13 +12,15 @@ import tensorflow as tf
 def configure(*, threads: int, seed: int) -> str:
     """Set up this process before the first operation, and say what it computes on.
 
-    threads: processor threads for one operation; Snakemake's number for the job.
+    threads: processor threads for one operation; Snakemake's number for the job. More than there
+        are processors are not used, because the last bits of a sum depend on their number.
     seed: of Python's, NumPy's and TensorFlow's global generators. Operations are made
         deterministic, so that the same configuration gives the same weights.
 
     GPUs are used where TensorFlow sees them; their memory is taken as needed, so that another
     process can share the card. Returns "CPU, 4 threads" or the names of the GPUs.
     """
+    threads = min(threads, os.cpu_count() or 1)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     keras.utils.set_random_seed(seed)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gallerist.features import Features, FeatureMismatch
+from gallerist.features import FeatureMismatch, Features, check_comparable
 from gallerist.files import PathLike, sha256_of_file
-from gallerist.images import read_image
+from gallerist.images import BadImage, read_image
 from gallerist.layout import Results
 from gallerist.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.search import search
@@ -37,7 +37,7 @@ def find_query(queries: Manifest, name: str) -> Picture:
 
     Raises QueryUnknown when there is none, or when several fit, naming them.
     """
-    if name.isdigit():
+    if name.isdecimal():
         number = int(name)
         if not 1 <= number <= len(queries):
             raise QueryUnknown(f"query {number}: the data set has queries 1 to {len(queries)}")
@@ -45,7 +45,8 @@ def find_query(queries: Manifest, name: str) -> Picture:
     wanted = Path(name).parts
     fitting = [query for query in queries if Path(query.path).parts[-len(wanted) :] == wanted]
     if not fitting:
-        raise QueryUnknown(f"no query is called {name}; {queries.paths[0]} is one")
+        example = f"; {queries.paths[0]} is one" if len(queries) else ""
+        raise QueryUnknown(f"no query is called {name}{example}")
     if len(fitting) > 1:
         paths = ", ".join(query.path for query in fitting[:5])
         raise QueryUnknown(f"{len(fitting)} queries are called {name}: name one of {paths} ...")
@@ -53,12 +54,18 @@ def find_query(queries: Manifest, name: str) -> Picture:
 
 
 def search_query(results: Results, experiment: str, query: Picture, count: int) -> list[Answer]:
-    """The first `count` answers to a query of the data set, from its stored features."""
+    """The first `count` answers to a query of the data set, from its stored features.
+
+    Raises FeatureMismatch when query and gallery were described differently, or are not those of
+    the manifests.
+    """
     stored = Features.read(*results.features(experiment, "query"))
+    gallery = Features.read(*results.features(experiment, "gallery"))
+    check_comparable(stored, gallery)
+    if query.id not in stored.ids:
+        raise FeatureMismatch(f"{query.path} has not been described: run the workflow again")
     row = stored.ids.index(query.id)
-    return _answers(
-        results, experiment, stored.vectors[row : row + 1], query.id, query.label, count
-    )
+    return _answers(results, gallery, stored.vectors[row : row + 1], query.id, query.label, count)
 
 
 def search_file(
@@ -67,9 +74,12 @@ def search_file(
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
     Raises images.BadImage when the file is no picture, and FeatureMismatch when the gallery was
-    described by another model than the one that is there now.
+    described by another model, or other preprocessing, than the one that is there now.
     """
-    read_image(picture)  # a bad picture is named before TensorFlow takes its seconds to load
+    try:  # a bad picture is named before TensorFlow takes its seconds to load
+        read_image(picture)
+    except BadImage as error:
+        raise BadImage(f"{picture}: {error}") from error
     from gallerist.describer import Describer
 
     describer = Describer(
@@ -78,12 +88,13 @@ def search_file(
         threads=threads,
     )
     gallery = Features.read(*results.features(experiment, "gallery"))
-    if describer.model_sha256 != gallery.model:
+    made_by = (describer.model_sha256, describer.preprocessing.sha256)
+    if made_by != (gallery.model, gallery.preprocessing):
         raise FeatureMismatch("the gallery was described by another model: run the workflow again")
     identifier = sha256_of_file(picture)[:16]
     label = _known_label(results, identifier)
     vectors = describer.describe([picture])
-    return label, _answers(results, experiment, vectors, identifier, label, count)
+    return label, _answers(results, gallery, vectors, identifier, label, count)
 
 
 def _known_label(results: Results, identifier: str) -> str | None:
@@ -96,14 +107,17 @@ def _known_label(results: Results, identifier: str) -> str | None:
 
 def _answers(
     results: Results,
-    experiment: str,
+    gallery: Features,
     vectors: np.ndarray[tuple[int, int], np.dtype[np.float32]],
     identifier: str,
     label: str | None,
     count: int,
 ) -> list[Answer]:
-    gallery = Features.read(*results.features(experiment, "gallery"))
     pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
+    if not pictures.keys() >= set(gallery.ids):
+        raise FeatureMismatch(
+            "the gallery has changed since it was described: run the workflow again"
+        )
     ranking = search(vectors, [identifier], gallery.vectors, gallery.ids, count)
     found = zip(ranking.answers[0], ranking.distances[0], strict=True)
     return [

@@ -23,13 +23,17 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
 
     Pictures with one `source_id` go to the same part. Returns part -> manifest, in the order of
     `pictures`. Raises SplitError naming every class that has fewer originals than parts, and
-    ValueError when the fractions do not add up to 1.
+    ValueError when the fractions do not add up to 1 or a copy has another class than its original.
     """
     if not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-9):
         raise ValueError(f"the fractions add up to {sum(fractions.values()):g}, not 1")
     originals: dict[str, set[str]] = defaultdict(set)
+    label_of: dict[str, str] = {}
     for picture in pictures:
-        originals[picture.label].add(picture.source_id)
+        label = label_of.setdefault(picture.source_id, picture.label)
+        if label != picture.label:
+            raise ValueError(f"{picture.path} is of class {picture.label}, its original of {label}")
+        originals[label].add(picture.source_id)
     small = [
         f"{label} ({len(ids)})" for label, ids in originals.items() if len(ids) < len(fractions)
     ]
@@ -38,17 +42,17 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
             f"too few pictures to split into {', '.join(fractions)}: {', '.join(sorted(small))}. "
             f"Every class needs at least {len(fractions)}; add pictures or remove the class."
         )
-    part_of: dict[tuple[str, str], str] = {}
-    for label, ids in originals.items():
+    part_of: dict[str, str] = {}
+    for ids in originals.values():
         shuffled = sorted(ids, key=lambda source: _draw(seed, source))
         start = 0
         for part, count in _shares(len(shuffled), fractions).items():
             for source in shuffled[start : start + count]:
-                part_of[label, source] = part
+                part_of[source] = part
             start += count
     rows: dict[str, list[Picture]] = {part: [] for part in fractions}
     for picture in pictures:
-        part = part_of[picture.label, picture.source_id]
+        part = part_of[picture.source_id]
         rows[part].append(replace(picture, part=part))
     return {part: Manifest(tuple(members)) for part, members in rows.items()}
 

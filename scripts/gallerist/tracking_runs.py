@@ -59,8 +59,9 @@ def log_record(client: Client, record: Record) -> bool:
         status = "FINISHED" if record.status == "finished" else "FAILED"
         patiently(client.set_terminated, run_id, status, ended)
     if record.status == "finished":
-        question = f"tags.current = 'true' or tags.`gallerist.execution` = '{record.execution}'"
-        restore_current(client, _search(client, run.info.experiment_id, question), [record])
+        patiently(client.set_tag, run_id, "current", "true")
+        current = list(runs(client, [run.info.experiment_id], "tags.current = 'true'"))
+        restore_current(client, current, [record])
     _log_artifacts(client, run_id, record)
     patiently(client.set_tag, run_id, "gallerist.logged", record.status)
     return True

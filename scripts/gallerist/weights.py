@@ -129,7 +129,7 @@ def fetch(
         return Weights(backbone, requested, "file", requested, sha256_of_file(requested))
     try:
         _keep_imagenet(backbone, Path(destination), attempts, backoff)
-    except (WeightsError, PackagedFileMissing) as error:
+    except WeightsError as error:
         if requested == "imagenet":
             raise
         logger.warning(

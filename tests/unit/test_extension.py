@@ -1,3 +1,4 @@
+import csv
 import random
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gallerist.extension import ExtensionFault, Refusal, extend
+from gallerist.extension import ExtensionFault, Refusal, extend, write_refusals
 from gallerist.importing import import_folder
 from gallerist.manifest import Manifest, Picture
 
@@ -179,6 +180,15 @@ def test_a_class_gets_the_same_whatever_the_others_have():
         choices.add(tuple(added(extended(training, cats + dogs, per_class=6), "cat")))
     assert len(choices) == 1
     assert len(choices.pop()) == 5
+
+
+def test_refusals_survive_their_file(tmp_path):
+    refusals = [Refusal('a, "b"\n.png', "class 'ä' is unknown"), Refusal("c.png", "same, again")]
+    write_refusals(tmp_path / "refusals.csv", refusals)
+    with (tmp_path / "refusals.csv").open(encoding="utf-8", newline="") as file:
+        assert [Refusal(**item) for item in csv.DictReader(file)] == refusals
+    write_refusals(tmp_path / "none.csv", [])
+    assert (tmp_path / "none.csv").read_text() == "path,reason\n"
 
 
 def test_negative_settings_are_refused():

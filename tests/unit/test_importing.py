@@ -15,7 +15,13 @@ import pytest
 from PIL import Image
 
 from gallerist import importing
-from gallerist.importing import Fault, ImportFault, import_folder, write_faults
+from gallerist.importing import (
+    Fault,
+    ImportFault,
+    import_folder,
+    stop_on_bad_images,
+    write_faults,
+)
 from gallerist.manifest import Manifest
 
 
@@ -352,6 +358,28 @@ def test_a_folder_that_gives_nothing_is_refused_with_the_reason(tmp_path, files,
     with pytest.raises(ImportFault) as caught:
         imported(folder)
     assert str(caught.value).startswith(message.format(folder))
+
+
+def test_all_bad_images_are_listed_when_they_stop_the_import(tmp_path):
+    for name in ("1.png", "2.png"):  # two copies
+        save(tmp_path / "cat" / name, 1)
+    save(tmp_path / "cat" / "3.jpg", 2, "PNG")
+    (tmp_path / "README.txt").write_text("beside the classes")
+    faults = imported(tmp_path).faults
+    assert len(faults) == 3
+    stop_on_bad_images(faults)  # none of these is a bad image
+
+    for number in range(8):
+        (tmp_path / "cat" / f"bad{number}.png").touch()
+    (tmp_path / "cat" / "link.png").symlink_to("nowhere")
+    with pytest.raises(ImportFault) as caught:
+        stop_on_bad_images(imported(tmp_path).faults)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("9 files are no usable pictures.")
+    assert lines[1:] == [
+        *(f"  {tmp_path}/cat/bad{number}.png: empty file" for number in range(8)),
+        f"  {tmp_path}/cat/link.png: dangling link: nowhere does not exist",
+    ]
 
 
 def test_a_file_given_as_folder_is_refused(tmp_path):

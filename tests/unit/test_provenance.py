@@ -8,6 +8,7 @@ from importlib import metadata
 
 import psutil
 import pytest
+from tracked import environment
 
 from gallerist.provenance import CodeState, InputHashes, code_state, process_started, versions
 
@@ -28,7 +29,7 @@ def test_versions_are_those_installed_and_nothing_is_imported_for_them():
     )
     code += "; print([m for m in ('numpy', 'tensorflow', 'mlflow') if m in sys.modules])"
     answer = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment()
     ).stdout.splitlines()
     assert answer == [metadata.version("numpy"), "[]"]
     assert versions()["python"] == ".".join(map(str, sys.version_info[:3]))

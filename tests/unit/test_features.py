@@ -1,0 +1,134 @@
+"""Feature vectors as files that belong together, and their lengths."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from sklearn.preprocessing import normalize
+
+from gallerist.features import (
+    Features,
+    FeatureMismatch,
+    NotFinite,
+    check_comparable,
+    normalise,
+)
+from gallerist.files import read_json, sha256_of_file, write_json
+
+IDS = ("00aa", "00bb", "00cc")
+
+
+def features(ids=IDS, length: int = 4, model: str = "m" * 64, preprocessing: str = "p" * 64):
+    vectors = normalise(np.random.default_rng(1).normal(size=(len(ids), length)))
+    return Features(vectors, tuple(ids), model, preprocessing)
+
+
+def stored(folder, name: str = "gallery"):
+    return folder / f"{name}.npy", folder / f"{name}.ids.csv", folder / f"{name}.origin.json"
+
+
+def test_what_is_written_reads_back(tmp_path):
+    written = features()
+    written.write(*stored(tmp_path))
+    read = Features.read(*stored(tmp_path))
+    np.testing.assert_array_equal(read.vectors, written.vectors, strict=True)
+    assert (read.ids, read.model, read.preprocessing) == (IDS, "m" * 64, "p" * 64)
+
+
+def test_the_files_are_plain_and_say_what_they_are(tmp_path):
+    features().write(*stored(tmp_path))
+    vectors, ids, origin = stored(tmp_path)
+    assert np.load(vectors, allow_pickle=False).shape == (3, 4)
+    assert ids.read_text() == "id\n00aa\n00bb\n00cc\n"
+    identity = read_json(origin)
+    assert (identity["images"], identity["feature_length"]) == (3, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in stored(tmp_path)
+    )
+
+
+def test_vectors_are_mapped_and_not_copied_into_memory(tmp_path):
+    features().write(*stored(tmp_path))
+    assert isinstance(Features.read(*stored(tmp_path)).vectors, np.memmap)
+
+
+def test_features_of_no_picture_read_back(tmp_path):
+    Features(np.zeros((0, 4), dtype=np.float32), (), "m", "p").write(*stored(tmp_path))
+    read = Features.read(*stored(tmp_path))
+    assert read.ids == ()
+    assert read.vectors.shape == (0, 4)
+
+
+def test_vectors_of_another_extraction_are_refused(tmp_path):
+    features().write(*stored(tmp_path))
+    np.save(tmp_path / "gallery.npy", features(length=5).vectors)
+    with pytest.raises(FeatureMismatch, match=r"gallery\.npy is not the file that .*origin\.json"):
+        Features.read(*stored(tmp_path))
+
+
+def test_ids_in_another_order_are_refused(tmp_path):
+    features().write(*stored(tmp_path))
+    (tmp_path / "gallery.ids.csv").write_text("id\n00bb\n00aa\n00cc\n")
+    with pytest.raises(FeatureMismatch, match=r"gallery\.ids\.csv is not the file that"):
+        Features.read(*stored(tmp_path))
+
+
+def test_files_of_two_parts_are_not_mixed(tmp_path):
+    features().write(*stored(tmp_path))
+    features(ids=("11aa", "11bb", "11cc")).write(*stored(tmp_path, "query"))
+    vectors, _, origin = stored(tmp_path)
+    with pytest.raises(FeatureMismatch):
+        Features.read(vectors, stored(tmp_path, "query")[1], origin)
+
+
+def test_a_pickle_is_not_loaded(tmp_path):
+    features().write(*stored(tmp_path))
+    vectors, ids, origin = stored(tmp_path)
+    np.save(vectors, np.array([{"any": "object"}], dtype=object), allow_pickle=True)
+    write_json(origin, read_json(origin) | {"vectors": sha256_of_file(vectors)})
+    with pytest.raises(ValueError, match="[Pp]ickle|Python objects"):
+        Features.read(vectors, ids, origin)
+
+
+def test_features_of_one_origin_are_comparable():
+    check_comparable(features(), features(ids=("1", "2")))
+
+
+def test_features_of_two_models_or_preparations_are_not_comparable():
+    with pytest.raises(FeatureMismatch, match=r"different models \(mmmmmmmmmmmm and n{12}\)"):
+        check_comparable(features(), features(model="n" * 64))
+    with pytest.raises(FeatureMismatch, match="differently prepared"):
+        check_comparable(features(), features(preprocessing="q" * 64))
+
+
+@settings(deadline=None)
+@given(
+    arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=2, max_side=8),
+        elements=st.floats(-1000, 1000, width=32).map(lambda x: x if abs(x) > 1e-3 else 0.0),
+    )
+)
+def test_rows_have_length_one_or_stay_zero_as_in_scikit_learn(vectors):
+    unit = normalise(vectors)
+    assert unit.dtype == np.float32
+    lengths = np.linalg.norm(unit.astype(np.float64), axis=1)
+    np.testing.assert_allclose(lengths, vectors.any(axis=1).astype(float), atol=1e-6)
+    np.testing.assert_allclose(unit, normalize(vectors.astype(np.float64)), atol=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-45, 1e-30, 1.0, 1e30, 3e38])
+def test_the_scale_of_float32_vectors_does_not_matter(scale):
+    vectors = np.array([[0.75, 1.0, 0.0], [0.0, 0.0, 0.0]]) * scale
+    unit = normalise(vectors.astype(np.float32))
+    assert np.linalg.norm(unit[0]) == pytest.approx(1, abs=1e-6)
+    assert not unit[1].any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_vectors_that_are_not_finite_are_refused_with_their_number(value):
+    vectors = np.ones((5, 3), dtype=np.float32)
+    vectors[[1, 4], 2] = value
+    with pytest.raises(NotFinite, match=r"2 of 5 .* diverged.*learning_rate"):
+        normalise(vectors)

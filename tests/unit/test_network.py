@@ -1,0 +1,340 @@
+"""gallerist.network: the published architectures, and what of them is trained."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from gallerist.configuration import complete
+from gallerist.network import EMBEDDING, Head, Scratch, Transfer, architecture, freeze, without_head
+
+PUBLISHED = Head("published", 0.2, 999, 0.01, 0.02)
+STANDARD = Head("standard", 0.2, 999, 0.01, 0.02)
+SHARED = Path(os.environ.get("GALLERIST_SHARED", Path(__file__).parents[3] / "shared"))
+
+
+def pictures(count, size, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def kernels(model):
+    return [weight.numpy() for weight in model.weights if weight.name == "kernel"]
+
+
+# --- the network from scratch -----------------------------------------------------------------
+
+
+def described(layer):
+    """One line on a layer, in the words of the published table."""
+    kind = type(layer).__name__
+    if kind == "Conv2D":
+        return (
+            f"Conv {layer.filters} {layer.kernel_size[0]}x{layer.kernel_size[1]}"
+            f"/{layer.strides[0]} {layer.padding} {layer.activation.__name__}"
+        )
+    if kind == "Dropout":
+        return f"Dropout {layer.rate} seed {layer.seed}"
+    if kind == "Dense":
+        return f"Dense {layer.units} {layer.activation.__name__}"
+    if kind == "AveragePooling2D":
+        return f"AvgPool {layer.pool_size[0]}"
+    return kind
+
+
+def test_the_network_from_scratch_is_the_published_one():
+    model = Scratch(224, "valid", PUBLISHED).build(10)
+    assert [(described(layer), tuple(layer.output.shape[1:])) for layer in model.layers] == [
+        ("InputLayer", (224, 224, 3)),
+        ("Rescaling", (224, 224, 3)),
+        ("Conv 8 7x7/3 valid relu", (73, 73, 8)),
+        ("BatchNormalization", (73, 73, 8)),
+        ("Dropout 0.2 seed 1000", (73, 73, 8)),
+        ("Conv 16 3x3/2 valid relu", (36, 36, 16)),
+        ("BatchNormalization", (36, 36, 16)),
+        ("Conv 16 3x3/1 valid relu", (34, 34, 16)),
+        ("BatchNormalization", (34, 34, 16)),
+        ("Dropout 0.2 seed 1002", (34, 34, 16)),
+        ("Conv 32 3x3/2 valid relu", (16, 16, 32)),
+        ("BatchNormalization", (16, 16, 32)),
+        ("Conv 32 3x3/1 valid relu", (14, 14, 32)),
+        ("BatchNormalization", (14, 14, 32)),
+        ("Dropout 0.2 seed 1004", (14, 14, 32)),
+        ("AvgPool 2", (7, 7, 32)),
+        ("Flatten", (1568,)),
+        ("Dense 10 softmax", (10,)),
+        ("Dropout 0.2 seed 999", (10,)),
+    ]
+    assert without_head(model).output_shape == (None, 1568)
+
+
+def test_both_penalties_lie_on_every_kernel_of_the_network_from_scratch():
+    model = Scratch(73, "valid", PUBLISHED).build(3)
+    regularised = [layer for layer in model.layers if hasattr(layer, "kernel")]
+    assert len(regularised) == 6
+    for layer in regularised:
+        assert type(layer.kernel_regularizer) is keras.regularizers.L1L2
+        assert (layer.kernel_regularizer.l1, layer.kernel_regularizer.l2) == (0.01, 0.02)
+        assert layer.bias_regularizer is None
+    by_hand = sum(0.01 * np.abs(k).sum() + 0.02 * (k**2).sum() for k in kernels(model))
+    assert float(sum(model.losses)) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_the_standard_head_drops_before_the_classifier():
+    published = Scratch(73, "valid", PUBLISHED).build(3)
+    standard = Scratch(73, "valid", STANDARD).build(3)
+    assert [layer.name for layer in published.layers[-2:]] == ["head", "head_dropout"]
+    assert [layer.name for layer in standard.layers[-2:]] == ["head_dropout", "head"]
+
+
+def test_only_the_published_head_loses_probabilities_in_training():
+    embedding = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    sums = {}
+    for head in (PUBLISHED, STANDARD):
+        inputs = keras.Input((8,))
+        model = keras.Model(inputs, head.attach(inputs, 4))
+        sums[head.kind] = model(embedding, training=True).numpy()
+        np.testing.assert_allclose(model(embedding).numpy().sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(sums["standard"].sum(axis=1), 1, rtol=1e-5)
+    assert (sums["published"] == 0).mean() == pytest.approx(0.2, abs=0.04)
+
+
+@pytest.mark.parametrize(("size", "padding"), [(73, "valid"), (32, "same")])
+def test_the_smallest_pictures_give_one_value_a_channel(size, padding):
+    model = Scratch(size, padding, PUBLISHED).build(2)
+    assert without_head(model).output_shape == (None, 32)
+    probabilities = model(pictures(3, size)).numpy()
+    assert probabilities.shape == (3, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_picture_smaller_than_73_pixels_does_not_pass_without_padding():
+    with pytest.raises(ValueError, match="pool"):
+        Scratch(72, "valid", PUBLISHED).build(2)
+
+
+def test_a_network_from_scratch_takes_no_weights():
+    with pytest.raises(ValueError, match="takes no weights"):
+        Scratch(73, "valid", PUBLISHED).build(2, "some.weights.h5")
+
+
+# --- the pretrained backbone ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def resnet152():
+    return Transfer("ResNet152", 32, "conv5", "flatten", PUBLISHED).build(3, None)
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    """Its backbone alone, to freeze again and again."""
+    return keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3))
+
+
+def backbone_of(model):
+    return model.get_layer("backbone").layer
+
+
+def moving_averages(model):
+    return {w.path: w.numpy() for w in model.non_trainable_weights if "moving" in w.path}
+
+
+def test_everything_before_conv5_is_frozen_and_everything_from_it_trained(resnet152):
+    names = [layer.name for layer in backbone_of(resnet152).layers]
+    trained = [layer.name for layer in backbone_of(resnet152).layers if layer.trainable]
+    first = names.index("conv5_block1_1_conv")
+    assert not any(name.startswith("conv5") for name in names[:first])
+    assert names[first:] == trained
+    assert all(name.startswith("conv5") for name in trained)
+    # Of each of the 10 convolutions of conv5: kernel, bias, gamma, beta; and the head's two.
+    assert len(resnet152.trainable_weights) == 10 * 4 + 2
+
+
+def test_resnet152_with_a_flat_embedding_sees_caffe_pixels(resnet152):
+    pixels = pictures(2, 32)
+    scaled = keras.applications.resnet.preprocess_input(pixels.astype(np.float32))
+    expected = backbone_of(resnet152)(scaled, training=False).numpy().reshape(2, 2048)
+    found = without_head(resnet152)(pixels).numpy()
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_resnet152_computes_the_same_in_training_as_afterwards(resnet152):
+    describer, pixels = without_head(resnet152), pictures(2, 32)
+    before = moving_averages(resnet152)
+    in_training = describer(pixels, training=True).numpy()
+    after = moving_averages(resnet152)
+    assert len(before) == 2 * 155  # 155 normalisations
+    assert all((before[path] == after[path]).all() for path in before)
+    np.testing.assert_array_equal(in_training, describer(pixels, training=False).numpy())
+
+
+def trained_by_one_step(model):
+    """Weights before and after one step, by path."""
+    before = {w.path: w.numpy() for w in model.weights}
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-30), "sparse_categorical_crossentropy")
+    model.train_on_batch(pictures(4, 32), np.array([0, 1, 2, 0]))
+    return before, {w.path: w.numpy() for w in model.weights}
+
+
+def test_a_training_step_moves_what_is_not_frozen_but_no_moving_average():
+    model = Transfer("MobileNetV2", 32, "block_15", "avg", STANDARD).build(3, None)
+    before, after = trained_by_one_step(model)
+    moved = {path for path in before if (before[path] != after[path]).any()}
+    free = {weight.path for weight in model.trainable_weights}
+    averages = set(moving_averages(model))
+    assert len(averages) == 2 * 52
+    assert not averages & moved
+    frozen = {path for path in before if "seed" not in path} - free
+    assert not frozen & moved
+    assert free <= moved
+    assert {"block_15_expand/kernel", "block_15_expand_BN/gamma", "Conv_1_bn/beta"} <= free
+    assert {"block_14_project/kernel", "block_14_project_BN/gamma"} <= frozen
+
+
+def test_a_saved_network_still_trains_in_inference_mode(tmp_path):
+    model = Transfer("MobileNetV2", 32, "nothing", "avg", STANDARD).build(3, None)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(pictures(2, 32)).numpy(), model(pictures(2, 32)).numpy())
+    before = moving_averages(loaded)
+    loaded(pictures(4, 32), training=True)
+    after = moving_averages(loaded)
+    assert len(before) == 2 * 52
+    assert all((before[path] == after[path]).all() for path in before)
+
+
+def test_the_heads_dropout_stays_active_behind_the_backbone(resnet152):
+    probabilities = [resnet152(pictures(16, 32), training=mode).numpy() for mode in (True, False)]
+    assert (probabilities[0] == 0).any()
+    assert (probabilities[1] > 0).all()
+
+
+@pytest.mark.parametrize(("pooling", "length"), [("flatten", 5120), ("avg", 1280), ("max", 1280)])
+def test_pooling_makes_vectors_of_the_last_map(pooling, length):
+    model = Transfer("MobileNetV2", 64, "everything", pooling, STANDARD).build(2, None)
+    pixels = pictures(2, 64)
+    vectors = without_head(model)(pixels).numpy()
+    maps = backbone_of(model)(pixels.astype(np.float32) / 127.5 - 1).numpy()
+    expected = {
+        "flatten": maps.reshape(2, -1),
+        "avg": maps.mean(axis=(1, 2)),
+        "max": maps.max(axis=(1, 2)),
+    }[pooling]
+    assert vectors.shape == (2, length)
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(vectors, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert model.get_layer(EMBEDDING).output.shape == (None, length)
+
+
+def test_nothing_frozen_trains_every_layer(mobilenet):
+    freeze(mobilenet, "nothing")
+    assert all(layer.trainable for layer in mobilenet.layers)
+
+
+def test_everything_frozen_trains_none(mobilenet):
+    freeze(mobilenet, "everything")
+    assert not mobilenet.trainable_weights
+    freeze(mobilenet, "nothing")
+    assert mobilenet.trainable_weights
+
+
+def test_the_first_layer_of_the_name_counts_where_many_begin_so(mobilenet):
+    freeze(mobilenet, "block_1")  # block_1, and block_10 to block_16 after it
+    names = [layer.name for layer in mobilenet.layers if layer.trainable]
+    assert names[0] == "block_1_expand"
+    assert names[-1] == "out_relu"
+
+
+def test_an_unknown_layer_to_freeze_until_is_answered_with_what_there_is(mobilenet):
+    with pytest.raises(ValueError, match="'conv5'") as refusal:
+        freeze(mobilenet, "conv5")
+    message = str(refusal.value)
+    assert message.startswith("freeze_until: no layer of mobilenetv2")
+    assert "Names start with: " in message
+    for word in ("Conv1", "expanded", "block", "out"):
+        assert word in message.split("Names start with: ")[1].split(", ")
+
+
+def test_weights_of_a_file_are_those_of_the_backbone(mobilenet, tmp_path):
+    file = tmp_path / "m.weights.h5"
+    mobilenet.save_weights(file)
+    model = Transfer("MobileNetV2", 32, "everything", "avg", STANDARD).build(2, str(file))
+    found = backbone_of(model).get_weights()
+    for ours, theirs in zip(found, mobilenet.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("damaged.weights.h5", b"no HDF5 at all"),
+        ("damaged.h5", b"no HDF5 at all"),
+        ("damaged.keras", b"no ZIP at all"),
+        ("weights.pth", b"something of another library"),
+        ("absent.weights.h5", None),
+    ],
+)
+def test_a_file_that_holds_no_weights_is_named(name, content, tmp_path):
+    file = tmp_path / name
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ValueError, match="does not fit MobileNetV2") as refusal:
+        Transfer("MobileNetV2", 32, "everything", "avg", STANDARD).build(2, str(file))
+    assert str(refusal.value).startswith(f"{file} does not fit MobileNetV2: ")
+
+
+def test_weights_of_another_backbone_are_refused(mobilenet, tmp_path):
+    file = tmp_path / "mobilenet.weights.h5"
+    mobilenet.save_weights(file)
+    with pytest.raises(ValueError, match="does not fit DenseNet121"):
+        Transfer("DenseNet121", 32, "everything", "avg", STANDARD).build(2, str(file))
+
+
+def test_published_imagenet_weights_load_and_tell_pictures_apart():
+    file = SHARED / "weights" / "mobilenetv2_1.0_224_imagenet_notop.weights.h5"
+    if not file.is_file():
+        pytest.skip("no shared ImageNet weights of MobileNetV2")
+    model = Transfer("MobileNetV2", 64, "everything", "avg", STANDARD).build(2, str(file))
+    vectors = without_head(model)(pictures(4, 64)).numpy()
+    assert np.isfinite(vectors).all()
+    assert (vectors > 0).mean() > 0.1
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.01
+
+
+# --- from the configuration -------------------------------------------------------------------
+
+
+def completed(settings):
+    config = {"dataset": {"name": "d", "embedded": {}}, "experiments": {"e": settings}}
+    return complete(config)["experiments"]["e"]
+
+
+def test_a_transfer_experiment_of_the_configuration_makes_the_published_network():
+    settings = completed({"network": "transfer", "backbone": "ResNet152", "freeze_until": "conv5"})
+    assert architecture(settings) == Transfer(
+        "ResNet152", 224, "conv5", "flatten", Head("published", 0.1, 999, 0.01, 0.01)
+    )
+
+
+def test_a_scratch_experiment_of_the_configuration_makes_the_published_network():
+    assert architecture(completed({"network": "scratch"})) == Scratch(
+        224, "valid", Head("published", 0.2, 999, 0.01, 0.01)
+    )
+
+
+def test_every_setting_of_an_experiment_reaches_the_network():
+    scratch = {"network": "scratch", "image_size": 40, "padding": "same"}
+    head = {"head": "standard", "dropout": 0.3, "dropout_seed": 5, "l1": 0.25, "l2": 0.5}
+    expected = Head("standard", 0.3, 5, 0.25, 0.5)
+    assert architecture(completed({**scratch, **head})) == Scratch(40, "same", expected)
+    transfer = {"network": "transfer", "backbone": "DenseNet121", "image_size": 48}
+    transfer |= {"freeze_until": "nothing", "pooling": "max"}
+    assert architecture(completed({**transfer, **head})) == Transfer(
+        "DenseNet121", 48, "nothing", "max", expected
+    )

@@ -1,0 +1,225 @@
+"""Exact search against brute force, where it is hard: ties, near ties, zeros, chunks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
+
+from gallerist import search as module
+from gallerist.features import normalise
+from gallerist.search import search
+
+
+def brute_force(queries, query_ids, gallery, gallery_ids, depth):
+    """Every distance in float64, sorted by (distance, id): slow, and plainly right."""
+    answers, distances = [], []
+    for vector, own in zip(queries.astype(np.float64), query_ids, strict=True):
+        found = sorted(
+            (float(np.sqrt(((row - vector) ** 2).sum())), name)
+            for row, name in zip(gallery.astype(np.float64), gallery_ids, strict=True)
+            if name != own
+        )[:depth]
+        answers.append(tuple(name for _, name in found))
+        distances.append(tuple(distance for distance, _ in found))
+    return tuple(answers), tuple(distances)
+
+
+def assert_exact(queries, query_ids, gallery, gallery_ids, depth):
+    ranking = search(queries, query_ids, gallery, gallery_ids, depth)
+    answers, distances = brute_force(queries, query_ids, gallery, gallery_ids, depth)
+    assert ranking.query_ids == tuple(query_ids)
+    assert ranking.answers == answers
+    assert all(
+        found == pytest.approx(wanted, abs=1e-12)
+        for found, wanted in zip(ranking.distances, distances, strict=True)
+    )
+    return ranking
+
+
+def names(prefix: str, count: int, rng) -> list[str]:
+    """Ids whose order is not that of the rows."""
+    return [f"{prefix}{number:04d}" for number in rng.permutation(count)]
+
+
+def rectified(rng, rows: int, length: int):
+    """Unit vectors without negative elements, as a network's last ReLU leaves them."""
+    return normalise(np.maximum(rng.normal(size=(rows, length)), 0))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 17, 256])
+@pytest.mark.parametrize("depth", [1, 7, 80, 500])
+def test_answers_are_those_of_brute_force(length, depth):
+    rng = np.random.default_rng([length, depth])
+    queries, gallery = rectified(rng, 20, length), rectified(rng, 80, length)
+    assert_exact(queries, names("q", 20, rng), gallery, names("g", 80, rng), depth)
+
+
+def test_answers_are_those_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    queries, gallery = rectified(rng, 50, 64), rectified(rng, 700, 64)
+    ids = names("g", 700, rng)
+    ranking = search(queries, names("q", 50, rng), gallery, ids, 10)
+    neighbours = NearestNeighbors(n_neighbors=10, algorithm="brute")
+    neighbours.fit(gallery.astype(np.float64))
+    distances, rows = neighbours.kneighbors(queries.astype(np.float64))
+    assert ranking.answers == tuple(tuple(ids[row] for row in line) for line in rows)
+    np.testing.assert_allclose(ranking.distances, distances, atol=1e-9)
+
+
+small_numbers = st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=3, max_size=3)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(small_numbers, min_size=1, max_size=6),
+    st.lists(small_numbers, min_size=1, max_size=40),
+    st.integers(1, 45),
+    st.integers(1, 200),
+    st.randoms(use_true_random=False),
+)
+def test_many_exact_ties_and_zero_vectors_come_by_distance_then_id(
+    queries, gallery, depth, chunk, shuffler
+):
+    ids = [f"{number:02d}" for number in range(len(gallery))]
+    shuffler.shuffle(ids)
+    query_ids = [f"{number:02d}" if number % 2 else f"q{number}" for number in range(len(queries))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHUNK_CELLS", chunk)
+        patch.setattr(module, "BLOCK_CELLS", chunk)
+        assert_exact(
+            normalise(np.array(queries)), query_ids, normalise(np.array(gallery)), ids, depth
+        )
+
+
+def test_a_hundred_copies_of_one_picture_come_in_the_order_of_their_ids():
+    rng = np.random.default_rng(2)
+    one, other = rectified(rng, 2, 2048)
+    gallery = np.stack([one] * 100 + [other] * 100)
+    ids = names("g", 200, rng)
+    ranking = assert_exact(np.stack([one, other]), ["q1", "q2"], gallery, ids, 30)
+    assert ranking.answers[0] == tuple(sorted(ids[:100])[:30])
+    assert ranking.answers[1] == tuple(sorted(ids[100:])[:30])
+    assert set(ranking.distances[0]) == {0.0}
+
+
+@pytest.mark.parametrize("length", [3, 300, 20_000])
+def test_ties_within_the_error_of_float32_are_told_apart(length):
+    """All gallery vectors are the query, one element in the last place of float32 aside."""
+    rng = np.random.default_rng(length)
+    query = rectified(rng, 1, length) + np.float32(1e-3)
+    gallery = np.repeat(query, 60, axis=0)
+    for row in range(60):
+        element = rng.integers(length)
+        for _ in range(rng.integers(0, 4)):
+            gallery[row, element] = np.nextafter(gallery[row, element], np.float32(2))
+    assert len(np.unique(gallery, axis=0)) >= 8
+    assert_exact(query, ["q"], gallery, names("g", 60, rng), 10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_margin_covers_vectors_whose_roundings_add_up(seed):
+    """Constant vectors with one large element have the largest float32 errors that were found."""
+    rng = np.random.default_rng(seed)
+    gallery = np.full((40, 100_000), 1 / np.sqrt(100_000))
+    gallery[:, 0] = 1 + rng.random(40) * 1e-4
+    gallery = normalise(gallery * (1 + 1e-5 * rng.random(gallery.shape)))
+    queries = normalise(gallery[:3].astype(np.float64) * (1 + 1e-5 * rng.random((3, 100_000))))
+    exact = queries.astype(np.float64) @ gallery.T.astype(np.float64)
+    for product in (queries @ gallery.T, np.stack([query @ gallery.T for query in queries])):
+        assert 2 * np.abs(product - exact).max() < module.MARGIN
+    assert_exact(queries, ["a", "b", "c"], gallery, names("g", 40, rng), 5)
+
+
+def test_a_zero_vector_is_at_distance_one_and_takes_its_place():
+    gallery = np.array([[0, 0], [0.6, 0.8], [-1, 0], [1, 0]], dtype=np.float32)
+    queries = np.array([[0, -1], [0, 0], [1, 0]], dtype=np.float32)
+    ranking = search(
+        queries, ["below", "blank", "right"], gallery, ["zero", "up", "left", "same"], 2
+    )
+    assert ranking.answers[0] == ("zero", "left")  # 1, then √2 twice
+    assert ranking.distances[0] == pytest.approx((1, np.sqrt(2)))
+    assert ranking.answers[1] == ("zero", "left")  # 0, then 1 three times
+    assert ranking.distances[1] == pytest.approx((0, 1))
+    assert ranking.answers[2] == ("same", "up")
+    assert ranking.distances[2] == pytest.approx((0, np.sqrt(0.8)))
+
+
+def test_a_query_that_is_in_the_gallery_is_not_its_own_answer():
+    rng = np.random.default_rng(3)
+    gallery = rectified(rng, 12, 8)
+    ids = names("p", 12, rng)
+    ranking = assert_exact(gallery, ids, gallery, ids, 12)
+    for own, answers in zip(ids, ranking.answers, strict=True):
+        assert own not in answers
+        assert len(answers) == 11
+    alone = search(gallery[:1], ids[:1], gallery[:1], ids[:1], 5)
+    assert alone.answers == ((),)
+    assert alone.distances == ((),)
+
+
+def test_a_copy_of_the_query_with_another_id_is_an_answer():
+    vector = normalise(np.ones((1, 4)))
+    assert search(vector, ["q"], vector, ["copy"], 1).answers == (("copy",),)
+
+
+def test_there_are_as_many_answers_as_pictures_when_the_depth_is_larger():
+    rng = np.random.default_rng(4)
+    ranking = assert_exact(
+        rectified(rng, 3, 5), ["a", "b", "c"], rectified(rng, 6, 5), names("g", 6, rng), 50
+    )
+    assert [len(answers) for answers in ranking.answers] == [6, 6, 6]
+
+
+@pytest.mark.parametrize("chunk", [1, 90, 91, 270, 10**9])
+@pytest.mark.parametrize("block", [1, 700, 10**9])
+def test_the_result_does_not_depend_on_the_chunks(monkeypatch, chunk, block):
+    rng = np.random.default_rng(5)
+    gallery = np.repeat(rectified(rng, 30, 333), 3, axis=0)
+    queries = np.concatenate([gallery[::9], rectified(rng, 7, 333)])
+    query_ids, gallery_ids = names("q", len(queries), rng), names("g", 90, rng)
+    whole = search(queries, query_ids, gallery, gallery_ids, 10)
+    monkeypatch.setattr(module, "CHUNK_CELLS", chunk)
+    monkeypatch.setattr(module, "BLOCK_CELLS", block)
+    assert search(queries, query_ids, gallery, gallery_ids, 10) == whole
+
+
+def test_the_result_does_not_depend_on_the_order_of_the_gallery():
+    rng = np.random.default_rng(6)
+    gallery = np.repeat(rectified(rng, 20, 40), 2, axis=0)
+    ids = names("g", 40, rng)
+    queries = rectified(rng, 5, 40)
+    order = rng.permutation(40)
+    assert search(queries, list("abcde"), gallery, ids, 9) == search(
+        queries, list("abcde"), gallery[order], [ids[row] for row in order], 9
+    )
+
+
+def test_features_mapped_from_a_file_are_searched_as_they_are(tmp_path):
+    rng = np.random.default_rng(7)
+    gallery = rectified(rng, 30, 16)
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        np.save(tmp_path / "gallery.npy", layout(gallery))
+        mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
+        assert_exact(mapped[:4], list("abcd"), mapped, names("g", 30, rng), 6)
+
+
+def test_no_queries_and_an_empty_gallery_give_no_answers():
+    some, none = np.ones((2, 4), dtype=np.float32), np.ones((0, 4), dtype=np.float32)
+    assert search(none, [], some, ["a", "b"], 3).query_ids == ()
+    assert search(some, ["a", "b"], none, [], 3).answers == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("queries", "gallery"), [((2, 3), (4, 5)), ((3,), (4, 3)), ((2, 3), (4, 3, 1))]
+)
+def test_vectors_of_different_lengths_are_refused(queries, gallery):
+    with pytest.raises(ValueError, match="not of one feature length"):
+        search(np.ones(queries, np.float32), list("ab"), np.ones(gallery, np.float32), "abcd", 1)
+
+
+@pytest.mark.parametrize("depth", [0, -3])
+def test_a_depth_below_one_is_refused(depth):
+    one = np.ones((1, 1), dtype=np.float32)
+    with pytest.raises(ValueError, match=f"depth is {depth}; it is at least 1"):
+        search(one, ["q"], one, ["g"], depth)

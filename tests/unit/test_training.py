@@ -1,0 +1,470 @@
+"""gallerist.training on small real pictures, against Keras's own callbacks and its own `fit`."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import gallerist.training
+from gallerist.images import BadImage
+from gallerist.manifest import Manifest, Picture
+from gallerist.network import Head
+from gallerist.preprocessing import Preprocessing
+from gallerist.training import ImageBatches, Schedule, parameter_counts, save, train
+from gallerist.training_history import CURVES
+
+SIDE = 16
+PREPROCESSING = Preprocessing(SIDE)
+CLASSES = ("blue", "green", "red")  # OpenCV's order of channels
+PLAIN = Schedule(
+    epochs=3,
+    batch_size=4,
+    learning_rate=0.05,
+    early_stopping=None,
+    reduce_learning_rate=None,
+    restore_best_weights=False,
+    seed=5,
+)
+
+
+def drawn(folder, part, per_class):
+    """Noisy pictures, each of one colour, which is its class; as a manifest."""
+    random = np.random.default_rng(len(part))
+    rows = []
+    for number in range(3 * per_class):
+        pixels = random.integers(0, 90, (20, 24, 3), dtype=np.uint8)
+        pixels[..., number % 3] += 120
+        path = folder / f"{part}-{number}.png"
+        assert cv2.imwrite(str(path), pixels)
+        name = f"{part}{number:03}"
+        rows.append(Picture(name, str(path), CLASSES[number % 3], part, name, 24, 20, "0" * 16))
+    return Manifest(tuple(rows))
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    return drawn(tmp_path_factory.mktemp("training"), "training", 7)
+
+
+@pytest.fixture(scope="module")
+def validation(tmp_path_factory):
+    return drawn(tmp_path_factory.mktemp("validation"), "validation", 3)
+
+
+def network(seed=1, head=None, model=keras.Model):
+    """Averages of 4 x 4 pixels and a softmax over them."""
+    keras.utils.set_random_seed(seed)
+    pixels = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Rescaling(1 / 127.5, -1)(pixels)
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(4)(x))
+    head = head or Head("standard", 0.0, 1, 0.0, 0.0)
+    return model(pixels, head.attach(x, 3))
+
+
+def run(model, training, validation, schedule=PLAIN, **settings):
+    return train(
+        model,
+        training,
+        validation,
+        preprocessing=PREPROCESSING,
+        schedule=schedule,
+        threads=2,
+        **settings,
+    )
+
+
+def loaded(manifest):
+    pixels = np.stack([PREPROCESSING.load(path) for path in manifest.paths])
+    return pixels, np.array([CLASSES.index(label) for label in manifest.labels])
+
+
+# --- what is learned, and in which order ------------------------------------------------------
+
+
+def test_separable_classes_are_learned(training, validation):
+    reported = []
+    trained = run(
+        network(),
+        training,
+        validation,
+        replace(PLAIN, epochs=8),
+        report=lambda *x: reported.append(x),
+    )
+    history = trained.history
+    assert history[-1]["accuracy"] > 0.9 > 1 / 3
+    assert history[-1]["val_accuracy"] == 1
+    assert history[-1]["val_loss"] < history[0]["val_loss"]
+    assert reported == list(enumerate(history, start=1))
+    assert [set(row) for row in history] == [set(CURVES)] * 8
+    assert all(row["learning_rate"] == pytest.approx(0.05) for row in history)
+    assert trained.images == 21
+    assert trained.seconds >= sum(row["seconds"] for row in history) > 0
+    assert trained.images_per_second == pytest.approx(21 * 8 / trained.seconds)
+
+
+def test_training_equals_keras_fit_on_arrays_in_the_order_of_the_seed(training, validation):
+    """Pixels, classes, the order of every epoch and the optimiser, all in one."""
+    ours, theirs = network(), network()
+    found = run(ours, training, validation).history
+    theirs.compile(
+        keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    pixels, classes = loaded(training)
+    for epoch in range(3):
+        # Counted from 1: Keras ends an epoch that was none before it begins the first.
+        order = np.random.default_rng([5, epoch + 1]).permutation(len(pixels))
+        expected = theirs.fit(
+            pixels[order],
+            classes[order],
+            batch_size=4,
+            shuffle=False,
+            validation_data=loaded(validation),
+            verbose=0,
+        ).history
+        for name, [value] in expected.items():
+            assert found[epoch][name] == pytest.approx(value, rel=1e-4), name
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def orders(manifest, seed, batch_size=4, epochs=3):
+    batches = ImageBatches(manifest, list(CLASSES), PREPROCESSING, batch_size, 2, seed)
+    found = []
+    for _ in range(epochs):
+        found.append(batches.order.tolist())
+        batches.on_epoch_end()
+    return found
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch_alone(training):
+    first = orders(training, 3)
+    np.random.seed(0)
+    keras.utils.set_random_seed(4)
+    assert orders(training, 3, batch_size=7) == first
+    assert len({tuple(order) for order in first + orders(training, 4)}) == 6
+    assert all(sorted(order) == list(range(21)) for order in first)
+    assert orders(training, None) == [list(range(21))] * 3
+
+
+def test_batches_hold_every_picture_once_with_its_class(training):
+    pixels, classes = loaded(training)
+    batches = ImageBatches(training, list(CLASSES), PREPROCESSING, 4, 2, 3)
+    assert len(batches) == 6
+    read = [batches[index] for index in range(6)]
+    assert [len(batch) for batch, _ in read] == [4, 4, 4, 4, 4, 1]
+    assert all(batch.dtype == np.uint8 and target.dtype == np.int32 for batch, target in read)
+    np.testing.assert_array_equal(np.concatenate([b for b, _ in read]), pixels[batches.order])
+    np.testing.assert_array_equal(np.concatenate([t for _, t in read]), classes[batches.order])
+
+
+def test_no_epochs_leave_the_network_as_it_was_built(training, validation):
+    model = network()
+    before = model.get_weights()
+    trained = run(model, training, validation, replace(PLAIN, epochs=0))
+    assert (trained.history, trained.seconds, trained.images_per_second) == ((), 0.0, 0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+CHILD = """
+import hashlib, json, sys
+from gallerist.runtime import configure
+
+def trained(seed):
+    device = configure(threads=2, seed=seed)
+    import numpy as np
+    import tensorflow as tf
+    from gallerist.manifest import Manifest
+    from gallerist.network import Head, Scratch
+    from gallerist.preprocessing import Preprocessing
+    from gallerist.training import Schedule, train
+
+    model = Scratch(32, "same", Head("published", 0.2, 999, 1e-3, 1e-3)).build(3)
+    schedule = Schedule(3, 8, 3e-3, {"min_delta": 0.0, "patience": 5},
+                        {"factor": 0.5, "patience": 1}, True, seed)
+    training, validation = (Manifest.read(path) for path in sys.argv[1:3])
+    history = train(model, training, validation, preprocessing=Preprocessing(32),
+                    schedule=schedule, threads=2).history
+    digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
+    return {
+        "device": device,
+        "weights": digest.hexdigest(),
+        "history": [{k: v for k, v in row.items() if k != "seconds"} for row in history],
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "drawn": [np.random.random(), float(tf.random.uniform(()))],
+    }
+
+print(json.dumps([trained(int(seed)) for seed in sys.argv[3:]]))
+"""
+
+
+def test_equal_seeds_give_equal_weights_in_separate_processes(training, validation, tmp_path):
+    training.write(tmp_path / "training.csv")
+    validation.write(tmp_path / "validation.csv")
+    manifests = [str(tmp_path / f"{part}.csv") for part in ("training", "validation")]
+    library = str(Path(gallerist.training.__file__).parents[1])
+
+    def child(seeds):
+        finished = subprocess.run(
+            [sys.executable, "-c", CHILD, *manifests, *seeds],
+            env={**os.environ, "PYTHONPATH": library},
+            capture_output=True,
+            text=True,
+        )
+        assert not finished.returncode, finished.stderr
+        return json.loads(finished.stdout.splitlines()[-1])
+
+    with ThreadPoolExecutor(2) as children:
+        [one], [same, other] = children.map(child, (["11"], ["11", "12"]))
+    assert one == same
+    assert one["weights"] != other["weights"]
+    assert one["history"] != other["history"]
+    assert one["drawn"] != other["drawn"]
+    assert one["threads"] == 2
+    assert one["device"]
+    assert len(one["history"]) == 3
+
+
+# --- stopping, slowing down, and going back to the best ---------------------------------------
+
+
+class Planned(keras.Model):
+    """A network whose validation loss is what the test plans."""
+
+    def evaluate(self, *args, **kwargs):
+        return {"loss": self.plan.pop(0), "accuracy": 0.0}
+
+
+def planned(plan):
+    model = network(model=Planned)
+    model.plan = list(plan)
+    return model
+
+
+def keras_stops_after(plan, min_delta, patience):
+    """Epochs that Keras's own callback lets pass."""
+    callback = keras.callbacks.EarlyStopping("val_loss", min_delta=min_delta, patience=patience)
+    model = keras.Sequential()
+    model.stop_training = False
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, loss in enumerate(plan):
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+        if model.stop_training:
+            return epoch + 1
+    return len(plan)
+
+
+PLANS = {
+    "falls, then rises": ([3.0, 2.0, 1.0, 1.5, 1.4, 1.3, 1.2, 0.5], 0.0, 3),
+    "falls too slowly": ([3.0, 2.97, 2.94, 2.92, 2.91, 1.0], 0.1, 3),
+    "falls slowly, but far": ([3.0, 2.95, 2.85, 2.8, 2.7, 2.69, 2.68, 2.67, 0.1], 0.1, 3),
+    "never improves, no patience": ([1.0, 1.0, 0.5], 0.0, 0),
+    "always improves": ([5.0, 4.0, 3.0, 2.0], 0.5, 1),
+}
+
+
+@pytest.mark.parametrize("restores", [True, False])
+@pytest.mark.parametrize("name", PLANS)
+def test_training_stops_as_keras_does_and_keeps_the_best_epoch(
+    name, restores, training, validation
+):
+    plan, min_delta, patience = PLANS[name]
+    schedule = replace(
+        PLAIN,
+        epochs=len(plan),
+        batch_size=21,
+        early_stopping={"min_delta": min_delta, "patience": patience},
+        restore_best_weights=restores,
+    )
+    model, weights = planned(plan), []
+    trained = run(
+        model,
+        training,
+        validation,
+        schedule,
+        report=lambda epoch, row: weights.append(model.get_weights()),
+    )
+    assert len(trained.history) == keras_stops_after(plan, min_delta, patience)
+    losses = [row["val_loss"] for row in trained.history]
+    assert losses == plan[: len(losses)]
+    kept = int(np.argmin(losses)) if restores else len(losses) - 1
+    assert same_weights(model.get_weights(), weights[kept])
+    assert len({hashlib.sha256(w[0].tobytes()).digest() for w in weights}) == len(weights)
+
+
+def same_weights(one, other):
+    return all((a == b).all() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("restores", [True, False])
+def test_without_early_stopping_every_epoch_runs_and_the_best_is_kept_on_request(
+    restores, training, validation
+):
+    plan = [3.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+    schedule = replace(PLAIN, epochs=6, batch_size=21, restore_best_weights=restores)
+    model, weights = planned(plan), []
+    trained = run(
+        model,
+        training,
+        validation,
+        schedule,
+        report=lambda epoch, row: weights.append(model.get_weights()),
+    )
+    assert len(trained.history) == 6
+    assert same_weights(model.get_weights(), weights[1 if restores else 5])
+
+
+def test_the_kept_weights_have_the_least_validation_loss_of_the_history(training, validation):
+    """With real losses: a learning rate far too high makes them jump up and down."""
+    schedule = replace(
+        PLAIN,
+        epochs=6,
+        learning_rate=3.0,
+        early_stopping={"min_delta": 0.1, "patience": 6},
+        restore_best_weights=True,
+    )
+    model = network(head=Head("standard", 0.5, 1, 0.0, 0.0))
+    history = run(model, training, validation, schedule).history
+    losses = [row["val_loss"] for row in history]
+    assert np.argmin(losses) < len(losses) - 1  # else this would show nothing
+    pixels, classes = loaded(validation)
+    found = model.evaluate(pixels, classes, verbose=0, return_dict=True)["loss"]
+    assert found == pytest.approx(min(losses), rel=1e-4, abs=1e-6)
+
+
+def test_a_plateau_halves_the_learning_rate_of_the_next_epoch(training, validation):
+    plan = [2.0, 2.0, 2.0, 1.0, 1.0, 1.0]
+    schedule = replace(
+        PLAIN,
+        epochs=6,
+        batch_size=21,
+        learning_rate=0.5,
+        reduce_learning_rate={"factor": 0.5, "patience": 2},
+    )
+    history = run(planned(plan), training, validation, schedule).history
+    # Two epochs without a fall, the second and third; again the fifth and sixth.
+    assert [row["learning_rate"] for row in history] == [0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+
+
+def test_the_published_head_caps_the_training_accuracy(training, validation):
+    last = {}
+    for kind in ("published", "standard"):
+        model = network(head=Head(kind, 0.5, 1, 0.0, 0.0))
+        schedule = replace(PLAIN, epochs=14)
+        last[kind] = run(model, training, validation, schedule).history[-6:]
+    assert all(row["val_accuracy"] == 1 for rows in last.values() for row in rows)
+    mean = {kind: np.mean([row["accuracy"] for row in rows]) for kind, rows in last.items()}
+    # Right where the class is not dropped (half of the time), or where all three are and it is the
+    # first (1 in 24): .54 expected, of 126 draws.
+    assert 0.4 < mean["published"] < 0.68
+    assert mean["standard"] > 0.9
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+def test_a_validation_class_that_training_lacks_is_refused(training, validation):
+    stranger = replace(validation.pictures[0], label="zebra")
+    strangers = Manifest((stranger, *validation.pictures[1:]))
+    with pytest.raises(ValueError, match="validation has classes that training lacks: zebra"):
+        run(network(), training, strangers)
+
+
+def test_a_validation_without_one_of_the_classes_keeps_the_networks_outputs(training, validation):
+    reds = Manifest(tuple(picture for picture in validation if picture.label == "red"))
+    history = run(network(), training, reds, replace(PLAIN, epochs=4)).history
+    assert history[-1]["val_accuracy"] == 1
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_a_bad_picture_in_the_middle_is_named(part, training, validation, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(Path(training.paths[0]).read_bytes()[:200])
+    parts = {"training": training, "validation": validation}
+    rows = list(parts[part].pictures)
+    rows[len(rows) - 1] = replace(rows[-1], path=str(bad))
+    parts[part] = Manifest(tuple(rows))
+    with pytest.raises(BadImage) as refusal:
+        run(network(), parts["training"], parts["validation"])
+    assert str(refusal.value).startswith(f"{bad}: truncated")
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_error_of_the_report_is_not_taken_for_a_bad_picture(training, validation):
+    def report(epoch, row):
+        raise RuntimeError("no room for curves")
+
+    with pytest.raises(RuntimeError, match="no room for curves"):
+        run(network(), training, validation, report=report)
+
+
+# --- what is stored ---------------------------------------------------------------------------
+
+
+def test_a_saved_network_has_no_optimiser_and_gives_equal_outputs(training, validation, tmp_path):
+    keras.utils.set_random_seed(2)
+    pixels = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Dense(300, "relu")(keras.layers.Flatten()(pixels / 255))
+    model = keras.Model(pixels, keras.layers.Dense(3, "softmax")(x))
+    run(model, training, validation, replace(PLAIN, epochs=1, learning_rate=1e-3))
+    save(model, tmp_path / "new" / "model.keras")
+    model.save(tmp_path / "with_optimiser.keras")
+
+    size = (tmp_path / "new" / "model.keras").stat().st_size
+    weights = 4 * model.count_params()
+    assert weights < size < 1.2 * weights
+    assert (tmp_path / "with_optimiser.keras").stat().st_size > 2.5 * weights
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
+    again = keras.models.load_model(tmp_path / "new" / "model.keras")
+    assert getattr(again, "optimizer", None) is None
+    batch = loaded(validation)[0].astype(np.float32)
+    np.testing.assert_allclose(again(batch).numpy(), model(batch).numpy(), rtol=0, atol=1e-6)
+
+
+def test_saving_does_not_disturb_the_network(training, validation, tmp_path):
+    model = network()
+    run(model, training, validation, replace(PLAIN, epochs=1))
+    optimiser = model.optimizer
+    save(model, tmp_path / "model.keras")
+    assert model.optimizer is optimiser is not None
+
+
+def test_the_counts_of_weights_are_those_of_the_layers():
+    pixels = keras.Input((SIDE, SIDE, 3))
+    frozen = keras.layers.Conv2D(4, 3, trainable=False)
+    x = keras.layers.BatchNormalization()(frozen(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    convolution, dense = 4 * (3 * 3 * 3 + 1), (14 * 14 * 4 + 1) * 2
+    assert parameter_counts(model) == {
+        "parameters": convolution + 4 * 4 + dense,
+        "parameters_trained": 2 * 4 + dense,
+    }
+
+
+def test_a_schedule_takes_its_part_of_an_experiments_settings():
+    settings = {
+        "network": "scratch",
+        "image_size": 96,
+        "epochs": 12,
+        "batch_size": 16,
+        "learning_rate": 0.001,
+        "early_stopping": {"min_delta": 0.0, "patience": 5},
+        "reduce_learning_rate": None,
+        "restore_best_weights": True,
+        "seed": 99,
+        "head": "published",
+    }
+    expected = Schedule(12, 16, 0.001, {"min_delta": 0.0, "patience": 5}, None, True, 99)
+    assert Schedule.of(settings) == expected
