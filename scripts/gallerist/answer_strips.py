@@ -104,7 +104,7 @@ def _thumbnail(path: str) -> npt.NDArray[np.uint8]:
 
 def _shortened(line: str) -> str:
     """The line, without its middle where it is wider than a column: numbers stand at the end."""
-    shown, kept = line, len(line)
+    shown, kept = line, min(len(line), 60)
     while kept > 2 and _width(shown) > 0.95 * 72 * _COLUMN:
         kept -= 1
         shown = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"

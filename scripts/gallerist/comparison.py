@@ -52,7 +52,10 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
 
 def markdown(rows: Sequence[Row], *, title: str, notes: Sequence[str]) -> str:
     """The comparison as a Markdown page: a table, the definitions, and what one must know."""
-    cells = [_formatted(row.cells()) for row in rows]
+    cells = [
+        {name: value.replace("|", "\\|") for name, value in _formatted(row.cells()).items()}
+        for row in rows
+    ]
     header = list(cells[0])
     widths = {name: max(len(name), *(len(line[name]) for line in cells)) for name in header}
     lines = [

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -79,6 +80,8 @@ class Describer:
 
 def _headless(model: PathLike) -> keras.Model:
     try:
+        if not zipfile.is_zipfile(model):  # Keras would call it "not found"
+            raise ValueError("not a whole .keras file")
         return without_head(keras.models.load_model(os.fspath(model), compile=False))
     except Exception as error:  # Keras raises everything from KeyError to BadZipFile
         reason = (str(error).splitlines() or [type(error).__name__])[0]

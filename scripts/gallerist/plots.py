@@ -72,7 +72,8 @@ def draw_confusion(
 ) -> None:
     """Class of the query against class of the first answer, rows scaled to shares, as PNG."""
     numbered = len(classes) <= _NUMBERED_CLASSES
-    size = 2.4 + (0.32 if numbered else 0.14) * len(classes)
+    longest = max(map(len, classes), default=0)
+    size = 1 + 0.06 * longest + max(2, (0.32 if numbered else 0.14) * len(classes))
     figure, axis = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(totals > 0, totals, 1)

@@ -6,6 +6,7 @@ import platform
 import socket
 import subprocess
 import threading
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,7 +17,6 @@ from gallerist.files import PathLike, sha256_of_file
 logger = logging.getLogger("gallerist")
 
 PACKAGES = (
-    "gallerist",
     "snakemake",
     "tensorflow",
     "keras",
@@ -35,12 +35,28 @@ PACKAGES = (
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that are installed, without importing any."""
     found = {"python": platform.python_version()}
+    if own := _own_version():
+        found["gallerist"] = own
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _own_version() -> str | None:
+    """Gallerist's version: of the checkout this file is in, else of the installed package."""
+    try:
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+        if project["project"]["name"] == "gallerist":
+            return str(project["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        return metadata.version("gallerist")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class Run:
         From the moment the record is written the result stands: a signal only cuts MLflow short.
         """
         ending = self._ending(status="finished")
-        record = replace(self._opening, **ending, **self._gathered())
+        record = replace(self._opening, **ending, **self._gathered(ending["seconds"]))
         rows = [self._row(comparison, ending) for comparison in self._comparisons]
         for comparison, row in zip(self._comparisons, rows, strict=True):
             write_record(comparison.path, row)
@@ -153,7 +153,8 @@ class Run:
         stopped: by a signal, so that somebody is waiting for the end of it.
         """
         ending = self._ending(status="failed")
-        record = replace(self._opening, **ending, **self._gathered(), error=message)
+        gathered = self._gathered(ending["seconds"])
+        record = replace(self._opening, **ending, **gathered, error=message)
         if self._tracker is not None:
             try:
                 self._tracker.close([record], _PATIENCE_WHEN_STOPPED if stopped else None)
@@ -170,8 +171,7 @@ class Run:
             "inputs": self._inputs.result(patience) if self._inputs is not None else {},
         }
 
-    def _gathered(self) -> dict[str, Any]:
-        seconds = round(time.monotonic() - self._started, 3)
+    def _gathered(self, seconds: float) -> dict[str, Any]:
         log = [] if self._log is None else [Artifact(str(self._log), "log")]
         return {
             "parameters": dict(self._parameters),

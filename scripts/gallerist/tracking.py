@@ -25,6 +25,7 @@ from gallerist.tracking_store import HIJACKERS, TrackingError
 logger = logging.getLogger("gallerist")
 
 _OPENING_LIMIT = 5.0
+_SETUP_LIMIT = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,8 @@ def refresh(store: Store, dataset: str, results: PathLike) -> int | None:
         process = _Process()
         process.send(message, _OPENING_LIMIT)
         while True:
-            # Setting up a database takes seconds; so the patience is for each step, not for all.
-            answer = process.answer(max(store.patience, 10.0))
+            # For each step, not for all. A database here does not hang, but is slow to set up.
+            answer = process.answer(_SETUP_LIMIT if store.artifact_root else store.patience)
             if "failed" in answer:
                 raise TrackingError(answer["failed"])
             if "done" in answer:

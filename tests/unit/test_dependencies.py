@@ -97,7 +97,7 @@ def test_record_keeping_is_left_out_with_all_that_only_it_uses(tmp_path):
 
 
 def test_the_library_is_imported_by_its_full_name_only():
-    """`library_files` does not look for relative imports, nor for names put together at run time."""
+    """`library_files` sees no relative imports, nor names put together at run time."""
     for file in [*LIBRARY.glob("*.py"), *SCRIPTS.glob("*.py")]:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         assert not [

@@ -19,7 +19,7 @@ GALLERY = {
 
 
 def ranked(**answers: str) -> Ranking:
-    """ranked(q="a b") is the ranking a, b of query q, at distances 0.1, 0.2, ..."""
+    """A ranking: q="a b" gives query q the answers a and b, at distances 0.1, 0.2, ..."""
     found = tuple(tuple(line.split()) for line in answers.values())
     return Ranking(
         tuple(answers),

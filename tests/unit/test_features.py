@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.preprocessing import normalize
 
 from gallerist.features import (
-    Features,
     FeatureMismatch,
+    Features,
     NotFinite,
     check_comparable,
     normalise,
@@ -87,7 +87,7 @@ def test_a_pickle_is_not_loaded(tmp_path):
     vectors, ids, origin = stored(tmp_path)
     np.save(vectors, np.array([{"any": "object"}], dtype=object), allow_pickle=True)
     write_json(origin, read_json(origin) | {"vectors": sha256_of_file(vectors)})
-    with pytest.raises(ValueError, match="[Pp]ickle|Python objects"):
+    with pytest.raises(ValueError, match=r"[Pp]ickle|Python objects"):
         Features.read(vectors, ids, origin)
 
 

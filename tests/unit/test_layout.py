@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gallerist.layout import Results, ResultMissing
+from gallerist.layout import ResultMissing, Results
 
 
 def test_results_lie_in_a_folder_named_for_the_data_set(tmp_path):

@@ -31,7 +31,7 @@ manifests = st.lists(pictures, max_size=8, unique_by=lambda picture: picture.id)
     lambda rows: Manifest(tuple(rows))
 )
 AWKWARD = [
-    "plain.jpg", "with, comma.jpg", 'a "quoted" name.jpg', "two\nlines.jpg", " leading", "trailing ",
+    "plain.jpg", "with, comma.jpg", 'a "quoted" name.jpg', "two\nlines.jpg", " first", "last ",
     "日本猿/猿.png", "emoji 🐒.webp", "tab\there", "'", '"', "", ";", "#1", "=1+1",
     "line\u2028separator", "next\x85line",
 ]  # fmt: skip

@@ -54,12 +54,14 @@ def test_shrinking_by_a_broken_factor_weighs_what_is_covered_in_part(folder):
     assert pixels[:, :, 0].tolist() == [[30, 190], [30, 190]]
 
 
-@pytest.mark.parametrize("shape", [(24, 960), (960, 24), (48, 960), (12, 480)])
-def test_the_long_side_of_a_panorama_does_not_alias(folder, shape):
+@pytest.mark.parametrize("shape", [(24, 1008), (48, 1008), (96, 1008), (12, 528)])
+@pytest.mark.parametrize("upright", [False, True])
+def test_the_long_side_of_a_panorama_does_not_alias(folder, shape, upright):
     """Stripes one pixel wide become grey; picking every n-th pixel would keep black or white."""
-    stripes = np.indices(shape).sum(axis=0) % 2 * 255
+    stripes = np.indices(shape)[1] % 2 * 255
+    stripes = stripes.T if upright else stripes
     pixels = Preprocessing(48).load(save(folder / "stripes.png", np.stack([stripes] * 3, axis=2)))
-    assert np.abs(pixels.astype(int) - 127.5).max() <= 1
+    assert np.abs(pixels - 127.5).max() < 13  # 21 or 11 stripes a pixel: one more white or black
 
 
 def test_enlarging_is_bilinear_between_pixel_centres(folder):

@@ -1,6 +1,7 @@
 """Where a result comes from."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def test_versions_are_those_installed_and_nothing_is_imported_for_them():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment()
     ).stdout.splitlines()
     assert answer == [metadata.version("numpy"), "[]"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", versions()["gallerist"])
     assert versions()["python"] == ".".join(map(str, sys.version_info[:3]))
 
 

@@ -1,8 +1,10 @@
 """The MLflow store: found, set up once however many try, and cleared of what the dead left."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 import uuid
 
 import pytest
@@ -14,6 +16,7 @@ from gallerist.tracking_store import (
     TrackingError,
     artifact_root_of,
     connect,
+    patiently,
     prepare,
     reap,
     resolve_uri,
@@ -138,3 +141,20 @@ def test_a_reaped_run_is_put_right_when_its_record_turns_up(client, dataset, sto
     (run,) = Runs(results).of(f"{dataset}/stages")
     assert (run["id"], run["status"], run["tags"]["current"]) == (opened, "FINISHED", "true")
     assert not {"mlflow.note.content", "gallerist.reaped"} & set(run["tags"])
+
+
+def test_a_call_is_repeated_while_the_database_is_locked_and_no_other_error_is(tmp_path):
+    path = tmp_path / "x.db"
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    impatient = sqlite3.connect(path, timeout=0, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="is locked"):
+        impatient.execute("INSERT INTO t VALUES (1)")
+    release = threading.Timer(0.5, holder.execute, ["COMMIT"])
+    release.start()
+    patiently(impatient.execute, "INSERT INTO t VALUES (1)")
+    release.join()
+    assert holder.execute("SELECT x FROM t").fetchall() == [(1,)]
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        patiently(impatient.execute, "INSERT INTO absent VALUES (1)")

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,32 +179,28 @@ def test_no_epochs_leave_the_network_as_it_was_built(training, validation):
 CHILD = """
 import hashlib, json, sys
 from gallerist.runtime import configure
+device = configure(threads=2, seed=11)
+import numpy as np
+import tensorflow as tf
+from gallerist.manifest import Manifest
+from gallerist.network import Head, Scratch
+from gallerist.preprocessing import Preprocessing
+from gallerist.training import Schedule, train
 
-def trained(seed):
-    device = configure(threads=2, seed=seed)
-    import numpy as np
-    import tensorflow as tf
-    from gallerist.manifest import Manifest
-    from gallerist.network import Head, Scratch
-    from gallerist.preprocessing import Preprocessing
-    from gallerist.training import Schedule, train
-
-    model = Scratch(32, "same", Head("published", 0.2, 999, 1e-3, 1e-3)).build(3)
-    schedule = Schedule(3, 8, 3e-3, {"min_delta": 0.0, "patience": 5},
-                        {"factor": 0.5, "patience": 1}, True, seed)
-    training, validation = (Manifest.read(path) for path in sys.argv[1:3])
-    history = train(model, training, validation, preprocessing=Preprocessing(32),
-                    schedule=schedule, threads=2).history
-    digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
-    return {
-        "device": device,
-        "weights": digest.hexdigest(),
-        "history": [{k: v for k, v in row.items() if k != "seconds"} for row in history],
-        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-        "drawn": [np.random.random(), float(tf.random.uniform(()))],
-    }
-
-print(json.dumps([trained(int(seed)) for seed in sys.argv[3:]]))
+model = Scratch(32, "same", Head("published", 0.2, 999, 1e-3, 1e-3)).build(3)
+schedule = Schedule(3, 8, 3e-3, {"min_delta": 0.0, "patience": 5},
+                    {"factor": 0.5, "patience": 1}, True, 11)
+training, validation = (Manifest.read(path) for path in sys.argv[1:])
+history = train(model, training, validation, preprocessing=Preprocessing(32),
+                schedule=schedule, threads=2).history
+digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
+print(json.dumps({
+    "device": device,
+    "weights": digest.hexdigest(),
+    "history": [{k: v for k, v in row.items() if k != "seconds"} for row in history],
+    "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+    "drawn": [np.random.random(), float(tf.random.uniform(()))],
+}))
 """
 
 
@@ -214,26 +209,34 @@ def test_equal_seeds_give_equal_weights_in_separate_processes(training, validati
     validation.write(tmp_path / "validation.csv")
     manifests = [str(tmp_path / f"{part}.csv") for part in ("training", "validation")]
     library = str(Path(gallerist.training.__file__).parents[1])
-
-    def child(seeds):
-        finished = subprocess.run(
-            [sys.executable, "-c", CHILD, *manifests, *seeds],
-            env={**os.environ, "PYTHONPATH": library},
-            capture_output=True,
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, *manifests],
+            env={**os.environ, "PYTHONPATH": library, "PYTHONHASHSEED": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
-        assert not finished.returncode, finished.stderr
-        return json.loads(finished.stdout.splitlines()[-1])
-
-    with ThreadPoolExecutor(2) as children:
-        [one], [same, other] = children.map(child, (["11"], ["11", "12"]))
-    assert one == same
-    assert one["weights"] != other["weights"]
-    assert one["history"] != other["history"]
-    assert one["drawn"] != other["drawn"]
+        for number in (1, 2)
+    ]
+    answers = [child.communicate() for child in children]
+    assert [child.returncode for child in children] == [0, 0], answers[0][1]
+    one, other = (json.loads(output.splitlines()[-1]) for output, _ in answers)
+    assert one == other
     assert one["threads"] == 2
     assert one["device"]
     assert len(one["history"]) == 3
+
+
+def test_another_seed_gives_other_weights(training, validation):
+    """The same first weights, so that only the order differs."""
+    found = []
+    for seed in (5, 5, 6):
+        model = network()
+        run(model, training, validation, replace(PLAIN, epochs=1, seed=seed))
+        found.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    assert np.abs(found[0] - found[2]).max() > 1e-3
 
 
 # --- stopping, slowing down, and going back to the best ---------------------------------------
@@ -359,17 +362,12 @@ def test_a_plateau_halves_the_learning_rate_of_the_next_epoch(training, validati
 
 
 def test_the_published_head_caps_the_training_accuracy(training, validation):
-    last = {}
-    for kind in ("published", "standard"):
-        model = network(head=Head(kind, 0.5, 1, 0.0, 0.0))
-        schedule = replace(PLAIN, epochs=14)
-        last[kind] = run(model, training, validation, schedule).history[-6:]
-    assert all(row["val_accuracy"] == 1 for rows in last.values() for row in rows)
-    mean = {kind: np.mean([row["accuracy"] for row in rows]) for kind, rows in last.items()}
+    model = network(head=Head("published", 0.5, 1, 0.0, 0.0))
+    last = run(model, training, validation, replace(PLAIN, epochs=8)).history[-5:]
+    assert all(row["val_accuracy"] == 1 for row in last)
     # Right where the class is not dropped (half of the time), or where all three are and it is the
-    # first (1 in 24): .54 expected, of 126 draws.
-    assert 0.4 < mean["published"] < 0.68
-    assert mean["standard"] > 0.9
+    # first (1 in 24): .54 expected, of 105 draws.
+    assert 0.35 < np.mean([row["accuracy"] for row in last]) < 0.72
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -419,7 +417,9 @@ def test_a_saved_network_has_no_optimiser_and_gives_equal_outputs(training, vali
     x = keras.layers.Dense(300, "relu")(keras.layers.Flatten()(pixels / 255))
     model = keras.Model(pixels, keras.layers.Dense(3, "softmax")(x))
     run(model, training, validation, replace(PLAIN, epochs=1, learning_rate=1e-3))
+    optimiser = model.optimizer
     save(model, tmp_path / "new" / "model.keras")
+    assert model.optimizer is optimiser is not None  # it could be trained further
     model.save(tmp_path / "with_optimiser.keras")
 
     size = (tmp_path / "new" / "model.keras").stat().st_size
@@ -431,14 +431,6 @@ def test_a_saved_network_has_no_optimiser_and_gives_equal_outputs(training, vali
     assert getattr(again, "optimizer", None) is None
     batch = loaded(validation)[0].astype(np.float32)
     np.testing.assert_allclose(again(batch).numpy(), model(batch).numpy(), rtol=0, atol=1e-6)
-
-
-def test_saving_does_not_disturb_the_network(training, validation, tmp_path):
-    model = network()
-    run(model, training, validation, replace(PLAIN, epochs=1))
-    optimiser = model.optimizer
-    save(model, tmp_path / "model.keras")
-    assert model.optimizer is optimiser is not None
 
 
 def test_the_counts_of_weights_are_those_of_the_layers():

@@ -1,0 +1,125 @@
+"""The comparison as a table, a Markdown page and an HTML page."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from gallerist.comparison import Row, markdown, page, table
+
+ROW = Row(
+    experiment="resnet152",
+    hit_rates={10: 0.96, 1: 0.93833, 5: 0.955, 3: 0.9533},
+    queries=600,
+    excluded=2,
+    training_seconds=1234.56,
+    epochs=12,
+    images_per_second=5.64,
+    parameters=58_370_944,
+    parameters_trained=0,
+    feature_length=100_352,
+    weights="ImageNet",
+)
+ROWS = [ROW, replace(ROW, experiment="scratch", hit_rates={1: 0.17, 3: 0.4, 5: 0.511, 10: 0.6367})]
+COLUMNS = [
+    "experiment", "top-1", "top-3", "top-5", "top-10", "weights", "epochs", "training s",
+    "extraction images/s", "parameters", "trained", "feature length", "queries", "excluded",
+]  # fmt: skip
+FIRST_LINE = [
+    "resnet152", "0.9383", "0.9533", "0.9550", "0.9600", "ImageNet", "12", "1234.6", "5.6",
+    "58,370,944", "0", "100,352", "600", "2",
+]  # fmt: skip
+
+
+class Tables(HTMLParser):
+    """The cells of every row, and whether every element is closed in turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.items: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "li":
+            self.items.append("")
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+        if self.open and self.open[-1] == "li":
+            self.items[-1] += data
+
+
+def rendered(text: str) -> Tables:
+    markdown_it = pytest.importorskip("markdown_it")
+    return Tables(markdown_it.MarkdownIt("commonmark").enable("table").render(text))
+
+
+def test_the_table_has_a_line_an_experiment_in_the_order_given():
+    frame = table(ROWS)
+    assert list(frame.columns) == COLUMNS
+    assert frame["experiment"].tolist() == ["resnet152", "scratch"]
+    assert frame["top-1"].tolist() == [0.93833, 0.17]
+    assert frame["parameters"].tolist() == [58_370_944] * 2
+
+
+def test_the_table_keeps_all_digits_as_csv(tmp_path):
+    import pandas as pd
+
+    table(ROWS).to_csv(tmp_path / "comparison.csv", index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "comparison.csv"), table(ROWS))
+
+
+def test_the_markdown_page_is_a_table_for_a_markdown_reader():
+    text = markdown(ROWS, title="monkeys10", notes=["first note", "second note"])
+    assert rendered(text).rows == [COLUMNS, FIRST_LINE, rendered(text).rows[2]]
+    assert rendered(text).rows[2][:2] == ["scratch", "0.1700"]
+    assert rendered(text).items == ["first note", "second note"]
+    assert text.startswith("# monkeys10\n\n")
+    assert text.endswith("- second note\n")
+
+
+def test_the_columns_of_the_markdown_page_are_aligned_for_the_eye():
+    lines = [line for line in markdown(ROWS, title="t", notes=[]).splitlines() if line[:1] == "|"]
+    assert len(lines) == 4
+    assert len({tuple(i for i, c in enumerate(line) if c == "|") for line in lines}) == 1
+
+
+def test_a_page_without_notes_ends_after_its_definitions():
+    text = markdown(ROWS, title="t", notes=[])
+    assert text.endswith("in the gallery.\n")
+    assert rendered(text).items == []
+
+
+def test_the_html_page_has_the_same_cells():
+    read = Tables(page(ROWS, title="monkeys10", notes=["a note"]))
+    assert read.rows[:2] == [COLUMNS, FIRST_LINE]
+    assert len(read.rows) == 3
+    assert read.items == ["a note"]
+    assert read.open == []
+
+
+def test_signs_of_html_and_markdown_are_shown_and_not_obeyed():
+    row = replace(ROW, weights="my <b>|weights & more|")
+    read = Tables(page([row], title="a < b", notes=["x <script> y"]))
+    assert read.rows[1][5] == "my <b>|weights & more|"
+    assert read.items == ["x <script> y"]
+    row = replace(ROW, weights="mine|yours|")
+    shown = rendered(markdown([row], title="t", notes=[]))
+    assert shown.rows[1][4:7] == ["0.9600", "mine|yours|", "12"]
+
+
+def test_an_accuracy_of_no_query_is_shown_as_such():
+    row = replace(ROW, hit_rates={1: float("nan")}, queries=0)
+    assert "nan" in Tables(page([row], title="t", notes=[])).rows[1]

@@ -1,0 +1,226 @@
+"""The locks: complete, hashed, free of addresses, and in step with each other and with conda's."""
+
+import ast
+import contextlib
+import importlib.util
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+CHECKOUT = Path(__file__).parents[2]
+ENVS = CHECKOUT / "envs"
+LOCKS = ("requirements.lock", "requirements-gpu.lock", "requirements-dev.lock")
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def text_of(name):
+    return (ENVS / name).read_text(encoding="utf-8")
+
+
+def logical_lines(text):
+    """Lines of a requirements file, joined where they are continued, without comments."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    lines = (re.sub(r"(^|\s+)#.*", "", line).strip() for line in joined.splitlines())
+    return [line for line in lines if line]
+
+
+def locked(name):
+    """The requirements of a lock, read by `packaging` instead of by our own expression."""
+    return [Requirement(line.partition(" --hash")[0]) for line in logical_lines(text_of(name))]
+
+
+def wanted(name):
+    """The direct requirements of a requirements*.in, those of the files it includes too."""
+    found = []
+    for line in logical_lines(text_of(name)):
+        if line.startswith("-r "):
+            found += wanted(line.removeprefix("-r ").strip())
+        else:
+            found.append(Requirement(line))
+    return found
+
+
+def versions(requirements, python="3.11"):
+    """Name -> version of the pins that a CPython on Linux would install."""
+    here = {
+        "python_version": python,
+        "python_full_version": f"{python}.5",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "os_name": "posix",
+    }
+    return {
+        canonicalize_name(each.name): str(each.specifier).removeprefix("==")
+        for each in requirements
+        if each.marker is None or each.marker.evaluate(here)
+    }
+
+
+def lock_module():
+    specification = importlib.util.spec_from_file_location("lock", ENVS / "lock.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_conda_environment_is_the_one_that_the_lock_gives():
+    expected = lock_module().conda_environment(text_of("requirements.lock"))
+    assert text_of("gallerist.yaml") == expected, "run `make lock`"
+
+
+def test_the_conda_environment_has_every_pin_of_the_lock_and_no_other():
+    environment = yaml.safe_load(text_of("gallerist.yaml"))
+    (pip,) = [each["pip"] for each in environment["dependencies"] if isinstance(each, dict)]
+    conda = {
+        (canonicalize_name(r.name), str(r.specifier), str(r.marker)) for r in map(Requirement, pip)
+    }
+    lock = {
+        (canonicalize_name(r.name), str(r.specifier), str(r.marker))
+        for r in locked("requirements.lock")
+    }
+    assert conda == lock
+
+
+def test_the_conda_environment_admits_the_pythons_of_the_package():
+    environment = yaml.safe_load(text_of("gallerist.yaml"))
+    (python,) = [
+        each.removeprefix("python ")
+        for each in environment["dependencies"]
+        if isinstance(each, str) and each.startswith("python ")
+    ]
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert SpecifierSet(python) == SpecifierSet(project["requires-python"])
+    assert "pip" in environment["dependencies"]
+
+
+@pytest.mark.parametrize("name", [*LOCKS, "gallerist.yaml"])
+def test_no_lock_names_an_index_a_host_or_a_path(name):
+    for line in text_of(name).splitlines():
+        assert "://" not in line
+        assert "@" not in line
+        assert not re.match(
+            r"\s*(-i|-f|-e|--index-url|--extra-index-url|--find-links|--trusted)", line
+        )
+        assert not re.search(r"(^|\s)(/|\.\.?/|~)", line)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_package_of_a_lock_has_one_version_and_its_hashes(name):
+    lines = logical_lines(text_of(name))
+    assert lines
+    for line in lines:
+        pin, *hashes = line.split(" --hash=")
+        (clause,) = Requirement(pin).specifier
+        assert clause.operator == "=="
+        assert "*" not in clause.version
+        assert hashes, f"{pin} has no hash"
+        for each in hashes:
+            assert re.fullmatch(r"sha256:[0-9a-f]{64}", each.strip())
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("name", LOCKS)
+def test_no_python_gets_two_versions_of_a_package(name, python):
+    names = [next(iter(one)) for each in locked(name) if (one := versions([each], python))]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    ("source", "lock"),
+    [
+        ("requirements.in", "requirements.lock"),
+        ("requirements-gpu.in", "requirements-gpu.lock"),
+        ("requirements-dev.in", "requirements-dev.lock"),
+    ],
+)
+def test_every_direct_requirement_is_pinned_within_its_range(source, lock, python):
+    pinned = versions(locked(lock), python)
+    for requirement in wanted(source):
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not in {lock}: run `make lock`"
+        assert requirement.specifier.contains(Version(version)), f"{requirement} is {version}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("other", ["requirements-dev.lock", "requirements-gpu.lock"])
+def test_all_locks_agree_on_versions(other, python):
+    run, more = (versions(locked(name), python) for name in ("requirements.lock", other))
+    shared = run.keys() & more.keys()
+    assert shared
+    assert {name: more[name] for name in shared} == {name: run[name] for name in shared}
+
+
+def test_the_development_lock_holds_all_of_the_run_lock():
+    run, more = (versions(locked(name)) for name in ("requirements.lock", "requirements-dev.lock"))
+    assert run.keys() <= more.keys()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_leaves_out_nothing_that_its_packages_need(name):
+    """By their own metadata; pip refuses to install with hashes what is not locked."""
+    pinned = versions(locked(name))
+    for package in pinned:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            for needed in map(Requirement, metadata.requires(package) or ()):
+                if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                    assert canonicalize_name(needed.name) in pinned, f"{package} needs {needed}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_builds_the_package_is_locked_because_nothing_is_fetched_for_the_build(python):
+    pinned = versions(locked("requirements.lock"), python)
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    for requirement in map(Requirement, project["build-system"]["requires"]):
+        assert requirement.specifier.contains(Version(pinned[canonicalize_name(requirement.name)]))
+
+
+def test_a_marker_reaches_the_conda_environment_whole():
+    lock = (
+        "alpha==1.0 \\\n    --hash=sha256:00\n"
+        "beta==2.1 ; python_full_version < '3.12' \\\n    --hash=sha256:00\n"
+    )
+    assert lock_module().pins(lock) == ["alpha==1.0", "beta==2.1 ; python_full_version < '3.12'"]
+    environment = yaml.safe_load(lock_module().conda_environment(lock))
+    assert environment["dependencies"][-1]["pip"] == [
+        "alpha==1.0",
+        "beta==2.1; python_full_version < '3.12'",
+    ]
+
+
+def test_the_library_imports_nothing_that_the_run_lock_lacks():
+    packages = {
+        "yaml": "pyyaml",
+        "PIL": "pillow",
+        "cv2": "opencv-python-headless",
+        "sklearn": "scikit-learn",
+    }
+    pinned = versions(locked("requirements.lock"))
+    own = {"gallerist", *sys.stdlib_module_names}
+    for source in (CHECKOUT / "scripts").rglob("*.py"):
+        for name in imported(source) - own:
+            package = canonicalize_name(packages.get(name, name))
+            assert package in pinned, f"{source.name} imports {name}"
+
+
+def imported(source):
+    """The top-level names of all modules that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+    return names
