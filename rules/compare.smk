@@ -11,7 +11,7 @@ rule compare_experiments:
             results("evaluation/{experiment}/experiment.record.json"),
             experiment=config["experiments"],
         ),
-        faults=expand(results("reports/faults/{part}.csv"), part=FOLDERS),
+        faults=expand(results("reports/faults/{part}.csv"), part=IMPORTED),
         leaks=results("reports/leaks.csv"),
         code=library("compare_experiments"),
     output:

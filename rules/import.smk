@@ -20,7 +20,7 @@ rule import_images:
     benchmark:
         benchmarks("import_images/{part}.tsv")
     wildcard_constraints:
-        part=one_of([*FOLDERS, "pool"]),
+        part=one_of(IMPORTED),
     conda:
         "../envs/gallerist.yaml"
     threads: 4

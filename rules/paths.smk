@@ -20,6 +20,9 @@ FOLDERS = {
     "classes": {"originals": "."},
 }[LAYOUT]
 
+# The parts that are imported from a folder.
+IMPORTED = [*FOLDERS, *(["pool"] if config["dataset"]["extend"] else [])]
+
 
 def results(path):
     """A file of this data set's results."""
@@ -116,11 +119,9 @@ def augmented_copies(wildcards):
 def upstream_records(wildcards):
     """The records of every job that this experiment's accuracy rests on."""
     experiment = wildcards.experiment
-    imports = ["originals", "pool"] if config["dataset"]["extend"] else ["originals"]
-    imports += [part for part in ("gallery", "query") if part in FOLDERS]
     return [
         *([] if SOURCE == "folder" else [results("source.record.json")]),
-        *(results(f"manifests/{part}.record.json") for part in imports),
+        *(results(f"manifests/{part}.record.json") for part in IMPORTED),
         results("manifests/split.record.json"),
         *(
             [results("manifests/extended_training.record.json")]

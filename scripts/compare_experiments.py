@@ -1,7 +1,6 @@
 """Rule compare_experiments: all experiments' accuracies and costs -> one table, one picture."""
 
 from gallerist import comparison
-from gallerist.experiment_row import table_row
 from gallerist.files import read_json, replacing, write_text
 from gallerist.plots import draw_comparison
 from gallerist.records import read_record
@@ -12,7 +11,7 @@ with stage(snakemake) as run:
     metrics = [read_json(path) for path in snakemake.input.metrics]
     rates = [{int(k): rate for k, rate in each["hit_rate"].items()} for each in metrics]
     records = [read_record(path) for path in snakemake.input.rows]
-    rows = [table_row(record, rate) for record, rate in zip(records, rates, strict=True)]
+    rows = [comparison.table_row(record, rate) for record, rate in zip(records, rates, strict=True)]
     title = f"{snakemake.config['dataset']['name']}: comparison of experiments"
     notes = remarks(rows, metrics, faults=snakemake.input.faults, leaks=snakemake.input.leaks)
     output = snakemake.output

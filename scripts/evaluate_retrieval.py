@@ -22,6 +22,7 @@ with stage(snakemake) as run:
         dict(zip(queries.ids, queries.labels, strict=True)),
         dict(zip(gallery.ids, gallery.labels, strict=True)),
     )
+    evaluation.require_judged()
     rates = {k: evaluation.hit_rate(k) for k in ks}
     counts = {
         "queries": len(evaluation.results),
@@ -33,8 +34,8 @@ with stage(snakemake) as run:
     answers.write_queries(output.queries, evaluation, queries, ks)
     answers.write_classes(output.classes, evaluation, ks)
 
-    names = {Path(picture.path).name: picture.id for picture in queries}
-    chosen = [names[name] for name in json.loads(params.queries_drawn) if name in names]
+    named = json.loads(params.queries_drawn)
+    chosen = [picture.id for picture in queries if Path(picture.path).name in named]
     drawn = {
         "worst": evaluation.worst(params.worst_drawn),
         "chosen": [result for result in evaluation.results if result.query_id in chosen],

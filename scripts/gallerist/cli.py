@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"gallerist: {error}", file=sys.stderr)
         return 1
     return 0
@@ -106,26 +107,35 @@ def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
         print(f"pictures     {folder}/  {results.path(f'models/{experiment}/curves.png')}")
     default = options.configfile == "config/config.yaml"
     configured = "" if default else f" --configfile {options.configfile}"
-    print(f"MLflow UI    make ui   ({_ui_command(config, 5000)})")
+    print(f"MLflow UI    make ui   ({shlex.join(_ui_command(_store(config), 5000))})")
     some = next(iter(config["experiments"]))
     print(f"one query    .venv/bin/gallerist search{configured} --experiment {some} --query 1")
 
 
-def _ui_command(config: dict[str, Any], port: int) -> str:
+def _store(config: dict[str, Any]) -> str:
     from gallerist.tracking_store import resolve_uri
 
-    uri = resolve_uri(config["tracking"]["uri"], "results")
-    return f"mlflow ui --backend-store-uri {uri} --host 127.0.0.1 --port {port}"
+    return resolve_uri(config["tracking"]["uri"], "results")
+
+
+def _ui_command(store: str, port: int) -> list[str]:
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return ["mlflow", "ui", "--backend-store-uri", store, *address]
 
 
 def _ui(options: argparse.Namespace, config: dict[str, Any]) -> None:
-    uri = config["tracking"]["uri"] or os.environ.get("MLFLOW_TRACKING_URI", "")
-    if uri.startswith("http"):
-        raise ValueError(f"the runs are on a server; open {uri} in a browser")
-    command = _ui_command(config, options.port)
-    print(f"http://127.0.0.1:{options.port}\n{command}", flush=True)
-    words = command.split()
-    os.execv(sys.executable, [sys.executable, "-m", *words])
+    from gallerist.tracking_store import database_path
+
+    store = _store(config)
+    if store.startswith("http"):
+        raise ValueError(f"the runs are on a server; open {store} in a browser")
+    database = database_path(store)
+    if database is not None and not database.exists():  # MLflow would set up an empty one
+        raise ValueError(f"{database} is not there yet. Run the workflow first: make run")
+    command = _ui_command(store, options.port)
+    print(f"http://127.0.0.1:{options.port}\n{shlex.join(command)}", flush=True)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.execv(sys.executable, [sys.executable, "-m", *command])
 
 
 def _unlock(options: argparse.Namespace, config: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from gallerist.records import Record
+
 
 @dataclass(frozen=True)
 class Row:
@@ -43,6 +45,24 @@ class Row:
             "queries": self.queries,
             "excluded": self.excluded,
         }
+
+
+def table_row(row: Record, rates: Mapping[int, float]) -> Row:
+    """The line of the comparison table for a row's record. rates: k -> hit rate at k."""
+    metrics = row.metrics
+    return Row(
+        experiment=str(row.experiment),
+        hit_rates=rates,
+        queries=int(metrics["queries"]),
+        excluded=int(metrics["queries_excluded"]),
+        training_seconds=metrics["training_seconds"],
+        epochs=int(metrics["epochs_run"]),
+        images_per_second=metrics["extraction_images_per_second"],
+        parameters=int(metrics["parameters"]),
+        parameters_trained=int(metrics["parameters_trained"]),
+        feature_length=int(metrics["feature_length"]),
+        weights=str(row.tags["weights"]),
+    )
 
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:

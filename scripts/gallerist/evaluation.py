@@ -54,6 +54,14 @@ class Evaluation:
     results: tuple[QueryResult, ...]
     excluded: tuple[str, ...]
 
+    def require_judged(self) -> None:
+        """Raise ValueError when no query at all can be judged."""
+        if not self.results:
+            raise ValueError(
+                f"none of the {len(self.excluded)} queries has a picture of its class in the "
+                "gallery: are the class folders of gallery and query called the same?"
+            )
+
     def relevance(self) -> BoolArray:
         """(queries, answers) bool, padded with False where a query has fewer answers."""
         width = max((len(result.right) for result in self.results), default=0)
@@ -106,9 +114,12 @@ def evaluate(
     """Judge a ranking by the labels of its queries and of the gallery, both by id.
 
     An answer is right when it has the query's label and is not a distractor. Raises ValueError
-    naming the first id of the ranking that has no label.
+    naming the first id of the ranking that has no label, or a query that is not ranked.
     """
     _check_known(ranking.query_ids, query_labels, "query")
+    unranked = set(query_labels) - set(ranking.query_ids)
+    if unranked:
+        raise ValueError(f"the ranking lacks {len(unranked)} queries, {min(unranked)} among them")
     classes = set(gallery_labels.values()) - {DISTRACTOR}
     own_class: dict[str, int] = {}
     for label in gallery_labels.values():

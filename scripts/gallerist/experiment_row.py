@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from gallerist.comparison import Row
 from gallerist.records import Record, Scalar
 
 
@@ -52,22 +51,4 @@ def note(
         f"**{experiment}** on **{dataset}**: {figures} over {queries} queries.\n\n"
         f"Weights it started from: {weights}. Top-k is the share of the queries with a picture of "
         "their class among the first k answers. Pictures and tables are under Artifacts."
-    )
-
-
-def table_row(row: Record, rates: Mapping[int, float]) -> Row:
-    """The line of the comparison table for a row's record. rates: k -> hit rate at k."""
-    metrics = row.metrics
-    return Row(
-        experiment=str(row.experiment),
-        hit_rates=rates,
-        queries=int(metrics["queries"]),
-        excluded=int(metrics["queries_excluded"]),
-        training_seconds=metrics["training_seconds"],
-        epochs=int(metrics["epochs_run"]),
-        images_per_second=metrics["extraction_images_per_second"],
-        parameters=int(metrics["parameters"]),
-        parameters_trained=int(metrics["parameters_trained"]),
-        feature_length=int(metrics["feature_length"]),
-        weights=str(row.tags["weights"]),
     )

@@ -29,7 +29,7 @@ def pixels(label, seed, height=44, width=56):
     """A soft pattern, half its class's and half its own: classes that are hard to tell apart."""
     common = np.random.default_rng(sum(label.encode())).normal(size=(3, 4, 3))
     own = np.random.default_rng([seed, *label.encode()]).normal(size=(6, 7, 3))
-    mixed = enlarged(common, height, width) + enlarged(own, height, width)
+    mixed = 0.6 * enlarged(common, height, width) + enlarged(own, height, width)
     return np.clip(128 + 55 * mixed, 0, 255).astype(np.uint8)
 
 

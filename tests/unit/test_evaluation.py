@@ -251,3 +251,15 @@ def test_hits_at_k_of_a_worked_case():
     assert hits_at_k(relevant, 1).tolist() == [False, True, False]
     assert hits_at_k(relevant, 3).tolist() == [True, True, False]
     assert hits_at_k(relevant, 30).tolist() == [True, True, False]
+
+
+def test_a_ranking_that_lacks_a_query_is_refused():
+    ranking = Ranking(("q1",), (("g1",),), ((0.1,),))
+    with pytest.raises(ValueError, match="lacks 1 queries, q2 among them"):
+        evaluate(ranking, {"q1": "cat", "q2": "dog"}, {"g1": "cat"})
+
+
+def test_queries_of_which_none_can_be_judged_are_an_error_for_people():
+    evaluation = evaluate(Ranking(("q1",), (("g1",),), ((0.1,),)), {"q1": "cat"}, {"g1": "dog"})
+    with pytest.raises(ValueError, match="none of the 1 queries .* called the same"):
+        evaluation.require_judged()

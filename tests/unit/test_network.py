@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from gallerist.backbones import BACKBONES, Backbone
 from gallerist.configuration import complete
 from gallerist.network import EMBEDDING, Head, Scratch, Transfer, architecture, freeze, without_head
 
@@ -125,6 +126,22 @@ def test_a_network_from_scratch_takes_no_weights():
 # --- the pretrained backbone ------------------------------------------------------------------
 
 
+class Small(Backbone):
+    """Takes the place of a backbone where any will do: two convolutions."""
+
+    def build(self, image_size):
+        inputs = keras.Input((image_size, image_size, 3))
+        x = keras.layers.Conv2D(4, 3, 8, activation="relu", name="block1_conv")(inputs)
+        return keras.Model(inputs, keras.layers.Conv2D(6, 3, 4, "same", name="block2_conv")(x))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    small = Small("MobileNetV2", BACKBONES["MobileNetV2"].scaling)
+    monkeypatch.setitem(BACKBONES, "MobileNetV2", small)
+    return small
+
+
 @pytest.fixture(scope="module")
 def resnet152():
     return Transfer("ResNet152", 32, "conv5", "flatten", PUBLISHED).build(3, None)
@@ -210,7 +227,8 @@ def test_a_saved_network_still_trains_in_inference_mode(tmp_path):
     assert all((before[path] == after[path]).all() for path in before)
 
 
-@pytest.mark.parametrize(("pooling", "length"), [("flatten", 5120), ("avg", 1280), ("max", 1280)])
+@pytest.mark.parametrize(("pooling", "length"), [("flatten", 24), ("avg", 6), ("max", 6)])
+@pytest.mark.usefixtures("small")
 def test_pooling_makes_vectors_of_the_last_map(pooling, length):
     model = Transfer("MobileNetV2", 64, "everything", pooling, STANDARD).build(2, None)
     pixels = pictures(2, 64)
@@ -275,6 +293,7 @@ def test_weights_of_a_file_are_those_of_the_backbone(mobilenet, tmp_path):
         ("absent.weights.h5", None),
     ],
 )
+@pytest.mark.usefixtures("small")
 def test_a_file_that_holds_no_weights_is_named(name, content, tmp_path):
     file = tmp_path / name
     if content is not None:

@@ -1,76 +1,115 @@
 """Which jobs are done again after which edit: exactly those whose result it can change."""
 
-import os
-import re
-import shutil
+import time
+from collections import Counter
 
 import pytest
-import yaml
-from tiny_workflow import draw_picture, outputs_of
-
-TRAINING = "pictures/training/discs/another.png"
-GALLERY = "pictures/validation/gallery/discs/discs_0.jpg"
-QUERY = "pictures/validation/query/discs/discs_0.jpg"
-
-
-def of(experiment, *rules):
-    return {f"{rule} {experiment}" for rule in rules}
-
-
-def each(*rules):
-    return of("long", *rules) | of("short", *rules)
-
-
-def extract(part):
-    return {f"extract_features long {part}", f"extract_features short {part}"}
+from edits import (
+    COMPARE,
+    EDITS,
+    EVALUATE,
+    EVERYTHING,
+    LEAKS,
+    REALLY,
+    SEARCH,
+    a_gallery_picture_is_replaced_by_another,
+    extraction,
+    the_ks_are_changed,
+    the_tracking_store_is_deleted,
+    the_tracking_store_is_moved,
+)
+from tiny_workflow import jobs_of, outputs_of
 
 
-def chain(experiment):
-    """All that one experiment has for itself."""
-    return of(
-        experiment,
-        "train_network",
-        "plot_training",
-        "extract_features",
-        "search_gallery",
-        "evaluate_retrieval",
-    ) - {f"extract_features {experiment}"} | {
-        f"extract_features {experiment} gallery",
-        f"extract_features {experiment} query",
-    }
+def cases(edits):
+    return pytest.mark.parametrize(
+        ("change", "expected"),
+        [pytest.param(*case, id=case[0].__name__.replace("_", " ")) for case in edits],
+    )
 
 
-COMPARE = {"compare_experiments"}
-EVALUATE = each("evaluate_retrieval") | COMPARE
-SEARCH = each("search_gallery") | EVALUATE
-TRAIN = chain("long") | chain("short") | COMPARE
-SPLIT = {"split_images", "augment_images", "report_leaks"} | TRAIN
-IMPORT = {"import_images originals", "import_images gallery", "import_images query"}
-EVERYTHING = IMPORT | SPLIT
-
-# ------------------------------------------------------------------------------- edits, by name
-
-EDITS = {}
-
-
-def edit(expected, *, slow=False):
-    """Register an edit of a finished workflow with the jobs that it calls for."""
-
-    def register(function):
-        marks = [pytest.mark.slow] if slow else []
-        name = function.__name__.replace("_", " ")
-        EDITS[name] = pytest.param(function, expected, id=name, marks=marks)
-        return function
-
-    return register
+def rerun_and_check_the_rest(workflow, expected, first_run):
+    """Run for real: the expected jobs, no other file changed, and nothing left to do."""
+    others = [
+        path
+        for job, paths in outputs_of(first_run).items()
+        if job not in expected
+        for path in paths
+    ]
+    before = workflow.content(others)
+    assert len(before) > 5
+    assert workflow.rerun() == expected
+    assert workflow.content(others) == before
+    assert workflow.dry_run() == set()
 
 
-def change_code(*names):
-    """An edit that changes what the code of a library file says, though not what it does."""
+def test_the_first_run_does_every_job_once(finished_workflow):
+    assert jobs_of(finished_workflow.first_run) == EVERYTHING
+    assert set(outputs_of(finished_workflow.first_run)) == EVERYTHING
 
-    def change(workflow):
-        for name in names:
-            path = workflow.folder / "scripts" / "gallerist" / f"{name}.py"
-            path.write_text(path.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
 
-    return change
+def test_without_an_edit_nothing_is_done(workflow, record_property):
+    started = time.monotonic()
+    result = workflow.run()
+    record_property("seconds", time.monotonic() - started)
+    assert jobs_of(result) == set()
+    assert "Nothing to be done" in result.stdout
+
+
+@cases(EDITS)
+def test_an_edit_calls_for_exactly_the_jobs_it_can_change(workflow, change, expected):
+    change(workflow)
+    assert workflow.dry_run() == expected
+
+
+@pytest.mark.slow
+@cases(REALLY)
+def test_a_real_rerun_does_these_jobs_and_leaves_every_other_file_alone(
+    workflow, finished_workflow, change, expected
+):
+    change(workflow)
+    rerun_and_check_the_rest(workflow, expected, finished_workflow.first_run)
+
+
+def test_after_other_ks_only_the_evaluation_is_really_done_again(workflow, finished_workflow):
+    the_ks_are_changed(workflow)
+    rerun_and_check_the_rest(workflow, EVALUATE, finished_workflow.first_run)
+    table = (workflow.results / "comparison/comparison.md").read_text(encoding="utf-8")
+    assert "top-2" in table
+    assert "top-3" not in table
+
+
+def test_a_replaced_gallery_picture_retrains_nothing_and_replaces_its_runs_in_mlflow(
+    workflow, finished_workflow
+):
+    a_gallery_picture_is_replaced_by_another(workflow)
+    done = {"import_images gallery"} | LEAKS | extraction("gallery") | SEARCH
+    rerun_and_check_the_rest(workflow, done, finished_workflow.first_run)
+
+    stages = workflow.tracked_runs("tiny/stages")
+    rows = workflow.tracked_runs("tiny")
+    assert {run.info.status for run in stages + rows} == {"FINISHED"}
+    # Every job has one current run, its latest; a job that was done again has the old one too.
+    runs = Counter(run.info.run_name for run in stages)
+    assert runs == {job: 2 if job in done else 1 for job in EVERYTHING}
+    current = {run.info.run_name: run for run in stages if run.data.tags["current"] == "true"}
+    assert set(current) == EVERYTHING
+    for run in stages:
+        if run.data.tags["current"] == "false":
+            assert run.info.start_time < current[run.info.run_name].info.start_time
+    # One row an experiment is current, and it is the new one.
+    assert sorted((run.data.tags["gallerist.experiment"], run.data.tags["current"]) for run in rows) == [
+        ("long", "false"),
+        ("long", "true"),
+        ("short", "false"),
+        ("short", "true"),
+    ]
+    old = {row.info.run_id for row in finished_workflow.tracked_runs("tiny")}
+    assert {row.info.run_id for row in rows if row.data.tags["current"] == "false"} == old
+
+
+@pytest.mark.parametrize("change", [the_tracking_store_is_deleted, the_tracking_store_is_moved])
+def test_a_store_that_lost_its_runs_is_filled_from_the_records(workflow, finished_workflow, change):
+    change(workflow)
+    workflow.edit_config("dataset.near_duplicate_distance", 5)
+    assert workflow.rerun() == {"report_leaks"} | COMPARE
