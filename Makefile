@@ -6,6 +6,8 @@ CORES ?= all
 PORT ?= 5000
 # Further arguments for Snakemake, such as --configfile config/published.yaml
 ARGS ?=
+# Two test files at a time: most wait for one process.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +15,7 @@ BIN := $(VENV)/bin
 GPU ?= $(shell nvidia-smi --list-gpus >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-all check format ui report lock clean
+.PHONY: run test test-all check format ui report lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -28,10 +30,10 @@ report: $(VENV)/run.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores 1 --report results/report.html $(ARGS)
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -61,6 +63,3 @@ $(VENV)/run.stamp: envs/requirements.lock pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: envs/requirements-dev.lock $(VENV)/run.stamp
 	$(PIP) install --require-hashes -r envs/requirements-dev.lock
 	touch $@
-
-clean:
-	rm -rf $(VENV) results .snakemake

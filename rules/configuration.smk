@@ -1,13 +1,16 @@
 # The configuration, checked and completed before any rule is read.
+import os
 import re
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 SCRIPTS = Path(workflow.basedir) / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
+# Jobs use the library beside their scripts, also where another checkout's is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")])
+)
 
 from gallerist.configuration import ConfigurationError, complete, notices
 from gallerist.files import canonical_json
@@ -19,9 +22,8 @@ def completed_config(given):
     try:
         return complete(given)
     except ConfigurationError as error:
-        raise WorkflowError(
-            "\n".join(f"{source}: {problem}" for problem in error.problems)
-        ) from None
+        # An exception would be told with lines of this file, where nothing is wrong.
+        sys.exit("\n".join(f"{source}: {problem}" for problem in error.problems))
 
 
 def one_of(names):

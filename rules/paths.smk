@@ -40,9 +40,10 @@ def benchmarks(path):
 
 
 def library(script):
-    """The library files a script runs through: its job is repeated when one of them changes."""
+    """A script and the library files it runs through: its job is repeated when one changes."""
     source = SCRIPTS / f"{script}.py"
-    return [os.path.relpath(file) for file in library_files(source, SCRIPTS / "gallerist")]
+    files = [source, *library_files(source, SCRIPTS / "gallerist")]
+    return [os.path.relpath(file) for file in files]
 
 
 def source_folder():

@@ -73,7 +73,10 @@ with stage(snakemake) as run:
     run.compare(
         output.row,
         experiment,
-        parameters=experiment_row.upstream_parameters(upstream),
+        parameters={
+            **experiment_row.upstream_parameters(upstream),
+            **{f"evaluate_retrieval.{name}": value for name, value in params.items()},
+        },
         metrics={**figures, **experiment_row.costs(upstream)},
         curves=experiment_row.of_stage(upstream, "train_network")[0].curves,
         artifacts=shown,

@@ -68,6 +68,8 @@ def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
         raise ValueError(f"no experiment is called {experiment}; there are: {known}")
     if (options.picture is None) == (options.query is None):
         raise ValueError("name either a picture file, or a query of the data set with --query")
+    if options.answers < 1:
+        raise ValueError(f"--answers is {options.answers}; it is at least 1")
     results = Results.of(config)
     if options.query is not None:
         queries = Manifest.read(results.path("manifests/query.csv"))

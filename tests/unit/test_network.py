@@ -274,12 +274,12 @@ def test_an_unknown_layer_to_freeze_until_is_answered_with_what_there_is(mobilen
         assert word in message.split("Names start with: ")[1].split(", ")
 
 
-def test_weights_of_a_file_are_those_of_the_backbone(mobilenet, tmp_path):
-    file = tmp_path / "m.weights.h5"
-    mobilenet.save_weights(file)
+def test_weights_of_a_file_are_those_of_the_backbone(small, tmp_path):
+    file, given = tmp_path / "m.weights.h5", small.build(64)
+    given.save_weights(file)
     model = Transfer("MobileNetV2", 32, "everything", "avg", STANDARD).build(2, str(file))
     found = backbone_of(model).get_weights()
-    for ours, theirs in zip(found, mobilenet.get_weights(), strict=True):
+    for ours, theirs in zip(found, given.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -303,10 +303,11 @@ def test_a_file_that_holds_no_weights_is_named(name, content, tmp_path):
     assert str(refusal.value).startswith(f"{file} does not fit MobileNetV2: ")
 
 
+@pytest.mark.usefixtures("small")
 def test_weights_of_another_network_are_refused(tmp_path):
-    file = str(tmp_path / "narrow.weights.h5")
-    narrow = {"include_top": False, "weights": None, "alpha": 0.35, "input_shape": (32, 32, 3)}
-    keras.applications.MobileNetV2(**narrow).save_weights(file)
+    file = str(tmp_path / "other.weights.h5")
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, keras.layers.Conv2D(5, 3)(inputs)).save_weights(file)
     with pytest.raises(ValueError, match="does not fit MobileNetV2"):
         Transfer("MobileNetV2", 32, "everything", "avg", STANDARD).build(2, file)
 

@@ -179,16 +179,7 @@ def the_keys_of_the_configuration_are_put_in_another_order(workflow):
             return value
         return {key: reverse(value[key]) for key in reversed(value)}
 
-    config = workflow.read_config()
-    # The order of the experiments is the order of the compared rows: it says something.
-    experiments = {name: reverse(config["experiments"][name]) for name in config["experiments"]}
-    workflow.write_config({**reverse(config), "experiments": experiments})
-
-
-@calls_for(COMPARE)
-def the_experiments_are_put_in_another_order(workflow):
-    experiments = workflow.read_config()["experiments"]
-    workflow.edit_config("experiments", dict(reversed(experiments.items())))
+    workflow.write_config(reverse(workflow.read_config()))
 
 
 @calls_for(NOTHING)
