@@ -1,5 +1,4 @@
 # The configuration, checked and completed before any rule is read.
-import os
 import re
 import sys
 from pathlib import Path
@@ -7,13 +6,12 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
-# Jobs use the library beside their scripts, also where another checkout's is installed.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")])
-)
 
 from gallerist.configuration import ConfigurationError, complete, notices
+from gallerist.dependencies import use_library_in
 from gallerist.files import canonical_json
+
+use_library_in(SCRIPTS)
 
 
 def completed_config(given):

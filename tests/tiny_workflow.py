@@ -254,12 +254,14 @@ class Workflow:
         }
 
     def tracking(self):
-        """An MlflowClient on the SQLite store of the results."""
+        """An MlflowClient on the SQLite store: the configured one, or that of the results."""
         from mlflow import MlflowClient
 
-        database = self.folder / "results" / "mlflow" / "mlflow.db"
+        store = f"sqlite:///{self.folder / 'results/mlflow/mlflow.db'}"
+        uri = self.read_config().get("tracking", {}).get("uri") or store
+        database = Path(uri.removeprefix("sqlite:///"))
         assert database.is_file(), f"there is no {database}"
-        return MlflowClient(tracking_uri=f"sqlite:///{database}")
+        return MlflowClient(tracking_uri=uri)
 
     def tracked_runs(self, experiment, filter_string=""):
         """All active runs of an MLflow experiment: "tiny" or "tiny/stages"."""

@@ -1,11 +1,21 @@
 """Which library modules a script runs through: a stage is repeated when one of them changes."""
 
 import ast
+import os
 from functools import cache
 from pathlib import Path
 
 RECORD_KEEPING = frozenset({"__init__", "stage", "records", "progress"})
 """Modules that log, record and count, with all that only they use: they do not touch a result."""
+
+
+def use_library_in(scripts: Path) -> None:
+    """Let the processes started from here import the library from the folder `scripts`.
+
+    They would otherwise take an installed one first, which can be that of another checkout.
+    """
+    paths = [str(scripts), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 def library_files(script: Path, library: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gallerist
-from gallerist.dependencies import RECORD_KEEPING, library_files
+from gallerist.dependencies import RECORD_KEEPING, library_files, use_library_in
 
 LIBRARY = Path(gallerist.__file__).parent
 SCRIPTS = LIBRARY.parent
@@ -17,7 +17,7 @@ MODULES = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__i
 
 HEAVY = {
     "tensorflow": {"backbones", "describer", "network", "runtime", "training"},
-    "pandas": {"comparison", "experiment_row", "remarks"},
+    "pandas": {"comparison", "remarks"},
     "matplotlib": {"plots", "answer_strips"},
 }
 """Package that takes seconds to load -> the modules whose work needs it as soon as imported."""
@@ -192,3 +192,17 @@ def test_only_stages_that_compute_with_a_network_load_tensorflow():
     stages = {path.stem for path in SCRIPTS.glob("*.py")}
     computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
     assert computing == {"train_network", "extract_features", "fetch_weights"}
+
+
+def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    package = tmp_path / "gallerist"
+    package.mkdir()
+    (package / "__init__.py").write_text("ORIGIN = 'this checkout'\n", encoding="utf-8")
+    use_library_in(tmp_path)
+    program = "import gallerist; print(gallerist.ORIGIN)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.strip() == "this checkout"
+    assert os.environ["PYTHONPATH"].endswith(f"{os.pathsep}elsewhere")

@@ -261,5 +261,5 @@ def test_a_ranking_that_lacks_a_query_is_refused():
 
 def test_queries_of_which_none_can_be_judged_are_an_error_for_people():
     evaluation = evaluate(Ranking(("q1",), (("g1",),), ((0.1,),)), {"q1": "cat"}, {"g1": "dog"})
-    with pytest.raises(ValueError, match="none of the 1 queries .* called the same"):
+    with pytest.raises(ValueError, match=r"none of the 1 queries .* called the same"):
         evaluation.require_judged()

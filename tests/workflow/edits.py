@@ -206,7 +206,7 @@ def more_patience_with_mlflow_is_asked_for(workflow):
     workflow.edit_config("tracking", {"patience": 60})
 
 
-# ------------------------------------------------------------------------------------------- code
+# -------------------------------------------------------------------------------------------- code
 
 
 @calls_for(EVERYTHING)
@@ -300,19 +300,23 @@ def the_documents_are_edited(workflow):
             file.write("\n# More.\n")
 
 
-# ---------------------------------------------------------------------------------------- results
+# ----------------------------------------------------------------------------------------- results
 
 
 @calls_for({"evaluate_retrieval long"} | COMPARE, really=True)
-def a_result_is_deleted(workflow):
-    (workflow.results / "evaluation/long/metrics.json").unlink()
+def a_picture_of_answers_is_deleted(workflow):
+    (workflow.results / "evaluation/long/worst.png").unlink()
 
 
-@calls_for(
-    {"extract_features long query", "search_gallery long", "evaluate_retrieval long"} | COMPARE
-)
-def features_are_deleted(workflow):
-    (workflow.results / "features/long/query.npy").unlink()
+@calls_for(COMPARE)
+def the_comparison_is_deleted(workflow):
+    shutil.rmtree(workflow.results / "comparison")
+
+
+@calls_for(NOTHING)
+def what_nothing_needs_any_more_is_deleted_to_save_space(workflow):
+    for name in ("augmented", "models", "features"):
+        shutil.rmtree(workflow.results / name)
 
 
 @calls_for(NOTHING)

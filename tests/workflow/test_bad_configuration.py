@@ -1,7 +1,5 @@
 """A configuration that cannot be run is refused before any job, in one line for each mistake."""
 
-import shutil
-
 import pytest
 from tiny_workflow import CONFIG, Workflow, jobs_of
 
@@ -79,8 +77,7 @@ def test_all_mistakes_are_told_at_once_and_no_job_starts(workflow):
 
 def test_a_configuration_of_another_name_is_named_in_the_message(workflow):
     workflow.edit_config("search.dept", 5)
-    shutil.copy(workflow.config_file, workflow.folder / "mine.yaml")
+    mine = workflow.config_file.rename(workflow.folder / "mine.yaml")
     workflow.write_config(CONFIG)
-    assert "mine.yaml: search.dept: unknown key. Did you mean depth? Known: depth." in said(
-        workflow, "--dry-run", "--configfile", "mine.yaml"
-    )
+    lines = said(workflow, "--dry-run", "--configfile", "mine.yaml")
+    assert f"{mine}: search.dept: unknown key. Did you mean depth? Known: depth." in lines
