@@ -1,7 +1,7 @@
 """The real workflow on a data set so small that it runs in a minute, in a folder of its own.
 
-    workflow = Workflow(folder)              # a copy of this checkout, with pictures and a configuration
-    workflow.run()                           # snakemake, to the end
+    workflow = Workflow(folder)  # a copy of this checkout, with pictures and a configuration
+    workflow.run()  # snakemake, to the end
     workflow.edit_config("evaluation.k", [1, 2])
     assert workflow.dry_run() == {"evaluate_retrieval long", ..., "compare_experiments"}
 
@@ -91,7 +91,7 @@ def draw_data_set(folder, counts=TREE):
                 draw_picture(Path(folder, part, label, f"{label}_{number}.{suffix}"), label, seed)
 
 
-SIDE_BY_SIDE = ("--cores", "3", "--max-threads", "1", "--resources", "gpu=2")
+SIDE_BY_SIDE = ("--resources", "gpu=2", "--cores", "3", "--max-threads", "1")
 """Small jobs wait for imports more than they compute: on two cores, three at once are quickest."""
 
 
@@ -108,7 +108,8 @@ class Workflow:
         for name in PARTS_OF_CHECKOUT:
             source, target = CHECKOUT / name, self.folder / name
             if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NO_SOURCE))
+                ignored = shutil.ignore_patterns(*NO_SOURCE)
+                shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
             elif source.exists():
                 shutil.copy2(source, target)
         if counts is not None:
@@ -191,7 +192,9 @@ class Workflow:
 
     def gallerist(self, *arguments, check=True, env=None, timeout=600):
         """Run the command line tool."""
-        return self.call([COMMANDS / "gallerist", *arguments], check=check, env=env, timeout=timeout)
+        return self.call(
+            [COMMANDS / "gallerist", *arguments], check=check, env=env, timeout=timeout
+        )
 
     def call(self, command, *, check=True, env=None, timeout=600):
         """Run any command in the folder; stdout and stderr come together, in order."""

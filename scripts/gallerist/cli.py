@@ -4,12 +4,17 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gallerist.configuration import ConfigurationError, read
 from gallerist.layout import Results
+
+_FORESEEN = (ValueError, RuntimeError, OSError)
+"""Errors whose message says it all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, RuntimeError, OSError) as error:
+    except _FORESEEN as error:
         print(f"gallerist: {error}", file=sys.stderr)
         return 1
     return 0
@@ -79,9 +84,10 @@ def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
         answers = search_query(results, experiment, query, options.answers)
     else:
         picture = str(options.picture)
-        label, answers = search_file(
-            results, experiment, picture, options.answers, os.cpu_count() or 1
-        )
+        with _notices_withheld():
+            label, answers = search_file(
+                results, experiment, picture, options.answers, os.cpu_count() or 1
+            )
     print(f"{picture}  ({label or 'class unknown'}), experiment {experiment}")
     width = max((len(Path(answer.picture.path).name) for answer in answers), default=0)
     for answer in answers:
@@ -98,6 +104,27 @@ def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
     title = f"{config['dataset']['name']}, {experiment}"
     draw([(picture, f"{label or ''}\n{Path(picture).name}", tiles)], output, title=title)
     print(f"picture: {output}")
+
+
+@contextmanager
+def _notices_withheld() -> Iterator[None]:
+    """Keep off the terminal what TensorFlow prints below Python whenever it starts.
+
+    Its own setting for that, TF_CPP_MIN_LOG_LEVEL, leaves half of it. An unforeseen error shows it.
+    """
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as withheld:
+        os.dup2(withheld.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, _FORESEEN):
+                withheld.seek(0)
+                os.write(terminal, withheld.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -121,7 +148,8 @@ def _store(config: dict[str, Any]) -> str:
 
 
 def _ui_command(store: str, port: int) -> list[str]:
-    address = ["--host", "127.0.0.1", "--port", str(port)]
+    # One reader needs one worker: four, as by default, take 24 s to start and 2.5 GB.
+    address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     return ["mlflow", "ui", "--backend-store-uri", store, *address]
 
 
@@ -137,6 +165,7 @@ def _ui(options: argparse.Namespace, config: dict[str, Any]) -> None:
     command = _ui_command(store, options.port)
     print(f"http://127.0.0.1:{options.port}\n{shlex.join(command)}", flush=True)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # there are no jobs to do
     os.execv(sys.executable, [sys.executable, "-m", *command])
 
 

@@ -114,21 +114,6 @@ def test_an_unknown_query_is_refused_with_an_example(typed):
     assert "queries 1 to 6" in refusal(typed, "--query", "0")
 
 
-def test_a_name_that_several_queries_have_is_refused_with_their_paths(found):
-    line = refusal(found.workflow, "--query", "15 photo.jpg", experiment="small")
-    assert "3 queries are called 15 photo.jpg" in line
-    for label in ("blå fugl", "cat", "red fox"):
-        assert f"pictures/validation/query/{label}/15 photo.jpg" in line
-
-
-def test_a_name_with_its_folder_tells_queries_apart(found):
-    result = search(found.workflow, "--query", "red fox/15 photo.jpg", experiment="small")
-    assert "red fox/15 photo.jpg  (red fox), experiment small" in result.stdout
-    (query,) = [q for q in queries(found.workflow) if q["path"].endswith("red fox/15 photo.jpg")]
-    assert answers(result) == stored(found.workflow, query, "small")[:10]
-    assert pictured(result, found.workflow)
-
-
 def test_a_picture_from_outside_is_ranked_without_a_verdict(typed, tmp_path):
     picture = tmp_path / "from outside é.webp"
     Image.fromarray(pixels("outside", 7, 90, 300)).save(picture)
@@ -280,16 +265,16 @@ def fetched(address):
     return None
 
 
-def test_the_ui_shows_the_runs_on_this_machine_alone(found):
+def test_the_ui_shows_the_runs_on_this_machine_alone(typed):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with opened_ui(found.workflow, port) as process:
+    with opened_ui(typed, port) as process:
         page = wait_for(lambda: process.poll() is not None or fetched(address), seconds=150)
         assert b"<title>MLflow</title>" in page
 
-        (row,) = found.workflow.tracked_runs("found")
+        (row,) = typed.tracked_runs("tiny", "tags.`gallerist.experiment` = 'long'")
         picture = f"{address}/get-artifact?run_uuid={row.info.run_id}&path=pictures/worst.png"
-        original = found.workflow.results / "evaluation/small/worst.png"
+        original = typed.results / "evaluation/long/worst.png"
         assert fetched(picture) == original.read_bytes()
 
         listening = {

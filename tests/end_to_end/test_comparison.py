@@ -204,7 +204,7 @@ def test_a_row_has_the_parameters_of_every_stage_upstream(rows, experiment):
         "split_images.fractions.validation": "0.34",
         "split_images.seed": "99",
         "augment_images.copies": "1",
-        "augment_images.rotation": "40",
+        "augment_images.rotation": "40.0",
         "train_network.epochs": str(CONFIG["experiments"][experiment]["epochs"]),
         "train_network.image_size": "32",
         "train_network.learning_rate": "0.001",

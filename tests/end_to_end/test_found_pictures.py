@@ -11,6 +11,19 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 from tiny_workflow import Workflow, jobs_of
 
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """The results of one whole run over found pictures, in a folder under version control."""
+    folder = tmp_path_factory.mktemp("found") / "my own pictures"
+    found = Found(Workflow(folder, FOUND, counts=None))
+    author = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
+    for command in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "-m", "All"]):
+        found.workflow.call(["git", *command])
+    found.workflow.run()
+    return found
+
+
 PARTS = ("originals", "gallery", "query", "pool")
 
 
@@ -278,3 +291,32 @@ def test_the_git_commit_of_the_code_is_on_every_run(found):
         for run in found.workflow.tracked_runs(experiment):
             assert run.data.tags["mlflow.source.git.commit"] == commit
             assert run.data.tags["gallerist.git_dirty"] == "false"
+
+
+def test_a_name_that_several_queries_have_is_refused_with_their_paths(found):
+    result = found.workflow.gallerist(
+        "search", "--experiment", "small", "--query", "15 photo.jpg", check=False
+    )
+    assert result.returncode == 1
+    assert "3 queries are called 15 photo.jpg" in result.stdout
+    for label in found_pictures.CLASSES:
+        assert f"pictures/validation/query/{label}/15 photo.jpg" in result.stdout
+
+
+@pytest.mark.parametrize("label", found_pictures.CLASSES)
+def test_a_name_with_its_folder_tells_queries_apart(found, label):
+    name = f"{label}/15 photo.jpg"
+    result = found.workflow.gallerist("search", "--experiment", "small", "--query", name)
+    first, answer, *_, last = result.stdout.splitlines()
+    assert first == f"pictures/validation/query/{name}  ({label}), experiment small"
+    (query,) = [row for row in manifest(found, "query") if row["path"].endswith(name)]
+    best, *_ = [
+        row
+        for row in read_rows(found.workflow.results / "rankings/small.csv")
+        if row["query_id"] == query["id"]
+    ]
+    (nearest,) = [row for row in manifest(found, "gallery") if row["id"] == best["gallery_id"]]
+    assert Path(nearest["path"]).name in answer
+    assert answer.endswith(f"{float(best['distance']):.4f}  {nearest['label']}")
+    with Image.open(found.workflow.folder / last.removeprefix("picture: ")) as image:
+        assert image.width > image.height

@@ -39,6 +39,7 @@ def test_the_same_configuration_gives_the_same_results_in_another_folder(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_eight_jobs_side_by_side_on_a_fresh_store_all_end_well(tmp_path):
     names = ["one", "two", "three", "four", "five"]
     config = {
@@ -48,7 +49,7 @@ def test_eight_jobs_side_by_side_on_a_fresh_store_all_end_well(tmp_path):
         },
     }
     workflow = Workflow(tmp_path / "gallerist", config)
-    run = workflow.run(cores=8, timeout=1500)
+    run = workflow.run("--cores", "8", "--max-threads", "1", "--resources", "gpu=8", timeout=1500)
     jobs = jobs_of(run)
     assert {f"train_network {name}" for name in names} <= jobs
     assert "Error" not in run.stdout
