@@ -42,8 +42,8 @@ def remarks(
         lines.append(f"Files with faults: {counts}; each is named with its reason in {folder}/.")
     kinds = Counter((row["kind"], row["part_a"], row["part_b"]) for row in _rows(leaks))
     for (kind, one, other), count in sorted(kinds.items()):
-        same = "same file" if kind == "exact" else "nearly the same picture"
-        lines.append(f"{count} times the {same} is in {one} and in {other}; see {leaks}.")
+        same = "the same file" if kind == "exact" else "nearly the same picture"
+        lines.append(f"{count} times {same} is in {one} and in {other}; see {leaks}.")
     return lines
 
 
