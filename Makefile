@@ -19,12 +19,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
-	$(BIN)/gallerist unlock
+	$(BIN)/gallerist unlock $(ARGS)
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) $(ARGS)
 	$(BIN)/gallerist summary $(ARGS)
 
 ui: $(VENV)/run.stamp
-	$(BIN)/gallerist ui --port $(PORT)
+	$(BIN)/gallerist ui --port $(PORT) $(ARGS)
 
 report: $(VENV)/run.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores 1 --report results/report.html $(ARGS)

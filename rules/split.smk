@@ -1,9 +1,8 @@
 # Stage 3: decide which picture belongs to which part, and show what leaks from one to another.
 
-SPLIT_PARTS = {
-    "tree": ["training", "validation"],
-    "classes": ["training", "validation", "gallery", "query"],
-}[LAYOUT]
+SHARES = {part: share for part, share in config["dataset"]["split"].items() if part != "seed"}
+# A tree holds gallery and query apart: what is not held out to validate is trained on.
+SHARES.setdefault("training", 1 - SHARES["validation"])
 
 
 rule split_images:
@@ -12,7 +11,7 @@ rule split_images:
         originals=results("manifests/originals.csv"),
         code=library("split_images"),
     output:
-        **{part: results(f"manifests/{part}.csv") for part in SPLIT_PARTS},
+        **{part: results(f"manifests/{part}.csv") for part in SHARES},
         record=results("manifests/split.record.json"),
     log:
         logs("split_images.log"),
@@ -21,9 +20,7 @@ rule split_images:
     conda:
         "../envs/gallerist.yaml"
     params:
-        fractions=canonical_json(
-            {part: config["dataset"]["split"].get(part) for part in SPLIT_PARTS}
-        ),
+        fractions=canonical_json(SHARES),
         seed=config["dataset"]["split"]["seed"],
     script:
         "../scripts/split_images.py"

@@ -1,6 +1,7 @@
 """Rule evaluate_retrieval: a ranking -> its accuracy, lists, pictures and comparison row."""
 
 import json
+import logging
 from pathlib import Path
 
 from gallerist import answer_strips, answers, experiment_row, plots
@@ -36,6 +37,9 @@ with stage(snakemake) as run:
 
     named = json.loads(params.queries_drawn)
     chosen = [picture.id for picture in queries if Path(picture.path).name in named]
+    unknown = set(named) - {Path(path).name for path in queries.paths}
+    if unknown:
+        logging.getLogger("gallerist").warning("no query is called %s", ", ".join(sorted(unknown)))
     drawn = {
         "worst": evaluation.worst(params.worst_drawn),
         "chosen": [result for result in evaluation.results if result.query_id in chosen],

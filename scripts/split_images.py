@@ -8,8 +8,6 @@ from gallerist.stage import stage
 
 with stage(snakemake) as run:
     fractions = json.loads(snakemake.params.fractions)
-    if fractions["training"] is None:  # a tree holds gallery and query apart: the rest trains
-        fractions["training"] = 1 - fractions["validation"]
     originals = Manifest.read(snakemake.input.originals)
     for part, pictures in split(originals, fractions, seed=snakemake.params.seed).items():
         pictures.write(snakemake.output[part])

@@ -13,6 +13,8 @@ from typing import Any
 from gallerist.configuration import ConfigurationError, read
 from gallerist.layout import Results
 
+DEFAULT_CONFIG = "config/config.yaml"
+
 _FORESEEN = (ValueError, RuntimeError, OSError)
 """Errors whose message says it all."""
 
@@ -20,13 +22,15 @@ _FORESEEN = (ValueError, RuntimeError, OSError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it succeeded, 1 with one line on stderr when it did not."""
     options, further = _parser().parse_known_args(arguments)
-    if further and options.command is not _summary:
+    if further and options.command not in (_summary, _ui, _unlock):
         _parser().error(f"unknown: {' '.join(further)}")
     try:
-        config = read(options.configfile)
+        config = read(*options.configfile)
         options.command(options, config)
     except ConfigurationError as error:
-        lines = "\n".join(f"{options.configfile}: {problem}" for problem in error.problems)
+        lines = "\n".join(
+            f"{', '.join(options.configfile)}: {problem}" for problem in error.problems
+        )
         print(lines, file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output has read enough
@@ -45,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(command=function)
         command.add_argument(
-            "--configfile", default="config/config.yaml", help="default: %(default)s"
+            "--configfile", nargs="+", default=[DEFAULT_CONFIG], help=f"default: {DEFAULT_CONFIG}"
         )
         return command
 
@@ -134,8 +138,8 @@ def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
     for experiment in config["experiments"]:
         folder = results.path(f"evaluation/{experiment}")
         print(f"pictures     {folder}/  {results.path(f'models/{experiment}/curves.png')}")
-    default = options.configfile == "config/config.yaml"
-    configured = "" if default else f" --configfile {options.configfile}"
+    default = options.configfile == [DEFAULT_CONFIG]
+    configured = "" if default else f" --configfile {shlex.join(options.configfile)}"
     print(f"MLflow UI    make ui   ({shlex.join(_ui_command(_store(config), 5000))})")
     some = next(iter(config["experiments"]))
     print(f"one query    .venv/bin/gallerist search{configured} --experiment {some} --query 1")

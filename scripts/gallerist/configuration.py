@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -62,15 +63,30 @@ def complete(config: Mapping[str, Any], schema_path: PathLike | None = None) -> 
     return dict(whole)
 
 
-def read(path: PathLike) -> Config:
-    """Read a YAML file and complete it. Raises ConfigurationError, also when it is not YAML."""
-    try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(("there is no such file",)) from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError((f"not YAML: {' '.join(str(error).split())}",)) from None
-    return complete(config if isinstance(config, Mapping) else {})
+def read(*paths: PathLike) -> Config:
+    """Read YAML files, later ones laid over earlier ones as Snakemake does, and complete them.
+
+    Raises ConfigurationError, also when a file is missing or is not YAML.
+    """
+    merged: Config = {}
+    for path in paths:
+        try:
+            config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigurationError((f"there is no file {path}",)) from None
+        except yaml.YAMLError as error:
+            said = " ".join(str(error).split())
+            raise ConfigurationError((f"{path} is not YAML: {said}",)) from None
+        _lay_over(merged, config if isinstance(config, Mapping) else {})
+    return complete(merged)
+
+
+def _lay_over(lower: Config, upper: Mapping[str, Any]) -> None:
+    for key, value in upper.items():
+        if isinstance(value, Mapping) and isinstance(lower.get(key), dict):
+            _lay_over(lower[key], value)
+        else:
+            lower[key] = deepcopy(value)
 
 
 def notices(config: Mapping[str, Any]) -> list[str]:

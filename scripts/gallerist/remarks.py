@@ -43,7 +43,8 @@ def remarks(
     kinds = Counter((row["kind"], row["part_a"], row["part_b"]) for row in _rows(leaks))
     for (kind, one, other), count in sorted(kinds.items()):
         same = "the same file" if kind == "exact" else "nearly the same picture"
-        lines.append(f"{count} times {same} is in {one} and in {other}; see {leaks}.")
+        times = "Once" if count == 1 else f"{count} times"
+        lines.append(f"{times} {same} is in {one} and in {other}; see {leaks}.")
     return lines
 
 

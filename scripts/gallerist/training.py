@@ -116,7 +116,7 @@ class _EpochLines(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {name: float(value) for name, value in (logs or {}).items() if name in CURVES}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        row["seconds"] = time.monotonic() - self.began
+        row["epoch_seconds"] = time.monotonic() - self.began
         self.rows.append(row)
         values = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
         logger.info("epoch %d of %d: %s", epoch + 1, self.epochs, values)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gallerist.files import PathLike, replacing
 
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
 """Columns of a history, beside the epoch."""
 
 

@@ -108,7 +108,7 @@ def test_separable_classes_are_learned(training, validation):
     assert [set(row) for row in history] == [set(CURVES)] * 8
     assert all(row["learning_rate"] == pytest.approx(0.05) for row in history)
     assert trained.images == 21
-    assert trained.seconds >= sum(row["seconds"] for row in history) > 0
+    assert trained.seconds >= sum(row["epoch_seconds"] for row in history) > 0
     assert trained.images_per_second == pytest.approx(21 * 8 / trained.seconds)
 
 
@@ -198,7 +198,7 @@ digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weight
 print(json.dumps({
     "device": device,
     "weights": digest.hexdigest(),
-    "history": [{k: v for k, v in row.items() if k != "seconds"} for row in history],
+    "history": [{k: v for k, v in row.items() if k != "epoch_seconds"} for row in history],
     "threads": tf.config.threading.get_intra_op_parallelism_threads(),
     "drawn": [np.random.random(), float(tf.random.uniform(()))],
 }))

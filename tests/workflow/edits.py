@@ -4,9 +4,9 @@ A job is named by its rule and its wildcards. All edits are dry-run; those marke
 too, in the slow tests.
 """
 
-import os
 import shutil
 
+import pytest
 from tiny_workflow import draw_picture
 
 GALLERY_PICTURE = "pictures/validation/gallery/discs/discs_0.jpg"
@@ -46,11 +46,16 @@ EDITS = []
 REALLY = []
 
 
-def calls_for(expected, *, really=False):
-    """Register an edit with the jobs that are to follow."""
+def calls_for(expected, *, really=False, pending=None):
+    """Register an edit with the jobs that are to follow.
+
+    pending: why other jobs follow as yet.
+    """
 
     def register(change):
-        case = (change, frozenset(expected))
+        marks = [pytest.mark.xfail(strict=True, reason=pending)] if pending else []
+        name = change.__name__.replace("_", " ")
+        case = pytest.param(change, frozenset(expected), id=name, marks=marks)
         EDITS.append(case)
         if really:
             REALLY.append(case)
@@ -285,7 +290,7 @@ def the_library_and_the_rules_are_touched(workflow):
             path.touch()
 
 
-@calls_for(NOTHING)
+@calls_for(NOTHING, pending="Snakemake compares the times of scripts: profiles, rerun-triggers")
 def scripts_are_touched(workflow):
     """As git does on the way to another branch and back."""
     for path in workflow.folder.glob("scripts/*.py"):
@@ -312,7 +317,11 @@ def the_documents_are_edited(workflow):
 # ----------------------------------------------------------------------------------------- results
 
 
-@calls_for({"evaluate_retrieval long"} | COMPARE, really=True)
+@calls_for(
+    {"evaluate_retrieval long"} | COMPARE,
+    really=True,
+    pending="rule all asks for the comparison alone, not for what explains it",
+)
 def a_picture_of_answers_is_deleted(workflow):
     (workflow.results / "evaluation/long/worst.png").unlink()
 
@@ -346,6 +355,4 @@ def the_memory_of_the_pictures_is_deleted(workflow):
 
 @calls_for(NOTHING)
 def all_is_moved_to_another_folder(workflow):
-    moved = workflow.folder.with_name("moved")
-    os.rename(workflow.folder, moved)  # noqa: PTH104
-    workflow.folder = moved
+    workflow.folder = workflow.folder.rename(workflow.folder.with_name("moved"))

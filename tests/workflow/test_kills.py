@@ -8,7 +8,7 @@ import pytest
 from edits import COMPARE, chain
 from tiny_workflow import jobs_of, wait_for
 
-EPOCHS = 40
+EPOCHS = 15
 MODEL = "results/tiny/models/short/model.keras"
 HALF_WRITTEN = ("model.keras", "preprocessing.json", "history.csv", "training.record.json")
 
@@ -95,7 +95,8 @@ def test_a_killed_training_job_leaves_nothing_and_is_done_again(training):
 def test_a_killed_workflow_is_unlocked_and_goes_on_without_half_written_files(training):
     with training.started(MODEL) as process:
         pid = pid_at_work(training)
-        # While it lives its lock stays, whoever asks.
+        os.kill(pid, signal.SIGSTOP)  # so that it does not end meanwhile
+        # While snakemake lives its lock stays, whoever asks.
         assert training.gallerist("unlock").stdout == ""
         second = training.run(MODEL, check=False)
         assert second.returncode != 0

@@ -1,27 +1,28 @@
 """The folder of the workflow, results included, can be moved or copied to another place."""
 
-import os
+from pathlib import Path
 
 import pytest
-from edits import EVALUATE, the_ks_are_changed
+from edits import EVALUATE, the_ks_are_changed, the_tracking_store_is_deleted
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="MLflow's artifact locations stay those of the old folder")
 def test_a_moved_workflow_goes_on_in_its_new_place_and_leaves_the_old_one_alone(
     finished_workflow, tmp_path
 ):
     # Finished where the store says it is: first a run there, then the move.
     workflow = finished_workflow.copy(tmp_path / "before")
-    workflow.remove_tracking_store()
+    the_tracking_store_is_deleted(workflow)
     the_ks_are_changed(workflow)
     assert workflow.rerun() == EVALUATE
 
-    os.rename(workflow.folder, tmp_path / "after")  # noqa: PTH104
-    workflow.folder = tmp_path / "after"
+    workflow.folder = workflow.folder.rename(tmp_path / "after")
     workflow.edit_config("evaluation.k", [1])
     assert workflow.rerun() == EVALUATE
     assert not (tmp_path / "before").exists()
     client = workflow.tracking()
     for row in workflow.tracked_runs("tiny", "tags.current = 'true'"):
-        shown = client.download_artifacts(row.info.run_id, "pictures")
-        assert os.path.realpath(shown).startswith(os.path.realpath(workflow.folder))  # noqa: PTH
+        shown = Path(client.download_artifacts(row.info.run_id, "pictures"))
+        assert shown.is_relative_to(workflow.folder)
+        assert (shown / "worst.png").is_file()
