@@ -8,10 +8,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gallerist.configuration import ConfigurationError, read
 from gallerist.layout import Results
+
+if TYPE_CHECKING:
+    from gallerist.single_search import Answer
 
 DEFAULT_CONFIG = "config/config.yaml"
 
@@ -67,10 +70,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
-    from gallerist.answer_strips import draw
-    from gallerist.manifest import Manifest
-    from gallerist.single_search import find_query, search_file, search_query
-
     experiment = options.experiment
     if experiment not in config["experiments"]:
         known = ", ".join(config["experiments"])
@@ -80,34 +79,47 @@ def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
     if options.answers < 1:
         raise ValueError(f"--answers is {options.answers}; it is at least 1")
     results = Results.of(config)
-    if options.query is not None:
-        queries = Manifest.read(results.path("manifests/query.csv"))
-        query = find_query(queries, options.query)
-        picture: str = query.path
-        label: str | None = query.label
-        answers = search_query(results, experiment, query, options.answers)
-    else:
-        picture = str(options.picture)
-        with _notices_withheld():
-            label, answers = search_file(
-                results, experiment, picture, options.answers, os.cpu_count() or 1
-            )
+    picture, label, answers = _answered(options, results)
     print(f"{picture}  ({label or 'class unknown'}), experiment {experiment}")
     width = max((len(Path(answer.picture.path).name) for answer in answers), default=0)
     for answer in answers:
         name = Path(answer.picture.path).name.ljust(width)
         line = f"{answer.rank:4d} {answer.mark} {name}  {answer.distance:.4f}  "
         print(line + answer.picture.label)
-    output = (
-        options.output or results.folder / "searches" / f"{experiment}-{Path(picture).stem}.png"
-    )
+    stem = f"{experiment}-{Path(picture).stem}"
+    output = options.output or results.folder / "searches" / f"{stem}.png"
+    _draw_answers(picture, label, answers, output, f"{config['dataset']['name']}, {experiment}")
+    print(f"picture: {output}")
+
+
+def _answered(
+    options: argparse.Namespace, results: Results
+) -> tuple[str, str | None, list["Answer"]]:
+    """The picture that is searched for, its class where known, and its answers."""
+    from gallerist.manifest import Manifest
+    from gallerist.single_search import find_query, search_file, search_query
+
+    if options.query is not None:
+        query = find_query(Manifest.read(results.path("manifests/query.csv")), options.query)
+        answers = search_query(results, options.experiment, query, options.answers)
+        return query.path, query.label, answers
+    with _notices_withheld():
+        label, answers = search_file(
+            results, options.experiment, options.picture, options.answers, os.cpu_count() or 1
+        )
+    return str(options.picture), label, answers
+
+
+def _draw_answers(
+    picture: str, label: str | None, answers: Sequence["Answer"], output: Path, title: str
+) -> None:
+    from gallerist.answer_strips import draw
+
     tiles = [
         (answer.picture.path, f"{answer.picture.label}\n{answer.distance:.3f}", answer.right)
         for answer in answers
     ]
-    title = f"{config['dataset']['name']}, {experiment}"
     draw([(picture, f"{label or ''}\n{Path(picture).name}", tiles)], output, title=title)
-    print(f"picture: {output}")
 
 
 @contextmanager

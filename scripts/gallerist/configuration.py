@@ -23,8 +23,8 @@ Config = dict[str, Any]
 SOURCES = ("embedded", "folder", "archive")
 SHARES = ("validation", "training", "gallery", "query")
 TREE = ("training", "validation/gallery", "validation/query")
-EMBEDDED_PER_CLASS = 1000
-"""Pictures a class in the embedded data set."""
+EMBEDDED_PER_CLASS = 580
+"""Pictures of the scarcest class that differ enough from all others (silhouettes.draw_tree)."""
 
 
 class ConfigurationError(ValueError):
@@ -148,7 +148,7 @@ def _check_embedded(whole: Config, _: Mapping[str, Any]) -> Problems:
         yield (
             ("dataset", "embedded"),
             f"{' + '.join(map(str, counts))} = {sum(counts)} pictures a class (training, gallery, "
-            f"query), but there are {EMBEDDED_PER_CLASS}.",
+            f"query), but only {EMBEDDED_PER_CLASS} differ enough from each other.",
         )
 
 

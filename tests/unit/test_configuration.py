@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from gallerist.configuration import ConfigurationError, complete, notices
+from gallerist.configuration import ConfigurationError, complete, notices, read
 from gallerist.configuration_reference import reference
 from gallerist.configuration_schema import filled, knobs, read_schema, types, yaml_number
 
@@ -358,9 +358,9 @@ def test_null_takes_a_source_away_that_another_file_gave(tmp_path):
         ("serch", {}, "serch: unknown key. Did you mean search? Known: dataset, augmentation,"),
         (
             "dataset.embedded.training_per_class",
-            980,
-            "dataset.embedded: 980 + 20 + 10 = 1010 pictures a class (training, gallery, query), "
-            "but there are 1000.",
+            560,
+            "dataset.embedded: 560 + 20 + 10 = 590 pictures a class (training, gallery, query), "
+            "but only 580 differ enough from each other.",
         ),
         (
             "dataset.folder",
@@ -667,3 +667,34 @@ def test_a_number_is_suggested_as_yaml_reads_it(text):
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_is_shown_as_yaml_reads_it(number):
     assert yaml.safe_load(yaml_number(repr(number))) == number
+
+
+def test_every_configuration_that_comes_along_is_complete_but_for_its_pictures(tmp_path):
+    tree = str(picture_tree(tmp_path))
+    for path in sorted(CONFIG.glob("*.yaml")):
+        if path.name == "schema.yaml":
+            continue
+        config = load(path.name)
+        if "folder" in config["dataset"]:
+            config = edited("dataset.folder", tree, config)
+        assert set(complete(config)["experiments"]) == set(config["experiments"]), path.name
+
+
+def test_several_files_are_laid_over_each_other_key_by_key(tmp_path):
+    lower, upper = tmp_path / "lower.yaml", tmp_path / "upper.yaml"
+    lower.write_text(yaml.safe_dump(minimal()), encoding="utf-8")
+    upper.write_text("search: {depth: 20}\ndataset: {name: other}\n", encoding="utf-8")
+    assert read(lower)["search"]["depth"] == 50
+    whole = read(lower, upper)
+    assert whole["search"]["depth"] == 20
+    assert whole["dataset"]["name"] == "other"
+    assert whole["dataset"]["embedded"] == read(lower)["dataset"]["embedded"]
+
+
+def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("dataset: [", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"there is no file .*absent\.yaml"):
+        read(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigurationError, match=r"broken\.yaml is not YAML"):
+        read(broken)

@@ -142,6 +142,14 @@ def test_a_store_without_runs_is_filled_from_the_records_when_a_job_is_done(work
     ]
 
 
+@pytest.mark.xfail(strict=True, reason="Snakemake calls onstart only when there is a job to do")
+def test_a_deleted_store_is_filled_from_the_records_also_when_nothing_is_to_do(workflow):
+    the_tracking_store_is_deleted(workflow)
+    assert workflow.rerun() == set()
+    workflow.gallerist("summary")  # as `make run` does at its end
+    assert len(workflow.tracked_runs("tiny")) == 2
+
+
 def test_jobs_use_the_library_of_their_own_checkout(workflow):
     """Whichever checkout is installed in the environment."""
     with (workflow.folder / "scripts/gallerist/remarks.py").open("a", encoding="utf-8") as file:
