@@ -42,5 +42,6 @@ rule all:
     """The comparison of all experiments, and all that explains it."""
     default_target: True
     input:
-        results("comparison/comparison.md"),
-        results("reports/leaks.csv"),
+        rules.compare_experiments.output,
+        rules.report_leaks.output,
+        expand(rules.evaluate_retrieval.output, experiment=config["experiments"]),

@@ -4,13 +4,10 @@ from snakemake.logging import logger
 
 def prepare_run():
     """Say what is odd, note who holds the lock, and bring MLflow up to date with the records."""
-    from gallerist.tracking import Store, refresh
-    from gallerist.tracking_store import artifact_root_of, resolve_uri
+    from gallerist.tracking import refresh_configured
     from gallerist.workflow_lock import claim
 
     for notice in notices(config):
         logger.warning(notice)
     claim(Path.cwd())
-    uri = resolve_uri(config["tracking"]["uri"], RESULTS)
-    store = Store(uri, artifact_root_of(uri, RESULTS), config["tracking"]["patience"])
-    refresh(store, DATASET, results("."))
+    refresh_configured(config, RESULTS)

@@ -144,8 +144,13 @@ def _notices_withheld() -> Iterator[None]:
 
 
 def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
+    from gallerist.tracking import refresh_configured
+
     results = Results.of(config)
-    print(results.path("comparison/comparison.md").read_text(encoding="utf-8"))
+    table = results.path("comparison/comparison.md")
+    # The workflow does so too when it starts, but not when it finds nothing to do.
+    refresh_configured(config, "results")
+    print(table.read_text(encoding="utf-8"))
     print(f"comparison   {results.path('comparison/comparison.png')}")
     for experiment in config["experiments"]:
         folder = results.path(f"evaluation/{experiment}")

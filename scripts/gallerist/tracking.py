@@ -20,7 +20,12 @@ from typing import Any
 
 from gallerist.files import PathLike
 from gallerist.records import Record
-from gallerist.tracking_store import HIJACKERS, TrackingError
+from gallerist.tracking_store import (
+    HIJACKERS,
+    TrackingError,
+    artifact_root_of,
+    resolve_uri,
+)
 
 logger = logging.getLogger("gallerist")
 
@@ -156,6 +161,18 @@ def refresh(store: Store, dataset: str, results: PathLike) -> int | None:
     finally:
         if process is not None:
             process.end(grace=2.0)
+
+
+def refresh_configured(config: Mapping[str, Any], results: PathLike) -> int | None:
+    """Bring MLflow up to date, as `refresh` does, for a completed configuration.
+
+    results: the folder that holds the results of all data sets.
+    Raises TrackingError when the configured store is none that MLflow can write to.
+    """
+    uri = resolve_uri(config["tracking"]["uri"], results)
+    store = Store(uri, artifact_root_of(uri, results), config["tracking"]["patience"])
+    dataset = config["dataset"]["name"]
+    return refresh(store, dataset, Path(results) / dataset)
 
 
 class _Process:

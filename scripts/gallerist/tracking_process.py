@@ -19,7 +19,7 @@ from typing import Any
 
 from gallerist.records import Record, find_records, milliseconds, mlflow_experiments, now
 from gallerist.tracking_runs import Point, in_short, log_points, log_record, open_run, sync
-from gallerist.tracking_store import Client, connect, prepare, reap
+from gallerist.tracking_store import Client, connect, follow_move, prepare, reap
 
 logger = logging.getLogger("gallerist")
 
@@ -108,7 +108,9 @@ class Scribe:
     def _refresh(self, order: dict[str, Any]) -> None:
         try:
             self._begin(order)
-            prepare(self._uri, self._artifact_root, mlflow_experiments(order["dataset"]))
+            experiments = mlflow_experiments(order["dataset"])
+            prepare(self._uri, self._artifact_root, experiments)
+            follow_move(self._uri, self._artifact_root, experiments)
             self._answer(step="prepared")
             reap(self._uri)
             self._answer(step="reaped")

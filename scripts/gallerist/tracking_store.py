@@ -10,6 +10,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -145,6 +146,32 @@ def prepare(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> 
             f"{database}: another process has been setting this MLflow database up for 2 minutes. "
             "If none is, remove the file of that name ending in .lock"
         ) from error
+
+
+def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:
+    """Let a SQLite store that was moved or copied with its folder keep its pictures there.
+
+    MLflow stores absolute addresses and has no call to change them: new runs would write into the
+    old folder, or into that of the original.
+    """
+    database = database_path(uri)
+    if database is None or artifact_root is None or not database.is_file():
+        return
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        known = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments")
+        for identity, name, old in known.fetchall():
+            new = f"{artifact_root}/{name}"
+            if name not in experiments or old == new:
+                continue
+            connection.execute(
+                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
+                "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
+                (new, len(old) + 1, identity, len(old), old),
+            )
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                (new, identity),
+            )
 
 
 def _has_experiments(database: Path, experiments: Sequence[str]) -> bool:

@@ -46,16 +46,12 @@ EDITS = []
 REALLY = []
 
 
-def calls_for(expected, *, really=False, pending=None):
-    """Register an edit with the jobs that are to follow.
-
-    pending: why other jobs follow as yet.
-    """
+def calls_for(expected, *, really=False):
+    """Register an edit with the jobs that are to follow."""
 
     def register(change):
-        marks = [pytest.mark.xfail(strict=True, reason=pending)] if pending else []
         name = change.__name__.replace("_", " ")
-        case = pytest.param(change, frozenset(expected), id=name, marks=marks)
+        case = pytest.param(change, frozenset(expected), id=name)
         EDITS.append(case)
         if really:
             REALLY.append(case)
@@ -290,7 +286,7 @@ def the_library_and_the_rules_are_touched(workflow):
             path.touch()
 
 
-@calls_for(NOTHING, pending="Snakemake compares the times of scripts: profiles, rerun-triggers")
+@calls_for(NOTHING)
 def scripts_are_touched(workflow):
     """As git does on the way to another branch and back."""
     for path in workflow.folder.glob("scripts/*.py"):
@@ -320,7 +316,6 @@ def the_documents_are_edited(workflow):
 @calls_for(
     {"evaluate_retrieval long"} | COMPARE,
     really=True,
-    pending="rule all asks for the comparison alone, not for what explains it",
 )
 def a_picture_of_answers_is_deleted(workflow):
     (workflow.results / "evaluation/long/worst.png").unlink()
