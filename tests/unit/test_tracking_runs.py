@@ -7,14 +7,16 @@ import logging
 import math
 import os
 import sys
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from tracked import Runs, a_record, running, store_in
 
 from gallerist.provenance import host
-from gallerist.records import Artifact
+from gallerist.records import Artifact, ImageSet
 from gallerist.tracking_runs import log_record, open_run, sync
 from gallerist.tracking_store import (
     TrackingError,
@@ -246,3 +248,24 @@ def test_records_that_mlflow_refuses_in_a_row_end_the_attempt(client, dataset, s
     refused = [a_record(dataset, curves={"loss": [(2**70, 1.0)]}, part=str(i)) for i in range(5)]
     with pytest.raises(TrackingError, match="refused 3 records in a row"):
         sync(store.uri, store.artifact_root, refused)
+
+
+def test_jobs_that_log_one_new_data_set_at_the_same_time_all_succeed(client, dataset, store):
+    """MLflow looks for the data set and adds it when it is missing: two jobs can both miss it."""
+    jobs = 6
+    together = threading.Barrier(jobs)
+
+    def log(record):
+        own = connect(store.uri)
+        together.wait()
+        return log_record(own, record)
+
+    for turn in range(4):
+        shared = ImageSet(f"{dataset} gallery", f"{turn}" * 64, 600, "results/m.csv")
+        records = [a_record(dataset, part=str(job), datasets=(shared,)) for job in range(jobs)]
+        with ThreadPoolExecutor(jobs) as pool:
+            assert list(pool.map(log, records)) == [True] * jobs
+    identity = client.get_experiment_by_name(f"{dataset}/stages").experiment_id
+    logged = client.search_runs([identity], max_results=100)
+    assert [run.info.status for run in logged] == ["FINISHED"] * (4 * jobs)
+    assert all(len(run.inputs.dataset_inputs) == 1 for run in logged)
