@@ -10,8 +10,13 @@ from typing import Any
 import keras
 
 from gallerist.backbones import BACKBONES
+from gallerist.gem import GeM
+from gallerist.pixel_scaling import scaling_layer
 
 EMBEDDING = "embedding"
+
+_RANDOM_BACKBONE = 99
+"""Seed of a backbone's random weights."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,19 @@ class InferenceMode(keras.layers.Wrapper):  # type: ignore[misc]
         """Whatever the network takes and gives."""
         return self.layer(inputs, training=False)
 
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Shapes as the network knows them; Keras would trace all of it anew to find them."""
+        return self.layer.compute_output_spec(inputs)
+
 
 @dataclass(frozen=True)
 class Transfer:
     """A pretrained backbone, frozen up to a layer, called in inference mode throughout.
 
-    freeze_until: the first layer whose name starts so, and all that follow it, are trained;
-        "nothing" trains every layer, "everything" none.
-    pooling: what makes a vector of the last feature map: "flatten", "avg" or "max".
+    freeze_until: the first layer of this name, or else whose name starts so, and all that follow
+        it, are trained; "nothing" trains every layer, "everything" none.
+    pooling: what makes a vector of the last feature map: "flatten", "avg", "max" or "gem". The
+        exponent of the last one is trained whatever is frozen.
     """
 
     backbone: str
@@ -74,25 +84,41 @@ class Transfer:
     pooling: str
     head: Head
 
-    def build(self, classes: int, weights: str | None) -> keras.Model:
+    def build(self, classes: int, weights: str | None, seed: int = 0) -> keras.Model:
         """(n, image_size, image_size, 3) RGB pixels 0-255 -> (n, classes) probabilities.
 
         weights: a Keras weights file of the backbone, or None for random ones.
-        Raises ValueError when no layer is called `freeze_until` or the weights do not fit.
+        seed: of the head's first weights.
+        Raises ValueError when the pictures are too small for the backbone, no layer is called
+        `freeze_until`, or the weights do not fit.
         """
-        chosen = BACKBONES[self.backbone]
-        backbone = chosen.build(self.image_size)
-        if weights is not None:
-            try:
-                backbone.load_weights(weights)
-            except Exception as error:  # ValueError, OSError, KeyError, BadZipFile ...
-                raise ValueError(f"{weights} does not fit {self.backbone}: {error}") from error
-        freeze(backbone, self.freeze_until)
-        pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")
-        # As published: what is trained of the backbone keeps its moving averages, too.
-        maps = InferenceMode(backbone, name="backbone")(chosen.scaling_layer()(pixels))
-        embedding = _pooling(self.pooling)(maps)
-        return keras.Model(pixels, self.head.attach(embedding, classes), name="transfer")
+        maps = backbone_on_pixels(self.backbone, self.image_size, self.freeze_until, weights)
+        keras.utils.set_random_seed(seed)
+        embedding = _pooling(self.pooling)(maps.output)
+        return keras.Model(maps.input, self.head.attach(embedding, classes), name="transfer")
+
+
+def backbone_on_pixels(
+    name: str, image_size: int, freeze_until: str, weights: str | None
+) -> keras.Model:
+    """A backbone as every network on it begins: (n, s, s, 3) RGB pixels 0-255 -> (n, h, w, c) maps.
+
+    Random weights, where `weights` is None, are always the same ones, so that experiments with
+    different seeds have their frozen layers in common. Errors as of `Transfer.build`.
+    """
+    chosen = BACKBONES[name]
+    keras.utils.set_random_seed(_RANDOM_BACKBONE)
+    backbone = chosen.build(image_size)
+    if weights is not None:
+        try:
+            backbone.load_weights(weights)
+        except Exception as error:  # ValueError, OSError, KeyError, BadZipFile ...
+            raise ValueError(f"{weights} does not fit {name}: {error}") from error
+    freeze(backbone, freeze_until)
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    # As published: what is trained of the backbone keeps its moving averages, too.
+    maps = InferenceMode(backbone, name="backbone")(scaling_layer(chosen.scaling)(pixels))
+    return keras.Model(pixels, maps, name="backbone_on_pixels")
 
 
 @dataclass(frozen=True)
@@ -112,10 +138,14 @@ class Scratch:
     )  # fmt: skip
     """Filters, kernel size, stride, and whether dropout follows."""
 
-    def build(self, classes: int, weights: str | None = None) -> keras.Model:
-        """(n, image_size, image_size, 3) RGB pixels 0-255 -> (n, classes) probabilities."""
+    def build(self, classes: int, weights: str | None = None, seed: int = 0) -> keras.Model:
+        """(n, image_size, image_size, 3) RGB pixels 0-255 -> (n, classes) probabilities.
+
+        seed: of the first weights.
+        """
         if weights is not None:
             raise ValueError("a network trained from scratch takes no weights")
+        keras.utils.set_random_seed(seed)
         pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")
         x = keras.layers.Rescaling(1 / 255, name="pixel_scaling")(pixels)
         for number, (filters, kernel, stride, drops) in enumerate(self.blocks, start=1):
@@ -161,7 +191,7 @@ def architecture(settings: dict[str, Any]) -> Architecture:
 
 
 def freeze(backbone: keras.Model, until: str) -> None:
-    """Freeze every layer before the first one whose name starts with `until`.
+    """Freeze every layer before the one named `until`, or else the first whose name starts so.
 
     "nothing" freezes none, "everything" all. Raises ValueError listing what there is to name.
     """
@@ -170,17 +200,29 @@ def freeze(backbone: keras.Model, until: str) -> None:
         first = 0
     elif until == "everything":
         first = len(names)
+    elif until in names:  # "mixed1" and not "mixed10", whichever comes first
+        first = names.index(until)
     else:
         starts = [index for index, name in enumerate(names) if name.startswith(until)]
         if not starts:
-            blocks = dict.fromkeys(name.split("_")[0] for name in names)
             raise ValueError(
                 f"freeze_until: no layer of {backbone.name} has a name that starts with "
-                f"'{until}'. Names start with: {', '.join(blocks)}"
+                f"'{until}'. Names start with: {', '.join(_beginnings(names, backbone.name))}"
             )
         first = starts[0]
     for index, layer in enumerate(backbone.layers):
         layer.trainable = index >= first
+
+
+def _beginnings(names: list[str], network: str) -> list[str]:
+    """The first words of layers' names, each once; after the network's own name where it leads."""
+    own = f"{network}_"  # as in convnext_tiny_stage_3_block_0_layernorm
+    leading = [own if name.startswith(own) else "" for name in names]
+    words = [
+        first + name.removeprefix(first).split("_")[0]
+        for first, name in zip(leading, names, strict=True)
+    ]
+    return list(dict.fromkeys(words))
 
 
 def without_head(model: keras.Model) -> keras.Model:
@@ -193,5 +235,6 @@ def _pooling(kind: str) -> keras.layers.Layer:
         "flatten": keras.layers.Flatten,
         "avg": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
+        "gem": GeM,
     }
     return layers[kind](name=EMBEDDING)

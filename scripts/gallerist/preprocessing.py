@@ -1,6 +1,6 @@
 """From a file to the pixels a network sees: one function for training, extraction and search.
 
-The scaling of pixel values is the network's first layer (see `backbones`), so that it is stored
+The scaling of pixel values is the network's first layer (see `pixel_scaling`), so that it is stored
 inside the model; what happens before, decoding and resizing, is stored beside it in
 `preprocessing.json`. Features carry the hash of both.
 """

@@ -8,54 +8,12 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gallerist.files import PathLike, read_json, replacing, sha256_of_file, write_json
+from gallerist.published_weights import PUBLISHED, Published
 
 logger = logging.getLogger("gallerist")
-
-_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
-_NO_TOP = "weights_tf_dim_ordering_tf_kernels_notop.h5"
-
-
-class Published(NamedTuple):
-    """ImageNet weights without the classifier, as keras.applications has them, in legacy HDF5.
-
-    digest: SHA-256 or MD5 of the file, whichever is known; None where Keras gives none.
-    """
-
-    address: str
-    digest: str | None
-
-
-PUBLISHED = {
-    "ConvNeXtTiny": Published(
-        f"{_KERAS}/convnext/convnext_tiny_notop.h5",
-        "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
-    ),
-    "DenseNet121": Published(
-        f"{_KERAS}/densenet/densenet121_{_NO_TOP}", "30ee3e1110167f948a6b9946edeeb738"
-    ),
-    "EfficientNetB0": Published(
-        "https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5",
-        "50bc09e76180e00e4465e1a485ddc09d",
-    ),
-    "MobileNetV2": Published(
-        f"{_KERAS}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-        None,
-    ),
-    "ResNet50": Published(
-        f"{_KERAS}/resnet/resnet50_{_NO_TOP}", "4d473c1dd8becc155b73f8504c6f6626"
-    ),
-    "ResNet101": Published(
-        f"{_KERAS}/resnet/resnet101_{_NO_TOP}", "88cf7a10940856eca736dc7b7e228a21"
-    ),
-    "ResNet152": Published(
-        f"{_KERAS}/resnet/resnet152_{_NO_TOP}",
-        "a4cdce05b519d72205245c6f7ffd368180c7065d46c7a6bfc27902f0278c828a",
-    ),
-}
-"""Copied from Keras, because it builds the whole network before every attempt at a download."""
 
 
 class WeightsError(RuntimeError):
@@ -168,7 +126,8 @@ def _packaged() -> Any:
 def _filled(backbone: str, file: str) -> Any:
     from gallerist.backbones import BACKBONES
 
-    model = BACKBONES[backbone].build(224)
+    chosen = BACKBONES[backbone]
+    model = chosen.build(chosen.image_size)
     try:
         model.load_weights(file)
     except Exception as error:  # h5py and Keras raise everything from KeyError to OSError
@@ -194,9 +153,11 @@ def _downloaded(backbone: str, attempts: int, backoff: float) -> str:
                 logger.info("%s, attempt %d of %d: %s", backbone, attempt + 1, attempts, error)
     finally:
         socket.setdefaulttimeout(previous)
+    published = PUBLISHED[backbone]
     raise WeightsError(
         f"ImageNet weights for {backbone} could not be downloaded in {attempts} attempts ({last}). "
-        f"Fetch the file elsewhere and name it as weights: PATH, or copy it to {_cache()}."
+        f"Fetch {published.address} elsewhere and name it as weights: PATH, or copy it to "
+        f"{_cache() / published.file}."
     ) from last
 
 
@@ -208,6 +169,7 @@ def _from_keras(published: Published) -> str:
         cache.mkdir(parents=True, exist_ok=True)
     with redirect_stdout(StringIO()):  # its progress bar would fill a log with thousands of lines
         file = keras.utils.get_file(
+            published.file,
             origin=published.address,
             file_hash=published.digest,
             cache_dir=cache.parent,

@@ -137,7 +137,7 @@ class Small(Backbone):
 
 @pytest.fixture
 def small(monkeypatch):
-    small = Small("MobileNetV2", BACKBONES["MobileNetV2"].scaling)
+    small = Small(**vars(BACKBONES["MobileNetV2"]))
     monkeypatch.setitem(BACKBONES, "MobileNetV2", small)
     return small
 
@@ -227,7 +227,9 @@ def test_a_saved_network_still_trains_in_inference_mode(tmp_path):
     assert all((before[path] == after[path]).all() for path in before)
 
 
-@pytest.mark.parametrize(("pooling", "length"), [("flatten", 24), ("avg", 6), ("max", 6)])
+@pytest.mark.parametrize(
+    ("pooling", "length"), [("flatten", 24), ("avg", 6), ("max", 6), ("gem", 6)]
+)
 @pytest.mark.usefixtures("small")
 def test_pooling_makes_vectors_of_the_last_map(pooling, length):
     model = Transfer("MobileNetV2", 64, "everything", pooling, STANDARD).build(2, None)
@@ -238,11 +240,31 @@ def test_pooling_makes_vectors_of_the_last_map(pooling, length):
         "flatten": maps.reshape(2, -1),
         "avg": maps.mean(axis=(1, 2)),
         "max": maps.max(axis=(1, 2)),
+        "gem": np.cbrt((np.maximum(maps, 1e-6).astype(float) ** 3).mean(axis=(1, 2))),
     }[pooling]
     assert vectors.shape == (2, length)
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(vectors, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
     assert model.get_layer(EMBEDDING).output.shape == (None, length)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_exponent_of_gem_is_trained_with_everything_frozen_and_shapes_the_vectors():
+    model = Transfer("MobileNetV2", 64, "everything", "gem", STANDARD).build(3, None)
+    trained = [weight.path for weight in model.trainable_weights]
+    assert trained == ["embedding/p", "head/kernel", "head/bias"]
+    pixels, classes = pictures(4, 64), np.array([0, 1, 2, 0])
+    before = without_head(model)(pixels).numpy()
+    maps = backbone_of(model)(pixels.astype(np.float32) / 127.5 - 1).numpy()
+    model.compile(keras.optimizers.SGD(10.0), "sparse_categorical_crossentropy", run_eagerly=True)
+    model.train_on_batch(pixels, classes)
+    p = float(model.get_layer(EMBEDDING).p)
+    assert p != 3
+    assert 1 <= p <= 100
+    after = without_head(model)(pixels).numpy()
+    expected = (np.maximum(maps, 1e-6).astype(float) ** p).mean(axis=(1, 2)) ** (1 / p)
+    assert np.abs(after - before).max() > 0
+    np.testing.assert_allclose(after, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_nothing_frozen_trains_every_layer(mobilenet):
@@ -262,6 +284,33 @@ def test_the_first_layer_of_the_name_counts_where_many_begin_so(mobilenet):
     names = [layer.name for layer in mobilenet.layers if layer.trainable]
     assert names[0] == "block_1_expand"
     assert names[-1] == "out_relu"
+
+
+def test_a_layer_named_exactly_counts_before_others_that_begin_so():
+    inputs = keras.Input((8,))
+    x = inputs
+    for name in ("mixed10", "mixed1_pool", "mixed1", "mixed1_end"):
+        x = keras.layers.Dense(2, name=name)(x)
+    network = keras.Model(inputs, x)
+    freeze(network, "mixed1")
+    assert [layer.name for layer in network.layers if layer.trainable] == ["mixed1", "mixed1_end"]
+    freeze(network, "mixed1_")
+    assert [layer.name for layer in network.layers if layer.trainable] == [
+        "mixed1_pool", "mixed1", "mixed1_end",
+    ]  # fmt: skip
+
+
+def test_layers_that_begin_with_the_networks_name_are_listed_by_the_word_after_it():
+    inputs = keras.Input((8,), name="pixels")
+    x = keras.layers.Dense(2, name="convnext_tiny_stem_conv")(inputs)
+    x = keras.layers.Dense(2, name="convnext_tiny_stage_0_block_0")(x)
+    x = keras.layers.Dense(2, name="convnext_tiny_stage_1_block_0")(x)
+    x = keras.layers.Dense(2, name="layer_norm")(x)
+    with pytest.raises(ValueError, match="conv5") as refusal:
+        freeze(keras.Model(inputs, x, name="convnext_tiny"), "conv5")
+    assert str(refusal.value).endswith(
+        "Names start with: pixels, convnext_tiny_stem, convnext_tiny_stage, layer"
+    )
 
 
 def test_an_unknown_layer_to_freeze_until_is_answered_with_what_there_is(mobilenet):
@@ -321,6 +370,54 @@ def test_published_imagenet_weights_load_and_tell_pictures_apart():
     assert np.isfinite(vectors).all()
     assert (vectors > 0).mean() > 0.1
     assert np.abs(vectors[0] - vectors[1]).max() > 0.01
+
+
+# --- every kind of backbone, stored and read again ----------------------------------------------
+
+FROZEN_UNTIL = {
+    "ConvNeXtTiny": "convnext_tiny_stage_3",
+    "DenseNet121": "conv5",
+    "EfficientNetB0": "block7",
+    "EfficientNetLite2": "block7",
+    "MobileNetV2": "block_16",
+    "ResNet50": "conv5",
+    "ResNet101": "conv5",
+    "ResNet152": "conv5",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [
+        pytest.param(
+            name, pooling, marks=[] if (name, pooling) == ("ConvNeXtTiny", "gem") else slow
+        )
+        for slow in [pytest.mark.slow]
+        for name in sorted(FROZEN_UNTIL)
+        for pooling in ("flatten", "avg", "max", "gem")
+    ],
+)
+def test_a_stored_network_gives_the_same_answers_and_has_the_same_layers_frozen(
+    name, pooling, tmp_path
+):
+    side = BACKBONES[name].min_image_size
+    model = Transfer(name, side, FROZEN_UNTIL[name], pooling, STANDARD).build(3, None)
+    trained = [weight.path for weight in model.trainable_weights]
+    assert any(path.endswith("embedding/p") for path in trained) == (pooling == "gem")
+    assert 0 < len(trained) < len(model.weights) / 2
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    pixels = pictures(2, side)
+    for network in (lambda stored: stored, without_head):
+        expected = network(model)(pixels).numpy()
+        assert np.isfinite(expected).all()
+        np.testing.assert_array_equal(network(loaded)(pixels).numpy(), expected)
+    learning = [
+        [layer.name for layer in backbone_of(network).layers if layer.trainable_weights]
+        for network in (model, loaded)
+    ]
+    assert learning[0] == learning[1]
+    assert len(loaded.trainable_weights) == len(trained)
 
 
 # --- from the configuration -------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """gallerist.weights: found, downloaded from a real server, or said aloud to be missing."""
 
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -14,14 +13,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from keras.src.applications import densenet, resnet
+from keras_without_layers import NETWORKS, ask
 
 from gallerist import efficientnet_lite2, weights
 from gallerist.backbones import BACKBONES, Backbone
 from gallerist.files import sha256_of_file
+from gallerist.published_weights import PUBLISHED, Published
 from gallerist.restricted_unpickling import PackagedFileMissing
-from gallerist.weights import PUBLISHED, Published, Weights, WeightsError, fetch
+from gallerist.weights import Weights, WeightsError, fetch
 
+ALL = dict(BACKBONES)
 NAME = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 
 
@@ -82,7 +83,7 @@ def legacy_file(model, folder):
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """A small backbone, and the bytes of its published file."""
-    small = Small("MobileNetV2", BACKBONES["MobileNetV2"].scaling)
+    small = Small(**vars(BACKBONES["MobileNetV2"]))
     monkeypatch.setitem(BACKBONES, "MobileNetV2", small)
     model = small.build(32)
     return model, legacy_file(model, tmp_path)
@@ -173,8 +174,9 @@ def test_without_a_network_imagenet_is_an_error_with_the_ways_out(kept, tmp_path
         fetch("MobileNetV2", "imagenet", kept, attempts=1)
     message = str(refusal.value)
     assert message.startswith("ImageNet weights for MobileNetV2 could not be downloaded")
+    assert f"Fetch {PUBLISHED['MobileNetV2'].address} elsewhere" in message
     assert "name it as weights: PATH" in message
-    assert f"copy it to {tmp_path / 'keras' / 'models'}." in message
+    assert f"copy it to {tmp_path / 'keras' / 'models' / NAME}." in message
 
 
 @pytest.mark.usefixtures("unreachable")
@@ -196,13 +198,21 @@ def test_a_file_copied_to_the_cache_by_hand_is_taken(kept, published, tmp_path):
 # --- with one ---------------------------------------------------------------------------------
 
 
-def test_the_real_backbone_is_downloaded_and_loaded(server, kept, monkeypatch, tmp_path):
-    real = Backbone("MobileNetV2", BACKBONES["MobileNetV2"].scaling)
-    monkeypatch.setitem(BACKBONES, "MobileNetV2", real)
-    model = real.build(32)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "MobileNetV2" else pytest.mark.slow)
+        for name in sorted(PUBLISHED)
+    ],
+)
+def test_the_real_backbone_is_downloaded_and_loaded(name, server, kept, monkeypatch, tmp_path):
+    real = Backbone(**vars(ALL[name]))
+    monkeypatch.setitem(BACKBONES, name, real)
+    model = real.build(real.min_image_size)
     server.content = legacy_file(model, tmp_path)
-    published_elsewhere(monkeypatch, server.address, hashlib.sha256(server.content).hexdigest())
-    assert fetch("MobileNetV2", "imagenet", kept, attempts=1).used == "imagenet"
+    digest = hashlib.sha256(server.content).hexdigest()
+    monkeypatch.setitem(PUBLISHED, name, Published(server.address, digest))
+    assert fetch(name, "imagenet", kept, attempts=1).used == "imagenet"
     assert same_weights(kept, model)
 
 
@@ -286,36 +296,34 @@ def test_the_time_limit_of_other_connections_is_left_as_it_was(server, kept):
 # --- what is published ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["ConvNeXtTiny", "EfficientNetB0", "MobileNetV2"])
+@pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_the_published_files_are_those_that_keras_would_fetch(name, monkeypatch):
-    class Asked(Exception):
-        pass
-
-    def get_file(fname, origin, file_hash=None, **_):
-        assert origin.endswith(f"/{fname}")  # so that Keras's cache and ours are one
-        raise Asked(origin, file_hash)
-
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
-    with pytest.raises(Asked) as asked:
-        getattr(keras.applications, name)(include_top=False, weights="imagenet")
-    assert tuple(asked.value.args) == PUBLISHED[name]
-
-
-@pytest.mark.parametrize("name", ["ResNet50", "ResNet101", "ResNet152"])
-def test_the_published_resnets_are_those_that_keras_would_fetch(name):
-    """As above, but without building them, which takes seconds each."""
-    file = f"{name.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    assert "_weights_tf_dim_ordering_tf_kernels_notop.h5" in inspect.getsource(resnet.ResNet)
-    assert PUBLISHED[name].address == resnet.BASE_WEIGHTS_PATH + file
-    if name != "ResNet152":  # of which the SHA-256 is known
-        assert PUBLISHED[name].digest == resnet.WEIGHTS_HASHES[name.lower()][1]
+    published = PUBLISHED[name]
+    file, address, digest = ask(
+        name, monkeypatch, weights="imagenet", input_shape=(224,) * 2 + (3,)
+    ).file
+    assert published.address == address
+    assert published.file == file  # so that Keras's cache and ours are one
+    if name == "ResNet152":  # of which the SHA-256 is known
+        assert len(published.digest) == 64
+    else:
+        assert published.digest == digest
 
 
-def test_the_published_densenet_is_the_one_that_keras_would_fetch():
-    address, digest = PUBLISHED["DenseNet121"]
-    assert address == densenet.DENSENET121_WEIGHT_PATH_NO_TOP
-    fetched = inspect.getsource(densenet.DenseNet).split("DENSENET121_WEIGHT_PATH_NO_TOP,")[1]
-    assert digest in fetched[:150]
+@pytest.mark.usefixtures("unreachable")
+def test_a_file_that_keras_keeps_under_another_name_is_found_there(kept, tmp_path, monkeypatch):
+    """NASNet's: a file that Keras itself has fetched, or that the error says to copy, is taken."""
+    address = f"{PUBLISHED['MobileNetV2'].address.rpartition('/')[0]}/NASNet-mobile-no-top.h5"
+    renamed = Published(address, None, PUBLISHED["NASNetMobile"].file)
+    monkeypatch.setitem(PUBLISHED, "MobileNetV2", renamed)
+    with pytest.raises(WeightsError, match=r"copy it to .*/nasnet_mobile_no_top\.h5\.$"):
+        fetch("MobileNetV2", "imagenet", kept, attempts=1)
+    model = BACKBONES["MobileNetV2"].build(32)
+    (tmp_path / "keras" / "models" / "nasnet_mobile_no_top.h5").write_bytes(
+        legacy_file(model, tmp_path)
+    )
+    assert fetch("MobileNetV2", "imagenet", kept, attempts=1).used == "imagenet"
+    assert same_weights(kept, model)
 
 
 def test_every_backbone_that_is_not_packaged_has_a_published_file():
