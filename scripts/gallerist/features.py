@@ -1,6 +1,7 @@
 """Feature vectors of length 1, and the hashes that tell which of them may be compared."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import numpy.typing as npt
 from gallerist.files import (
     PathLike,
     read_json,
-    replacing,
     sha256_of_file,
     sha256_of_text,
     write_json,
     write_text,
 )
+from gallerist.row_file import WrittenRows, write_rows
+
+logger = logging.getLogger("gallerist")
 
 Vectors = npt.NDArray[np.float32]
 
@@ -44,19 +47,9 @@ class Features:
 
     def write(self, vectors: PathLike, ids: PathLike, origin: PathLike) -> None:
         """Write `.npy`, the ids as CSV, and a JSON of hashes that ties the two and their origin."""
-        with replacing(vectors) as temporary:
-            np.save(temporary, self.vectors, allow_pickle=False)
-        listing = _listing(self.ids)
-        write_text(ids, listing)
-        identity = {
-            "model": self.model,
-            "preprocessing": self.preprocessing,
-            "vectors": sha256_of_file(vectors),
-            "ids": sha256_of_text(listing),
-            "images": len(self.ids),
-            "feature_length": int(self.vectors.shape[1]),
-        }
-        write_json(origin, identity)
+        made_by = {"model": self.model, "preprocessing": self.preprocessing}
+        length = int(self.vectors.shape[1])
+        _write([self.vectors], self.ids, made_by, length, vectors, ids, origin)
 
     @classmethod
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
@@ -70,6 +63,74 @@ class Features:
         array = np.load(vectors, mmap_mode="r", allow_pickle=False)
         names = tuple(listing.splitlines()[1:])
         return cls(array, names, identity["model"], identity["preprocessing"])
+
+
+@dataclass(frozen=True)
+class FeatureSummary:
+    """Features that have been written. empty: how many of the `count` vectors are all zeros."""
+
+    count: int
+    length: int
+    empty: int
+
+
+def write_features(
+    batches: Iterable[npt.NDArray[Any]],
+    ids: Sequence[str],
+    *,
+    model: str,
+    preprocessing: str,
+    vectors: PathLike,
+    ids_file: PathLike,
+    origin: PathLike,
+    length: int | None = None,
+) -> FeatureSummary:
+    """Write what `Features.read` reads, from batches that are never in memory together.
+
+    batches: of (any number, d) numbers as a describer gave them, in the order of `ids`; they are
+    scaled to length 1 here. length: d, needed only where there may be no picture at all.
+
+    Raises NotFinite as `normalise`; RowsRefused when there are not as many vectors as ids, or of
+    different lengths; DiskFull. A file is whole or not there.
+    """
+    empty = 0
+
+    def unit_rows() -> Iterator[Vectors]:
+        nonlocal empty
+        for batch in batches:
+            rows = normalise(batch)
+            empty += int((~rows.any(axis=1)).sum())
+            yield rows
+
+    made_by = {"model": model, "preprocessing": preprocessing}
+    written = _write(unit_rows(), ids, made_by, length, vectors, ids_file, origin)
+    if empty:
+        logger.warning("%d of %d pictures have an all-zero feature vector", empty, written.count)
+    return FeatureSummary(written.count, written.length, empty)
+
+
+def _write(
+    batches: Iterable[Vectors],
+    ids: Sequence[str],
+    made_by: dict[str, str],
+    length: int | None,
+    vectors: PathLike,
+    ids_file: PathLike,
+    origin: PathLike,
+) -> WrittenRows:
+    """The three files of a part's features, of vectors of length 1."""
+    written = write_rows(vectors, batches, count=len(ids), length=length)
+    listing = _listing(ids)
+    write_text(ids_file, listing)
+    identity = {
+        **made_by,
+        "vectors": written.sha256,
+        "ids": sha256_of_text(listing),
+        "images": written.count,
+        "feature_length": written.length,
+    }
+    write_json(origin, identity)
+    return written
 
 
 def check_comparable(a: Features, b: Features) -> None:

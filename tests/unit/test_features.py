@@ -1,5 +1,11 @@
 """Feature vectors as files that belong together, and their lengths."""
 
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,11 +16,14 @@ from sklearn.preprocessing import normalize
 from gallerist.features import (
     FeatureMismatch,
     Features,
+    FeatureSummary,
     NotFinite,
     check_comparable,
     normalise,
+    write_features,
 )
 from gallerist.files import read_json, sha256_of_file, write_json
+from gallerist.row_file import RowsRefused
 
 IDS = ("00aa", "00bb", "00cc")
 
@@ -132,3 +141,104 @@ def test_vectors_that_are_not_finite_are_refused_with_their_number(value):
     vectors[[1, 4], 2] = value
     with pytest.raises(NotFinite, match=r"2 of 5 .* diverged.*learning_rate"):
         normalise(vectors)
+
+
+def streamed(folder, batches, ids, **changes) -> FeatureSummary:
+    vectors, ids_file, origin = stored(folder)
+    paths = {"vectors": vectors, "ids_file": ids_file, "origin": origin}
+    return write_features(batches, ids, model="m", preprocessing="p", **paths, **changes)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=st.floats(-9, 9)),
+    st.lists(st.integers(0, 8), max_size=4).map(sorted),
+)
+def test_features_written_in_batches_are_those_written_at_once(tmp_path_factory, vectors, cuts):
+    apart, at_once = tmp_path_factory.mktemp("apart"), tmp_path_factory.mktemp("at_once")
+    ids = [f"{number:04x}" for number in range(len(vectors))]
+    summary = streamed(apart, iter(np.split(vectors, cuts)), ids)
+    Features(normalise(vectors), tuple(ids), "m", "p").write(*stored(at_once))
+    for one, other in zip(stored(apart), stored(at_once), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    empty = int((np.abs(vectors.astype(np.float64)).sum(axis=1) == 0).sum())
+    assert summary == FeatureSummary(*vectors.shape, empty)
+    assert Features.read(*stored(apart)).ids == tuple(ids)
+
+
+def test_pictures_without_any_feature_are_counted_in_the_log(tmp_path, caplog):
+    batches = [np.zeros((2, 3)), np.ones((2, 3)), np.zeros((1, 3))]
+    with caplog.at_level(logging.WARNING, "gallerist"):
+        assert streamed(tmp_path, batches, list("abcde")).empty == 3
+    assert caplog.messages == ["3 of 5 pictures have an all-zero feature vector"]
+
+
+def test_no_pictures_are_features_of_the_length_given(tmp_path):
+    assert streamed(tmp_path, [], [], length=4) == FeatureSummary(0, 4, 0)
+    assert Features.read(*stored(tmp_path)).vectors.shape == (0, 4)
+    with pytest.raises(RowsRefused, match=r"gallery\.npy: .*length must be given"):
+        streamed(tmp_path, [], [])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_another_number_of_vectors_than_of_ids_is_refused(tmp_path, count):
+    with pytest.raises(RowsRefused, match=r"only 2 of 3 rows|more rows came than the 3"):
+        streamed(tmp_path, [np.ones((count, 4))], IDS)
+    with pytest.raises(RowsRefused, match=r"only 2 of 3 rows|more rows came than the 3"):
+        Features(np.ones((count, 4), np.float32), IDS, "m", "p").write(*stored(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_late_batch_that_is_not_finite_leaves_no_file(tmp_path):
+    batches = [np.ones((2, 4)), np.full((1, 4), np.nan)]
+    with pytest.raises(NotFinite, match="diverged"):
+        streamed(tmp_path, batches, IDS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_extraction_that_stops_halfway_leaves_the_features_as_they_were(tmp_path):
+    features().write(*stored(tmp_path))
+
+    def batches():
+        yield np.ones((2, 4))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        streamed(tmp_path, batches(), IDS)
+    np.testing.assert_array_equal(Features.read(*stored(tmp_path)).vectors, features().vectors)
+
+
+MEASURES_MEMORY = """
+    import sys, numpy as np
+    from gallerist.features import Features, write_features
+
+    count = int(sys.argv[2])
+    paths = [f"{sys.argv[1]}/{count}.{suffix}" for suffix in ("npy", "ids.csv", "json")]
+    batch = np.random.default_rng(1).normal(size=(100, 5000)).astype(np.float32)
+    write_features(
+        (batch for _ in range(count // 100)), list(map(str, range(count))), model="m",
+        preprocessing="p", vectors=paths[0], ids_file=paths[1], origin=paths[2],
+    )
+    assert Features.read(*paths).vectors.shape == (count, 5000)
+    with open("/proc/self/status") as status:
+        print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_ten_times_the_pictures_take_no_more_memory(tmp_path):
+    few, many = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(MEASURES_MEMORY), tmp_path, str(count)],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                text=True,
+                stdout=subprocess.PIPE,
+                check=True,
+            ).stdout
+        )
+        / 1024
+        for count in (1000, 10_000)
+    )
+    assert (tmp_path / "10000.npy").stat().st_size > 190 * 2**20
+    assert many - few < 16, f"MB: {few}, {many}"
