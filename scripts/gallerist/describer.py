@@ -1,22 +1,22 @@
-"""A trained network as a describer: picture files in, vectors of length 1 out."""
+"""A trained network as a describer: pictures, or rows of its trunk, in; vectors of length 1 out."""
 
-import logging
 import os
 import zipfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import cached_property
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from gallerist.features import Features, Vectors, normalise
+from gallerist.engine import Engine, Forward, compile_network
+from gallerist.features import Vectors, normalise
 from gallerist.files import PathLike, sha256_of_file
 from gallerist.network import without_head
+from gallerist.picture_batches import decoded_ahead
 from gallerist.preprocessing import Preprocessing
 from gallerist.progress import Progress
-
-logger = logging.getLogger("gallerist")
+from gallerist.trunk_cache import TrunkCache, check_trunk
 
 
 class ModelRefused(ValueError):
@@ -24,58 +24,90 @@ class ModelRefused(ValueError):
 
 
 class Describer:
-    """A trained network without its head, ready to describe files.
+    """A trained network without its head, ready to describe pictures.
 
-    model, preprocessing: SHA-256 of the model file and of the preprocessing settings.
+    network: the network without its head. preprocessing: what comes before it.
+    model_sha256: of the model file. engine_name: what described, in words, when something has been.
     """
 
-    def __init__(self, model: PathLike, preprocessing: PathLike, *, threads: int) -> None:
+    def __init__(
+        self,
+        model: PathLike,
+        preprocessing: PathLike,
+        *,
+        threads: int,
+        engine: Engine = "auto",
+        xla: bool = False,
+    ) -> None:
         """Load a `.keras` file (without executing anything stored in it) and its preprocessing.
 
+        threads: of the network and of decoding. engine, xla: see `engine.compile_network`, which is
+        called when the first batch is described; for a few pictures "tensorflow" is ready sooner.
         Raises ModelRefused naming the file when it is damaged or holds something else.
         """
         self.preprocessing = Preprocessing.read(preprocessing)
         self.model_sha256 = sha256_of_file(model)
         self.network = _headless(model)
-        self.threads = threads
-        size = self.preprocessing.image_size
-        self._forward = tf.function(
-            lambda pixels: self.network(pixels, training=False),
-            input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)],
-        )
+        self.engine_name: str | None = None
+        self._threads, self._engine, self._xla = threads, engine, xla
 
-    def describe(self, paths: Sequence[PathLike], *, batch_size: int = 32) -> Vectors:
-        """(n, d) float32 rows of length 1, in the order of `paths`.
+    @property
+    def feature_length(self) -> int:
+        """Numbers in a vector."""
+        return int(self.network.output_shape[-1])
 
-        The next batch is decoded while the network works on this one.
-        Raises `images.BadImage` naming the file that cannot be decoded.
+    def describe(self, paths: Sequence[PathLike], *, batch_size: int | None = None) -> Vectors:
+        """All vectors of `vectors_of_pictures` as one array, (n, feature_length) float32."""
+        batches = list(self.vectors_of_pictures(paths, batch_size=batch_size))
+        return np.concatenate([np.empty((0, self.feature_length), np.float32), *batches])
+
+    def vectors_of_pictures(
+        self, paths: Sequence[PathLike], *, batch_size: int | None = None
+    ) -> Iterator[Vectors]:
+        """Batches of (n, feature_length) float32 rows of length 1, in the order of `paths`.
+
+        batch_size: see `picture_batches.decoded_ahead`, which decodes the next batches while the
+        network works on this one.
+        Raises `images.BadImage` naming the file that cannot be decoded, `features.NotFinite`.
         """
-        if not paths:
-            return np.empty((0, self.network.output_shape[-1]), np.float32)
-        batches = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
+        batches = decoded_ahead(
+            paths, self.preprocessing, threads=self._threads, batch_size=batch_size
+        )
         progress = Progress("images", len(paths))
-        rows: list[Vectors] = []
-        with ThreadPoolExecutor(self.threads) as readers, ThreadPoolExecutor(1) as ahead:
-            upcoming = ahead.submit(self.preprocessing.load_batch, batches[0], readers)
-            for number in range(len(batches)):
-                pixels = upcoming.result()
-                if number + 1 < len(batches):
-                    upcoming = ahead.submit(
-                        self.preprocessing.load_batch, batches[number + 1], readers
-                    )
-                rows.append(normalise(self._forward(pixels).numpy()))
+        with closing(batches):
+            for pixels in batches:
+                yield normalise(self._of_pixels(pixels))
                 progress.advance(len(pixels))
-        return np.concatenate(rows)
 
-    def features(
-        self, paths: Sequence[PathLike], ids: Sequence[str], *, batch_size: int = 32
-    ) -> Features:
-        """Describe files and tie the vectors to their ids and origin."""
-        vectors = self.describe(paths, batch_size=batch_size)
-        empty = int((~vectors.any(axis=1)).sum())
-        if empty:
-            logger.warning("%d of %d pictures have an all-zero feature vector", empty, len(ids))
-        return Features(vectors, tuple(ids), self.model_sha256, self.preprocessing.sha256)
+    def vectors_of_rows(self, rows: TrunkCache, *, batch_size: int = 256) -> Iterator[Vectors]:
+        """The same vectors from stored rows of this network's trunk, in their order.
+
+        Only what comes after the trunk is computed. float16 keeps 11 bits of a row's numbers, so
+        that vectors from such rows are equal to about three digits.
+        Raises at once `trunk_cache.TrunkMismatch` when the rows are of another trunk or of
+        differently prepared pictures, and `trunk.NoBackbone` when this network has no trunk.
+        """
+        from gallerist.trunk import after_trunk, trunk_identity
+
+        check_trunk(rows, trunk_identity(self.network), self.preprocessing.sha256)
+        return self._after_trunk(self._compiled(after_trunk(self.network)), rows, batch_size)
+
+    def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
+        progress = Progress("images", len(rows))
+        for block in rows.blocks(size):
+            yield normalise(forward(block))
+            progress.advance(len(block))
+
+    @cached_property
+    def _of_pixels(self) -> Forward:
+        return self._compiled(self.network)
+
+    def _compiled(self, network: keras.Model) -> Forward:
+        forward = compile_network(
+            network, engine=self._engine, threads=self._threads, xla=self._xla
+        )
+        self.engine_name = forward.name
+        return forward
 
 
 def _headless(model: PathLike) -> keras.Model:

@@ -1,21 +1,24 @@
-"""TensorFlow as every job that computes with it needs it: its threads, its seed, its GPUs."""
+"""TensorFlow as every job that computes with it needs it: its threads, its GPUs, no chance."""
 
 import os
 
 # Before TensorFlow loads: its start-up notices would bury the log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import cv2
 import keras
 import tensorflow as tf
 
 
-def configure(*, threads: int, seed: int) -> str:
+def configure(*, threads: int, gpu_precision: str = "float32") -> str:
     """Set up this process before the first operation, and say what it computes on.
 
     threads: processor threads for one operation; Snakemake's number for the job. More than there
         are processors are not used, because the last bits of a sum depend on their number.
-    seed: of Python's, NumPy's and TensorFlow's global generators. Operations are made
-        deterministic, so that the same configuration gives the same weights.
+    gpu_precision: "float32", "mixed_float16" or "mixed_bfloat16": Keras's policy for what is built
+        from now on. Without a GPU it stays float32, because processors gain nothing by the others.
+
+    Operations are made deterministic, so that the same configuration gives the same weights.
 
     GPUs are used where TensorFlow sees them; their memory is taken as needed, so that another
     process can share the card. Returns "CPU, 4 threads" or the names of the GPUs.
@@ -23,14 +26,17 @@ def configure(*, threads: int, seed: int) -> str:
     threads = min(threads, os.cpu_count() or 1)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    keras.utils.set_random_seed(seed)
+    cv2.setNumThreads(1)  # pictures are decoded side by side, each by one thread
     tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if not gpus:
         return f"CPU, {threads} threads"
+    # Recent cards would else round the factors of float32 products to 10 bits.
+    tf.config.experimental.enable_tensor_float_32_execution(gpu_precision != "float32")
+    keras.config.set_dtype_policy(gpu_precision)
     names = (
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus
     )
-    return ", ".join(names)
+    return f"{', '.join(names)}, {gpu_precision}"

@@ -86,6 +86,7 @@ def search_file(
         results.path(f"models/{experiment}/model.keras"),
         results.path(f"models/{experiment}/preprocessing.json"),
         threads=threads,
+        engine="tensorflow",  # for one picture it is ready soonest
     )
     gallery = Features.read(*results.features(experiment, "gallery"))
     made_by = (describer.model_sha256, describer.preprocessing.sha256)

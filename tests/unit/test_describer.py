@@ -1,6 +1,7 @@
-"""gallerist.describer: files in, vectors of length 1 out, equal to Keras's own `predict`."""
+"""gallerist.describer: files or rows in, vectors of length 1 out, equal to Keras's `predict`."""
 
 import os
+import warnings
 import zipfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -12,11 +13,13 @@ import pytest
 
 from gallerist import training
 from gallerist.describer import Describer, ModelRefused
-from gallerist.features import Features, check_comparable
+from gallerist.features import Features, NotFinite, write_features
 from gallerist.files import sha256_of_file
 from gallerist.images import BadImage
-from gallerist.network import Head, Transfer
+from gallerist.network import Head, Scratch, Transfer
 from gallerist.preprocessing import Preprocessing
+from gallerist.trunk import NoBackbone, trunk_identity, trunk_of
+from gallerist.trunk_cache import TrunkMismatch, write_trunk_cache
 
 SIDE, FEATURES = 32, 1280
 HEAD = Head("published", 0.1, 999, 0.01, 0.01)
@@ -24,8 +27,18 @@ HEAD = Head("published", 0.1, 999, 0.01, 0.01)
 
 @pytest.fixture(scope="module")
 def network():
+    """Random weights, and moving averages as training would have set them; its trunk is frozen."""
     keras.utils.set_random_seed(3)
-    return Transfer("MobileNetV2", SIDE, "everything", "avg", HEAD).build(3, None)
+    network = Transfer("MobileNetV2", SIDE, "block_14", "avg", HEAD).build(3, None)
+    backbone = network.get_layer("backbone").layer
+    trainable = [layer.trainable for layer in backbone.layers]
+    for layer in backbone.layers:
+        layer.momentum, layer.trainable = 0.0, True
+    clouds = np.random.default_rng(1).integers(0, 256, (64, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+    backbone(clouds / 127.5 - 1, training=True)
+    for layer, before in zip(backbone.layers, trainable, strict=True):
+        layer.trainable = before
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -99,31 +112,128 @@ def test_no_files_give_no_rows(describer):
     assert (vectors.shape, vectors.dtype) == ((0, FEATURES), np.float32)
 
 
-def test_features_say_what_made_them(describer, stored, files):
+def test_a_describer_says_what_it_is(stored, files):
+    describer = Describer(*stored, threads=1, engine="tensorflow")
+    assert describer.feature_length == FEATURES
+    assert describer.model_sha256 == sha256_of_file(stored[0])
+    assert describer.preprocessing == Preprocessing(SIDE)
+    assert describer.engine_name is None
+    describer.describe(files[:1])
+    assert describer.engine_name.startswith("TensorFlow")
+
+
+@pytest.mark.parametrize("settings", [{"engine": "tensorflow"}, {"engine": "tensorflow", "xla": 1}])
+def test_each_engine_gives_the_same_vectors(settings, stored, files, expected):
+    vectors = Describer(*stored, threads=2, **settings).describe(files, batch_size=4)
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+def test_vectors_come_in_batches_and_the_engine_is_made_with_the_first(stored, files, expected):
+    describer = Describer(*stored, threads=2)
+    batches = describer.vectors_of_pictures(files, batch_size=4)
+    assert describer.engine_name is None
+    first = next(batches)
+    assert describer.engine_name.startswith("OpenVINO")
+    rest = list(batches)
+    assert [len(batch) for batch in (first, *rest)] == [4, 4, 1]
+    assert {batch.dtype for batch in (first, *rest)} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(np.concatenate([first, *rest]), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+def test_describing_is_silent(engine, stored, files, capfd, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Describer(*stored, threads=1, engine=engine).describe(files)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.messages
+
+
+def test_vectors_are_stored_as_they_come(describer, files, expected, tmp_path):
+    names = {"vectors": tmp_path / "v.npy", "ids_file": tmp_path / "i.csv"}
+    made_by = {"model": describer.model_sha256, "preprocessing": describer.preprocessing.sha256}
     ids = [f"id{number}" for number in range(9)]
-    features = describer.features(files, ids, batch_size=4)
+    batches = describer.vectors_of_pictures(files, batch_size=2)
+    write_features(batches, ids, **made_by, **names, origin=tmp_path / "o.json")
+    features = Features.read(*names.values(), tmp_path / "o.json")
     assert features.ids == tuple(ids)
-    assert features.model == sha256_of_file(stored[0])
-    assert features.preprocessing == Preprocessing(SIDE).sha256
-    np.testing.assert_array_equal(features.vectors, describer.describe(files, batch_size=4))
+    np.testing.assert_allclose(features.vectors, expected, rtol=0, atol=1e-5)
 
 
-def test_features_survive_their_files_and_compare_with_others_of_one_model(
-    describer, files, tmp_path
-):
-    names = [tmp_path / name for name in ("v.npy", "ids.csv", "origin.json")]
-    describer.features(files[:3], ["a", "b", "c"]).write(*names)
-    check_comparable(Features.read(*names), describer.features(files[3:5], ["d", "e"]))
-    assert Features.read(*names).vectors.shape == (3, FEATURES)
-
-
-def test_an_all_zero_vector_stays_zero_and_is_counted(stored, files, tmp_path, caplog):
+def test_an_all_zero_vector_stays_zero(stored, files, tmp_path):
     pixels = keras.Input((SIDE, SIDE, 3))
     embedding = keras.layers.Rescaling(0.0, name="embedding")(keras.layers.Flatten()(pixels))
     training.save(keras.Model(pixels, keras.layers.Dense(2)(embedding)), tmp_path / "m.keras")
-    features = Describer(tmp_path / "m.keras", stored[1], threads=1).features(files[:2], ["a", "b"])
-    assert not features.vectors.any()
-    assert "2 of 2 pictures have an all-zero feature vector" in caplog.messages
+    assert not Describer(tmp_path / "m.keras", stored[1], threads=1).describe(files[:2]).any()
+
+
+def test_a_network_that_has_diverged_is_named(stored, files, tmp_path):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    embedding = keras.layers.Rescaling(np.nan, name="embedding")(keras.layers.Flatten()(pixels))
+    training.save(keras.Model(pixels, keras.layers.Dense(2)(embedding)), tmp_path / "m.keras")
+    with pytest.raises(NotFinite, match="diverged"):
+        Describer(tmp_path / "m.keras", stored[1], threads=1).describe(files[:2])
+
+
+# --- rows of the trunk ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cache_of(network, files, tmp_path_factory):
+    """A function that stores the rows of the nine files' pictures."""
+
+    def make(dtype="float32", trunk=None, preprocessing=None):
+        folder = tmp_path_factory.mktemp("cache")
+        pixels = np.stack([Preprocessing(SIDE).load(path) for path in files])
+        rows = np.asarray(trunk_of(network)(pixels))
+        return write_trunk_cache(
+            [rows],
+            [f"id{number}" for number in range(9)],
+            part="gallery",
+            trunk=trunk or trunk_identity(network),
+            preprocessing=(preprocessing or Preprocessing(SIDE)).sha256,
+            values=rows.shape[1],
+            dtype=dtype,
+            rows=folder / "gallery.npy",
+            ids_file=folder / "gallery.ids.csv",
+            origin=folder / "gallery.origin.json",
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-5), ("float16", 1e-3)])
+def test_rows_of_the_trunk_give_the_vectors_of_the_pictures(
+    dtype, error, engine, stored, cache_of, expected
+):
+    describer = Describer(*stored, threads=2, engine=engine)
+    batches = list(describer.vectors_of_rows(cache_of(dtype), batch_size=4))
+    assert [len(batch) for batch in batches] == [4, 4, 1]
+    assert batches[0].dtype == np.float32
+    np.testing.assert_allclose(np.concatenate(batches), expected, rtol=0, atol=error)
+
+
+def test_rows_of_another_trunk_are_refused_before_anything_is_computed(describer, cache_of):
+    with pytest.raises(TrunkMismatch, match="other frozen layers"):
+        describer.vectors_of_rows(cache_of(trunk="0" * 64))
+
+
+def test_rows_of_differently_prepared_pictures_are_refused(describer, cache_of):
+    other = Preprocessing(SIDE, max_pixels=10_000)
+    with pytest.raises(TrunkMismatch, match="prepared in another way"):
+        describer.vectors_of_rows(cache_of(preprocessing=other))
+
+
+def test_a_network_without_a_trunk_has_no_use_for_rows(cache_of, tmp_path):
+    training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "model.keras")
+    Preprocessing(96).write(tmp_path / "preprocessing.json")
+    describer = Describer(tmp_path / "model.keras", tmp_path / "preprocessing.json", threads=1)
+    with pytest.raises(NoBackbone):
+        describer.vectors_of_rows(cache_of())
+
+
+# --- what cannot be used ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("position", [0, 4, 8])
@@ -135,9 +245,6 @@ def test_a_bad_picture_is_named(position, describer, files, tmp_path):
     with pytest.raises(BadImage) as refusal:
         describer.describe(paths, batch_size=2)
     assert str(refusal.value) == f"{bad}: not an image: an HTML page (a download that failed?)"
-
-
-# --- model files that cannot be used ----------------------------------------------------------
 
 
 def refused(model, stored):
