@@ -12,11 +12,16 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoc
 
 @dataclass(frozen=True)
 class Training:
-    """What came of it. history: one row an epoch, keys `CURVES`. seconds: of all epochs."""
+    """What came of it.
+
+    history: one row an epoch, keys `CURVES`. seconds: of all epochs. images: of one epoch.
+    resumed_epochs: how many of the epochs ran before the training was killed and went on.
+    """
 
     history: tuple[dict[str, float], ...]
     seconds: float
     images: int
+    resumed_epochs: int = 0
 
     @property
     def images_per_second(self) -> float:
