@@ -1,10 +1,14 @@
-"""All experiments in one table: what they reach, what they cost, what they started from."""
+"""All experiments in one table: what they reach, what they cost, what they started from.
+
+Experiments that differ in nothing but their seed are summed up in a second one.
+"""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gallerist.records import Record
@@ -15,6 +19,7 @@ class Row:
     """One experiment's line of the comparison.
 
     hit_rates: k -> hit rate at k. training_seconds: all epochs, validation included.
+    trunk_seconds: what the frozen layers took, once, for the pictures trained on.
     images_per_second: of extraction, gallery and query together. weights: what it started from.
     """
 
@@ -23,6 +28,7 @@ class Row:
     queries: int
     excluded: int
     training_seconds: float
+    trunk_seconds: float
     epochs: int
     images_per_second: float
     parameters: int
@@ -38,6 +44,7 @@ class Row:
             "weights": self.weights,
             "epochs": self.epochs,
             "training s": self.training_seconds,
+            "frozen layers s": self.trunk_seconds,
             "extraction images/s": self.images_per_second,
             "parameters": self.parameters,
             "trained": self.parameters_trained,
@@ -56,6 +63,7 @@ def table_row(row: Record, rates: Mapping[int, float]) -> Row:
         queries=int(metrics["queries"]),
         excluded=int(metrics["queries_excluded"]),
         training_seconds=metrics["training_seconds"],
+        trunk_seconds=metrics["trunk_seconds"],
         epochs=int(metrics["epochs_run"]),
         images_per_second=metrics["extraction_images_per_second"],
         parameters=int(metrics["parameters"]),
@@ -70,15 +78,130 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame([row.cells() for row in rows])
 
 
-def markdown(rows: Sequence[Row], *, title: str, notes: Sequence[str]) -> str:
-    """The comparison as a Markdown page: a table, the definitions, and what one must know."""
+@dataclass(frozen=True)
+class Spread:
+    """Some numbers summed up: mean, sample standard deviation (n - 1), smallest, largest."""
+
+    mean: float
+    deviation: float
+    least: float
+    most: float
+
+
+def spread(numbers: Sequence[float]) -> Spread:
+    """Sum up two numbers or more. NaN among them makes all four NaN."""
+    if len(numbers) < 2:
+        raise ValueError("a standard deviation needs two numbers at least")
+    values = np.asarray(numbers, dtype=float)
+    return Spread(
+        float(values.mean()), float(values.std(ddof=1)), float(values.min()), float(values.max())
+    )
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """One line of the table over seeds: experiments with the same settings and different seeds.
+
+    settings: what they are called together. hit_rates: k -> its spread.
+    """
+
+    settings: str
+    experiments: tuple[str, ...]
+    hit_rates: Mapping[int, Spread]
+    training_seconds: Spread
+
+    def cells(self) -> dict[str, Any]:
+        """Column name -> value, in the order of the table."""
+        return {
+            "settings": self.settings,
+            "seeds": len(self.experiments),
+            **{f"top-{k}": each for k, each in sorted(self.hit_rates.items())},
+            "training s": self.training_seconds,
+        }
+
+
+def over_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> list[SeedRow]:
+    """Sum up each group of two experiments or more, in the order of their first rows.
+
+    groups: name -> experiments, as `sweeps.groups` finds them.
+    """
+    by_name = {row.experiment: row for row in rows}
+    places = {name: place for place, name in enumerate(by_name)}
+    return [
+        SeedRow(
+            settings=group,
+            experiments=tuple(names),
+            hit_rates={
+                k: spread([by_name[name].hit_rates[k] for name in names])
+                for k in by_name[names[0]].hit_rates
+            },
+            training_seconds=spread([by_name[name].training_seconds for name in names]),
+        )
+        for group, names in sorted(groups.items(), key=lambda each: places[each[1][0]])
+        if len(names) > 1
+    ]
+
+
+def seed_table(rows: Sequence[SeedRow], ks: Iterable[int]) -> pd.DataFrame:
+    """The table over seeds, a column a number. ks: of the hit rates, for the columns of no rows."""
+    measured = [*(f"top-{k}" for k in sorted(ks)), "training s"]
+    parts = {"mean": "mean", "sd": "deviation", "min": "least", "max": "most"}
+    return pd.DataFrame(
+        [
+            {
+                "settings": row.settings,
+                "seeds": len(row.experiments),
+                **{
+                    f"{name} {part}": getattr(row.cells()[name], attribute)
+                    for name in measured
+                    for part, attribute in parts.items()
+                },
+                "experiments": " ".join(row.experiments),
+            }
+            for row in rows
+        ],
+        columns=[
+            "settings",
+            "seeds",
+            *(f"{name} {part}" for name in measured for part in parts),
+            "experiments",
+        ],
+    )
+
+
+_TOP_K = (
+    "top-k: share of the queries with a picture of their class among the first k answers. "
+    "Excluded queries have no such picture in the gallery."
+)
+_OVER_SEEDS = (
+    "Mean ± sample standard deviation (n - 1), smallest to largest, of experiments that differ in "
+    "nothing but `seed`. Pictures, split, augmented copies and `dropout_seed` are the same in all: "
+    "what varies is the first weights of what is trained, and the order of the training pictures."
+)
+
+
+def markdown(
+    rows: Sequence[Row], *, title: str, notes: Sequence[str], seeds: Sequence[SeedRow] = ()
+) -> str:
+    """The comparison as a Markdown page: a table, the definitions, and what one must know.
+
+    seeds: the second table's rows, if there are any.
+    """
+    second = ["## Over seeds", "", *_markdown_table(seeds), "", _OVER_SEEDS, ""] if seeds else []
+    remarks = [f"- {note}" for note in notes]
+    lines = [f"# {title}", "", *_markdown_table(rows), "", _TOP_K, "", *second, *remarks]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_table(rows: Sequence[Row] | Sequence[SeedRow]) -> list[str]:
+    """The lines of a table whose columns are aligned for the eye."""
     cells = [
         {name: value.replace("|", "\\|") for name, value in _formatted(row.cells()).items()}
         for row in rows
     ]
     header = list(cells[0])
     widths = {name: max(len(name), *(len(line[name]) for line in cells)) for name in header}
-    lines = [
+    return [
         "| " + " | ".join(name.ljust(widths[name]) for name in header) + " |",
         "| " + " | ".join("-" * widths[name] for name in header) + " |",
         *(
@@ -86,29 +209,32 @@ def markdown(rows: Sequence[Row], *, title: str, notes: Sequence[str]) -> str:
             for line in cells
         ),
     ]
-    explained = (
-        "top-k: share of the queries with a picture of their class among the first k answers. "
-        "Excluded queries have no such picture in the gallery."
-    )
-    remarks = [f"- {note}" for note in notes]
-    return "\n".join([f"# {title}", "", *lines, "", explained, "", *remarks]).rstrip() + "\n"
 
 
-def page(rows: Sequence[Row], *, title: str, notes: Sequence[str]) -> str:
-    """The comparison as a small HTML page, for the workflow's report."""
-    cells = [_formatted(row.cells()) for row in rows]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in line.values()) + "</tr>"
-        for line in cells
+def page(
+    rows: Sequence[Row], *, title: str, notes: Sequence[str], seeds: Sequence[SeedRow] = ()
+) -> str:
+    """The comparison as a small HTML page, for the workflow's report. seeds: as for `markdown`."""
+    second = (
+        f"<h2>Over seeds</h2>{_html_table(seeds)}<p>{html.escape(_OVER_SEEDS)}</p>" if seeds else ""
     )
     remarks = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     style = "body{font-family:sans-serif}td,th{padding:.3em .7em;text-align:right}"
     return (
         f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title>"
         f"<style>{style}</style><h1>{html.escape(title)}</h1>"
-        f"<table><tr>{head}</tr>{body}</table><ul>{remarks}</ul>\n"
+        f"{_html_table(rows)}{second}<ul>{remarks}</ul>\n"
     )
+
+
+def _html_table(rows: Sequence[Row] | Sequence[SeedRow]) -> str:
+    cells = [_formatted(row.cells()) for row in rows]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in line.values()) + "</tr>"
+        for line in cells
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _formatted(cells: Mapping[str, Any]) -> dict[str, str]:
@@ -116,6 +242,11 @@ def _formatted(cells: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _cell(name: str, value: Any) -> str:
+    if isinstance(value, Spread):
+        mean, deviation, least, most = (
+            _cell(name, each) for each in (value.mean, value.deviation, value.least, value.most)
+        )
+        return f"{mean} ± {deviation} ({least} to {most})"
     if name.startswith("top-"):
         return f"{value:.4f}"
     if isinstance(value, float):

@@ -1,22 +1,27 @@
-"""The configuration: checked as a whole before any job runs, and completed with every default."""
+"""The configuration: checked as a whole before any job runs, and completed with every default.
+
+Lists of values to try become experiments of their own before anything else looks at them (sweeps).
+"""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from gallerist.configuration_problems import KeyPath, schema_problems, spelled
+from gallerist.backbones import BACKBONES, Backbone
+from gallerist.configuration_problems import schema_problems, spelled
 from gallerist.configuration_schema import (
     PACKAGED_SCHEMA,
+    KeyPath,
     filled,
     read_schema,
     yaml_scalar,
 )
 from gallerist.files import PathLike, canonical_json
+from gallerist.sweeps import Expansion, expand
 
 Config = dict[str, Any]
 
@@ -25,6 +30,9 @@ SHARES = ("validation", "training", "gallery", "query")
 TREE = ("training", "validation/gallery", "validation/query")
 EMBEDDED_PER_CLASS = 580
 """Pictures of the scarcest class that differ enough from all others (silhouettes.draw_tree)."""
+
+_NAMED = 3
+"""A sweep's experiments are often remarked on together: so many are named."""
 
 
 class ConfigurationError(ValueError):
@@ -36,22 +44,25 @@ class ConfigurationError(ValueError):
 
 
 def complete(config: Mapping[str, Any], schema_path: PathLike | None = None) -> Config:
-    """Check a configuration and fill in every default.
+    """Write its sweeps out, check a configuration, and fill in every default.
 
     config: as read from YAML; not changed. Paths in it are looked up from the working directory.
     schema_path: the schema; by default the one that comes along.
 
     Returns a new configuration of plain dicts, lists and scalars. It has exactly one of the
-    sources `embedded`, `folder` and `archive`, and is its own completion.
-    Raises ConfigurationError with every problem found, each on one line that begins with the key.
+    sources `embedded`, `folder` and `archive`, no list of values to try, and is its own completion.
+    Raises ConfigurationError with every problem found, each on one line that begins with the key
+    as it was written.
     """
     schema = read_schema(Path(schema_path or PACKAGED_SCHEMA))
-    whole = filled(config, schema, schema)
-    problems = schema_problems(whole, schema)
+    expansion = expand(config, schema)
+    whole = filled(expansion.config, schema, schema)
+    problems = dict(expansion.problems)
+    _add(problems, schema_problems(whole, schema).items(), expansion)
     unusable = list(problems)
     for parts, check in _CHECKS:
         if not any(_overlap(part, broken) for part in parts for broken in unusable):
-            problems.update(check(whole, config))
+            _add(problems, check(whole, config), expansion)
     if problems:
         raise ConfigurationError(
             tuple(f"{spelled(path)}: {problem}" for path, problem in problems.items())
@@ -60,6 +71,8 @@ def complete(config: Mapping[str, Any], schema_path: PathLike | None = None) -> 
     whole["dataset"] = {
         key: value for key, value in dataset.items() if key not in SOURCES or value is not None
     }
+    for _, settings, backbone in _backbones(whole):
+        settings["image_size"] = settings["image_size"] or backbone.image_size
     return dict(whole)
 
 
@@ -93,28 +106,66 @@ def notices(config: Mapping[str, Any]) -> list[str]:
     """Lines about what a complete configuration may say but probably does not mean."""
     lines = []
     experiments = config["experiments"]
-    for name, settings in experiments.items():
-        path = f"experiments.{name}"
-        if settings.get("weights") == "random" and settings.get("freeze_until") == "everything":
-            lines.append(f"{path}: the backbone is random and none of it is trained")
-        shrunk = config["augmentation"]["max_side"]
-        if settings.get("augmented") and shrunk < settings.get("image_size", 0):
-            lines.append(
-                f"augmentation.max_side: copies are shrunk to {shrunk} pixels and enlarged again "
-                f"to the {settings['image_size']} of {path}.image_size"
-            )
-    for one, other in combinations(experiments, 2):
-        if canonical_json(experiments[one]) == canonical_json(experiments[other]):
-            lines.append(f"experiments.{one} and experiments.{other} have the same settings")
-        if one.lower() == other.lower():
-            lines.append(
-                f"experiments.{one} and experiments.{other} would share their files on a disk "
-                "that ignores capitals"
-            )
+    for said, names in _said_of(config).items():
+        lines.append(f"{_some(names)}: {said}")
+    for one, other in _equal_pairs(
+        {name: canonical_json(experiments[name]) for name in experiments}
+    ):
+        lines.append(f"experiments.{one} and experiments.{other} have the same settings")
+    for one, other in _equal_pairs({name: name.lower() for name in experiments}):
+        lines.append(
+            f"experiments.{one} and experiments.{other} would share their files on a disk "
+            "that ignores capitals"
+        )
     return lines
 
 
+def _said_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Each remark about settings, with the experiments that it is about."""
+    said: dict[str, list[str]] = {}
+    shrunk = config["augmentation"]["max_side"]
+    for name, settings in config["experiments"].items():
+        frozen, size = settings.get("freeze_until"), settings.get("image_size") or 0
+        remarks = {
+            "the backbone is random and none of it is trained": (
+                settings.get("weights") == "random" and frozen == "everything"
+            ),
+            "nothing is frozen, so trunk_cache keeps nothing": (
+                settings.get("trunk_cache") == "float16" and frozen == "nothing"
+            ),
+            f"augmentation.max_side shrinks the copies to {shrunk} pixels, and image_size enlarges "
+            f"them again to {size}": settings.get("augmented") and shrunk < size,
+        }
+        for remark, holds in remarks.items():
+            if holds:
+                said.setdefault(remark, []).append(f"experiments.{name}")
+    return said
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _equal_pairs(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names whose values are equal, each with the first of them."""
+    first: dict[str, str] = {}
+    for name, value in values.items():
+        if value in first:
+            yield first[value], name
+        first.setdefault(value, name)
+
+
 Problems = Iterator[tuple[KeyPath, str]]
+
+
+def _add(
+    problems: dict[KeyPath, str], found: Iterable[tuple[KeyPath, str]], expansion: Expansion
+) -> None:
+    """Add what is found to the problems, one a key as it was written."""
+    for path, problem in found:
+        problems.setdefault(expansion.written(path), problem)
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:
@@ -213,6 +264,26 @@ def _check_depth(whole: Config, _: Mapping[str, Any]) -> Problems:
             )
 
 
+def _check_image_sizes(whole: Config, _: Mapping[str, Any]) -> Problems:
+    for name, settings, backbone in _backbones(whole):
+        size, least = settings.get("image_size"), backbone.min_image_size
+        if isinstance(size, int) and size < least:
+            yield (
+                ("experiments", name, "image_size"),
+                f"{size} pixels a side are too few for {backbone.name}, which needs {least}. "
+                f"It was made for {backbone.image_size}.",
+            )
+
+
+def _backbones(whole: Config) -> Iterator[tuple[str, dict[str, Any], Backbone]]:
+    """Each experiment that names a backbone: its name, settings and backbone."""
+    experiments = whole.get("experiments") if isinstance(whole, dict) else None
+    for name, settings in experiments.items() if isinstance(experiments, dict) else ():
+        named = settings.get("backbone") if isinstance(settings, dict) else None
+        if isinstance(named, str) and named in BACKBONES:
+            yield name, settings, BACKBONES[named]
+
+
 _DATASET, _SPLIT = ("dataset",), ("dataset", "split")
 _SOURCES = [("dataset", source) for source in SOURCES]
 _LAYOUT = ("dataset", "layout")
@@ -222,4 +293,5 @@ _CHECKS: list[tuple[list[KeyPath], Callable[[Config, Mapping[str, Any]], Problem
     ([("dataset", "folder"), _LAYOUT], _check_folder),
     ([_SPLIT, _LAYOUT], _check_split),
     ([("search",), ("evaluation", "k"), ("evaluation", "answers_drawn")], _check_depth),
+    ([], _check_image_sizes),  # of the experiments that are right so far
 ]

@@ -13,6 +13,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from gallerist.configuration_schema import (
+    KeyPath,
     Schema,
     branches,
     expectation,
@@ -23,7 +24,6 @@ from gallerist.configuration_schema import (
     yaml_scalar,
 )
 
-KeyPath = tuple[str | int, ...]
 Errors = Iterator[ValidationError]
 SAID = "said"
 """Marks an error whose message is already what the reader is told."""
@@ -70,7 +70,16 @@ def _worded(error: ValidationError, root: Schema) -> str:
         noun = schema.get("x-noun", "one of the choices")
         known = list(map(yaml_scalar, schema["enum"]))
         return f"{_shown(value)} is not {noun}. {_did_you_mean(value, known)}"
-    return f"found {_shown(value)}, expected {expectation(schema)}.{_hint(value, schema)}"
+    hint = _sweep_hint(error, schema) or _hint(value, schema)
+    return f"found {_shown(value)}, expected {expectation(schema)}.{hint}"
+
+
+def _sweep_hint(error: ValidationError, schema: Schema) -> str:
+    """Where values to try can be listed, for a list that stands elsewhere; or nothing."""
+    if not isinstance(error.instance, list) or {"array", "object"} & set(types(schema)):
+        return ""
+    inside = error.absolute_path[0] == "experiments"
+    return "" if inside else " Only the keys of an experiment take a list of values to try."
 
 
 def _did_you_mean(word: Any, known: list[str]) -> str:

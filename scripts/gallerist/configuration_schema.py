@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 Schema = dict[str, Any]
+KeyPath = tuple[str | int, ...]
+"""Where a value stands: ("evaluation", "k", 0)."""
 
 PACKAGED_SCHEMA = Path(__file__).resolve().parents[2] / "config" / "schema.yaml"
 
@@ -66,7 +68,8 @@ def filled(value: Any, schema: Schema, root: Schema) -> Any:
     """Copy `value`, adding every missing key that has a default. What the schema lacks is kept.
 
     Mappings become plain dicts, known keys first and in the schema's order. Numbers get the type
-    the schema names (integer: 4.0 -> 4, number: 4 -> 4.0), so that equal settings look equal.
+    the schema names (integer: 4.0 -> 4, number: 4 -> 4.0), and a quoted "off" becomes false where
+    false is a choice, so that equal settings look equal.
     """
     schema = resolved(schema, root)
     if isinstance(value, Mapping):
@@ -76,6 +79,8 @@ def filled(value: Any, schema: Schema, root: Schema) -> Any:
         return _filled_mapping(value, schema, root)
     if isinstance(value, list) and "items" in schema:
         return [filled(item, schema["items"], root) for item in value]
+    if value == "off" and any(each is False for each in schema.get("enum", [])):
+        return False  # YAML 1.1 reads off so, unless it stands in quotes
     return _typed_number(value, types(schema))
 
 

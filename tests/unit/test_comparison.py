@@ -1,11 +1,15 @@
 """The comparison as a table, a Markdown page and an HTML page."""
 
+import math
+import statistics
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gallerist.comparison import Row, markdown, page, table
+from gallerist.comparison import Row, markdown, over_seeds, page, seed_table, spread, table
 
 ROW = Row(
     experiment="resnet152",
@@ -13,6 +17,7 @@ ROW = Row(
     queries=600,
     excluded=2,
     training_seconds=1234.56,
+    trunk_seconds=78.9,
     epochs=12,
     images_per_second=5.64,
     parameters=58_370_944,
@@ -23,10 +28,11 @@ ROW = Row(
 ROWS = [ROW, replace(ROW, experiment="scratch", hit_rates={1: 0.17, 3: 0.4, 5: 0.511, 10: 0.6367})]
 COLUMNS = [
     "experiment", "top-1", "top-3", "top-5", "top-10", "weights", "epochs", "training s",
-    "extraction images/s", "parameters", "trained", "feature length", "queries", "excluded",
+    "frozen layers s", "extraction images/s", "parameters", "trained", "feature length",
+    "queries", "excluded",
 ]  # fmt: skip
 FIRST_LINE = [
-    "resnet152", "0.9383", "0.9533", "0.9550", "0.9600", "ImageNet", "12", "1234.6", "5.6",
+    "resnet152", "0.9383", "0.9533", "0.9550", "0.9600", "ImageNet", "12", "1234.6", "78.9", "5.6",
     "58,370,944", "0", "100,352", "600", "2",
 ]  # fmt: skip
 
@@ -123,3 +129,94 @@ def test_signs_of_html_and_markdown_are_shown_and_not_obeyed():
 def test_an_accuracy_of_no_query_is_shown_as_such():
     row = replace(ROW, hit_rates={1: float("nan")}, queries=0)
     assert "nan" in Tables(page([row], title="t", notes=[])).rows[1]
+
+
+# Over seeds
+
+BY_SEED = [
+    replace(ROW, experiment=name, hit_rates={1: one, 5: five}, training_seconds=seconds)
+    for name, one, five, seconds in (
+        ("net-seed1", 0.2, 0.5, 10.0),
+        ("scratch", 0.9, 1.0, 50.0),
+        ("net-seed2", 0.4, 0.5, 20.0),
+        ("net-seed3", 0.9, 0.5, 60.0),
+    )
+]
+GROUPS = {"net": ["net-seed1", "net-seed2", "net-seed3"], "scratch": ["scratch"]}
+SEED_COLUMNS = ["settings", "seeds", "top-1", "top-5", "training s"]
+# mean .5, squares of the differences .09 + .01 + .16 = .26, divided by 2: .13, its root .36056
+SEED_LINE = [
+    "net", "3", "0.5000 ± 0.3606 (0.2000 to 0.9000)", "0.5000 ± 0.0000 (0.5000 to 0.5000)",
+    "30.0 ± 26.5 (10.0 to 60.0)",
+]  # fmt: skip
+
+
+def test_experiments_of_one_group_are_summed_up_over_their_seeds():
+    [row] = over_seeds(BY_SEED, GROUPS)
+    assert (row.settings, row.experiments) == ("net", tuple(GROUPS["net"]))
+    one = row.hit_rates[1]
+    assert one.mean == pytest.approx(0.5)
+    assert one.deviation == pytest.approx(math.sqrt(0.13))
+    assert (one.least, one.most) == (0.2, 0.9)
+    assert row.training_seconds.deviation == pytest.approx(math.sqrt(700))
+    assert over_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
+
+
+def test_groups_stand_in_the_order_of_the_experiments():
+    rows = [replace(ROW, experiment=name) for name in ("b1", "a1", "b2", "a2")]
+    groups = {"a": ["a1", "a2"], "b": ["b1", "b2"]}  # sorted, as canonical JSON is
+    assert [row.settings for row in over_seeds(rows, groups)] == ["b", "a"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_the_spread_is_that_of_the_standard_library(rates):
+    summed = spread(rates)
+    assert summed.mean == pytest.approx(statistics.fmean(rates))
+    assert summed.deviation == pytest.approx(statistics.stdev(rates), abs=1e-12)
+    assert (summed.least, summed.most) == (min(rates), max(rates))
+
+
+def test_one_seed_has_no_spread():
+    with pytest.raises(ValueError, match="two numbers"):
+        spread([0.5])
+
+
+def test_a_rate_that_is_no_number_is_not_averaged_away():
+    assert math.isnan(spread([0.5, math.nan]).mean)
+
+
+def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
+    import pandas as pd
+
+    frame = seed_table(over_seeds(BY_SEED, GROUPS), [5, 1])
+    measured = ["top-1", "top-5", "training s"]
+    numbers = [f"{name} {part}" for name in measured for part in ("mean", "sd", "min", "max")]
+    assert list(frame.columns) == ["settings", "seeds", *numbers, "experiments"]
+    [line] = frame.to_dict("records")
+    assert (line["settings"], line["seeds"]) == ("net", 3)
+    assert line["experiments"] == "net-seed1 net-seed2 net-seed3"
+    assert line["training s max"] == 60
+    frame.to_csv(tmp_path / "seeds.csv", index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "seeds.csv"), frame)
+    nothing = seed_table([], [1, 5])
+    assert list(nothing.columns) == list(frame.columns)
+    assert nothing.empty
+
+
+def test_both_pages_show_the_table_over_seeds_below_the_first():
+    seeds = over_seeds(BY_SEED, GROUPS)
+    read = Tables(page(BY_SEED, title="t", notes=["a note"], seeds=seeds))
+    assert read.rows[-2:] == [SEED_COLUMNS, SEED_LINE]
+    assert len(read.rows) == 7
+    assert (read.items, read.open) == (["a note"], [])
+    text = markdown(BY_SEED, title="t", notes=["a note"], seeds=seeds)
+    shown = rendered(text)
+    assert shown.rows[-2:] == [SEED_COLUMNS, SEED_LINE]
+    assert shown.items == ["a note"]
+    for said in (text, page(BY_SEED, title="t", notes=[], seeds=seeds)):
+        assert "sample standard deviation (n - 1)" in said
+
+
+def test_without_seeds_to_compare_there_is_no_second_table():
+    assert "Over seeds" not in markdown(ROWS, title="t", notes=[])
+    assert "Over seeds" not in page(ROWS, title="t", notes=[])

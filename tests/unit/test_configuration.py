@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from gallerist.backbones import BACKBONES
 from gallerist.configuration import ConfigurationError, complete, notices, read
 from gallerist.configuration_reference import reference
 from gallerist.configuration_schema import filled, knobs, read_schema, types, yaml_number
@@ -133,6 +134,7 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
             "freeze_until": "conv5",
             "pooling": "flatten",
             "image_size": 224,
+            "trunk_cache": "float32",
             "head": "published",
             "dropout": 0.1,
             "dropout_seed": 999,
@@ -260,8 +262,7 @@ def test_null_takes_a_source_away_that_another_file_gave(tmp_path):
             "experiments.resnet152.backbone",
             "ResNet125",
             "experiments.resnet152.backbone: 'ResNet125' is not a backbone. Did you mean ResNet152?"
-            " Known: ConvNeXtTiny, DenseNet121, EfficientNetB0, EfficientNetLite2, MobileNetV2,"
-            " ResNet50, ResNet101, ResNet152.",
+            f" Known: {', '.join(BACKBONES)}.",
         ),
         (
             "experiments.resnet152.backbone",
@@ -529,6 +530,64 @@ def test_a_pool_must_be_a_folder(tmp_path):
     assert complete(config)["dataset"]["extend"]["seed"] == 99
 
 
+# Backbones
+
+
+def test_pictures_have_the_size_that_the_backbone_was_made_for_unless_another_is_said():
+    config = minimal()
+    config["experiments"] = {
+        "left_out": {"network": "transfer", "backbone": "InceptionV3"},
+        "null": {"network": "transfer", "backbone": "EfficientNetB7", "image_size": None},
+        "said": {"network": "transfer", "backbone": "InceptionV3", "image_size": 75},
+        "scratch": {"network": "scratch"},
+    }
+    whole = complete(config)
+    sizes = {name: settings_["image_size"] for name, settings_ in whole["experiments"].items()}
+    assert sizes == {"left_out": 299, "null": 600, "said": 75, "scratch": 224}
+    assert complete(whole) == whole
+
+
+def test_pictures_too_small_for_a_backbone_are_a_problem():
+    config = minimal()
+    config["experiments"]["net"] = {
+        "network": "transfer",
+        "backbone": ["InceptionV3", "ResNet50", "InceptionResNetV2"],
+        "image_size": [32, 74, 75, 8],
+        "epochs": -1,
+    }
+    few = "pixels a side are too few for InceptionV3, which needs 75. It was made for 299."
+    assert sorted(problems(config)) == [
+        "experiments.net.epochs: found -1, expected a whole number of at least 0.",
+        f"experiments.net.image_size[0]: 32 {few}",
+        f"experiments.net.image_size[1]: 74 {few}",
+        "experiments.net.image_size[3]: found 8, expected a whole number from 32 to 1024 or null.",
+    ]
+
+
+def test_every_backbone_of_the_schema_has_its_picture_size():
+    assert set(SCHEMA["$defs"]["transfer"]["properties"]["backbone"]["enum"]) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("written", ["off", "no", "false", '"off"'])
+def test_off_turns_the_trunk_cache_off_with_or_without_quotes(written):
+    text = f"{{network: transfer, backbone: ResNet50, trunk_cache: {written}}}"
+    config = edited("experiments.net", yaml.safe_load(text), minimal())
+    assert complete(config)["experiments"]["net"]["trunk_cache"] is False
+
+
+def test_a_trunk_is_kept_exactly_unless_said_otherwise():
+    net = {"network": "transfer", "backbone": "ResNet50"}
+    whole = complete(edited("experiments.net", net, minimal()))
+    assert whole["experiments"]["net"]["trunk_cache"] == "float32"
+    [problem] = problems(edited("experiments.net", {**net, "trunk_cache": "float61"}, minimal()))
+    assert problem.startswith("experiments.net.trunk_cache: 'float61' is not a way to keep")
+    assert "Did you mean float16?" in problem
+    trained = {**net, "trunk_cache": "float16", "freeze_until": "nothing"}
+    assert notices(complete(edited("experiments.net", trained, minimal()))) == [
+        "experiments.net: nothing is frozen, so trunk_cache keeps nothing"
+    ]
+
+
 # Notices
 
 
@@ -538,10 +597,12 @@ def test_settings_that_make_little_sense_are_noticed():
     config["experiments"]["resnet152"] |= {"weights": "random", "freeze_until": "everything"}
     config["augmentation"]["max_side"] = 80
     lines = notices(complete(config))
-    assert len(lines) == 6
+    assert len(lines) == 5
     assert "experiments.resnet152: the backbone is random and none of it is trained" in lines
     assert "experiments.scratch and experiments.Scratch have the same settings" in lines
-    assert sum("shrunk to 80 pixels" in line for line in lines) == 3
+    shrinks = "augmentation.max_side shrinks the copies to 80 pixels, and image_size enlarges them"
+    assert f"experiments.scratch, experiments.Scratch: {shrinks} again to 96" in lines
+    assert f"experiments.efficientnet_lite2: {shrinks} again to 128" in lines
     assert any("ignores capitals" in line for line in lines)
 
 
@@ -615,9 +676,11 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
         if not found:
             break
         container, key = found[draw(st.integers(0, len(found) - 1))]
-        change = draw(st.sampled_from(["set", "set", "remove", "add"]))
+        change = draw(st.sampled_from(["set", "set", "list", "remove", "add"]))
         if change == "set":
             container[key] = draw(ANYTHING)
+        elif change == "list":
+            container[key] = [container[key], *draw(st.lists(ANYTHING, max_size=2))]
         elif change == "remove":
             del container[key]
         elif isinstance(container, dict):
