@@ -1,6 +1,6 @@
 # Content-based image retrieval, from pictures to compared accuracies.
 #
-#   pictures -> import -> split -> augment -> train -> extract -> search -> evaluate -> compare
+#   pictures -> import -> split -> augment -> trunk -> train -> extract -> search -> evaluate -> compare
 #
 # Each stage is one file under rules/, each rule one script of its name under scripts/. The
 # experiment is described by config/config.yaml, or by another one: --configfile FILE.
@@ -21,6 +21,7 @@ include: "rules/source.smk"
 include: "rules/import.smk"
 include: "rules/split.smk"
 include: "rules/augment.smk"
+include: "rules/trunk.smk"
 include: "rules/train.smk"
 include: "rules/extract.smk"
 include: "rules/search.smk"
@@ -36,6 +37,7 @@ wildcard_constraints:
     part="originals|pool|training|validation|gallery|query",
     experiment=one_of(config["experiments"]),
     pretrained=one_of(PRETRAINED),
+    trunk=one_of(TRUNKS),
 
 
 rule all:

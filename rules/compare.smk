@@ -1,4 +1,4 @@
-# Stage 9: all experiments side by side.
+# Stage 10: all experiments side by side.
 
 
 rule compare_experiments:
@@ -16,6 +16,7 @@ rule compare_experiments:
         code=library("compare_experiments"),
     output:
         table=results("comparison/comparison.csv"),
+        seeds=results("comparison/over_seeds.csv"),
         page=results("comparison/comparison.md"),
         plot=report(
             results("comparison/comparison.png"),
@@ -36,5 +37,8 @@ rule compare_experiments:
         benchmarks("compare_experiments.tsv")
     conda:
         "../envs/gallerist.yaml"
+    params:
+        # Experiments that differ in their seed only.
+        groups=canonical_json(groups(config["experiments"])),
     script:
         "../scripts/compare_experiments.py"

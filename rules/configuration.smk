@@ -10,6 +10,7 @@ if str(SCRIPTS) not in sys.path:
 from gallerist.configuration import ConfigurationError, complete, notices
 from gallerist.dependencies import use_library_in
 from gallerist.files import canonical_json
+from gallerist.sweeps import groups
 
 use_library_in(SCRIPTS)
 

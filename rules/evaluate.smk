@@ -1,4 +1,4 @@
-# Stage 8: is a right picture among the first k answers?
+# Stage 9: is a right picture among the first k answers?
 
 
 rule evaluate_retrieval:

@@ -1,4 +1,4 @@
-# Stage 6: one vector a picture.
+# Stage 7: one vector a picture.
 
 
 rule extract_features:
@@ -7,6 +7,7 @@ rule extract_features:
         manifest=lambda wildcards: manifest(wildcards.part),
         model=results("models/{experiment}/model.keras"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
+        rows=lambda wildcards: trunk_rows(wildcards.experiment, wildcards.part),
         code=library("extract_features"),
     output:
         vectors=results("features/{experiment}/{part}.npy"),
@@ -25,5 +26,7 @@ rule extract_features:
     resources:
         mem_mb=4000,
         gpu=1,
+    params:
+        compute=canonical_json(config["compute"]),
     script:
         "../scripts/extract_features.py"

@@ -103,12 +103,65 @@ PRETRAINED = {
 }
 
 
-def experiment_weights(wildcards):
+def weights_record(experiment):
     """The record of the weights an experiment starts from; none for a network from scratch."""
-    experiment = config["experiments"][wildcards.experiment]
     if experiment["network"] != "transfer":
         return []
     return results(f"weights/{pretrained_name(experiment)}.json")
+
+
+def experiment_weights(wildcards):
+    """The same, of the experiment that a job is about."""
+    return weights_record(config["experiments"][wildcards.experiment])
+
+
+def trunk_settings(experiment):
+    """What decides the frozen layers' output, where it is kept; else nothing."""
+    if experiment["network"] != "transfer" or not experiment["trunk_cache"]:
+        return {}
+    if experiment["freeze_until"] == "nothing":
+        return {}
+    keys = ("backbone", "weights", "image_size", "freeze_until", "trunk_cache")
+    return {key: experiment[key] for key in keys}
+
+
+def trunk_name(experiment):
+    """One name for equal trunks, so that experiments share what is kept; none without a trunk."""
+    settings = trunk_settings(experiment)
+    if not settings:
+        return None
+    kept = (settings[key] for key in ("image_size", "freeze_until", "trunk_cache"))
+    return "-".join([pretrained_name(experiment), *map(str, kept)])
+
+
+# name -> an experiment that has it
+TRUNKS = {
+    trunk_name(experiment): experiment
+    for experiment in config["experiments"].values()
+    if trunk_settings(experiment)
+}
+
+
+def trunk_rows(experiment, *parts):
+    """The kept rows of some parts, three files each; none where the network reads the pictures."""
+    trunk = trunk_name(config["experiments"][experiment])
+    if trunk is None:
+        return []
+    suffixes = ("npy", "ids.csv", "origin.json")
+    return [results(f"trunks/{trunk}/{part}.{suffix}") for part in parts for suffix in suffixes]
+
+
+def training_parts(wildcards):
+    """The parts whose pictures an experiment learns from or is watched on; none without epochs."""
+    if not config["experiments"][wildcards.experiment]["epochs"]:
+        return []
+    copies = ["augmented"] if augmented_copies(wildcards) else []
+    return ["training", *copies, "validation"]
+
+
+def training_rows(wildcards):
+    """The kept rows that a network is trained on."""
+    return trunk_rows(wildcards.experiment, *training_parts(wildcards))
 
 
 def augmented_copies(wildcards):
@@ -134,6 +187,11 @@ def upstream_records(wildcards):
             path.replace(".json", ".record.json")
             for path in [experiment_weights(wildcards)]
             if path
+        ),
+        *(
+            rows.replace(".npy", ".record.json")
+            for rows in trunk_rows(experiment, *training_parts(wildcards), "gallery", "query")
+            if rows.endswith(".npy")
         ),
         results(f"models/{experiment}/training.record.json"),
         results(f"features/{experiment}/gallery.record.json"),

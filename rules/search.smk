@@ -1,4 +1,4 @@
-# Stage 7: every query against the whole gallery.
+# Stage 8: every query against the whole gallery.
 
 
 rule search_gallery:

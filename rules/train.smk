@@ -1,29 +1,4 @@
-# Stage 5: pretrained weights, training, and the curves of it.
-
-
-rule fetch_weights:
-    """Find pretrained weights once, before training jobs that run side by side need them."""
-    input:
-        code=library("fetch_weights"),
-        file=lambda wildcards: pretrained_file(PRETRAINED[wildcards.pretrained]["weights"]),
-    output:
-        weights=results("weights/{pretrained}.json"),
-        record=results("weights/{pretrained}.record.json"),
-    log:
-        logs("fetch_weights/{pretrained}.log"),
-    benchmark:
-        benchmarks("fetch_weights/{pretrained}.tsv")
-    conda:
-        "../envs/gallerist.yaml"
-    resources:
-        mem_mb=4000,
-    params:
-        backbone=lambda wildcards: PRETRAINED[wildcards.pretrained]["backbone"],
-        weights=lambda wildcards: PRETRAINED[wildcards.pretrained]["weights"],
-        # Not an output, because random weights need no file. Its hash is in the outputs.
-        kept=results("weights/{pretrained}.weights.h5"),
-    script:
-        "../scripts/fetch_weights.py"
+# Stage 6: training, and the curves of it.
 
 
 rule train_network:
@@ -33,6 +8,7 @@ rule train_network:
         augmented=augmented_copies,
         validation=manifest("validation"),
         weights=experiment_weights,
+        rows=training_rows,
         code=library("train_network"),
     output:
         model=results("models/{experiment}/model.keras"),
@@ -52,6 +28,10 @@ rule train_network:
     params:
         settings=lambda wildcards: canonical_json(config["experiments"][wildcards.experiment]),
         max_pixels=config["dataset"]["images"]["max_pixels"],
+        gpu_precision=config["compute"]["gpu_precision"],
+        gpu_xla=config["compute"]["gpu_xla"],
+        # Not an output: it outlives a killed job, and is gone when the training is done.
+        checkpoint=results("models/{experiment}/checkpoint.npz"),
     script:
         "../scripts/train_network.py"
 

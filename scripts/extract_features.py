@@ -1,5 +1,6 @@
 """Rule extract_features: pictures of one part -> vectors of length 1, in manifest order."""
 
+import json
 import time
 
 from gallerist.stage import stage
@@ -7,22 +8,46 @@ from gallerist.stage import stage
 with stage(snakemake) as run:
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.describer import Describer
+    from gallerist.features import write_features
     from gallerist.manifest import Manifest
     from gallerist.runtime import configure
+    from gallerist.trunk_cache import TrunkCache
 
-    run.parameters(device=configure(threads=snakemake.threads, seed=0))
-    images = Manifest.read(snakemake.input.manifest)
+    given, output = snakemake.input, snakemake.output
+    compute = json.loads(snakemake.params.compute)
+    device = configure(threads=snakemake.threads, gpu_precision=compute["gpu_precision"])
+    images = Manifest.read(given.manifest)
     describer = Describer(
-        snakemake.input.model, snakemake.input.preprocessing, threads=snakemake.threads
+        given.model,
+        given.preprocessing,
+        threads=snakemake.threads,
+        engine=compute["engine"],
+        xla=compute["gpu_xla"],
     )
     started = time.monotonic()
-    features = describer.features(images.paths, images.ids)
-    seconds = time.monotonic() - started
-    features.write(snakemake.output.vectors, snakemake.output.ids, snakemake.output.origin)
-    run.metrics(
-        images=len(images),
-        extraction_seconds=seconds,
-        images_per_second=len(images) / seconds,
-        feature_length=features.vectors.shape[1],
+    if given.rows:
+        kept = TrunkCache.read(*given.rows)
+        vectors, ids = describer.vectors_of_rows(kept), kept.ids
+    else:
+        vectors, ids = describer.vectors_of_pictures(images.paths), images.ids
+    written = write_features(
+        vectors,
+        ids,
+        model=describer.model_sha256,
+        preprocessing=describer.preprocessing.sha256,
+        vectors=output.vectors,
+        ids_file=output.ids,
+        origin=output.origin,
+        length=describer.feature_length,
     )
-    run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))
+    seconds = time.monotonic() - started
+
+    run.parameters(device=device, engine=describer.engine_name)
+    run.metrics(
+        images=written.count,
+        images_without_content=written.empty,
+        extraction_seconds=seconds,
+        images_per_second=written.count / seconds,
+        feature_length=written.length,
+    )
+    run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

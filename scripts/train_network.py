@@ -1,4 +1,4 @@
-"""Rule train_network: training pictures -> a trained network and its history."""
+"""Rule train_network: pictures, or the rows that their trunk made -> a trained network."""
 
 import json
 
@@ -7,48 +7,67 @@ from gallerist.stage import stage
 with stage(snakemake) as run:
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist import training
+    from gallerist.checkpoint import Checkpoint, identity_of
     from gallerist.manifest import Manifest
     from gallerist.network import architecture
     from gallerist.preprocessing import Preprocessing
     from gallerist.runtime import configure
+    from gallerist.training_data import TrainingData
+    from gallerist.trunk import after_trunk, trunk_identity
     from gallerist.weights import Weights
 
-    settings = json.loads(snakemake.params.settings)
-    run.parameters(device=configure(threads=snakemake.threads, seed=settings["seed"]))
-    given = [Weights.read(path) for path in [snakemake.input.weights] if path]
-    originals = Manifest.read(snakemake.input.training)
-    copies = [path for path in [snakemake.input.augmented] if path]
-    images = Manifest.read(snakemake.input.training, *copies)
-    held_out = Manifest.read(snakemake.input.validation)
+    params, given, output = snakemake.params, snakemake.input, snakemake.output
+    settings = json.loads(params.settings)
+    device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
+    weights = Weights.read(given.weights) if given.weights else None
+    originals = Manifest.read(given.training)
+    images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
+    held_out = Manifest.read(given.validation)
+    preprocessing = Preprocessing(settings["image_size"], params.max_pixels)
+    schedule = training.Schedule.of(settings)
 
-    network = architecture(settings).build(len(images.classes), given[0].file if given else None)
-    preprocessing = Preprocessing(settings["image_size"], snakemake.params.max_pixels)
+    network = architecture(settings).build(
+        len(images.classes), weights.file if weights else None, settings["seed"]
+    )
+    data = TrainingData(images, held_out, preprocessing, schedule.batch_size, schedule.seed)
+    if given.rows:
+        trained_part = after_trunk(network)  # shares its layers with the network
+        taught, watched = data.rows(trunk_identity(network), given.rows)
+    else:
+        trained_part = network
+        taught, watched = data.pictures(snakemake.threads)
+    used = weights.label if weights else "none"
+    identity = identity_of(settings, device, weights.sha256 if weights else used, data.digest)
+    checkpoint = Checkpoint(params.checkpoint, identity)
     trained = training.train(
-        network,
-        images,
-        held_out,
-        preprocessing=preprocessing,
-        schedule=training.Schedule.of(settings),
-        threads=snakemake.threads,
+        trained_part,
+        taught,
+        watched,
+        schedule=schedule,
+        checkpoint=checkpoint,
+        xla=params.gpu_xla,
         report=run.curve_point,
     )
-    training.save(network, snakemake.output.model)
-    preprocessing.write(snakemake.output.preprocessing)
-    trained.write_history(snakemake.output.history)
+    training.save(network, output.model)
+    preprocessing.write(output.preprocessing)
+    trained.write_history(output.history)
+    checkpoint.remove()
+    for epoch, row in enumerate(trained.history[: trained.resumed_epochs], start=1):
+        run.curve_point(epoch, row)  # trained before the job was stopped
 
-    used = given[0].label if given else "none"
-    run.parameters(weights_used=used, classes=len(images.classes))
+    run.parameters(device=device, weights_used=used, classes=len(images.classes))
     run.tag(weights=used)
     run.metrics(
         images=len(originals),
         images_augmented=len(images) - len(originals),
         images_validation=len(held_out),
         epochs_run=len(trained.history),
+        epochs_resumed=trained.resumed_epochs,
         training_seconds=trained.seconds,
         images_per_second=trained.images_per_second,
         **training.parameter_counts(network),
         **(trained.history[-1] if trained.history else {}),
     )
-    run.dataset("training", snakemake.input.training, originals.digest, len(originals))
-    run.dataset("validation", snakemake.input.validation, held_out.digest, len(held_out))
-    run.artifact(snakemake.output.history)
+    run.dataset("training", given.training, originals.digest, len(originals))
+    run.dataset("validation", given.validation, held_out.digest, len(held_out))
+    run.artifact(output.history)

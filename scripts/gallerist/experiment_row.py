@@ -20,18 +20,26 @@ def upstream_parameters(upstream: Sequence[Record]) -> dict[str, Scalar]:
 def costs(upstream: Sequence[Record]) -> dict[str, float]:
     """What the experiment took and what it works with, from the records of its jobs.
 
-    training_seconds: all epochs, validation included. extraction_images_per_second: gallery and
-    queries together. feature_length: numbers a picture. images_skipped, _warned: of all parts.
+    training_seconds: all epochs, validation included. trunk_seconds: what frozen layers took, once,
+    for the pictures that are trained on and validated; 0 where they are in every epoch.
+    extraction_images_per_second: gallery and queries together, frozen layers and all.
+    feature_length: numbers a picture. images_skipped, _warned: of all parts.
     """
     training = of_stage(upstream, "train_network")[0].metrics
     extractions = [record.metrics for record in of_stage(upstream, "extract_features")]
     imports = [record.metrics for record in of_stage(upstream, "import_images")]
-    seconds = sum(metrics["extraction_seconds"] for metrics in extractions)
+    trunk = {
+        record.part: record.metrics["extraction_seconds"]
+        for record in of_stage(upstream, "extract_trunk")
+    }
+    described = sum(trunk.pop(part, 0.0) for part in ("gallery", "query"))
+    described += sum(metrics["extraction_seconds"] for metrics in extractions)
     kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
     return {
         **{name: training[name] for name in kept},
+        "trunk_seconds": sum(trunk.values()),
         "feature_length": extractions[0]["feature_length"],
-        "extraction_images_per_second": sum(each["images"] for each in extractions) / seconds,
+        "extraction_images_per_second": sum(each["images"] for each in extractions) / described,
         "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
         "images_warned": sum(metrics["images_warned"] for metrics in imports),
     }

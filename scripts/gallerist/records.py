@@ -57,6 +57,7 @@ class Record:
 
     execution: 32 hexadecimal digits, the identity of this execution: two records with the same one
         are the same record.
+    item: what it is about where that is no experiment: the pretrained weights, the trunk.
     status: finished or failed; running only while the stage is at work, never in a file.
     started, finished: ISO 8601 in UTC; seconds lies between them.
     curves: name -> [step, value] pairs, in order of step.
@@ -73,6 +74,7 @@ class Record:
     title: str
     started: str
     experiment: str | None = None
+    item: str | None = None
     part: str | None = None
     status: Status = "running"
     finished: str | None = None
@@ -94,9 +96,9 @@ class Record:
     destination: Destination = "stages"
 
     @property
-    def subject(self) -> tuple[str, str, str | None, str | None]:
+    def subject(self) -> tuple[str, str, str | None, str | None, str | None]:
         """What was computed: of all records of one subject, the last finished one is current."""
-        return (self.dataset, self.stage, self.experiment, self.part)
+        return (self.dataset, self.stage, self.experiment, self.item, self.part)
 
     @property
     def mlflow_experiment(self) -> str:

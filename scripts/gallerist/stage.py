@@ -27,6 +27,9 @@ logger = logging.getLogger("gallerist")
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
+_ITEMS = ("pretrained", "trunk")
+"""Wildcards that say what a job is about where that is no experiment."""
+
 
 @contextmanager
 def stage(snakemake: Any) -> Iterator[Run]:
@@ -68,6 +71,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         stage=str(snakemake.rule),
         dataset=str(snakemake.config["dataset"]["name"]),
         experiment=wildcards.get("experiment"),
+        item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
         part=wildcards.get("part"),
         execution=uuid.uuid4().hex,
         title=title,
@@ -99,7 +103,7 @@ def _tracker(settings: Mapping[str, Any] | None) -> Tracker | None:
 def _title(snakemake: Any) -> str:
     """The stage as people would call it: train_network resnet152."""
     wildcards = _named(snakemake.wildcards)
-    chosen = [wildcards[name] for name in ("experiment", "part") if wildcards.get(name)]
+    chosen = [wildcards[name] for name in ("experiment", *_ITEMS, "part") if wildcards.get(name)]
     return " ".join(map(str, [snakemake.rule, *chosen]))
 
 

@@ -178,6 +178,7 @@ def restore_current(client: Client, among: Iterable[Any], records: Sequence[Reco
             tags.get("gallerist.dataset"),
             tags.get("gallerist.stage"),
             tags.get("gallerist.experiment"),
+            tags.get("gallerist.item"),
             tags.get("gallerist.part"),
         )
         if subject in current and run.info.status != "RUNNING":
@@ -296,6 +297,7 @@ def _tags(record: Record) -> dict[str, str]:
         "gallerist.dataset": record.dataset,
         "gallerist.stage": record.stage,
         "gallerist.experiment": record.experiment,
+        "gallerist.item": record.item,
         "gallerist.part": record.part,
         "gallerist.execution": record.execution,
         "gallerist.host": record.host,

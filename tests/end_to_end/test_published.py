@@ -36,6 +36,10 @@ def test_it_plans_the_jobs_of_its_two_experiments(published):
         "augment_images",
         "fetch_weights ResNet152-imagenet",
         *(
+            f"extract_trunk ResNet152-imagenet-224-conv5-float32 {part}"
+            for part in ("training", "augmented", "validation", "gallery", "query")
+        ),
+        *(
             f"{rule} {experiment}"
             for rule in ("train_network", "plot_training", "search_gallery", "evaluate_retrieval")
             for experiment in experiments
@@ -89,6 +93,7 @@ def test_its_pretrained_network_is_the_published_one(published):
         "freeze_until": "conv5",
         "pooling": "flatten",
         "image_size": 224,
+        "trunk_cache": "float32",  # how it is computed, not what
         "head": "published",
         "dropout": 0.1,
         "dropout_seed": 999,

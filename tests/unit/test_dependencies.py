@@ -16,7 +16,10 @@ SCRIPTS = LIBRARY.parent
 MODULES = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__init__")
 
 HEAVY = {
-    "tensorflow": {"backbones", "describer", "network", "runtime", "training"},
+    "tensorflow": {
+        *("describer", "engine", "fused_adam", "gem", "graph_cut", "network", "pixel_scaling"),
+        *("runtime", "training", "training_state", "trunk"),
+    },
     "pandas": {"comparison", "remarks"},
     "matplotlib": {"plots", "answer_strips"},
 }
@@ -191,7 +194,7 @@ def test_importing_a_module_loads_no_heavy_package_that_it_does_not_work_with(mo
 def test_only_stages_that_compute_with_a_network_load_tensorflow():
     stages = {path.stem for path in SCRIPTS.glob("*.py")}
     computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
-    assert computing == {"train_network", "extract_features", "fetch_weights"}
+    assert computing == {"train_network", "extract_trunk", "extract_features"}
 
 
 def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):

@@ -165,7 +165,7 @@ def test_the_record_says_what_the_stage_was_given_measured_and_ran_on(work):
         run.dataset("monkeys query", "manifest.csv", "d" * 64, 600)
         run.tag(weights="imagenet")
     record = read_record("out/x.record.json")
-    assert record.subject == ("monkeys", "extract_features", "resnet", "query")
+    assert record.subject == ("monkeys", "extract_features", "resnet", None, "query")
     assert record.mlflow_experiment == "monkeys/stages"
     assert (record.title, record.status) == ("extract_features resnet query", "finished")
     assert record.parameters == {

@@ -1,0 +1,204 @@
+"""Frozen layers are computed once: which edits compute them again, and that it changes nothing."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of, wait_for
+
+PARTS = ("training", "augmented", "validation", "gallery", "query")
+TRANSFER = {
+    "network": "transfer",
+    "backbone": "MobileNetV2",
+    "weights": "random",
+    "freeze_until": "block_16",
+    "pooling": "avg",
+    "image_size": 32,
+    "head": "standard",
+    "l1": 0,
+    "l2": 0,
+    "batch_size": 8,
+    "learning_rate": 1.0e-3,
+    "epochs": 2,
+}
+EXPERIMENTS = {
+    "one": TRANSFER,
+    "two": {**TRANSFER, "pooling": "gem", "epochs": 1, "seed": 7},
+    "uncached": {**TRANSFER, "trunk_cache": False},
+}
+TRUNK = "MobileNetV2-random-32-block_16-float32"
+
+
+def trunk_jobs(name=TRUNK, parts=PARTS):
+    return {f"extract_trunk {name} {part}" for part in parts}
+
+
+def chain(experiment):
+    """All that one experiment has for itself, and the comparison."""
+    rules = "train_network", "plot_training", "search_gallery", "evaluate_retrieval"
+    parts = {f"extract_features {experiment} {part}" for part in ("gallery", "query")}
+    return {f"{rule} {experiment}" for rule in rules} | parts | {"compare_experiments"}
+
+
+@pytest.fixture(scope="module")
+def cached_workflow(tmp_path_factory):
+    """The first run of three experiments, two of which share their frozen layers."""
+    folder = tmp_path_factory.mktemp("cached") / "gallerist"
+    workflow = Workflow(folder, {**CONFIG, "experiments": EXPERIMENTS})
+    workflow.first_run = workflow.run()
+    return workflow
+
+
+@pytest.fixture
+def workflow(cached_workflow, tmp_path):
+    return cached_workflow.copy(tmp_path / "gallerist")
+
+
+def test_experiments_that_share_backbone_weights_and_freezing_share_one_trunk(cached_workflow):
+    done = jobs_of(cached_workflow.first_run)
+    assert {job for job in done if job.startswith("extract_trunk")} == trunk_jobs()
+    assert [each.name for each in (cached_workflow.results / "trunks").iterdir()] == [TRUNK]
+    for part in PARTS:
+        stem = cached_workflow.results / "trunks" / TRUNK / part
+        rows = np.load(f"{stem}.npy", mmap_mode="r", allow_pickle=False)
+        manifest = pd.read_csv(cached_workflow.results / f"manifests/{part}.csv")
+        ids = pd.read_csv(f"{stem}.ids.csv")
+        assert rows.dtype == np.float32
+        assert len(rows) == len(manifest)
+        assert ids.id.tolist() == manifest.id.tolist()
+
+
+def test_the_need_of_disk_is_said_before_it_is_taken(cached_workflow):
+    log = cached_workflow.results / f"logs/extract_trunk/{TRUNK}-training.log"
+    lines = log.read_text(encoding="utf-8").splitlines()
+    said = [number for number, line in enumerate(lines) if "free" in line]
+    assert said, lines
+    assert not any("images," in line for line in lines[: said[0]])
+
+
+def test_training_on_kept_rows_ends_as_training_on_the_pictures_does(cached_workflow):
+    cached, uncached = (
+        pd.read_csv(cached_workflow.results / f"models/{name}/history.csv")
+        for name in ("one", "uncached")
+    )
+    for column in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(cached[column], uncached[column], rtol=1e-4, err_msg=column)
+    features = [
+        np.load(cached_workflow.results / f"features/{name}/gallery.npy")
+        for name in ("one", "uncached")
+    ]
+    assert (features[0] * features[1]).sum(axis=1).min() > 0.9999
+    metrics = [
+        json.loads((cached_workflow.results / f"evaluation/{name}/metrics.json").read_text("utf-8"))
+        for name in ("one", "uncached")
+    ]
+    assert metrics[0]["hit_rate"] == metrics[1]["hit_rate"]
+
+
+def set_key(key, value):
+    return lambda workflow: workflow.edit_config(key, value)
+
+
+def replace_a_gallery_picture(workflow):
+    draw_picture(workflow.folder / "pictures/validation/gallery/discs/discs_0.jpg", "discs", 1002)
+
+
+def add_an_experiment(workflow):
+    workflow.edit_config("experiments.three", {**TRANSFER, "pooling": "max", "head": "published"})
+
+
+OTHER = "MobileNetV2-random-32"
+EDITS = {
+    "the head": (set_key("experiments.one.head", "published"), chain("one")),
+    "the learning rate": (set_key("experiments.one.learning_rate", 1e-2), chain("one")),
+    "the epochs": (set_key("experiments.one.epochs", 3), chain("one")),
+    "the pooling": (set_key("experiments.one.pooling", "flatten"), chain("one")),
+    "the dropout": (set_key("experiments.one.dropout", 0.5), chain("one")),
+    "the seed": (set_key("experiments.one.seed", 100), chain("one")),
+    "the batch size": (set_key("experiments.one.batch_size", 4), chain("one")),
+    "an experiment more": (add_an_experiment, chain("three")),
+    "what is frozen": (
+        set_key("experiments.one.freeze_until", "block_15"),
+        chain("one") | trunk_jobs(f"{OTHER}-block_15-float32"),
+    ),
+    "the precision kept": (
+        set_key("experiments.one.trunk_cache", "float16"),
+        chain("one") | trunk_jobs(f"{OTHER}-block_16-float16"),
+    ),
+    "the cache off": (set_key("experiments.one.trunk_cache", False), chain("one")),
+    "nothing trained": (
+        set_key("experiments.one.freeze_until", "everything"),
+        chain("one") | trunk_jobs(f"{OTHER}-everything-float32"),
+    ),
+    "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
+    "the k": (
+        set_key("evaluation.k", [1, 2]),
+        {"compare_experiments"} | {f"evaluate_retrieval {name}" for name in EXPERIMENTS},
+    ),
+    "a gallery picture": (
+        replace_a_gallery_picture,
+        {"import_images gallery", "report_leaks", "compare_experiments"}
+        | trunk_jobs(parts=["gallery"])
+        | {
+            f"{rule} {name}"
+            for rule in ("search_gallery", "evaluate_retrieval")
+            for name in EXPERIMENTS
+        }
+        | {f"extract_features {name} gallery" for name in EXPERIMENTS},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def calls(cached_workflow, tmp_path_factory):
+    """Edit -> a future of the jobs it calls for."""
+
+    def jobs_after(name):
+        workflow = cached_workflow.copy(tmp_path_factory.mktemp("edited") / "gallerist")
+        EDITS[name][0](workflow)
+        return workflow.dry_run()
+
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(jobs_after, name) for name in EDITS}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_of_an_experiment_computes_frozen_layers_again_only_where_they_differ(calls, edit):
+    assert calls[edit].result() == EDITS[edit][1]
+
+
+def test_after_another_pooling_the_kept_rows_are_really_used(workflow):
+    kept = workflow.content([f"results/tiny/trunks/{TRUNK}"])
+    workflow.edit_config("experiments.two.pooling", "max")
+    assert workflow.rerun() == chain("two")
+    assert workflow.content([f"results/tiny/trunks/{TRUNK}"]) == kept
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch(workflow, tmp_path):
+    """Its curves are those of a training that was never stopped."""
+    whole = workflow.copy(tmp_path / "whole")
+    for each in (workflow, whole):
+        each.edit_config("experiments.one.epochs", 60)
+        each.edit_config("experiments.one.early_stopping", None)
+    target = "results/tiny/models/one/model.keras"
+    whole.run(target)
+    checkpoint = workflow.results / "models/one/checkpoint.npz"
+    log = workflow.results / "logs/train_network/one.log"
+    with workflow.started(target) as process:
+        wait_for(
+            lambda: checkpoint.exists() and "epoch 10 of 60" in log.read_text(encoding="utf-8")
+        )
+        assert process.poll() is None
+    # The block has ended: the whole process group is killed.
+    workflow.gallerist("unlock")
+    workflow.run(target)
+    assert "epoch 1 of 60" not in log.read_text(encoding="utf-8")
+    assert not checkpoint.exists()
+    histories = [
+        pd.read_csv(each.results / "models/one/history.csv").drop(columns="epoch_seconds")
+        for each in (workflow, whole)
+    ]
+    assert len(histories[0]) == 60
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
