@@ -37,7 +37,9 @@ with stage(snakemake) as run:
         trained_part = network
         taught, watched = data.pictures(snakemake.threads)
     used = weights.label if weights else "none"
-    identity = identity_of(settings, device, weights.sha256 if weights else used, data.digest)
+    identity = identity_of(
+        settings, device, params.gpu_xla, weights.sha256 if weights else used, data.digest
+    )
     checkpoint = Checkpoint(params.checkpoint, identity)
     trained = training.train(
         trained_part,

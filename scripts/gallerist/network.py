@@ -44,7 +44,11 @@ class Head:
         """(n, features) -> (n, classes) probabilities."""
         dropout = keras.layers.Dropout(self.dropout, seed=self.dropout_seed, name="head_dropout")
         dense = keras.layers.Dense(
-            classes, activation="softmax", kernel_regularizer=self.regulariser(), name="head"
+            classes,
+            activation="softmax",
+            kernel_regularizer=self.regulariser(),
+            dtype="float32",  # under a mixed precision too, where small probabilities would vanish
+            name="head",
         )
         if self.kind == "published":
             return dropout(dense(embedding))

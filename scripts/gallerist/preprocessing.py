@@ -6,8 +6,6 @@ inside the model; what happens before, decoding and resizing, is stored beside i
 """
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 
 import cv2
@@ -15,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gallerist.files import PathLike, canonical_json, read_json, sha256_of_text, write_json
-from gallerist.images import BadImage, read_image
+from gallerist.images import BadImage, decode_image, read_bytes
+from gallerist.plain_jpeg import decode_plain_jpeg
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,7 +40,10 @@ class Preprocessing:
         Raises `images.BadImage` naming the file when it cannot be decoded.
         """
         try:
-            pixels = read_image(path, max_pixels=self.max_pixels)
+            data = read_bytes(path, max_pixels=self.max_pixels)
+            pixels = decode_plain_jpeg(data, max_pixels=self.max_pixels)
+            if pixels is None:
+                pixels = decode_image(data, max_pixels=self.max_pixels)
         except BadImage as error:
             raise BadImage(f"{os.fspath(path)}: {error}") from error
         size = self.image_size
@@ -50,15 +52,9 @@ class Preprocessing:
         shrunk = cv2.resize(
             pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA
         )
-        resized = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(resized, dtype=np.uint8)
-
-    def load_batch(self, paths: Sequence[PathLike], pool: Executor) -> Pixels:
-        """Read files side by side: uint8 (n, image_size, image_size, 3), in the order given."""
-        batch = np.empty((len(paths), self.image_size, self.image_size, 3), dtype=np.uint8)
-        for row, pixels in enumerate(pool.map(self.load, paths)):
-            batch[row] = pixels
-        return batch
+        if shrunk.shape[:2] != (size, size):
+            shrunk = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(shrunk, dtype=np.uint8)
 
     @property
     def sha256(self) -> str:

@@ -1,6 +1,5 @@
 """From a file to the pixels a network sees."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 
 import numpy as np
@@ -95,23 +94,12 @@ def test_a_grey_picture_has_three_equal_channels(folder):
     np.testing.assert_array_equal(pixels[:, :, 0], pixels[:, :, 2])
 
 
-def test_a_batch_is_the_pictures_one_by_one_in_order(folder):
-    paths = [save(folder / f"{n}.png", noise(10 + n, 30, seed=n)) for n in range(9)]
-    preparation = Preprocessing(16)
-    with ThreadPoolExecutor(4) as pool:
-        batch = preparation.load_batch(paths, pool)
-    np.testing.assert_array_equal(batch, np.stack([preparation.load(path) for path in paths]))
-
-
 def test_a_bad_file_is_named_with_its_reason(folder):
     (folder / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(BadImage, match=r"broken\.jpg: not an image"):
         Preprocessing(8).load(folder / "broken.jpg")
-    with (
-        ThreadPoolExecutor(2) as pool,
-        pytest.raises(BadImage, match=r"gone\.jpg: no such file"),
-    ):
-        Preprocessing(8).load_batch([folder / "gone.jpg"], pool)
+    with pytest.raises(BadImage, match=r"gone\.jpg: no such file"):
+        Preprocessing(8).load(folder / "gone.jpg")
 
 
 def test_a_picture_of_too_many_pixels_is_refused(folder):
