@@ -1,11 +1,14 @@
 # make run    everything from nothing to the table of accuracies, on the embedded data set
 # make test   the checks that every change must pass      make test-all   the slow ones too
+# make bench  the measured comparisons of docs/performance.md, on this machine
 # make ui     the MLflow UI on the results, on 127.0.0.1
 PYTHON ?= python3
 CORES ?= all
 PORT ?= 5000
 # Further arguments for Snakemake, such as --configfile config/published.yaml
 ARGS ?=
+# Further arguments for the benchmarks, such as --only search
+BENCH_ARGS ?=
 # Two test files at a time: most wait for one process.
 PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 
@@ -15,7 +18,7 @@ BIN := $(VENV)/bin
 GPU ?= $(shell nvidia-smi --list-gpus >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-all check format ui report lock
+.PHONY: run test test-all bench check format ui report lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -34,6 +37,9 @@ test: $(VENV)/dev.stamp
 
 test-all: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/dev.stamp
+	PYTHONPATH=scripts $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
