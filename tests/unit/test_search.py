@@ -1,10 +1,16 @@
 """Exact search against brute force, where it is hard: ties, near ties, zeros, chunks."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from gallerist import search as module
 from gallerist.features import normalise
@@ -87,6 +93,8 @@ def test_many_exact_ties_and_zero_vectors_come_by_distance_then_id(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK_CELLS", chunk)
         patch.setattr(module, "BLOCK_CELLS", chunk)
+        patch.setattr(module, "GROUP_CELLS", chunk)
+        patch.setattr(module, "CACHED_CELLS", chunk)
         assert_exact(
             normalise(np.array(queries)), query_ids, normalise(np.array(gallery)), ids, depth
         )
@@ -117,18 +125,41 @@ def test_ties_within_the_error_of_float32_are_told_apart(length):
     assert_exact(query, ["q"], gallery, names("g", 60, rng), 10)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_margin_covers_vectors_whose_roundings_add_up(seed):
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("length", [3, 2048, 2049, 100_000])
+def test_the_margin_covers_vectors_whose_roundings_add_up(length, seed):
     """Constant vectors with one large element have the largest float32 errors that were found."""
-    rng = np.random.default_rng(seed)
-    gallery = np.full((40, 100_000), 1 / np.sqrt(100_000))
+    rng = np.random.default_rng([length, seed])
+    gallery = np.full((40, length), 1 / np.sqrt(length))
     gallery[:, 0] = 1 + rng.random(40) * 1e-4
     gallery = normalise(gallery * (1 + 1e-5 * rng.random(gallery.shape)))
-    queries = normalise(gallery[:3].astype(np.float64) * (1 + 1e-5 * rng.random((3, 100_000))))
-    exact = queries.astype(np.float64) @ gallery.T.astype(np.float64)
-    for product in (queries @ gallery.T, np.stack([query @ gallery.T for query in queries])):
-        assert 2 * np.abs(product - exact).max() < module.MARGIN
+    queries = normalise(gallery[:3].astype(np.float64) * (1 + 1e-5 * rng.random((3, length))))
+    exact = queries.astype(np.float64) @ gallery.T.astype(np.float64) - 0.5
+    together = module._nearness(queries, gallery)
+    apart = np.concatenate([module._nearness(query[None], gallery) for query in queries])
+    for nearness in (together, apart):
+        assert 2 * np.abs(nearness - exact).max() < module.margin(length)
     assert_exact(queries, ["a", "b", "c"], gallery, names("g", 40, rng), 5)
+
+
+def test_the_margin_holds_for_a_sum_in_the_worst_order():
+    """One element after the other, rounded each time: no library adds up more carelessly."""
+    length = 2 * module.SLICE
+    gallery = normalise(np.random.default_rng(8).random((4, length)))
+    partial = np.zeros((4, 4), np.float32)
+    for start in range(0, length, module.SLICE):
+        part = np.zeros((4, 4), np.float32)
+        for column in range(start, start + module.SLICE):
+            part += np.multiply.outer(gallery[:, column], gallery[:, column])
+        partial += part
+    exact = gallery.astype(np.float64) @ gallery.T.astype(np.float64)
+    assert partial.dtype == np.float32
+    assert 0 < 2 * np.abs(partial - exact).max() < module.margin(length)
+
+
+def test_the_margin_is_small_beside_the_distances_between_pictures():
+    assert module.margin(2048) < 2.5e-4
+    assert module.margin(100_352) < 8e-4
 
 
 def test_a_zero_vector_is_at_distance_one_and_takes_its_place():
@@ -171,17 +202,31 @@ def test_there_are_as_many_answers_as_pictures_when_the_depth_is_larger():
     assert [len(answers) for answers in ranking.answers] == [6, 6, 6]
 
 
-@pytest.mark.parametrize("chunk", [1, 90, 91, 270, 10**9])
-@pytest.mark.parametrize("block", [1, 700, 10**9])
-def test_the_result_does_not_depend_on_the_chunks(monkeypatch, chunk, block):
+@pytest.mark.parametrize("name", ["CHUNK_CELLS", "BLOCK_CELLS", "GROUP_CELLS", "CACHED_CELLS"])
+@pytest.mark.parametrize("cells", [1, 700, 7_000, 10**9])
+def test_the_result_does_not_depend_on_the_chunks(monkeypatch, name, cells):
     rng = np.random.default_rng(5)
-    gallery = np.repeat(rectified(rng, 30, 333), 3, axis=0)
-    queries = np.concatenate([gallery[::9], rectified(rng, 7, 333)])
+    gallery = np.repeat(rectified(rng, 30, 2333), 3, axis=0)
+    queries = np.concatenate([gallery[::9], rectified(rng, 7, 2333)])
     query_ids, gallery_ids = names("q", len(queries), rng), names("g", 90, rng)
     whole = search(queries, query_ids, gallery, gallery_ids, 10)
-    monkeypatch.setattr(module, "CHUNK_CELLS", chunk)
-    monkeypatch.setattr(module, "BLOCK_CELLS", block)
+    monkeypatch.setattr(module, name, cells)
     assert search(queries, query_ids, gallery, gallery_ids, 10) == whole
+
+
+def test_the_result_does_not_depend_on_the_threads():
+    rng = np.random.default_rng(9)
+    gallery = rectified(rng, 900, 3000)
+    queries = normalise(gallery[:40] + 1e-4 * rng.normal(size=(40, 3000)))
+    query_ids, gallery_ids = names("q", 40, rng), names("g", 900, rng)
+    whole = search(queries, query_ids, gallery, gallery_ids, 25)
+    with threadpool_limits(1):
+        assert search(queries, query_ids, gallery, gallery_ids, 25) == whole
+    one_by_one = [
+        search(query[None], [name], gallery, gallery_ids, 25)
+        for query, name in zip(queries, query_ids, strict=True)
+    ]
+    assert tuple(ranking.distances[0] for ranking in one_by_one) == whole.distances
 
 
 def test_the_result_does_not_depend_on_the_order_of_the_gallery():
@@ -197,11 +242,45 @@ def test_the_result_does_not_depend_on_the_order_of_the_gallery():
 
 def test_features_mapped_from_a_file_are_searched_as_they_are(tmp_path):
     rng = np.random.default_rng(7)
-    gallery = rectified(rng, 30, 16)
+    gallery = rectified(rng, 30, 1100)
+    ids = names("g", 30, rng)
+    in_memory = search(gallery[:4], list("abcd"), gallery, ids, 6)
     for layout in (np.ascontiguousarray, np.asfortranarray):
         np.save(tmp_path / "gallery.npy", layout(gallery))
         mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
-        assert_exact(mapped[:4], list("abcd"), mapped, names("g", 30, rng), 6)
+        assert assert_exact(mapped[:4], list("abcd"), mapped, ids, 6) == in_memory
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+def test_a_gallery_mapped_from_a_file_is_never_in_memory_as_a_whole(tmp_path):
+    """240 MB of gallery are searched in less than 80 MB; all of it zeros, so that all are ties."""
+    np.lib.format.open_memmap(tmp_path / "gallery.npy", "w+", np.float32, (2000, 30_000))
+    program = """
+import pathlib, re, sys
+import numpy as np
+from gallerist import search as module
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+
+module.BLOCK_CELLS = module.GROUP_CELLS = 1_000_000
+gallery = np.load(sys.argv[1], mmap_mode="r")
+ids = [f"{row:04d}" for row in range(len(gallery))]
+before = peak()
+ranking = module.search(gallery[:4], ids[:4], gallery, ids, 5)
+print(peak() - before, ranking.answers[1][0])
+"""
+    library = Path(module.__file__).parents[1]
+    said = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "gallery.npy"],
+        env={**os.environ, "PYTHONPATH": str(library)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    kilobytes, first = said.split()
+    assert first == "0000"
+    assert int(kilobytes) < 80_000
 
 
 def test_no_queries_and_an_empty_gallery_give_no_answers():
