@@ -1,0 +1,159 @@
+"""Memory: the most that a job holds at once, for 1,000 and for 10,000 pictures."""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.apart import apart
+from benchmarks.machine import threads
+from benchmarks.networks import SMALL, Measured, configured
+from benchmarks.photos import photos
+from benchmarks.tables import Cell, Table
+from benchmarks.training import Task, schedule
+from gallerist.manifest import Manifest
+
+if TYPE_CHECKING:
+    import keras
+
+    from gallerist.training_data import TrainingData
+
+NETWORK = Measured("MobileNetV2", 64, "block_16", classes=10)
+"""Small, so that 10,000 pictures take a minute. A feature vector has 5120 numbers."""
+
+COUNTS = (1_000, 10_000)
+
+
+def measure(rounds: int, *, quick: bool = False) -> Table:
+    """One row for each kind of work; every count in a process of its own."""
+    counts = (8, 40) if quick else COUNTS
+    rows, raw = [], {}
+    for work in WORK:
+        peaks = [_peak(work, count, quick=quick) for count in counts]
+        raw[work] = dict(zip(map(str, counts), peaks, strict=True))
+        row: dict[str, Cell] = {"work": work}
+        row |= {
+            f"MB at {count:,} pictures": peak["peak"] / 1e6
+            for count, peak in zip(counts, peaks, strict=True)
+        }
+        more = peaks[1]["peak"] - peaks[0]["peak"]
+        row["MB more"] = more / 1e6
+        row["of the result's bytes"] = more / (peaks[1]["result"] - peaks[0]["result"])
+        rows.append(row)
+    measured = SMALL if quick else NETWORK
+    return Table(
+        "memory",
+        f"The most resident memory, with {measured.backbone} at {measured.image_size} pixels",
+        tuple(rows),
+        (
+            "each in a process of its own; the libraries alone take most of it",
+            "of the result's bytes: by how much memory grows with each byte that is written, or "
+            "read, on the disk; 0 when it does not depend on the number of pictures",
+        ),
+        raw,
+    )
+
+
+def _peak(work: str, count: int, *, quick: bool) -> dict[str, int]:
+    """The largest resident memory of a process that does the work, and the result's size: bytes."""
+    return apart("benchmarks.memory", work, count, *(["--quick"] if quick else []))
+
+
+def extract(measured: Measured, count: int, folder: Path) -> int:
+    """What rule extract_features does; returns the bytes of the vectors."""
+    from gallerist.describer import Describer
+    from gallerist.features import write_features
+
+    model, preprocessing = measured.store(folder)
+    with photos(count) as pictures:
+        describer = Describer(model, preprocessing, threads=threads())
+        vectors = folder / "vectors.npy"
+        write_features(
+            describer.vectors_of_pictures(pictures.paths),
+            pictures.manifest("training").ids,
+            model=describer.model_sha256,
+            preprocessing=describer.preprocessing.sha256,
+            vectors=vectors,
+            ids_file=folder / "ids.csv",
+            origin=folder / "origin.json",
+        )
+    return vectors.stat().st_size
+
+
+def train(measured: Measured, count: int, folder: Path) -> int:
+    """One epoch of rule train_network on kept rows, here of random numbers; their bytes."""
+    from gallerist import training
+    from gallerist.trunk import after_trunk, trunk_identity
+
+    network = measured.build()
+    with photos(count) as pictures, photos(8) as few:
+        taught, watched = pictures.manifest("training"), few.manifest("validation")
+    data = Task(measured, taught, watched, epochs=1).data
+    files = [*_random_rows(network, data, taught, folder / "taught")]
+    files += _random_rows(network, data, watched, folder / "watched")
+    taught_batches, watched_batches = data.rows(trunk_identity(network), files)
+    training.train(after_trunk(network), taught_batches, watched_batches, schedule=schedule(1))
+    return files[0].stat().st_size
+
+
+def _random_rows(
+    network: "keras.Model", data: "TrainingData", images: Manifest, folder: Path
+) -> list[Path]:
+    """A trunk cache of random numbers: rows, ids and origin."""
+    from gallerist.trunk import cut_of_network, trunk_identity
+    from gallerist.trunk_cache import write_trunk_cache
+
+    random, values = np.random.default_rng(0), cut_of_network(network).values
+    files = [folder / name for name in ("rows.npy", "ids.csv", "origin.json")]
+    write_trunk_cache(
+        (random.random((1, values), np.float32) for _ in images),
+        images.ids,
+        part=images.pictures[0].part,
+        trunk=trunk_identity(network),
+        preprocessing=data.preprocessing.sha256,
+        values=values,
+        dtype="float32",
+        rows=files[0],
+        ids_file=files[1],
+        origin=files[2],
+    )
+    return files
+
+
+WORK: dict[str, Callable[[Measured, int, Path], int]] = {
+    "extraction": extract,
+    "an epoch on kept rows": train,
+}
+
+
+def _peak_here() -> int:
+    """Bytes. Linux counts what the process was before it became this program elsewhere."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 1024
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def main() -> None:
+    """Do one kind of work in this process, and print the figures as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory")
+    parser.add_argument("work", choices=WORK)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args()
+    configured()
+    with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as folder:
+        size = WORK[asked.work](SMALL if asked.quick else NETWORK, asked.count, Path(folder))
+    print(json.dumps({"peak": _peak_here(), "result": size}))
+
+
+if __name__ == "__main__":
+    main()

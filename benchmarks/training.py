@@ -1,0 +1,229 @@
+"""Training: the frozen graph in every epoch, or once, with its rows kept on the disk."""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import published
+from benchmarks.apart import apart
+from benchmarks.machine import threads
+from benchmarks.networks import SMALL, Measured, configured
+from benchmarks.photos import photos
+from benchmarks.rounds import ratio
+from benchmarks.tables import Cell, Table
+from gallerist.manifest import Manifest
+from gallerist.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import keras
+
+    from gallerist.training_data import TrainingData
+
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+SEED = 99
+
+PUBLISHED, OURS = "published: the whole graph", "Gallerist: rows of the frozen part"
+
+
+@dataclass(frozen=True)
+class Course:
+    """One training. cache, whole: seconds. epochs: seconds of each. last: the last metrics."""
+
+    cache: float | None
+    epochs: list[float]
+    whole: float
+    last: dict[str, float]
+    engine: str
+
+    @property
+    def later(self) -> float:
+        """Seconds of an epoch after the first, in which what is computed is prepared too."""
+        return median(self.epochs[1:])
+
+
+@dataclass(frozen=True)
+class Task:
+    """What both ways train: the network, the pictures, and for how long."""
+
+    measured: Measured
+    training: Manifest
+    held_out: Manifest
+    epochs: int
+
+    @property
+    def data(self) -> "TrainingData":
+        """The pictures as batches, in one order for both ways."""
+        from gallerist.training_data import TrainingData
+
+        preprocessing = Preprocessing(self.measured.image_size)
+        return TrainingData(self.training, self.held_out, preprocessing, published.BATCH_SIZE, SEED)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    measured: Measured
+    training: int
+    held_out: int
+    epochs: int
+
+    @classmethod
+    def of(cls, quick: bool) -> "Size":
+        """The published network and number of epochs, with few pictures; or next to nothing."""
+        if quick:
+            return cls(SMALL, 32, 16, 3)
+        return cls(Measured(), 96, 32, published.EPOCHS)
+
+
+def measure(rounds: int, *, quick: bool = False) -> Table:
+    """The published way and ours, in turn, each training in a process of its own."""
+    courses: dict[str, list[Course]] = {PUBLISHED: [], OURS: []}
+    for _ in range(rounds):
+        for way, done in courses.items():
+            arguments = [way, *(["--quick"] if quick else [])]
+            done.append(Course(**apart("benchmarks.training", *arguments)))
+    size = Size.of(quick)
+    measured = size.measured
+    return Table(
+        "training",
+        f"Training of {measured.backbone} at {measured.image_size} pixels",
+        tuple(_row(way, courses, size.epochs) for way in courses),
+        (
+            f"{size.training} training and {size.held_out} held-out pictures, batches of "
+            f"{published.BATCH_SIZE}, Adam, random weights; frozen before {measured.freeze_until}",
+            "both ways take the same pictures in the same order; an epoch includes the held-out "
+            "pictures; building the network is not counted, compiling it and the cache are",
+            "the published way reads its pictures as Gallerist does, ahead of the network",
+            f"the cache is made by {courses[OURS][-1].engine}",
+            f"rounds, in turn: {rounds}; medians",
+        ),
+        {way: [vars(course) for course in done] for way, done in courses.items()},
+    )
+
+
+def _row(way: str, courses: dict[str, list[Course]], epochs: int) -> dict[str, Cell]:
+    own, theirs = courses[way], courses[PUBLISHED]
+    caches = [course.cache for course in own if course.cache is not None]
+    return {
+        "way": way,
+        "cache, s": median(caches) if caches else None,
+        "first epoch, s": median(course.epochs[0] for course in own),
+        "later epoch, s": median(course.later for course in own),
+        f"{epochs} epochs in all, s": median(course.whole for course in own),
+        "times, later epoch": ratio([c.later for c in theirs], [c.later for c in own]),
+        "times, in all": ratio([c.whole for c in theirs], [c.whole for c in own]),
+        **{f"last {curve}": f"{own[-1].last[curve]:.5g}" for curve in CURVES},
+    }
+
+
+def as_published(task: Task) -> Course:
+    """Keras's `fit` on the network as it is, from picture files in every epoch."""
+    import keras
+
+    network = task.measured.build()
+    moments: list[float] = []
+    clock = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: moments.append(time.perf_counter()),
+        on_train_end=lambda logs: moments.append(time.perf_counter()),
+    )
+    started = time.perf_counter()
+    taught, watched = task.data.pictures(threads())
+    history = published.fit(network, taught, watched, task.epochs, clock)
+    whole = time.perf_counter() - started
+    seconds = [end - begin for begin, end in pairwise(moments)]
+    last = {curve: float(history[curve][-1]) for curve in CURVES}
+    return Course(None, seconds, whole, last, "TensorFlow")
+
+
+def with_kept_rows(task: Task) -> Course:
+    """What the rules extract_trunk and train_network do."""
+    from gallerist import training
+    from gallerist.checkpoint import Checkpoint
+    from gallerist.engine import compile_network
+    from gallerist.trunk import after_trunk, trunk_identity, trunk_of
+
+    network = task.measured.build()
+    with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as name:
+        started = time.perf_counter()
+        forward = compile_network(trunk_of(network), threads=threads())
+        files = list(_cache(network, forward, task, Path(name)))
+        cached = time.perf_counter()
+        trained = training.train(
+            after_trunk(network),
+            *task.data.rows(trunk_identity(network), files),
+            schedule=schedule(task.epochs),
+            checkpoint=Checkpoint(Path(name) / "checkpoint.npz", "this training"),
+        )
+        whole = time.perf_counter() - started
+    history = trained.history
+    seconds = [row["epoch_seconds"] for row in history]
+    last = {curve: history[-1][curve] for curve in CURVES}
+    return Course(cached - started, seconds, whole, last, forward.name)
+
+
+def schedule(epochs: int) -> Any:
+    """The published one, to the last epoch."""
+    from gallerist.training import Schedule
+
+    return Schedule(
+        epochs=epochs,
+        batch_size=published.BATCH_SIZE,
+        learning_rate=published.LEARNING_RATE,
+        early_stopping=None,
+        reduce_learning_rate=None,
+        restore_best_weights=False,
+        seed=SEED,
+    )
+
+
+def _cache(network: "keras.Model", forward: Any, task: Task, folder: Path) -> Iterator[Path]:
+    """Compute the frozen part for all pictures; the three files of each part, in order."""
+    from gallerist.picture_batches import decoded_ahead
+    from gallerist.trunk import cut_of_network, trunk_identity
+    from gallerist.trunk_cache import write_trunk_cache
+
+    preprocessing = task.data.preprocessing
+    for part, images in (("training", task.training), ("validation", task.held_out)):
+        files = [folder / f"{part}.{end}" for end in ("npy", "ids.csv", "origin.json")]
+        write_trunk_cache(
+            map(forward, decoded_ahead(images.paths, preprocessing, threads=threads())),
+            images.ids,
+            part=part,
+            trunk=trunk_identity(network),
+            preprocessing=preprocessing.sha256,
+            values=cut_of_network(network).values,
+            dtype="float32",
+            rows=files[0],
+            ids_file=files[1],
+            origin=files[2],
+        )
+        yield from files
+
+
+def main() -> None:
+    """Train once in this process, and print the course as JSON."""
+    ways = {PUBLISHED: as_published, OURS: with_kept_rows}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training")
+    parser.add_argument("way", choices=ways)
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args()
+    size = Size.of(asked.quick)
+    configured()
+    with ExitStack() as stack:
+        training = stack.enter_context(photos(size.training)).manifest("training")
+        held_out = stack.enter_context(photos(size.held_out, part="query")).manifest("validation")
+        course = ways[asked.way](Task(size.measured, training, held_out, size.epochs))
+    print(json.dumps(vars(course)))
+
+
+if __name__ == "__main__":
+    main()
