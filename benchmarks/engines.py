@@ -109,8 +109,9 @@ def _write_onnx(network: "keras.Model", path: Path) -> None:
 
 def _openvino(network: "keras.Model", folder: Path) -> dict[str, Run]:
     """As its manual begins, and for throughput: from the ONNX file, which has nothing of ours."""
-    import openvino
+    from gallerist.engine import import_openvino
 
+    openvino = import_openvino()
     path = str(folder / "network.onnx")
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads()}
     core = openvino.Core()

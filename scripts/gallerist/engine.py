@@ -149,7 +149,7 @@ class _OpenVino(Forward):
 
     def __init__(self, model: keras.Model, threads: int) -> None:
         super().__init__(model)
-        openvino = _openvino()
+        openvino = import_openvino()
         core = openvino.Core()
         with tempfile.TemporaryDirectory(prefix="gallerist-") as folder:
             graph = Path(folder) / "network.pb"
@@ -186,7 +186,7 @@ def _keep(request: Any, rows: Rows) -> None:
     rows[:] = request.get_output_tensor(0).data
 
 
-def _openvino() -> Any:
+def import_openvino() -> Any:
     """Import OpenVINO without its telemetry.
 
     To import it otherwise reports that, and a number of the user's, to Google Analytics, from a
