@@ -11,6 +11,9 @@ from statistics import median
 
 from benchmarks.tables import Cell, Table
 
+REST = 0.1
+"""Seconds between two ways: idle threads of some libraries keep a processor busy for a while."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -34,6 +37,7 @@ def in_turn(ways: Mapping[str, Way], rounds: int, *, warm: bool = True) -> dict[
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(-1 if warm else 0, rounds):
         for name, way in ways.items():
+            time.sleep(REST)
             started = time.perf_counter()
             way.run()
             taken = time.perf_counter() - started
