@@ -31,6 +31,10 @@ GROUP_CELLS = 250_000
 """Similarities looked through at once: 1 MB of float32, which stays in a processor's cache. In a
 collapsed network's gallery, where all rows are ties, so many distances are computed again."""
 
+GATHERED_CELLS = 4_000_000
+"""Elements of single rows read from a mapped file before its pages are let go: 16 MB. The kernel
+may map 2 MB more at each end of a row."""
+
 CACHED_CELLS = 1 << 16
 """Differences held at once: half a megabyte of float64, which a processor's cache can hold."""
 
@@ -182,7 +186,7 @@ def _distances(queries: Vectors, of_query: Rows, gallery: Vectors, rows: Rows) -
         # Not a BLAS product, whose last bits depend on its threads.
         squares[pairs] = np.einsum("ij,ij->i", difference, difference)
         read += difference.size
-        if read >= BLOCK_CELLS:
+        if read >= GATHERED_CELLS:
             _let_go(gallery)
             read = 0
     _let_go(gallery)

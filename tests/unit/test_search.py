@@ -202,7 +202,9 @@ def test_there_are_as_many_answers_as_pictures_when_the_depth_is_larger():
     assert [len(answers) for answers in ranking.answers] == [6, 6, 6]
 
 
-@pytest.mark.parametrize("name", ["CHUNK_CELLS", "BLOCK_CELLS", "GROUP_CELLS", "CACHED_CELLS"])
+@pytest.mark.parametrize(
+    "name", ["CHUNK_CELLS", "BLOCK_CELLS", "GROUP_CELLS", "GATHERED_CELLS", "CACHED_CELLS"]
+)
 @pytest.mark.parametrize("cells", [1, 700, 7_000, 10**9])
 def test_the_result_does_not_depend_on_the_chunks(monkeypatch, name, cells):
     rng = np.random.default_rng(5)
