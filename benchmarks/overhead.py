@@ -15,7 +15,7 @@ from gallerist.records import Record, read_record
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
-COMPUTE_WITH_IT = ("extract_features", "extract_trunk", "fetch_weights", "train_network")
+COMPUTE_WITH_IT = ("extract_features", "extract_trunk", "train_network")
 """The rules that have a reason to import TensorFlow."""
 
 COMPUTING = ("training_seconds", "extraction_seconds", "search_seconds")

@@ -13,8 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gallerist.files import PathLike, canonical_json, replacing, sha256_of_file, sha256_of_text
-from gallerist.row_file import remove_leftovers
+from gallerist.files import (
+    PathLike,
+    canonical_json,
+    remove_leftovers,
+    replacing,
+    sha256_of_file,
+    sha256_of_text,
+)
 
 logger = logging.getLogger("gallerist")
 

@@ -1,4 +1,4 @@
-"""A trained network as a describer: pictures, or rows of its trunk, in; vectors of length 1 out."""
+"""A trained network as a describer: pictures, or rows of its trunk, in; vectors out."""
 
 import os
 import zipfile
@@ -57,18 +57,21 @@ class Describer:
         return int(self.network.output_shape[-1])
 
     def describe(self, paths: Sequence[PathLike], *, batch_size: int | None = None) -> Vectors:
-        """All vectors of `vectors_of_pictures` as one array, (n, feature_length) float32."""
+        """All vectors of `vectors_of_pictures` as one array, scaled to length 1.
+
+        Returns (n, feature_length) float32. Raises `features.NotFinite`.
+        """
         batches = list(self.vectors_of_pictures(paths, batch_size=batch_size))
-        return np.concatenate([np.empty((0, self.feature_length), np.float32), *batches])
+        return normalise(np.concatenate([np.empty((0, self.feature_length)), *batches]))
 
     def vectors_of_pictures(
         self, paths: Sequence[PathLike], *, batch_size: int | None = None
     ) -> Iterator[Vectors]:
-        """Batches of (n, feature_length) float32 rows of length 1, in the order of `paths`.
+        """Batches of (n, feature_length) float32 rows as the network gives them, one a path.
 
         batch_size: see `picture_batches.decoded_ahead`, which decodes the next batches while the
         network works on this one.
-        Raises `images.BadImage` naming the file that cannot be decoded, `features.NotFinite`.
+        Raises `images.BadImage` naming the file that cannot be decoded.
         """
         batches = decoded_ahead(
             paths, self.preprocessing, threads=self._threads, batch_size=batch_size
@@ -76,7 +79,7 @@ class Describer:
         progress = Progress("images", len(paths))
         with closing(batches):
             for pixels in batches:
-                yield normalise(self._of_pixels(pixels))
+                yield self._of_pixels(pixels)
                 progress.advance(len(pixels))
 
     def vectors_of_rows(self, rows: TrunkCache, *, batch_size: int = 256) -> Iterator[Vectors]:
@@ -95,7 +98,7 @@ class Describer:
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
         progress = Progress("images", len(rows))
         for block in rows.blocks(size):
-            yield normalise(forward(block))
+            yield forward(block)
             progress.advance(len(block))
 
     @cached_property

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,22 @@ def replacing(path: PathLike) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: PathLike) -> None:
+    """Remove what killed writers of `path` left beside it, which may be gigabytes.
+
+    These are the temporary files of `replacing` whose process is gone. Two machines never
+    write one file at the same time: the workflow sees to that.
+    """
+    import psutil
+
+    path = Path(path)
+    temporary = re.compile(rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
+    for file in path.parent.iterdir() if path.parent.is_dir() else ():
+        found = temporary.fullmatch(file.name)
+        if found and not psutil.pid_exists(int(found[1])):
+            file.unlink(missing_ok=True)
 
 
 def write_text(path: PathLike, text: str) -> None:

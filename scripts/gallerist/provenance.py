@@ -27,6 +27,8 @@ PACKAGES = (
     "mlflow",
     "pillow",
     "opencv-python-headless",
+    "openvino",
+    "scipy",
     "ImageHash",
 )
 """The packages whose version may change a result or a picture of one."""

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import io
 import mmap
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from gallerist.files import PathLike, replacing
+from gallerist.files import PathLike, remove_leftovers, replacing
 
 Rows = npt.NDArray[np.floating[Any]]
 RowType = Literal["float16", "float32"]
@@ -86,22 +85,6 @@ def write_rows(
             return writer.finish()
         finally:
             writer.close()
-
-
-def remove_leftovers(path: PathLike) -> None:
-    """Remove what killed writers of `path` left beside it, which may be gigabytes.
-
-    These are the temporary files of `files.replacing` whose process is gone. Two machines never
-    write one file at the same time: the workflow sees to that.
-    """
-    import psutil
-
-    path = Path(path)
-    temporary = re.compile(rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
-    for file in path.parent.iterdir() if path.parent.is_dir() else ():
-        found = temporary.fullmatch(file.name)
-        if found and not psutil.pid_exists(int(found[1])):
-            file.unlink(missing_ok=True)
 
 
 def size_in_words(size: float) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gallerist.files import (
     PathLike,
     read_json,
+    remove_leftovers,
     sha256_of_file,
     sha256_of_text,
     write_json,
@@ -26,7 +27,6 @@ from gallerist.row_file import (
     TooLarge,
     checked_positions,
     file_size,
-    remove_leftovers,
     size_in_words,
     write_rows,
 )

@@ -1,16 +1,13 @@
 """Feature vectors as files that belong together, and their lengths."""
 
 import logging
-import os
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from peak_memory import needs_linux, peak_megabytes
 from sklearn.preprocessing import normalize
 
 from gallerist.features import (
@@ -220,25 +217,11 @@ MEASURES_MEMORY = """
         preprocessing="p", vectors=paths[0], ids_file=paths[1], origin=paths[2],
     )
     assert Features.read(*paths).vectors.shape == (count, 5000)
-    with open("/proc/self/status") as status:
-        print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@needs_linux
 def test_ten_times_the_pictures_take_no_more_memory(tmp_path):
-    few, many = (
-        int(
-            subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(MEASURES_MEMORY), tmp_path, str(count)],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-                text=True,
-                stdout=subprocess.PIPE,
-                check=True,
-            ).stdout
-        )
-        / 1024
-        for count in (1000, 10_000)
-    )
+    few, many = (peak_megabytes(MEASURES_MEMORY, tmp_path, count) for count in (1000, 10_000))
     assert (tmp_path / "10000.npy").stat().st_size > 190 * 2**20
     assert many - few < 16, f"MB: {few}, {many}"

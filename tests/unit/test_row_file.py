@@ -18,13 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gallerist import row_file
-from gallerist.files import sha256_of_file
+from gallerist.files import remove_leftovers, sha256_of_file
 from gallerist.row_file import (
     RowFile,
     RowsRefused,
     TooLarge,
     file_size,
-    remove_leftovers,
     size_in_words,
     write_rows,
 )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak_memory import needs_linux, peak_megabytes
 
 from gallerist.files import read_json, sha256_of_file, write_json
 from gallerist.row_file import RowsRefused, TooLarge
@@ -387,25 +388,11 @@ MEASURES_MEMORY = """
     order = np.random.default_rng(2).permutation(len(joined))
     for start in range(0, len(order), 16):
         joined.take(order[start : start + 16])
-    with open("/proc/self/status") as status:
-        print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@needs_linux
 def test_ten_times_the_pictures_take_no_more_memory(tmp_path):
-    few, many = (
-        int(
-            subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(MEASURES_MEMORY), tmp_path, str(count)],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-                text=True,
-                stdout=subprocess.PIPE,
-                check=True,
-            ).stdout
-        )
-        / 1024
-        for count in (500, 5000)
-    )
+    few, many = (peak_megabytes(MEASURES_MEMORY, tmp_path, count) for count in (500, 5000))
     assert sum(path.stat().st_size for path in tmp_path.glob("*.5000.npy")) > 190 * 2**20
     assert many - few < 16, f"MB: {few}, {many}"
