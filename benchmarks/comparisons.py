@@ -32,6 +32,7 @@ COMPARISONS = {
         ("decoding", 9),
         ("augmentation", 9),
         ("search", 7),
+        ("indexes", 3),
         ("engines", 3),
         ("extraction", 3),
         ("training", 2),

@@ -1,4 +1,4 @@
-"""Feature vectors of length 1, and the hashes that tell which of them may be compared."""
+"""Feature vectors, stored as rows of length 1 with the norm each had, and what may be compared."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,7 @@ from gallerist.row_file import WrittenRows, write_rows
 logger = logging.getLogger("gallerist")
 
 Vectors = npt.NDArray[np.float32]
+Norms = npt.NDArray[np.float64]
 
 
 class FeatureMismatch(ValueError):
@@ -37,19 +38,29 @@ class Features:
     """The vectors of one part by one describer.
 
     vectors: (n, d) float32, rows of Euclidean length 1 (0 where the describer gave all zeros).
+    norms: (n,) float64, the length that each row had: norm times row is what the describer gave.
     ids: of the pictures, in the same order. model, preprocessing: SHA-256 of what made them.
     """
 
     vectors: Vectors
+    norms: Norms
     ids: tuple[str, ...]
     model: str
     preprocessing: str
 
+    @classmethod
+    def of(
+        cls, described: npt.NDArray[Any], ids: Sequence[str], model: str, preprocessing: str
+    ) -> "Features":
+        """Scale (n, d) vectors as a describer gave them. Raises NotFinite as `unit_rows`."""
+        return cls(*unit_rows(described), tuple(ids), model, preprocessing)
+
     def write(self, vectors: PathLike, ids: PathLike, origin: PathLike) -> None:
-        """Write `.npy`, the ids as CSV, and a JSON of hashes that ties the two and their origin."""
+        """Write `.npy`, ids and norms as CSV, and a JSON of hashes that ties them together."""
         made_by = {"model": self.model, "preprocessing": self.preprocessing}
         length = int(self.vectors.shape[1])
-        _write([self.vectors], self.ids, made_by, length, vectors, ids, origin)
+        norms = self.norms.tolist()
+        _write([self.vectors], self.ids, norms, made_by, length, vectors, ids, origin)
 
     @classmethod
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
@@ -61,8 +72,40 @@ class Features:
         if sha256_of_text(listing) != identity["ids"]:
             raise FeatureMismatch(f"{ids} is not the file that {origin} describes")
         array = np.load(vectors, mmap_mode="r", allow_pickle=False)
-        names = tuple(listing.splitlines()[1:])
-        return cls(array, names, identity["model"], identity["preprocessing"])
+        head, *lines = listing.splitlines()
+        if head != "id,norm":
+            raise FeatureMismatch(
+                f"{ids} is of another version of Gallerist: run the workflow again"
+            )
+        rows = [line.rsplit(",", 1) for line in lines]
+        norms = np.array([float(norm) for _, norm in rows])
+        names = tuple(identifier for identifier, _ in rows)
+        return cls(array, norms, names, identity["model"], identity["preprocessing"])
+
+    def rows_of(self, ids: Sequence[str]) -> Vectors:
+        """The vectors of some pictures, in that order: (n, d) float32, in memory.
+
+        Raises FeatureMismatch naming the first picture that was not described.
+        """
+        return np.asarray(self.vectors[self._rows(ids)])
+
+    def batches(self, ids: Sequence[str], size: int = 256) -> Iterator[Vectors]:
+        """The same, `size` pictures at a time."""
+        rows = self._rows(ids)
+        for start in range(0, len(rows), size):
+            yield np.asarray(self.vectors[rows[start : start + size]])
+
+    def _rows(self, ids: Sequence[str]) -> list[int]:
+        row_of = {identifier: row for row, identifier in enumerate(self.ids)}
+        unknown = [identifier for identifier in ids if identifier not in row_of]
+        if unknown:
+            raise FeatureMismatch(f"picture {unknown[0]} was not described: run the workflow again")
+        return [row_of[identifier] for identifier in ids]
+
+
+def read_sets(files: Sequence[PathLike]) -> list[Features]:
+    """Read several sets of features: their vectors, ids and origin, set after set."""
+    return [Features.read(*files[start : start + 3]) for start in range(0, len(files), 3)]
 
 
 @dataclass(frozen=True)
@@ -90,20 +133,20 @@ def write_features(
     batches: of (any number, d) numbers as a describer gave them, in the order of `ids`; they are
     scaled to length 1 here. length: d, needed only where there may be no picture at all.
 
-    Raises NotFinite as `normalise`; RowsRefused when there are not as many vectors as ids, or of
+    Raises NotFinite as `unit_rows`; RowsRefused when there are not as many vectors as ids, or of
     different lengths; DiskFull. A file is whole or not there.
     """
-    empty = 0
+    norms: list[float] = []
 
-    def unit_rows() -> Iterator[Vectors]:
-        nonlocal empty
+    def scaled() -> Iterator[Vectors]:
         for batch in batches:
-            rows = normalise(batch)
-            empty += int((~rows.any(axis=1)).sum())
+            rows, lengths = unit_rows(batch)
+            norms.extend(lengths.tolist())
             yield rows
 
     made_by = {"model": model, "preprocessing": preprocessing}
-    written = _write(unit_rows(), ids, made_by, length, vectors, ids_file, origin)
+    written = _write(scaled(), ids, norms, made_by, length, vectors, ids_file, origin)
+    empty = norms.count(0.0)
     if empty:
         logger.warning("%d of %d pictures have an all-zero feature vector", empty, written.count)
     return FeatureSummary(written.count, written.length, empty)
@@ -112,15 +155,16 @@ def write_features(
 def _write(
     batches: Iterable[Vectors],
     ids: Sequence[str],
+    norms: Sequence[float],
     made_by: dict[str, str],
     length: int | None,
     vectors: PathLike,
     ids_file: PathLike,
     origin: PathLike,
 ) -> WrittenRows:
-    """The three files of a part's features, of vectors of length 1."""
+    """The three files of a part's features, of rows of length 1. norms: complete after the last."""
     written = write_rows(vectors, batches, count=len(ids), length=length)
-    listing = _listing(ids)
+    listing = _listing(ids, norms)
     write_text(ids_file, listing)
     identity = {
         **made_by,
@@ -144,12 +188,18 @@ def check_comparable(a: Features, b: Features) -> None:
         raise FeatureMismatch("these features come from differently prepared pictures")
 
 
-def _listing(ids: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in ("id", *ids))
+def _listing(ids: Sequence[str], norms: Sequence[float]) -> str:
+    rows = (f"{name},{norm!r}\n" for name, norm in zip(ids, norms, strict=True))
+    return "".join(["id,norm\n", *rows])
 
 
 def normalise(vectors: npt.NDArray[Any]) -> Vectors:
-    """Scale rows to Euclidean length 1, in float64; rows of zeros stay zeros.
+    """Scale rows to Euclidean length 1; rows of zeros stay zeros. See `unit_rows`."""
+    return unit_rows(vectors)[0]
+
+
+def unit_rows(vectors: npt.NDArray[Any]) -> tuple[Vectors, Norms]:
+    """Rows scaled to Euclidean length 1, in float64, and the length of each; zeros stay zeros.
 
     Raises NotFinite when a row has an infinite or undefined number.
     """
@@ -161,4 +211,5 @@ def normalise(vectors: npt.NDArray[Any]) -> Vectors:
             f"{broken} of {len(exact)} feature vectors are not finite: the network has diverged. "
             "Train it with a smaller learning_rate."
         )
-    return np.asarray(exact / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+    scaled = np.asarray(exact / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+    return scaled, lengths[:, 0]

@@ -13,8 +13,8 @@ COLUMNS = ("query_id", "rank", "gallery_id", "distance")
 class Ranking:
     """The answers to every query, best first.
 
-    query_ids: in query order. answers: for each query its gallery ids. distances: likewise, the
-    Euclidean distance between unit vectors, in [0, 2].
+    query_ids: in query order. answers: for each query its gallery ids. distances: likewise, by
+    whatever ranked them, never falling; those of two rankings compare where one measure made both.
     """
 
     query_ids: tuple[str, ...]

@@ -25,7 +25,7 @@ from benchmarks.tables import Table, shown  # noqa: E402
 
 from gallerist.search import search  # noqa: E402
 
-TIMED = ("decoding", "augmentation", "search", "engines", "extraction")
+TIMED = ("decoding", "augmentation", "search", "indexes", "engines", "extraction")
 IN_PROCESSES_OF_THEIR_OWN = ("training", "memory")
 
 ALL_IN_ONE_PROCESS = """

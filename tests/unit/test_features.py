@@ -26,8 +26,8 @@ IDS = ("00aa", "00bb", "00cc")
 
 
 def features(ids=IDS, length: int = 4, model: str = "m" * 64, preprocessing: str = "p" * 64):
-    vectors = normalise(np.random.default_rng(1).normal(size=(len(ids), length)))
-    return Features(vectors, tuple(ids), model, preprocessing)
+    vectors = np.random.default_rng(1).normal(size=(len(ids), length))
+    return Features.of(vectors, ids, model, preprocessing)
 
 
 def stored(folder, name: str = "gallery"):
@@ -39,6 +39,7 @@ def test_what_is_written_reads_back(tmp_path):
     written.write(*stored(tmp_path))
     read = Features.read(*stored(tmp_path))
     np.testing.assert_array_equal(read.vectors, written.vectors, strict=True)
+    np.testing.assert_array_equal(read.norms, written.norms, strict=True)
     assert (read.ids, read.model, read.preprocessing) == (IDS, "m" * 64, "p" * 64)
 
 
@@ -46,7 +47,9 @@ def test_the_files_are_plain_and_say_what_they_are(tmp_path):
     features().write(*stored(tmp_path))
     vectors, ids, origin = stored(tmp_path)
     assert np.load(vectors, allow_pickle=False).shape == (3, 4)
-    assert ids.read_text() == "id\n00aa\n00bb\n00cc\n"
+    lines = ids.read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["id", *IDS]
+    assert [float(line.split(",")[1]) for line in lines[1:]] == features().norms.tolist()
     identity = read_json(origin)
     assert (identity["images"], identity["feature_length"]) == (3, 4)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
@@ -60,7 +63,7 @@ def test_vectors_are_mapped_and_not_copied_into_memory(tmp_path):
 
 
 def test_features_of_no_picture_read_back(tmp_path):
-    Features(np.zeros((0, 4), dtype=np.float32), (), "m", "p").write(*stored(tmp_path))
+    Features.of(np.zeros((0, 4)), (), "m", "p").write(*stored(tmp_path))
     read = Features.read(*stored(tmp_path))
     assert read.ids == ()
     assert read.vectors.shape == (0, 4)
@@ -75,7 +78,7 @@ def test_vectors_of_another_extraction_are_refused(tmp_path):
 
 def test_ids_in_another_order_are_refused(tmp_path):
     features().write(*stored(tmp_path))
-    (tmp_path / "gallery.ids.csv").write_text("id\n00bb\n00aa\n00cc\n")
+    (tmp_path / "gallery.ids.csv").write_text("id,norm\n00bb,1.0\n00aa,1.0\n00cc,1.0\n")
     with pytest.raises(FeatureMismatch, match=r"gallery\.ids\.csv is not the file that"):
         Features.read(*stored(tmp_path))
 
@@ -124,6 +127,14 @@ def test_rows_have_length_one_or_stay_zero_as_in_scikit_learn(vectors):
     np.testing.assert_allclose(unit, normalize(vectors.astype(np.float64)), atol=1e-7)
 
 
+def test_the_norms_give_back_what_the_describer_gave(tmp_path):
+    described = np.random.default_rng(3).normal(size=(3, 50)) * [[1e-3], [0], [1e3]]
+    Features.of(described, IDS, "m", "p").write(*stored(tmp_path))
+    read = Features.read(*stored(tmp_path))
+    np.testing.assert_allclose(read.norms, np.linalg.norm(described, axis=1), rtol=1e-15)
+    np.testing.assert_allclose(read.norms[:, None] * read.vectors, described, rtol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [1e-45, 1e-30, 1.0, 1e30, 3e38])
 def test_the_scale_of_float32_vectors_does_not_matter(scale):
     vectors = np.array([[0.75, 1.0, 0.0], [0.0, 0.0, 0.0]]) * scale
@@ -155,7 +166,7 @@ def test_features_written_in_batches_are_those_written_at_once(tmp_path_factory,
     apart, at_once = tmp_path_factory.mktemp("apart"), tmp_path_factory.mktemp("at_once")
     ids = [f"{number:04x}" for number in range(len(vectors))]
     summary = streamed(apart, iter(np.split(vectors, cuts)), ids)
-    Features(normalise(vectors), tuple(ids), "m", "p").write(*stored(at_once))
+    Features.of(vectors, ids, "m", "p").write(*stored(at_once))
     for one, other in zip(stored(apart), stored(at_once), strict=True):
         assert one.read_bytes() == other.read_bytes()
     empty = int((np.abs(vectors.astype(np.float64)).sum(axis=1) == 0).sum())
@@ -182,7 +193,9 @@ def test_another_number_of_vectors_than_of_ids_is_refused(tmp_path, count):
     with pytest.raises(RowsRefused, match=r"only 2 of 3 rows|more rows came than the 3"):
         streamed(tmp_path, [np.ones((count, 4))], IDS)
     with pytest.raises(RowsRefused, match=r"only 2 of 3 rows|more rows came than the 3"):
-        Features(np.ones((count, 4), np.float32), IDS, "m", "p").write(*stored(tmp_path))
+        Features(np.ones((count, 4), np.float32), np.ones(3), IDS, "m", "p").write(
+            *stored(tmp_path)
+        )
     assert not list(tmp_path.iterdir())
 
 

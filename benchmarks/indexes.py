@@ -1,0 +1,95 @@
+"""Indexes: what FAISS's approximate ones find, and cost, beside the exact search."""
+
+from functools import partial
+
+import faiss
+import numpy as np
+
+from benchmarks.machine import threads
+from benchmarks.rounds import Way, compared
+from benchmarks.tables import Cell, Table
+from gallerist.approximate_search import BuiltIndex, build_index, recall, search_index
+from gallerist.features import Vectors, normalise
+from gallerist.search import Measure, search
+
+DEPTH = 10
+
+EXACT = "Gallerist, exact"
+
+COSINE = Measure("cosine")
+
+EFFORTS = {
+    "IVF1024,Flat": [{"nprobe": 1}, {"nprobe": 8}, {"nprobe": 64}],
+    "IVF1024,PQ64": [{"nprobe": 8}, {"nprobe": 64}],
+    "HNSW32": [{"ef_search": 16}, {"ef_search": 64}, {"ef_search": 256}],
+}
+"""FAISS factory string -> the efforts it is searched with."""
+
+QUICK = {
+    "IVF16,Flat": [{"nprobe": 1}, {"nprobe": 8}],
+    "IVF16,PQ8x4": [{"nprobe": 8}],
+    "HNSW32": [{"ef_search": 16}],
+}
+
+
+def measure(rounds: int, *, quick: bool = False) -> Table:
+    """The exact search, FAISS's own, and three kinds of index at two or three efforts each."""
+    count, pictures, length = (30, 700, 32) if quick else (1_000, 200_000, 256)
+    vectors = clustered(count + pictures, length, clusters=pictures // 200)
+    queries, gallery = vectors[:count], vectors[count:]
+    ids = [f"q{row:015x}" for row in range(count)], [f"{row:016x}" for row in range(pictures)]
+    exact = search(queries, ids[0], gallery, ids[1], DEPTH, metric="cosine")
+    faiss.omp_set_num_threads(threads())
+
+    def way(built: BuiltIndex, depth: int, effort: dict[str, int]) -> Way:
+        run = partial(
+            search_index,
+            *(built, queries, ids[0], gallery, ids[1], depth, COSINE),
+            **effort,
+            threads=threads(),
+        )
+        share = recall(exact.distances, [line[:DEPTH] for line in run().distances], DEPTH)[DEPTH]
+        costs: dict[str, Cell] = {"index MB": built.bytes / 1e6, "build s": built.seconds}
+        return Way(run, count, {"times exact": EXACT}, {f"recall@{DEPTH}": share, **costs})
+
+    flat = build_index(gallery, "Flat", COSINE)
+    whole = partial(search, queries, ids[0], gallery, ids[1], DEPTH, metric="cosine")
+    found: dict[str, Cell] = {f"recall@{DEPTH}": 1.0, "index MB": gallery.nbytes / 1e6}
+    ways = {
+        EXACT: Way(whole, count, {"times exact": EXACT}, {**found, "build s": 0.0}),
+        "Flat": way(flat, DEPTH, {}),
+    }
+    for text, efforts in (QUICK if quick else EFFORTS).items():
+        built = build_index(gallery, text, COSINE)
+        for effort in efforts:
+            at = ", ".join(f"{name} {value}" for name, value in effort.items())
+            ways[f"{text}, {at}"] = way(built, DEPTH, effort)
+            if "PQ" in text:
+                ways[f"{text}, {at}, {10 * DEPTH} answers"] = way(built, 10 * DEPTH, effort)
+    return compared(
+        "indexes",
+        f"Approximate search of {count} queries in {pictures} vectors of length {length}",
+        ways,
+        rounds,
+        item=("query", "queries"),
+        notes=(
+            f"synthetic vectors: unit vectors around {pictures // 200} random centres, spread in "
+            "32 directions of falling variance and a little in all others; real features may be "
+            "easier or harder",
+            f"{DEPTH} answers by cosine; every answer's distance is computed again in float64, so "
+            f"that of {10 * DEPTH} answers the first {DEPTH} are better than of {DEPTH}",
+            "index MB: as a file; build s: by one thread, so that it comes out the same each time",
+        ),
+    )
+
+
+def clustered(count: int, length: int, *, clusters: int, seed: int = 1) -> Vectors:
+    """Unit vectors around random centres, spread mostly in 32 directions: features of classes."""
+    random = np.random.default_rng(seed)
+    centres = random.standard_normal((max(1, clusters), length), np.float32)
+    directions = random.standard_normal((32, length), np.float32)
+    directions *= (np.arange(1, 33, dtype=np.float32) ** -0.5)[:, None] / 2
+    vectors = centres[random.integers(len(centres), size=count)]
+    vectors += random.standard_normal((count, 32), np.float32) @ directions
+    vectors += random.standard_normal((count, length), np.float32) / 5
+    return normalise(vectors)
