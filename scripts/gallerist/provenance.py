@@ -28,6 +28,9 @@ PACKAGES = (
     "pillow",
     "opencv-python-headless",
     "openvino",
+    "faiss-cpu",
+    "mahotas",
+    "scikit-image",
     "scipy",
     "ImageHash",
 )

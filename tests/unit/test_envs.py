@@ -206,6 +206,8 @@ def test_the_library_imports_nothing_that_the_run_lock_lacks():
         "PIL": "pillow",
         "cv2": "opencv-python-headless",
         "sklearn": "scikit-learn",
+        "skimage": "scikit-image",
+        "faiss": "faiss-cpu",
     }
     pinned = versions(locked("requirements.lock"))
     own = {"gallerist", *sys.stdlib_module_names}
