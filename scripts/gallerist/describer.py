@@ -3,8 +3,8 @@
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from functools import cached_property
+from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -13,10 +13,12 @@ from gallerist.engine import Engine, Forward, compile_network
 from gallerist.features import Vectors, normalise
 from gallerist.files import PathLike, sha256_of_file
 from gallerist.network import without_head
+from gallerist.network_sizes import at_image_size
 from gallerist.picture_batches import decoded_ahead
-from gallerist.preprocessing import Preprocessing
+from gallerist.preprocessing import Pixels, Preprocessing
 from gallerist.progress import Progress
 from gallerist.trunk_cache import TrunkCache, check_trunk
+from gallerist.views import Views, ViewsRefused
 
 
 class ModelRefused(ValueError):
@@ -27,7 +29,8 @@ class Describer:
     """A trained network without its head, ready to describe pictures.
 
     network: the network without its head. preprocessing: what comes before it.
-    model_sha256: of the model file. engine_name: what described, in words, when something has been.
+    views: how it looks at a picture. model_sha256: of the model file.
+    engine_name: what described, in words, when something has been.
     """
 
     def __init__(
@@ -38,23 +41,39 @@ class Describer:
         threads: int,
         engine: Engine = "auto",
         xla: bool = False,
+        views: Views | None = None,
     ) -> None:
         """Load a `.keras` file (without executing anything stored in it) and its preprocessing.
 
         threads: of the network and of decoding. engine, xla: see `engine.compile_network`, which is
         called when the first batch is described; for a few pictures "tensorflow" is ready sooner.
-        Raises ModelRefused naming the file when it is damaged or holds something else.
+        views: how to look at a picture; None looks once, as the network was trained.
+        Raises ModelRefused naming the file when it is damaged or holds something else, and
+        views.ViewsRefused where the network cannot take the views.
         """
         self.preprocessing = Preprocessing.read(preprocessing)
         self.model_sha256 = sha256_of_file(model)
         self.network = _headless(model)
+        self.views = views or Views()
         self.engine_name: str | None = None
         self._threads, self._engine, self._xla = threads, engine, xla
+        size = self.preprocessing.image_size
+        self._plain = self.views.is_plain(size)
+        self._networks = {
+            each: self.network if each == size else at_image_size(self.network, each)
+            for each in self.views.sizes(size)
+        }
+        self._forwards: dict[int, Forward] = {}
 
     @property
     def feature_length(self) -> int:
         """Numbers in a vector."""
         return int(self.network.output_shape[-1])
+
+    @property
+    def preprocessing_sha256(self) -> str:
+        """Identity of what comes before the network, views included: goes with the features."""
+        return self.views.identity(self.preprocessing.image_size, self.preprocessing.sha256)
 
     def describe(self, paths: Sequence[PathLike], *, batch_size: int | None = None) -> Vectors:
         """All vectors of `vectors_of_pictures` as one array, scaled to length 1.
@@ -67,31 +86,52 @@ class Describer:
     def vectors_of_pictures(
         self, paths: Sequence[PathLike], *, batch_size: int | None = None
     ) -> Iterator[Vectors]:
-        """Batches of (n, feature_length) float32 rows as the network gives them, one a path.
+        """Batches of (n, feature_length) float32 rows, one a path.
 
+        They are as the network gives them; with several views, each view's row is scaled to length
+        1, and their mean has a length of 1 where all views agree, and less otherwise.
         batch_size: see `picture_batches.decoded_ahead`, which decodes the next batches while the
         network works on this one.
-        Raises `images.BadImage` naming the file that cannot be decoded.
+        Raises `images.BadImage` naming the file that cannot be decoded; with several views
+        `features.NotFinite`.
         """
-        batches = decoded_ahead(
-            paths, self.preprocessing, threads=self._threads, batch_size=batch_size
-        )
+        # Each size is decoded by itself: shrunk from another size it would be blurred twice.
+        threads = max(1, self._threads // len(self._networks))
         progress = Progress("images", len(paths))
-        with closing(batches):
-            for pixels in batches:
+        with ExitStack() as readers:
+            batches = [
+                readers.enter_context(
+                    closing(
+                        decoded_ahead(
+                            paths,
+                            replace(self.preprocessing, image_size=size),
+                            threads=threads,
+                            batch_size=batch_size,
+                        )
+                    )
+                )
+                for size in self._networks
+            ]
+            for pixels in zip(*batches, strict=True):
                 yield self._of_pixels(pixels)
-                progress.advance(len(pixels))
+                progress.advance(len(pixels[0]))
 
     def vectors_of_rows(self, rows: TrunkCache, *, batch_size: int = 256) -> Iterator[Vectors]:
         """The same vectors from stored rows of this network's trunk, in their order.
 
         Only what comes after the trunk is computed. float16 keeps 11 bits of a row's numbers, so
-        that vectors from such rows are equal to about three digits.
+        that vectors from such rows are equal to about three digits. Rows are of the plain view.
         Raises at once `trunk_cache.TrunkMismatch` when the rows are of another trunk or of
-        differently prepared pictures, and `trunk.NoBackbone` when this network has no trunk.
+        differently prepared pictures, `trunk.NoBackbone` when this network has no trunk, and
+        `views.ViewsRefused` when this describer looks at pictures in other ways.
         """
         from gallerist.trunk import after_trunk, trunk_identity
 
+        if not self._plain:
+            raise ViewsRefused(
+                "rows of the trunk are of pictures looked at once, at the network's own size: "
+                "with other views, describe the pictures"
+            )
         check_trunk(rows, trunk_identity(self.network), self.preprocessing.sha256)
         return self._after_trunk(self._compiled(after_trunk(self.network)), rows, batch_size)
 
@@ -101,9 +141,19 @@ class Describer:
             yield forward(block)
             progress.advance(len(block))
 
-    @cached_property
-    def _of_pixels(self) -> Forward:
-        return self._compiled(self.network)
+    def _of_pixels(self, batches: Sequence[Pixels]) -> Vectors:
+        """One batch of pictures at each size of the views."""
+        if self._plain:
+            return self._seen(batches[0])
+        mirrored = [batch[:, :, ::-1] for batch in batches] if self.views.flip else []
+        rows = [normalise(self._seen(view)) for view in (*batches, *mirrored)]
+        return np.asarray(np.mean(rows, axis=0, dtype=np.float64), dtype=np.float32)
+
+    def _seen(self, pixels: Pixels) -> Vectors:
+        size = pixels.shape[1]
+        if size not in self._forwards:
+            self._forwards[size] = self._compiled(self._networks[size])
+        return self._forwards[size](pixels)
 
     def _compiled(self, network: keras.Model) -> Forward:
         forward = compile_network(

@@ -12,6 +12,7 @@ import keras
 from gallerist.backbones import BACKBONES
 from gallerist.gem import GeM
 from gallerist.pixel_scaling import scaling_layer
+from gallerist.rmac import RMAC
 
 EMBEDDING = "embedding"
 
@@ -78,8 +79,8 @@ class Transfer:
 
     freeze_until: the first layer of this name, or else whose name starts so, and all that follow
         it, are trained; "nothing" trains every layer, "everything" none.
-    pooling: what makes a vector of the last feature map: "flatten", "avg", "max" or "gem". The
-        exponent of the last one is trained whatever is frozen.
+    pooling: what makes a vector of the last feature map: "flatten", "avg", "max", "rmac" or "gem".
+        The exponent of the last one is trained whatever is frozen.
     """
 
     backbone: str
@@ -240,5 +241,6 @@ def _pooling(kind: str) -> keras.layers.Layer:
         "avg": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
         "gem": GeM,
+        "rmac": RMAC,
     }
     return layers[kind](name=EMBEDDING)

@@ -16,10 +16,11 @@ from gallerist.describer import Describer, ModelRefused
 from gallerist.features import Features, NotFinite, normalise, write_features
 from gallerist.files import sha256_of_file
 from gallerist.images import BadImage
-from gallerist.network import Head, Scratch, Transfer
+from gallerist.network import Head, Scratch, Transfer, without_head
 from gallerist.preprocessing import Preprocessing
 from gallerist.trunk import NoBackbone, trunk_identity, trunk_of
 from gallerist.trunk_cache import TrunkMismatch, write_trunk_cache
+from gallerist.views import Views, ViewsRefused
 
 SIDE, FEATURES = 32, 1280
 HEAD = Head("published", 0.1, 999, 0.01, 0.01)
@@ -233,6 +234,115 @@ def test_a_network_without_a_trunk_has_no_use_for_rows(cache_of, tmp_path):
     describer = Describer(tmp_path / "model.keras", tmp_path / "preprocessing.json", threads=1)
     with pytest.raises(NoBackbone):
         describer.vectors_of_rows(cache_of())
+
+
+def test_rows_of_the_trunk_are_refused_for_other_views(stored, cache_of):
+    describer = Describer(*stored, threads=1, views=Views(flip=True))
+    with pytest.raises(ViewsRefused, match="describe the pictures"):
+        describer.vectors_of_rows(cache_of())
+
+
+# --- several views ----------------------------------------------------------------------------
+
+BOTH_SIZES = Views(flip=True, scales=(1.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def seen(network, files):
+    """Of each look, unit vectors by Keras, of a network built for the size and given the weights.
+
+    Looks are (pixels a side, whether mirrored).
+    """
+    vectors = {}
+    for size in (SIDE, 2 * SIDE):
+        built = Transfer("MobileNetV2", size, "nothing", "avg", HEAD).build(3, None)
+        built.set_weights(network.get_weights())
+        pixels = np.stack([Preprocessing(size).load(path) for path in files])
+        for mirrored in (False, True):
+            looks = np.flip(pixels, axis=2) if mirrored else pixels
+            rows = without_head(built).predict(looks, verbose=0).astype(np.float64)
+            vectors[size, mirrored] = rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    return vectors
+
+
+@pytest.mark.parametrize(
+    ("views", "looks"),
+    [
+        (Views(flip=True), [(SIDE, False), (SIDE, True)]),
+        (Views(scales=(2.0,)), [(2 * SIDE, False)]),
+        (Views(scales=(2.0, 1.0)), [(SIDE, False), (2 * SIDE, False)]),
+        (BOTH_SIZES, [(SIDE, False), (SIDE, True), (2 * SIDE, False), (2 * SIDE, True)]),
+    ],
+    ids=["flip", "larger", "two sizes", "both"],
+)
+def test_the_vector_is_the_mean_of_the_unit_vectors_of_all_views(
+    views, looks, stored, files, seen, expected
+):
+    described = Describer(*stored, threads=2, views=views).vectors_of_pictures(files, batch_size=4)
+    batches = list(described)
+    assert [len(batch) for batch in batches] == [4, 4, 1]
+    assert {batch.dtype for batch in batches} == {np.dtype(np.float32)}
+    vectors = np.concatenate(batches)
+    mean = np.mean([seen[look] for look in looks], axis=0)
+    np.testing.assert_allclose(vectors, mean, rtol=0, atol=1e-5)
+    assert np.abs(vectors - expected).max() > 1e-3  # so that views left out would be seen
+    assert (np.linalg.norm(vectors, axis=1) < 1 + 1e-6).all()
+
+
+def test_each_engine_sees_the_same_views(stored, files, seen):
+    describer = Describer(*stored, threads=2, engine="tensorflow", views=BOTH_SIZES)
+    mean = normalise(np.mean(list(seen.values()), axis=0))
+    np.testing.assert_allclose(describer.describe(files), mean, rtol=0, atol=1e-5)
+    assert describer.engine_name.startswith("TensorFlow")
+
+
+@pytest.mark.parametrize("views", [Views(), Views(scales=(1.1,))], ids=["one", "same size"])
+def test_the_plain_view_gives_exactly_what_no_views_give(views, stored, describer, files):
+    plain = Describer(*stored, threads=2, views=views)
+    found, wanted = (
+        np.concatenate(list(each.vectors_of_pictures(files))) for each in (plain, describer)
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert plain.preprocessing_sha256 == describer.preprocessing.sha256
+
+
+def test_a_picture_and_its_mirror_image_have_one_vector_where_both_are_looked_at(
+    stored, files, tmp_path
+):
+    pixels = cv2.resize(cv2.imread(files[3]), (SIDE, SIDE))
+    pair = [str(tmp_path / "one.png"), str(tmp_path / "other.png")]
+    assert cv2.imwrite(pair[0], pixels)
+    assert cv2.imwrite(pair[1], pixels[:, ::-1])
+    once = Describer(*stored, threads=1).describe(pair)
+    both = Describer(*stored, threads=1, views=Views(flip=True)).describe(pair)
+    np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-6)
+    assert np.abs(once[0] - once[1]).max() > 1e-3
+
+
+def test_features_of_other_views_have_another_origin(stored):
+    origins = {
+        Describer(*stored, threads=1, views=views).preprocessing_sha256
+        for views in (None, Views(flip=True), Views(scales=(2.0,)), BOTH_SIZES)
+    }
+    assert len(origins) == 4
+
+
+def test_a_bad_picture_is_named_with_several_views_too(stored, files, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"<html>not found</html>")
+    describer = Describer(*stored, threads=2, views=BOTH_SIZES)
+    with pytest.raises(BadImage, match=r"bad\.jpg: not an image"):
+        describer.describe([*files[:3], bad], batch_size=2)
+
+
+def test_a_network_of_one_size_takes_a_flip_and_refuses_another_scale(files, tmp_path):
+    training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "model.keras")
+    Preprocessing(96).write(tmp_path / "preprocessing.json")
+    stored = tmp_path / "model.keras", tmp_path / "preprocessing.json"
+    flipped = Describer(*stored, threads=1, views=Views(flip=True)).describe(files[:2])
+    assert np.isfinite(flipped).all()
+    with pytest.raises(ViewsRefused, match="flattens its last feature map"):
+        Describer(*stored, threads=1, views=Views(scales=(1.0, 1.5)))
 
 
 # --- what cannot be used ----------------------------------------------------------------------
