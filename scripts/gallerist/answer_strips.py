@@ -3,33 +3,66 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
+from matplotlib.figure import Figure
 from PIL import Image
 
 from gallerist.evaluation import QueryResult
-from gallerist.files import PathLike, replacing
+from gallerist.files import PathLike
 from gallerist.images import BadImage, read_image
+from gallerist.palette import entitle, save, shortened
 
 RIGHT, WRONG, UNKNOWN, QUERY = "#1b7837", "#b2182b", "#666666", "#2166ac"
 TILE = 128
 """Pixels a side that a thumbnail is shrunk to."""
 
-_COLUMN = 1.2
+_COLUMN = 1.12
 """Inches from one picture to the next."""
 
-_CAPTION = FontProperties(size=6.5)
+_CAPTION = 6.5
+"""Points of a caption's letters."""
 
 Strip = tuple[str, str, list[tuple[str, str, bool | None]]]
 """Path of the query, its caption, and path, caption and rightness of each answer."""
+
+
+class ScoreFault(ValueError):
+    """Scores by which queries cannot be put in order."""
+
+
+def best(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
+    """Ids of the queries with the highest scores, the highest first; of equal ones by id.
+
+    scores: (queries,) the higher the better, such as the average precision; the rank of the first
+    right answer with a minus, -inf for none. Raises ScoreFault for scores that are not numbers.
+    """
+    return [query for _, query in sorted((-s, q) for s, q in _scored(ids, scores))][:count]
+
+
+def worst(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
+    """Ids of the queries with the lowest scores, the lowest first; as for `best`."""
+    return [query for _, query in sorted(_scored(ids, scores))][:count]
+
+
+def median(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
+    """Ids of the queries in the middle of the order from best to worst, in that order.
+
+    Where as many cannot stand on either side of the middle, one more of the better side is taken.
+    """
+    order = best(ids, scores, len(ids))
+    start = max(0, (len(order) - count) // 2)
+    return order[start : start + count]
+
+
+def _scored(ids: Sequence[str], scores: npt.ArrayLike) -> list[tuple[float, str]]:
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != (len(ids),):
+        raise ScoreFault(f"{len(ids)} queries and scores of shape {values.shape}: one each, please")
+    if np.isnan(values).any():
+        raise ScoreFault(f"the score of {ids[int(np.isnan(values).argmax())]} is not a number")
+    return list(zip(values.tolist(), ids, strict=True))
 
 
 def strips(
@@ -58,11 +91,9 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
     """
     columns = 1 + max((len(tiles) for _, _, tiles in rows), default=0)
     height = max(len(rows), 1)
-    figure, axes = plt.subplots(
-        height, columns, squeeze=False, layout="constrained",
-        figsize=(max(_COLUMN * columns, 5), 1.6 * height + 0.4),
-    )  # fmt: skip
-    figure.suptitle(title, fontsize=10)
+    figure = Figure(figsize=(max(_COLUMN * columns, 5), 1.55 * height + 0.4), layout="constrained")
+    axes = figure.subplots(height, columns, squeeze=False)
+    entitle(figure, title)
     for axis in axes.flat:
         axis.set_axis_off()
     if not rows:
@@ -75,9 +106,7 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
             colour = {True: RIGHT, False: WRONG, None: UNKNOWN}[right]
             mark = {True: "o", False: "x", None: ""}[right]
             _tile(axis, answer, text, colour, f"{rank} {mark}".strip())
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _tile(axis: Axes, path: str, caption: str, colour: str, head: str) -> None:
@@ -88,8 +117,10 @@ def _tile(axis: Axes, path: str, caption: str, colour: str, head: str) -> None:
         spine.set(color=colour, linewidth=2.5)
     axis.set_title(head, fontsize=8, color=colour, pad=4, fontweight="bold")
     # A file's name may have dollar signs, which are no formula.
-    lines = "\n".join(_shortened(line) for line in caption.split("\n"))
-    axis.set_xlabel(lines, fontproperties=_CAPTION, labelpad=3, parse_math=False)
+    lines = "\n".join(
+        shortened(line, points=_CAPTION, inches=0.9 * _COLUMN) for line in caption.split("\n")
+    )
+    axis.set_xlabel(lines, fontsize=_CAPTION, labelpad=3, parse_math=False)
 
 
 def _thumbnail(path: str) -> npt.NDArray[np.uint8]:
@@ -100,17 +131,3 @@ def _thumbnail(path: str) -> npt.NDArray[np.uint8]:
         return np.full((TILE, TILE, 3), 200, dtype=np.uint8)
     image.thumbnail((TILE, TILE))
     return np.asarray(image)
-
-
-def _shortened(line: str) -> str:
-    """The line, without its middle where it is wider than a column: numbers stand at the end."""
-    shown, kept = line, min(len(line), 60)
-    while kept > 2 and _width(shown) > 0.95 * 72 * _COLUMN:
-        kept -= 1
-        shown = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
-    return shown
-
-
-def _width(line: str) -> float:
-    """Width of a caption in points."""
-    return float(text_to_path.get_text_width_height_descent(line, _CAPTION, ismath=False)[0])

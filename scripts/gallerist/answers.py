@@ -1,4 +1,4 @@
-"""The lists of an evaluation: answers marked o or x, queries by first right answer, classes."""
+"""The published list: a query and its answers, each marked o for right or x for wrong."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -10,9 +10,9 @@ from gallerist.manifest import Manifest
 
 
 def write_answers(
-    path: PathLike, evaluation: Evaluation, queries: Manifest, gallery: Manifest
+    path: PathLike, evaluation: Evaluation, queries: Manifest, gallery: Manifest, count: int
 ) -> None:
-    """Write the published list as CSV: every answer to every judged query, o right or x wrong."""
+    """Write the published list as CSV: the first `count` answers to each judged query, o or x."""
     query_of, gallery_of = queries.by_id(), gallery.by_id()
     rows = (
         (
@@ -29,52 +29,10 @@ def write_answers(
             zip(result.answers, result.answer_labels, result.distances, result.right, strict=True),
             start=1,
         )
+        if rank <= count
     )
     header = ("query", "class", "rank", "right", "answer", "answer_class", "distance")
     _write(path, header, rows)
-
-
-def write_queries(
-    path: PathLike, evaluation: Evaluation, queries: Manifest, ks: Sequence[int]
-) -> None:
-    """Write one line a query as CSV: rank of its first right answer, and hit (1) or miss (0) at k.
-
-    A query that cannot be judged is there too, with "excluded" for its rank.
-    """
-    pictures = queries.by_id()
-    judged = (
-        (
-            result.query_id,
-            pictures[result.query_id].path,
-            result.label,
-            result.first_right or "",
-            *(int(result.first_right is not None and result.first_right <= k) for k in ks),
-        )
-        for result in evaluation.results
-    )
-    excluded = (
-        (
-            identifier,
-            pictures[identifier].path,
-            pictures[identifier].label,
-            "excluded",
-            *("",) * len(ks),
-        )
-        for identifier in evaluation.excluded
-    )
-    header = ("query_id", "path", "class", "first_right", *(f"top-{k}" for k in ks))
-    _write(path, header, (*judged, *excluded))
-
-
-def write_classes(path: PathLike, evaluation: Evaluation, ks: Sequence[int]) -> None:
-    """Write the hit rate at each k of each class's queries as CSV."""
-    rates = {k: evaluation.hit_rate_by_class(k) for k in ks}
-    labels = [result.label for result in evaluation.results]
-    rows = (
-        (label, labels.count(label), *(f"{rates[k][label]:.4f}" for k in ks))
-        for label in sorted(set(labels))
-    )
-    _write(path, ("class", "queries", *(f"top-{k}" for k in ks)), rows)
 
 
 def _write(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

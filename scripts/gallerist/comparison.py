@@ -5,7 +5,7 @@ Experiments that differ in nothing but their seed are summed up in a second one.
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,36 @@ from gallerist.records import Record
 
 
 @dataclass(frozen=True)
+class Decision:
+    """How sure one experiment's deciding metric is, and whom it surpasses by it.
+
+    metric: such as top-1. low, high: ends of its interval; None where there is none.
+    better_than: experiments that it really surpasses: see `differences`.
+    """
+
+    metric: str
+    low: float | None
+    high: float | None
+    better_than: tuple[str, ...]
+
+    def cells(self) -> dict[str, str]:
+        """Column name -> text."""
+        known = self.low is not None and self.high is not None
+        return {
+            f"{self.metric} interval": f"{self.low:.4f} to {self.high:.4f}" if known else "",
+            "really better than": " ".join(self.better_than),
+        }
+
+
+@dataclass(frozen=True)
 class Row:
     """One experiment's line of the comparison.
 
     hit_rates: k -> hit rate at k. training_seconds: all epochs, validation included.
     trunk_seconds: what the frozen layers took, once, for the pictures trained on.
     images_per_second: of extraction, gallery and query together. weights: what it started from.
+    further: other metrics by name, None where not known. decision: what the experiments are told
+    apart by, if they are.
     """
 
     experiment: str
@@ -35,12 +59,16 @@ class Row:
     parameters_trained: int
     feature_length: int
     weights: str
+    further: Mapping[str, float | None] = field(default_factory=dict)
+    decision: Decision | None = None
 
     def cells(self) -> dict[str, Any]:
         """Column name -> value, in the order of the table."""
         return {
             "experiment": self.experiment,
             **{f"top-{k}": rate for k, rate in sorted(self.hit_rates.items())},
+            **self.further,
+            **(self.decision.cells() if self.decision else {}),
             "weights": self.weights,
             "epochs": self.epochs,
             "training s": self.training_seconds,
@@ -54,12 +82,29 @@ class Row:
         }
 
 
-def table_row(row: Record, rates: Mapping[int, float]) -> Row:
-    """The line of the comparison table for a row's record. rates: k -> hit rate at k."""
+UNKNOWN: Mapping[str, float | None] = {"mean": None, "low": None, "high": None}
+"""A metric that a ranking is not deep enough for."""
+
+
+def table_row(
+    row: Record,
+    measured: Mapping[str, Mapping[str, float | None]],
+    decided_by: str,
+    better_than: Sequence[str],
+) -> Row:
+    """The line of the comparison table for a row's record.
+
+    measured: metric -> its mean and the ends of its interval, as `assessment.measured` gives them.
+    """
     metrics = row.metrics
+    means = {name: figures["mean"] for name, figures in measured.items()}
+    rates = {int(name[4:]): mean for name, mean in means.items() if name.startswith("top-")}
+    deciding = measured.get(decided_by, UNKNOWN)
     return Row(
         experiment=str(row.experiment),
-        hit_rates=rates,
+        hit_rates={k: rate for k, rate in rates.items() if rate is not None},
+        further={name: mean for name, mean in means.items() if not name.startswith("top-")},
+        decision=Decision(decided_by, deciding["low"], deciding["high"], tuple(better_than)),
         queries=int(metrics["queries"]),
         excluded=int(metrics["queries_excluded"]),
         training_seconds=metrics["training_seconds"],
@@ -74,8 +119,53 @@ def table_row(row: Record, rates: Mapping[int, float]) -> Row:
 
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:
-    """The comparison, in the order of the configuration."""
-    return pd.DataFrame([row.cells() for row in rows])
+    """The comparison, in the order of the configuration.
+
+    A metric that only some experiments' rankings are deep enough for is missing in the others.
+    """
+    cells = [row.cells() for row in rows]
+    return pd.DataFrame(cells, columns=_columns(cells))
+
+
+def _columns(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns of all lines, each behind the one that it follows in its own line."""
+    columns: list[str] = []
+    for line in cells:
+        place = 0
+        for name in line:
+            if name in columns:
+                place = columns.index(name) + 1
+            else:
+                columns.insert(place, name)
+                place += 1
+    return columns
+
+
+def metric_table(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Every metric of every experiment with its intervals, a line each.
+
+    measured: what each evaluation wrote as metrics.json. The macro mean is over the classes.
+    """
+    return pd.DataFrame(
+        [
+            {"experiment": each["experiment"], "metric": name, **figures}
+            for each in measured
+            for name, figures in each["metrics"].items()
+        ]
+    )
+
+
+def intervals(measured: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, float]]]:
+    """Experiment -> k -> ends of the hit rate's interval; only experiments that have them."""
+    found = {
+        each["experiment"]: {
+            int(name[4:]): (figures["low"], figures["high"])
+            for name, figures in each["metrics"].items()
+            if name.startswith("top-") and figures["low"] is not None
+        }
+        for each in measured
+    }
+    return {name: ends for name, ends in found.items() if ends}
 
 
 @dataclass(frozen=True)
@@ -134,6 +224,7 @@ def over_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> list
             hit_rates={
                 k: spread([by_name[name].hit_rates[k] for name in names])
                 for k in by_name[names[0]].hit_rates
+                if all(k in by_name[name].hit_rates for name in names)
             },
             training_seconds=spread([by_name[name].training_seconds for name in names]),
         )
@@ -152,7 +243,7 @@ def seed_table(rows: Sequence[SeedRow], ks: Iterable[int]) -> pd.DataFrame:
                 "settings": row.settings,
                 "seeds": len(row.experiments),
                 **{
-                    f"{name} {part}": getattr(row.cells()[name], attribute)
+                    f"{name} {part}": getattr(row.cells().get(name), attribute, np.nan)
                     for name in measured
                     for part, attribute in parts.items()
                 },
@@ -171,7 +262,9 @@ def seed_table(rows: Sequence[SeedRow], ks: Iterable[int]) -> pd.DataFrame:
 
 _TOP_K = (
     "top-k: share of the queries with a picture of their class among the first k answers. "
-    "Excluded queries have no such picture in the gallery."
+    "Intervals are drawn over original pictures. One experiment is called really better than "
+    "another where a paired test on the same queries, corrected for the number of pairs, says so "
+    "(differences.csv). Excluded queries have no right picture in the gallery."
 )
 _OVER_SEEDS = (
     "Mean ± sample standard deviation (n - 1), smallest to largest, of experiments that differ in "
@@ -196,8 +289,8 @@ def markdown(
 def _markdown_table(rows: Sequence[Row] | Sequence[SeedRow]) -> list[str]:
     """The lines of a table whose columns are aligned for the eye."""
     cells = [
-        {name: value.replace("|", "\\|") for name, value in _formatted(row.cells()).items()}
-        for row in rows
+        {name: value.replace("|", "\\|") for name, value in line.items()}
+        for line in _formatted(rows)
     ]
     header = list(cells[0])
     widths = {name: max(len(name), *(len(line[name]) for line in cells)) for name in header}
@@ -228,7 +321,7 @@ def page(
 
 
 def _html_table(rows: Sequence[Row] | Sequence[SeedRow]) -> str:
-    cells = [_formatted(row.cells()) for row in rows]
+    cells = _formatted(rows)
     head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in line.values()) + "</tr>"
@@ -237,8 +330,17 @@ def _html_table(rows: Sequence[Row] | Sequence[SeedRow]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _formatted(cells: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _cell(name, value) for name, value in cells.items()}
+def _formatted(rows: Sequence[Row] | Sequence[SeedRow]) -> list[dict[str, str]]:
+    """The text of every cell, "" where a row has none: all lines have the same columns."""
+    cells = [row.cells() for row in rows]
+    columns = _columns(cells)
+    return [
+        {name: _cell(name, line[name]) if name in line else "" for name in columns}
+        for line in cells
+    ]
+
+
+_IN_TENTHS = ("training s", "frozen layers s", "extraction images/s")
 
 
 def _cell(name: str, value: Any) -> str:
@@ -247,8 +349,8 @@ def _cell(name: str, value: Any) -> str:
             _cell(name, each) for each in (value.mean, value.deviation, value.least, value.most)
         )
         return f"{mean} ± {deviation} ({least} to {most})"
-    if name.startswith("top-"):
-        return f"{value:.4f}"
     if isinstance(value, float):
-        return f"{value:.1f}"
+        return f"{value:.1f}" if name in _IN_TENTHS else f"{value:.4f}"
+    if value is None:
+        return ""
     return f"{value:,}" if isinstance(value, int) else str(value)

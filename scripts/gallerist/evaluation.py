@@ -1,4 +1,4 @@
-"""How good a ranking is: hit rates per query first, reduced later."""
+"""Which answers of a ranking are right, and which queries can be judged at all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,6 @@ from gallerist.manifest import DISTRACTOR
 from gallerist.ranking import Ranking
 
 BoolArray = npt.NDArray[np.bool_]
-
-
-def hits_at_k(relevant: BoolArray, k: int) -> BoolArray:
-    """Whether a right picture is among the first k answers of each query.
-
-    relevant: (queries, answers) bool, answer j of query i is right, best answer first.
-    Returns (queries,) bool. With fewer than k answers, all of them count.
-    """
-    if k < 1:
-        raise ValueError(f"k is {k}; it is at least 1")
-    return np.asarray(relevant[:, :k].any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -69,21 +58,6 @@ class Evaluation:
         for row, result in enumerate(self.results):
             matrix[row, : len(result.right)] = result.right
         return matrix
-
-    def hit_rate(self, k: int) -> float:
-        """Mean over the judged queries of "a right picture is among the first k answers".
-
-        The published top-k accuracy. Not a number when no query can be judged.
-        """
-        if not self.results:
-            return float("nan")
-        return float(hits_at_k(self.relevance(), k).mean())
-
-    def hit_rate_by_class(self, k: int) -> dict[str, float]:
-        """The hit rate at k of each class's queries, by class name in order."""
-        hits = hits_at_k(self.relevance(), k) if self.results else np.zeros(0, dtype=np.bool_)
-        labels = np.asarray([result.label for result in self.results])
-        return {str(label): float(hits[labels == label].mean()) for label in np.unique(labels)}
 
     def worst(self, count: int) -> list[QueryResult]:
         """The queries whose first right answer comes last; then the nearest wrong answer first."""

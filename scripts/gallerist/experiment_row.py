@@ -1,20 +1,32 @@
 """One experiment as one row: what every job upstream was given and measured, under one name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gallerist.records import Record, Scalar
 
+DESCRIBING = ("extract_features", "describe_images", "encode_key_points")
+"""The stages that turn pictures into vectors."""
 
-def upstream_parameters(upstream: Sequence[Record]) -> dict[str, Scalar]:
+SEARCHED = ("gallery", "query")
+
+
+def upstream_parameters(upstream: Sequence[Record], experiment: str) -> dict[str, Scalar]:
     """Parameters of all jobs that an accuracy rests on.
 
-    They become `stage.parameter`, or `stage.part.parameter` where a stage runs once a part.
+    They become `stage.parameter`, or `stage.part.parameter` where a stage runs once a part; those
+    of another experiment, which this one is combined from, `stage.experiment.parameter`; of several
+    pretrained weights or trunks, which its members start from, `stage.weights.parameter`.
     """
-    return {
-        ".".join(filter(None, (record.stage, record.part, name))): value
-        for record in upstream
-        for name, value in record.parameters.items()
-    }
+    items: dict[str, set[str | None]] = {}
+    for record in upstream:
+        items.setdefault(record.stage, set()).add(record.item)
+    found = {}
+    for record in upstream:
+        other = record.experiment if record.experiment != experiment else None
+        item = record.item if len(items[record.stage]) > 1 else None
+        for name, value in record.parameters.items():
+            found[".".join(filter(None, (record.stage, other, item, record.part, name)))] = value
+    return found
 
 
 def costs(upstream: Sequence[Record]) -> dict[str, float]:
@@ -22,27 +34,59 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
 
     training_seconds: all epochs, validation included. trunk_seconds: what frozen layers took, once,
     for the pictures that are trained on and validated; 0 where they are in every epoch.
-    extraction_images_per_second: gallery and queries together, frozen layers and all.
+    extraction_images_per_second: gallery and queries together, frozen layers and all; a picture
+    that several members describe is one picture, which takes the time of all of them.
     feature_length: numbers a picture. images_skipped, _warned: of all parts.
+
+    What an experiment does without, such as the epochs of a descriptor, is 0.
     """
-    training = of_stage(upstream, "train_network")[0].metrics
-    extractions = [record.metrics for record in of_stage(upstream, "extract_features")]
+    trained = [record.metrics for record in of_stage(upstream, "train_network")]
+    described = [record for stage in DESCRIBING for record in of_stage(upstream, stage)]
     imports = [record.metrics for record in of_stage(upstream, "import_images")]
-    trunk = {
-        record.part: record.metrics["extraction_seconds"]
-        for record in of_stage(upstream, "extract_trunk")
-    }
-    described = sum(trunk.pop(part, 0.0) for part in ("gallery", "query"))
-    described += sum(metrics["extraction_seconds"] for metrics in extractions)
+    trunks = of_stage(upstream, "extract_trunk")
+    searched = [record for record in [*trunks, *described] if record.part in SEARCHED]
+    seconds = _extraction_seconds(searched)
+    images = {record.part: record.metrics["images"] for record in searched}
     kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
     return {
-        **{name: training[name] for name in kept},
-        "trunk_seconds": sum(trunk.values()),
-        "feature_length": extractions[0]["feature_length"],
-        "extraction_images_per_second": sum(each["images"] for each in extractions) / described,
+        **{name: sum(metrics[name] for metrics in trained) for name in kept},
+        "trunk_seconds": _extraction_seconds(
+            record for record in trunks if record.part not in SEARCHED
+        ),
+        "feature_length": _feature_length(upstream),
+        "extraction_images_per_second": sum(images.values()) / seconds if seconds else 0.0,
         "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
         "images_warned": sum(metrics["images_warned"] for metrics in imports),
     }
+
+
+def _extraction_seconds(records: Iterable[Record]) -> float:
+    return sum(record.metrics["extraction_seconds"] for record in records)
+
+
+def _feature_length(upstream: Sequence[Record]) -> float:
+    """Of what was searched: the last of the steps that made vectors; 0 for fused rankings."""
+    if of_stage(upstream, "fuse_rankings"):
+        return 0.0
+    joined = {record.experiment for record in of_stage(upstream, "fuse_features")}
+    for stage in ("reduce_features", "fuse_features", *DESCRIBING):
+        for record in of_stage(upstream, stage):
+            own = not joined or record.experiment in joined  # a member's vectors are not searched
+            if own and record.part == "gallery":
+                return record.metrics["feature_length"]
+    return 0.0
+
+
+def weights(upstream: Sequence[Record]) -> str:
+    """The weights its networks started from, each once; "none" where there is no network."""
+    started = [record.tags["weights"] for record in of_stage(upstream, "train_network")]
+    return ", ".join(dict.fromkeys(started)) or "none"
+
+
+def training_curves(upstream: Sequence[Record]) -> dict[str, list[tuple[int, float]]]:
+    """The curves of its one training; none where there is none, or several."""
+    trained = of_stage(upstream, "train_network")
+    return dict(trained[0].curves) if len(trained) == 1 else {}
 
 
 def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
@@ -51,12 +95,28 @@ def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
 
 
 def note(
-    experiment: str, dataset: str, weights: str, rates: Mapping[int, float], queries: int
+    experiment: str,
+    dataset: str,
+    weights: str,
+    metrics: Mapping[str, Mapping[str, float | None]],
+    queries: int,
 ) -> str:
-    """What a reader sees above the row's page in MLflow, in Markdown."""
-    figures = ", ".join(f"top-{k} {rate:.4f}" for k, rate in rates.items())
+    """What a reader sees above the row's page in MLflow, in Markdown.
+
+    metrics: as `assessment.measured` gives them.
+    """
+    lines = [
+        f"| {name} | {figures['mean']:.4f} | {_interval(figures)} |"
+        for name, figures in metrics.items()
+    ]
+    table = "\n".join(["| metric | mean | interval |", "|---|---|---|", *lines])
     return (
-        f"**{experiment}** on **{dataset}**: {figures} over {queries} queries.\n\n"
+        f"**{experiment}** on **{dataset}**, {queries} queries.\n\n{table}\n\n"
         f"Weights it started from: {weights}. Top-k is the share of the queries with a picture of "
         "their class among the first k answers. Pictures and tables are under Artifacts."
     )
+
+
+def _interval(figures: Mapping[str, float | None]) -> str:
+    low, high = figures["low"], figures["high"]
+    return "" if low is None or high is None else f"{low:.4f} to {high:.4f}"

@@ -26,7 +26,7 @@ def remarks(
         f"{row.experiment} STARTED FROM {row.weights.upper()}: it cannot be compared with "
         "figures for pretrained weights."
         for row in rows
-        if row.weights.startswith("random (")
+        if "random (" in row.weights
     ]
     gallery = metrics[0]["gallery_images"]
     beyond = [k for k in rows[0].hit_rates if k > gallery]

@@ -3,10 +3,23 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from gallerist.answer_strips import QUERY, RIGHT, UNKNOWN, WRONG, draw, strips
+from gallerist.answer_strips import (
+    QUERY,
+    RIGHT,
+    UNKNOWN,
+    WRONG,
+    ScoreFault,
+    best,
+    draw,
+    median,
+    strips,
+    worst,
+)
 from gallerist.evaluation import QueryResult
 
 
@@ -170,3 +183,61 @@ def test_a_long_name_is_shown_with_its_beginning_and_its_end(photo, output, monk
     beginning, end = name.split("…")
     assert beginning.startswith("monkey_")
     assert end.endswith("0042.jpg")
+
+
+SCORES = {"a": 0.5, "b": 1.0, "c": 0.0, "d": 0.5, "e": 0.9, "f": 0.2}
+
+
+def chosen(function, count, scores=SCORES):
+    return function(list(scores), list(scores.values()), count)
+
+
+def test_best_worst_and_median_queries_by_hand():
+    assert chosen(best, 2) == ["b", "e"]
+    assert chosen(worst, 2) == ["c", "f"]
+    assert chosen(median, 2) == ["a", "d"]
+    assert chosen(median, 1) == ["a"]
+    assert chosen(median, 3) == ["e", "a", "d"]
+
+
+def test_equal_scores_are_told_apart_by_id():
+    same = dict.fromkeys("cab", 1.0)
+    assert chosen(best, 3, same) == chosen(worst, 3, same) == chosen(median, 3, same) == list("abc")
+
+
+@given(
+    some.dictionaries(some.text("abc", min_size=1), some.sampled_from([0, 0.25, 1, -np.inf])),
+    some.integers(0, 12),
+    some.randoms(use_true_random=False),
+)
+def test_the_choice_does_not_depend_on_the_order_of_the_queries(scores, count, random):
+    items = list(scores.items())
+    random.shuffle(items)
+    for function in (best, median, worst):
+        taken = chosen(function, count, scores)
+        assert taken == chosen(function, count, dict(items))
+        assert len(taken) == len(set(taken)) == min(count, len(scores))
+    left_best = [scores[name] for name in scores if name not in chosen(best, count, scores)]
+    left_worst = [scores[name] for name in scores if name not in chosen(worst, count, scores)]
+    assert all(scores[name] >= rest for name in chosen(best, count, scores) for rest in left_best)
+    assert all(scores[name] <= rest for name in chosen(worst, count, scores) for rest in left_worst)
+
+
+@given(
+    some.lists(some.floats(0, 1), min_size=1, max_size=30, unique=True),
+    some.integers(1, 30),
+)
+def test_as_many_queries_stand_above_the_median_ones_as_below(values, count):
+    scores = {str(number): value for number, value in enumerate(values)}
+    taken = [scores[name] for name in chosen(median, count, scores)]
+    above = sum(value > max(taken) for value in values)
+    below = sum(value < min(taken) for value in values)
+    assert below - above in (0, 1)
+    assert len(taken) == min(count, len(values))
+
+
+def test_scores_that_say_nothing_are_refused_by_name():
+    with pytest.raises(ScoreFault, match="score of q2 is not a number"):
+        best(["q1", "q2"], [0.1, float("nan")], 1)
+    with pytest.raises(ScoreFault, match="3 queries"):
+        worst(["a", "b", "c"], [0.1], 1)

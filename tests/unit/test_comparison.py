@@ -9,7 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallerist.comparison import Row, markdown, over_seeds, page, seed_table, spread, table
+from gallerist.comparison import (
+    UNKNOWN,
+    Decision,
+    Row,
+    intervals,
+    markdown,
+    metric_table,
+    over_seeds,
+    page,
+    seed_table,
+    spread,
+    table,
+    table_row,
+)
+from gallerist.records import Record
 
 ROW = Row(
     experiment="resnet152",
@@ -131,6 +145,184 @@ def test_an_accuracy_of_no_query_is_shown_as_such():
     assert "nan" in Tables(page([row], title="t", notes=[])).rows[1]
 
 
+# Further metrics, and what decides
+
+DECIDED = [
+    replace(
+        ROW,
+        experiment="joined",
+        further={"mAP": 0.81234, "nDCG@10": 0.9},
+        decision=Decision("top-1", 0.91, 0.9612, ("colour", "shape")),
+    ),
+    replace(
+        ROW,
+        experiment="colour",
+        further={"mAP": 0.5, "nDCG@10": 0.6},
+        decision=Decision("top-1", None, None, ()),
+    ),
+]
+DECIDED_COLUMNS = [
+    *COLUMNS[:5], "mAP", "nDCG@10", "top-1 interval", "really better than", *COLUMNS[5:],
+]  # fmt: skip
+
+
+def test_the_table_has_further_metrics_and_what_decides_behind_the_hit_rates(tmp_path):
+    import pandas as pd
+
+    frame = table(DECIDED)
+    assert list(frame.columns) == DECIDED_COLUMNS
+    assert frame["mAP"].tolist() == [0.81234, 0.5]
+    assert frame["top-1 interval"].tolist() == ["0.9100 to 0.9612", ""]
+    assert frame["really better than"].tolist() == ["colour shape", ""]
+    frame.to_csv(tmp_path / "comparison.csv", index=False)
+    read = pd.read_csv(tmp_path / "comparison.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(read, frame)
+
+
+def test_both_pages_show_them_too():
+    first = [
+        *FIRST_LINE[1:5], "0.8123", "0.9000", "0.9100 to 0.9612", "colour shape", *FIRST_LINE[5:],
+    ]  # fmt: skip
+    text = markdown(DECIDED, title="t", notes=[])
+    for read in (Tables(page(DECIDED, title="t", notes=[])), rendered(text)):
+        assert read.rows[0] == DECIDED_COLUMNS
+        assert read.rows[1] == ["joined", *first]
+        assert read.rows[2][7:9] == ["", ""]
+    assert "differences.csv" in text
+
+
+def test_a_metric_that_one_ranking_is_not_deep_enough_for_is_missing_in_its_line_only():
+    short = replace(
+        DECIDED[1], experiment="short", hit_rates={1: 0.5, 3: 0.6}, further={"nDCG@10": 0.7}
+    )
+    for rows in ([*DECIDED, short], [short, *DECIDED]):
+        place = rows.index(short)
+        frame = table(rows)
+        assert list(frame.columns) == DECIDED_COLUMNS
+        assert math.isnan(frame["mAP"][place])
+        assert math.isnan(frame["top-10"][place])
+        assert frame["nDCG@10"][place] == 0.7
+        text = markdown(rows, title="t", notes=[])
+        for read in (Tables(page(rows, title="t", notes=[])), rendered(text)):
+            assert read.rows[0] == DECIDED_COLUMNS
+            assert {len(line) for line in read.rows} == {len(DECIDED_COLUMNS)}
+            line = dict(zip(DECIDED_COLUMNS, read.rows[1 + place], strict=True))
+            assert (line["top-3"], line["top-5"], line["top-10"]) == ("0.6000", "", "")
+            assert (line["mAP"], line["nDCG@10"]) == ("", "0.7000")
+            assert line["weights"] == "ImageNet"
+            other = read.rows[1 + (place == 0)]
+            assert dict(zip(DECIDED_COLUMNS, other, strict=True))["mAP"] == "0.8123"
+
+
+def figures(mean, low=None, high=None):
+    return {
+        "mean": mean, "low": low, "high": high,
+        "macro_mean": mean / 2, "macro_low": None, "macro_high": None,
+    }  # fmt: skip
+
+
+def record(**metrics):
+    costs = {
+        "queries": 600.0, "queries_excluded": 2.0, "training_seconds": 1234.56,
+        "trunk_seconds": 78.9, "epochs_run": 12.0, "extraction_images_per_second": 5.64,
+        "parameters": 58_370_944.0, "parameters_trained": 0.0, "feature_length": 100_352.0,
+    }  # fmt: skip
+    return Record(
+        stage="evaluate_retrieval", dataset="d", execution="0" * 32, title="t",
+        started="2024-01-01T00:00:00.000+00:00", experiment="resnet152",
+        metrics={**costs, **metrics}, tags={"weights": "ImageNet"},
+    )  # fmt: skip
+
+
+MEASURED = {
+    "top-10": figures(0.96, 0.95, 0.97),
+    "top-1": figures(0.93833, 0.92, 0.95),
+    "mAP@R": figures(0.7, 0.6, 0.8),
+}
+
+
+def test_a_line_is_made_of_a_row_and_its_measured_metrics():
+    row = table_row(record(), MEASURED, "top-1", ["colour"])
+    assert row == replace(
+        ROW,
+        hit_rates={1: 0.93833, 10: 0.96},
+        further={"mAP@R": 0.7},
+        decision=Decision("top-1", 0.92, 0.95, ("colour",)),
+    )
+    cells = row.cells()
+    assert cells["top-1 interval"] == "0.9200 to 0.9500"
+    assert cells["really better than"] == "colour"
+    assert all(type(cells[name]) is int for name in ("parameters", "epochs", "queries"))
+
+
+def test_another_metric_may_decide():
+    cells = table_row(record(), MEASURED, "mAP@R", ()).cells()
+    assert cells["mAP@R interval"] == "0.6000 to 0.8000"
+    assert "top-1 interval" not in cells
+
+
+@pytest.mark.parametrize("decided_by", ["mAP", "top-1"])
+def test_a_deciding_metric_that_is_unknown_or_of_one_original_has_no_interval(decided_by):
+    row = table_row(record(), {"top-1": figures(0.5)}, decided_by, ())
+    assert row.decision == Decision(decided_by, None, None, ())
+    assert row.cells()[f"{decided_by} interval"] == ""
+
+
+def test_a_metric_that_is_unknown_leaves_an_empty_cell_and_no_rate():
+    measured = {"top-1": figures(0.5), "top-10": UNKNOWN, "mAP": UNKNOWN, "mAP@R": figures(0.25)}
+    row = table_row(record(), measured, "mAP", ())
+    assert row.hit_rates == {1: 0.5}
+    assert row.further == {"mAP": None, "mAP@R": 0.25}
+    assert row.decision == Decision("mAP", None, None, ())
+    whole = table_row(record(), {**MEASURED, "mAP": figures(0.8)}, "mAP", ())
+    frame = table([row, whole])
+    assert math.isnan(frame["mAP"][0])
+    assert math.isnan(frame["top-10"][0])
+    for read in (
+        Tables(page([row, whole], title="t", notes=[])),
+        rendered(markdown([row, whole], title="t", notes=[])),
+    ):
+        cells = dict(zip(read.rows[0], read.rows[1], strict=True))
+        assert (cells["mAP"], cells["top-10"], cells["mAP@R"]) == ("", "", "0.2500")
+
+
+def test_the_table_of_metrics_has_a_line_for_each_of_each_experiment(tmp_path):
+    frame = metric_table(
+        [
+            {"experiment": "net", "queries": 600, "metrics": MEASURED, "unknown": {}},
+            {"experiment": "colour", "metrics": {"top-1": figures(0.5)}, "unknown": {"mAP": "?"}},
+        ]
+    )
+    assert list(frame.columns) == [
+        *("experiment", "metric", "mean", "low", "high"),
+        *("macro_mean", "macro_low", "macro_high"),
+    ]
+    assert frame[["experiment", "metric"]].to_numpy().tolist() == [
+        ["net", "top-10"],
+        ["net", "top-1"],
+        ["net", "mAP@R"],
+        ["colour", "top-1"],
+    ]
+    assert frame["mean"].tolist() == [0.96, 0.93833, 0.7, 0.5]
+    assert frame["macro_mean"].tolist() == pytest.approx([0.48, 0.469165, 0.35, 0.25])
+    assert frame["low"].tolist()[:3] == [0.95, 0.92, 0.6]
+    assert math.isnan(frame["low"][3])
+    frame.to_csv(tmp_path / "metrics.csv", index=False)
+    last = (tmp_path / "metrics.csv").read_text().splitlines()[-1]
+    assert last == "colour,top-1,0.5,,,0.25,,"
+
+
+def test_only_known_intervals_of_hit_rates_are_drawn():
+    found = intervals(
+        [
+            {"experiment": "net", "metrics": MEASURED},
+            {"experiment": "half", "metrics": {"top-1": figures(1.0), "top-5": figures(1, 0, 1)}},
+            {"experiment": "colour", "metrics": {"top-1": figures(0.5), "mAP": figures(0.5, 0, 1)}},
+        ]
+    )
+    assert found == {"net": {10: (0.95, 0.97), 1: (0.92, 0.95)}, "half": {5: (0, 1)}}
+
+
 # Over seeds
 
 BY_SEED = [
@@ -160,6 +352,16 @@ def test_experiments_of_one_group_are_summed_up_over_their_seeds():
     assert (one.least, one.most) == (0.2, 0.9)
     assert row.training_seconds.deviation == pytest.approx(math.sqrt(700))
     assert over_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
+
+
+def test_only_hit_rates_that_all_of_a_group_have_are_summed_up():
+    rows = [replace(BY_SEED[0], hit_rates={1: 0.2}), *BY_SEED[1:]]
+    seeds = over_seeds(rows, GROUPS)
+    assert list(seeds[0].hit_rates) == [1]
+    [line] = seed_table(seeds, [1, 5]).to_dict("records")
+    assert line["top-1 mean"] == pytest.approx(0.5)
+    assert math.isnan(line["top-5 mean"])
+    assert "± 0.3606" in markdown(rows, title="t", notes=[], seeds=seeds)
 
 
 def test_groups_stand_in_the_order_of_the_experiments():

@@ -1,14 +1,12 @@
-"""Hit rates: hand-worked, against a naive loop, and against scikit-learn."""
-
-import math
+"""Right answers and judged queries: hand-worked, by their properties, and against scikit-learn."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+from sklearn.metrics import confusion_matrix
 
-from gallerist.evaluation import Evaluation, evaluate, hits_at_k
+from gallerist.evaluation import Evaluation, evaluate
 from gallerist.manifest import DISTRACTOR
 from gallerist.ranking import Ranking
 
@@ -43,59 +41,12 @@ def judged(draw):
     return Ranking(tuple(queries), answers, distances), queries, gallery
 
 
-def naive_hit_rate(ranking, queries, gallery, k):
-    counted = hits = 0
-    for query, answers in zip(ranking.query_ids, ranking.answers, strict=True):
-        label = queries[query]
-        if label == DISTRACTOR or label not in gallery.values():
-            continue
-        counted += 1
-        for answer in answers[:k]:
-            if gallery[answer] == label:
-                hits += 1
-                break
-    return hits / counted if counted else None
-
-
-@settings(deadline=None)
-@given(judged(), st.integers(1, 15))
-def test_the_hit_rate_equals_a_naive_loop(case, k):
-    rate, expected = evaluate(*case).hit_rate(k), naive_hit_rate(*case, k)
-    if expected is None:
-        assert math.isnan(rate)
-    else:
-        assert rate == pytest.approx(expected, abs=1e-12)
-
-
-@settings(deadline=None)
-@given(judged())
-def test_hit_rates_lie_between_zero_and_one_and_never_fall_with_k(case):
-    result = evaluate(*case)
-    assume(result.results)
-    rates = [result.hit_rate(k) for k in range(1, 14)]
-    assert all(0 <= rate <= 1 for rate in rates)
-    assert rates == sorted(rates)
-
-
 @settings(deadline=None)
 @given(judged())
 def test_every_query_is_either_judged_or_excluded(case):
     result = evaluate(*case)
     judged_ids = [each.query_id for each in result.results]
     assert sorted([*judged_ids, *result.excluded]) == sorted(case[1])
-
-
-@settings(deadline=None)
-@given(judged(), st.integers(1, 12))
-def test_class_rates_weighted_by_queries_give_the_hit_rate(case, k):
-    result = evaluate(*case)
-    assume(result.results)
-    by_class = result.hit_rate_by_class(k)
-    labels = [each.label for each in result.results]
-    assert list(by_class) == sorted(set(labels))
-    assert sum(by_class[label] for label in labels) / len(labels) == pytest.approx(
-        result.hit_rate(k)
-    )
 
 
 @settings(deadline=None)
@@ -110,7 +61,7 @@ def test_distractors_are_never_right_and_never_judged(case):
         )
 
 
-def test_the_hit_rate_is_scikit_learns_top_k_accuracy_of_a_classifier():
+def test_the_confusion_is_scikit_learns_of_a_classifier():
     """One gallery picture a class makes retrieval a classification by nearest picture."""
     rng = np.random.default_rng(1)
     classes = [f"class{number:02d}" for number in range(20)]
@@ -127,9 +78,6 @@ def test_the_hit_rate_is_scikit_learns_top_k_accuracy_of_a_classifier():
         {f"q{row}": classes[label] for row, label in enumerate(truth)},
         {f"g{number}": name for number, name in enumerate(classes)},
     )
-    for k in (1, 3, 5, 10):
-        expected = top_k_accuracy_score(truth, scores, k=k, labels=range(20))
-        assert result.hit_rate(k) == pytest.approx(expected)
     names, counts = result.confusion()
     assert names == classes
     np.testing.assert_array_equal(counts, confusion_matrix(truth, order[:, 0], labels=range(20)))
@@ -140,9 +88,7 @@ def test_a_worked_case():
     labels = {"q1": "cat", "q2": "dog", "q3": "dog", "q4": "bird", "q5": "cat"}
     result = evaluate(ranking, labels, GALLERY)
     assert [each.first_right for each in result.results] == [1, 3, None, 1, 3]
-    assert [result.hit_rate(k) for k in (1, 2, 3, 10)] == pytest.approx([0.4, 0.4, 0.8, 0.8])
-    assert result.hit_rate_by_class(1) == {"bird": 1.0, "cat": 0.5, "dog": 0.0}
-    assert result.hit_rate_by_class(3) == {"bird": 1.0, "cat": 1.0, "dog": 0.5}
+    assert [each.label for each in result.results] == list(labels.values())
     first = result.results[0]
     assert first.answer_labels == ("cat", "dog", DISTRACTOR)
     assert first.right == (True, False, False)
@@ -161,7 +107,7 @@ def test_queries_without_a_right_picture_are_excluded_and_named():
     ranking = ranked(q1="c1", q2="c1", q3="x1", q4="c1")
     result = evaluate(ranking, labels, GALLERY)
     assert result.excluded == ("q2", "q3")
-    assert result.hit_rate(1) == 0.5
+    assert [each.right for each in result.results] == [(True,), (False,)]
 
 
 def test_a_query_that_is_the_only_gallery_picture_of_its_class_is_excluded():
@@ -175,13 +121,12 @@ def test_a_query_that_is_the_only_gallery_picture_of_its_class_is_excluded():
 def test_a_query_whose_file_is_in_the_gallery_under_another_class_is_judged():
     result = evaluate(ranked(d1="b1 c1"), {"d1": "bird"}, GALLERY)
     assert result.excluded == ()
-    assert result.hit_rate(1) == 1
+    assert result.results[0].first_right == 1
 
 
-def test_an_evaluation_of_nothing_is_not_a_number():
+def test_an_evaluation_of_nothing_is_empty():
     empty = Evaluation((), ("q",))
-    assert math.isnan(empty.hit_rate(1))
-    assert empty.hit_rate_by_class(1) == {}
+    assert empty.relevance().shape == (0, 0)
     assert empty.worst(3) == []
     classes, counts = empty.confusion()
     assert classes == []
@@ -190,7 +135,8 @@ def test_an_evaluation_of_nothing_is_not_a_number():
 
 def test_a_query_without_answers_is_a_miss_and_stands_in_no_row_of_the_confusion():
     result = evaluate(Ranking(("q",), ((),), ((),)), {"q": "cat"}, GALLERY)
-    assert result.hit_rate(5) == 0
+    assert result.results[0].first_right is None
+    assert result.relevance().shape == (1, 0)
     assert result.confusion()[1].sum() == 0
     assert [each.query_id for each in result.worst(1)] == ["q"]
 
@@ -239,18 +185,6 @@ def test_confusion_counts_queries_by_the_class_of_their_first_answer():
 def test_an_unknown_id_is_named(ranking, message):
     with pytest.raises(ValueError, match=message):
         evaluate(ranking, {"q": "cat"}, GALLERY)
-
-
-def test_k_below_one_is_refused():
-    with pytest.raises(ValueError, match="k is 0"):
-        hits_at_k(np.ones((2, 3), dtype=bool), 0)
-
-
-def test_hits_at_k_of_a_worked_case():
-    relevant = np.array([[0, 0, 1], [1, 0, 0], [0, 0, 0]], dtype=bool)
-    assert hits_at_k(relevant, 1).tolist() == [False, True, False]
-    assert hits_at_k(relevant, 3).tolist() == [True, True, False]
-    assert hits_at_k(relevant, 30).tolist() == [True, True, False]
 
 
 def test_a_ranking_that_lacks_a_query_is_refused():

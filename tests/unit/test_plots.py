@@ -1,19 +1,16 @@
 """Pictures of curves, confusion and comparison: files that open, whole, in fixed colours."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from gallerist.plots import (
-    MARKERS,
-    PALETTE,
-    draw_comparison,
-    draw_confusion,
-    draw_curves,
-    experiment_styles,
-)
+from gallerist import plots
+from gallerist.palette import PALETTE, styles
+from gallerist.plots import draw_comparison, draw_confusion, draw_curves
 
 
 def pixels(path) -> np.ndarray:
@@ -83,7 +80,7 @@ def test_a_confusion_of_any_number_of_classes_is_whole(tmp_path, count):
     picture = pixels(tmp_path / "confusion.png")
     assert_whole(picture)
     assert min(picture.shape[:2]) > 300
-    assert max(picture.shape[:2]) < 2000
+    assert max(picture.shape[:2]) < 2200
     assert has_colour(picture, "#08306b")  # the darkest of the blues: all of a class's queries
     assert plt.get_fignums() == []
 
@@ -119,12 +116,25 @@ RATES = {
 }
 
 
-def test_the_comparison_has_a_line_in_each_experiments_colour(tmp_path):
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were written, to be looked into."""
+    kept = []
+
+    def keep(figure, path):
+        figure.draw_without_rendering()
+        kept.append(figure)
+
+    monkeypatch.setattr(plots, "save", keep)
+    return kept
+
+
+def test_the_comparison_has_every_experiments_colour(tmp_path):
     draw_comparison(RATES, tmp_path / "comparison.png", title="monkeys10", queries=278)
     picture = pixels(tmp_path / "comparison.png")
     assert_whole(picture)
     assert picture.shape[1] > picture.shape[0] > 300
-    for style in experiment_styles(list(RATES)).values():
+    for style in styles(list(RATES)).values():
         assert has_colour(picture, style["color"])
     assert not has_colour(picture, PALETTE[3])
     assert plt.get_fignums() == []
@@ -144,11 +154,64 @@ def test_the_order_in_which_k_is_configured_does_not_matter(tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "one.png"), pixels(tmp_path / "other.png"))
 
 
-def test_an_experiment_keeps_its_style_when_others_are_added_behind_it():
-    few, many = experiment_styles(["a", "b"]), experiment_styles(["a", "b", "c", "d"])
-    assert {name: many[name] for name in few} == few
+@pytest.mark.parametrize("count", [1, 8, 40])
+def test_the_comparison_names_every_experiment_whole_and_apart(figures, count):
+    rates = {f"experiment_{n}_of_a_long_name": {1: n / 50, 10: n / 45} for n in range(count)}
+    draw_comparison(rates, "unused.png", title="monkeys10", queries=278)
+    (figure,) = figures
+    first = figure.axes[0]
+    labels = first.get_yticklabels()
+    assert [label.get_text() for label in labels] == list(reversed(rates))
+    extents = [label.get_window_extent() for label in labels]
+    assert all(extent.x0 >= 0 for extent in extents)
+    assert all(lower.y1 <= upper.y0 for upper, lower in pairwise(extents))
+    assert figure.get_figheight() < 9.5
 
 
-def test_sixty_four_experiments_are_told_apart():
-    styles = experiment_styles([f"e{number}" for number in range(len(PALETTE) * len(MARKERS))])
-    assert len({(style["color"], style["marker"]) for style in styles.values()}) == len(styles)
+def test_the_comparison_draws_the_intervals_it_is_given(figures):
+    spans = {name: {k: (v - 0.05, min(1.0, v + 0.02)) for k, v in RATES[name].items()}
+             for name in RATES}  # fmt: skip
+    draw_comparison(RATES, "unused.png", title="t", queries=9, intervals=spans)
+    (figure,) = figures
+    assert "95 % intervals" in figure.get_suptitle()
+    assert [axis.get_title() for axis in figure.axes] == ["k = 1", "k = 3", "k = 5", "k = 10"]
+    for axis, k in zip(figure.axes, (1, 3, 5, 10), strict=True):
+        drawn = {tuple(line.get_xdata()) for line in axis.lines if len(line.get_xdata()) == 2}
+        assert drawn == {spans[name][k] for name in RATES}
+        assert axis.get_xlim()[0] <= min(spans[name][k][0] for name in RATES)
+
+
+def test_an_interval_that_is_not_known_is_left_out(figures):
+    spans = {"resnet152": {1: (0.9, 0.95)}}
+    draw_comparison(RATES, "unused.png", title="t", queries=9, intervals=spans, level=0.9)
+    drawn = [line for axis in figures[0].axes for line in axis.lines if len(line.get_xdata()) == 2]
+    assert len(drawn) == 1
+    assert "90 % intervals" in figures[0].get_suptitle()
+
+
+def test_without_intervals_none_are_claimed(figures):
+    draw_comparison(RATES, "unused.png", title="t", queries=9)
+    assert "interval" not in figures[0].get_suptitle()
+
+
+def test_the_comparison_puts_the_best_first_and_keeps_each_experiments_colour(figures):
+    draw_comparison(RATES, "unused.png", title="t", queries=9, configured=["removed", *RATES])
+    axis = figures[0].axes[0]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == sorted(RATES, key=lambda name: -RATES[name][1])
+    looks = styles(["removed", *RATES])
+    for row, line in enumerate(axis.lines):
+        assert line.get_color() == looks[names[row]]["color"]
+        assert line.get_marker() == looks[names[row]]["marker"]
+
+
+def test_names_in_a_confusion_of_67_classes_do_not_overlap(figures):
+    classes = [f"class_{number}" for number in range(67)]
+    draw_confusion(classes, np.eye(67, dtype=np.int64), "unused.png", title="t")
+    axis = figures[0].axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == classes
+    extents = [label.get_window_extent() for label in axis.get_yticklabels()]
+    height = np.mean([upper.y0 - lower.y0 for upper, lower in pairwise(extents)])
+    points = axis.get_yticklabels()[0].get_fontsize()
+    assert height / figures[0].dpi * 72 > points
+    assert points / figures[0].get_figwidth() > 0.65  # 4 points on a page 6.3 inches wide
