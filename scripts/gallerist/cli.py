@@ -1,4 +1,4 @@
-"""The command `gallerist`: query the system, see its results, open the MLflow UI."""
+"""The command `gallerist`: query the system, see its results, judge any ranking, send answers."""
 
 import argparse
 import os
@@ -7,11 +7,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gallerist.configuration import ConfigurationError, read
-from gallerist.layout import Results
+from gallerist.layout import Results, ranking_name
 
 if TYPE_CHECKING:
     from gallerist.single_search import Answer
@@ -28,8 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if further and options.command not in (_summary, _ui, _unlock):
         _parser().error(f"unknown: {' '.join(further)}")
     try:
-        config = read(*options.configfile)
-        options.command(options, config)
+        return _run(options)
     except ConfigurationError as error:
         lines = "\n".join(
             f"{', '.join(options.configfile)}: {problem}" for problem in error.problems
@@ -44,13 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _run(options: argparse.Namespace) -> int:
+    """Run a command, with the configuration where it needs one; its exit status."""
+    if options.configfile is None:
+        status = options.command(options)
+    else:
+        status = options.command(options, read(*options.configfile))
+    return status or 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gallerist", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, function: Any, text: str, *, configured: bool = True
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
-        command.set_defaults(command=function)
+        command.set_defaults(command=function, configfile=None)
+        if not configured:
+            return command
         command.add_argument(
             "--configfile", nargs="+", default=[DEFAULT_CONFIG], help=f"default: {DEFAULT_CONFIG}"
         )
@@ -66,7 +79,84 @@ def _parser() -> argparse.ArgumentParser:
     ui = add("ui", _ui, "Open the MLflow UI on the store of the results, on 127.0.0.1.")
     ui.add_argument("--port", type=int, default=5000, help="default: %(default)s")
     add("unlock", _unlock, "Remove the lock of a workflow that was killed, never of a living one.")
+    _add_evaluate(add("evaluate", _evaluate, _EVALUATE, configured=False))
+    lint = add("lint", _lint, "Find every fault of an answer file.", configured=False)
+    submit = add("submit", _submit, "Send an answer file to a server, once.", configured=False)
+    _add_answer_file(lint)
+    _add_answer_file(submit)
+    submit.add_argument("url", metavar="URL", help="of the server")
+    submit.add_argument("--receipts", help="default: receipts, beside the answer file")
+    submit.add_argument("--timeout", type=float, default=30, help="seconds; default: %(default)s")
+    submit.add_argument("--attempts", type=int, default=5, help="default: %(default)s")
+    submit.add_argument("--dry-run", action="store_true", help="check everything, send nothing")
+    submit.add_argument("--again", action="store_true", help="send what was, or may be, answered")
     return parser
+
+
+_EVALUATE = "Judge rankings of any tool, and compare them."
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    def listed(text: str) -> list[str]:
+        return [each.strip() for each in text.split(",")]
+
+    def numbers(text: str) -> list[int]:
+        return [int(each) for each in text.split(",")]
+
+    text = "rankings (CSV, TREC run) and what is right (CSV, qrels); known by their content"
+    evaluate.add_argument("files", nargs="+", metavar="FILE", help=text)
+    text = "such as mAP,nDCG@10, beside the hit rates"
+    evaluate.add_argument("--metrics", type=listed, metavar="NAMES", help=text)
+    text = "hit rates at these; default: 1,3,5,10"
+    evaluate.add_argument("--k", type=numbers, dest="ks", metavar="NUMBERS", help=text)
+    evaluate.add_argument("--seed", type=int, help="of the intervals; default: 99")
+    evaluate.add_argument("--rounds", type=int, help="of the intervals; default: 10000")
+    evaluate.add_argument("--json", metavar="FILE", help="write all figures")
+    evaluate.add_argument("--queries", metavar="FILE", help="write a CSV of every query")
+    evaluate.add_argument("--to-run", metavar="FILE", help="write the ranking as a TREC run")
+    evaluate.add_argument("--to-qrels", metavar="FILE", help="write what is right as TREC qrels")
+
+
+def _add_answer_file(command: argparse.ArgumentParser) -> None:
+    command.add_argument("results", metavar="RESULTS", help="answers in the form of results.json")
+    command.add_argument("--gallery", required=True, metavar="FOLDER", help="of its pictures")
+    command.add_argument("--query", required=True, metavar="FOLDER", help="of its pictures")
+    command.add_argument("--k", type=int, default=10, help="answers a query; default: %(default)s")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from gallerist.evaluate_command import Task, evaluate_files
+
+    wanted = {field.name: getattr(options, field.name) for field in fields(Task)}
+    print(evaluate_files(Task(**{k: v for k, v in wanted.items() if v is not None})))
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from gallerist.submission_command import fault_lines
+
+    lines = fault_lines(options.results, options.gallery, options.query, options.k)
+    print("\n".join(lines or ["no fault"]))
+    return int(bool(lines))
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from gallerist.submission_command import send
+
+    receipt = send(
+        options.results,
+        options.url,
+        gallery=options.gallery,
+        query=options.query,
+        k=options.k,
+        receipts=options.receipts,
+        timeout=options.timeout,
+        attempts=options.attempts,
+        again=options.again,
+        dry_run=options.dry_run,
+    )
+    print(receipt.message)
+    if receipt.body:
+        print(receipt.body)
 
 
 def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -79,7 +169,7 @@ def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
     if options.answers < 1:
         raise ValueError(f"--answers is {options.answers}; it is at least 1")
     results = Results.of(config)
-    picture, label, answers = _answered(options, results)
+    picture, label, answers = _answered(options, config, results)
     print(f"{picture}  ({label or 'class unknown'}), experiment {experiment}")
     width = max((len(Path(answer.picture.path).name) for answer in answers), default=0)
     for answer in answers:
@@ -93,19 +183,24 @@ def _search(options: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 def _answered(
-    options: argparse.Namespace, results: Results
+    options: argparse.Namespace, config: dict[str, Any], results: Results
 ) -> tuple[str, str | None, list["Answer"]]:
     """The picture that is searched for, its class where known, and its answers."""
     from gallerist.manifest import Manifest
     from gallerist.single_search import find_query, search_file, search_query
 
+    experiment = options.experiment
+    settings = config["experiments"][experiment]
     if options.query is not None:
         query = find_query(Manifest.read(results.path("manifests/query.csv")), options.query)
-        answers = search_query(results, options.experiment, query, options.answers)
+        ranking = f"{ranking_name(experiment, settings)}.csv"
+        answers = search_query(results, ranking, query, options.answers)
         return query.path, query.label, answers
     with _notices_withheld():
         label, answers = search_file(
-            results, options.experiment, options.picture, options.answers, os.cpu_count() or 1
+            *(results, experiment, settings, options.picture, options.answers),
+            threads=os.cpu_count() or 1,
+            max_pixels=config["dataset"]["images"]["max_pixels"],
         )
     return str(options.picture), label, answers
 
@@ -154,7 +249,7 @@ def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
     print(f"comparison   {results.path('comparison/comparison.png')}")
     for experiment in config["experiments"]:
         folder = results.path(f"evaluation/{experiment}")
-        print(f"pictures     {folder}/  {results.path(f'models/{experiment}/curves.png')}")
+        print(f"pictures     {folder}/")
     default = options.configfile == [DEFAULT_CONFIG]
     configured = "" if default else f" --configfile {shlex.join(options.configfile)}"
     print(f"MLflow UI    make ui   ({shlex.join(_ui_command(_store(config), 5000))})")

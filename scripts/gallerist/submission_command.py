@@ -1,0 +1,75 @@
+"""The commands `gallerist lint` and `gallerist submit`: an answer file of whatever tool."""
+
+from pathlib import Path
+
+from gallerist.files import PathLike
+from gallerist.fingerprint import walk
+from gallerist.images import FORMAT_OF_SUFFIX
+from gallerist.submission_client import submit
+from gallerist.submission_faults import faults
+from gallerist.submission_receipts import Receipt
+
+
+class NoPictures(ValueError):
+    """A folder that is not a flat one of pictures. The message is complete."""
+
+
+def picture_names(folder: PathLike) -> list[str]:
+    """File names of the pictures in a flat folder, sorted; hidden files and others are left out.
+
+    A picture is what has the suffix of one. Raises NoPictures when there is none, or when pictures
+    lie in folders below, where the names alone do not tell them apart; FolderFault when the folder
+    cannot be listed.
+    """
+    pictures = [path for path in walk(folder).files if _is_picture(path)]
+    deeper = next((path for path in pictures if "/" in path), None)
+    if deeper is not None:
+        raise NoPictures(
+            f"{folder} has folders of pictures, such as {deeper}: the server knows file names "
+            "only, so name the flat folder of the challenge"
+        )
+    if not pictures:
+        raise NoPictures(f"{folder} holds no picture: name the folder of the challenge's pictures")
+    return pictures
+
+
+def fault_lines(results: PathLike, gallery: PathLike, query: PathLike, k: int) -> list[str]:
+    """One line for each fault of an answer file; see `submission_faults.faults`."""
+    found = faults(results, picture_names(gallery), picture_names(query), k)
+    return [f"{fault.code}: {fault.message}" for fault in found]
+
+
+def send(
+    results: PathLike,
+    url: str,
+    *,
+    gallery: PathLike,
+    query: PathLike,
+    k: int,
+    receipts: PathLike | None,
+    timeout: float,
+    attempts: int,
+    again: bool,
+    dry_run: bool,
+) -> Receipt:
+    """Send an answer file; see `submission_client.submit`.
+
+    gallery, query: the folders of the challenge. receipts: folder; None for `receipts` beside the
+    answer file, where a later call finds them wherever it is typed.
+    """
+    return submit(
+        results,
+        url,
+        gallery_names=picture_names(gallery),
+        query_names=picture_names(query),
+        k=k,
+        receipts=Path(results).parent / "receipts" if receipts is None else receipts,
+        timeout=timeout,
+        attempts=attempts,
+        again=again,
+        dry_run=dry_run,
+    )
+
+
+def _is_picture(path: str) -> bool:
+    return Path(path).suffix.lower() in FORMAT_OF_SUFFIX
