@@ -1,6 +1,8 @@
 # Content-based image retrieval, from pictures to compared accuracies.
 #
-#   pictures -> import -> split -> augment -> trunk -> train -> extract -> search -> evaluate -> compare
+#   pictures -> import -> split -> augment -> trunk -> train -> extract -.
+#                                                         describe, fuse -> reduce -> search
+#                                          -> rerank -> evaluate, explain -> compare
 #
 # Each stage is one file under rules/, each rule one script of its name under scripts/. The
 # experiment is described by config/config.yaml, or by another one: --configfile FILE.
@@ -16,6 +18,7 @@ if not workflow.overwrite_configfiles:
 
 include: "rules/configuration.smk"
 include: "rules/paths.smk"
+include: "rules/experiments.smk"
 include: "rules/tracking.smk"
 include: "rules/source.smk"
 include: "rules/import.smk"
@@ -24,8 +27,13 @@ include: "rules/augment.smk"
 include: "rules/trunk.smk"
 include: "rules/train.smk"
 include: "rules/extract.smk"
+include: "rules/describe.smk"
+include: "rules/fuse.smk"
+include: "rules/reduce.smk"
 include: "rules/search.smk"
+include: "rules/rerank.smk"
 include: "rules/evaluate.smk"
+include: "rules/explain.smk"
 include: "rules/compare.smk"
 
 
@@ -35,7 +43,7 @@ onstart:
 
 wildcard_constraints:
     part="originals|pool|training|validation|gallery|query",
-    experiment=one_of(config["experiments"]),
+    experiment=one_of(EXPERIMENTS),
     pretrained=one_of(PRETRAINED),
     trunk=one_of(TRUNKS),
 
@@ -46,4 +54,4 @@ rule all:
     input:
         rules.compare_experiments.output,
         rules.report_leaks.output,
-        expand(rules.evaluate_retrieval.output, experiment=config["experiments"]),
+        expand(rules.evaluate_retrieval.output, experiment=EXPERIMENTS),

@@ -1,25 +1,44 @@
-# Stage 9: is a right picture among the first k answers?
+# Stage 11: is a right picture among the first k answers?
 
 
 rule evaluate_retrieval:
     """Judge one experiment's ranking, draw its answers, and log its row of the comparison."""
     input:
-        ranking=results("rankings/{experiment}.csv"),
+        ranking=ranking,
         gallery=manifest("gallery"),
         query=manifest("query"),
-        curves=results("models/{experiment}/curves.png"),
-        history=results("models/{experiment}/history.csv"),
+        training=training_pictures,
+        pictures=explanations,
         records=upstream_records,
         code=library("evaluate_retrieval"),
     output:
         metrics=results("evaluation/{experiment}/metrics.json"),
         answers=results("evaluation/{experiment}/answers.csv"),
         queries=results("evaluation/{experiment}/queries.csv"),
+        curves=results("evaluation/{experiment}/curves.csv"),
         classes=report(
             results("evaluation/{experiment}/classes.csv"),
             caption="../report/classes.rst",
             category="Retrieval",
             labels={"experiment": "{experiment}", "figure": "hit rate by class"},
+        ),
+        bars=report(
+            results("evaluation/{experiment}/classes.png"),
+            caption="../report/class_bars.rst",
+            category="Retrieval",
+            labels={"experiment": "{experiment}", "figure": "hit rate by class, drawn"},
+        ),
+        best=report(
+            results("evaluation/{experiment}/best.png"),
+            caption="../report/best.rst",
+            category="Retrieval",
+            labels={"experiment": "{experiment}", "figure": "best queries"},
+        ),
+        median=report(
+            results("evaluation/{experiment}/median.png"),
+            caption="../report/median.rst",
+            category="Retrieval",
+            labels={"experiment": "{experiment}", "figure": "median queries"},
         ),
         worst=report(
             results("evaluation/{experiment}/worst.png"),
@@ -49,8 +68,15 @@ rule evaluate_retrieval:
         "../envs/gallerist.yaml"
     params:
         k=canonical_json(config["evaluation"]["k"]),
+        metrics=canonical_json(config["evaluation"]["metrics"]),
+        depth=config["search"]["depth"],
+        confidence=config["evaluation"]["confidence"],
+        bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
+        seed=config["evaluation"]["seed"],
+        # So that the hit rate among fewer distractors follows from this one ranking.
+        by_distance=lambda wildcards: ranked_by_distance(wildcards.experiment),
         answers_drawn=config["evaluation"]["answers_drawn"],
         queries_drawn=canonical_json(config["evaluation"]["queries_drawn"]),
-        worst_drawn=config["evaluation"]["worst_drawn"],
+        strips_drawn=config["evaluation"]["strips_drawn"],
     script:
         "../scripts/evaluate_retrieval.py"

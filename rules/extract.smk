@@ -2,12 +2,12 @@
 
 
 rule extract_features:
-    """Describe every gallery or query picture by one experiment's vector."""
+    """Describe every picture of a part by one network's vector."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         model=results("models/{experiment}/model.keras"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
-        rows=lambda wildcards: trunk_rows(wildcards.experiment, wildcards.part),
+        rows=viewed_rows,
         code=library("extract_features"),
     output:
         vectors=results("features/{experiment}/{part}.npy"),
@@ -19,7 +19,8 @@ rule extract_features:
     benchmark:
         benchmarks("extract_features/{experiment}-{part}.tsv")
     wildcard_constraints:
-        part="gallery|query",
+        experiment=one_of(NETWORKS),
+        part="training|validation|gallery|query",
     conda:
         "../envs/gallerist.yaml"
     threads: 4
@@ -28,5 +29,6 @@ rule extract_features:
         gpu=1,
     params:
         compute=canonical_json(config["compute"]),
+        views=step("views"),
     script:
         "../scripts/extract_features.py"

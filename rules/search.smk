@@ -1,13 +1,11 @@
-# Stage 8: every query against the whole gallery.
+# Stage 9: every query against the whole gallery.
 
 
 rule search_gallery:
-    """Rank the gallery for all queries of one experiment, exactly."""
+    """Rank the gallery for all queries of one experiment."""
     input:
-        gallery=multiext(
-            results("features/{experiment}/gallery"), ".npy", ".ids.csv", ".origin.json"
-        ),
-        query=multiext(results("features/{experiment}/query"), ".npy", ".ids.csv", ".origin.json"),
+        gallery=searched("gallery"),
+        query=searched("query"),
         code=library("search_gallery"),
     output:
         ranking=results("rankings/{experiment}.csv"),
@@ -16,10 +14,13 @@ rule search_gallery:
         logs("search_gallery/{experiment}.log"),
     benchmark:
         benchmarks("search_gallery/{experiment}.tsv")
+    wildcard_constraints:
+        experiment=one_of(set(EXPERIMENTS) - set(JOINED_RANKINGS)),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
     params:
         depth=config["search"]["depth"],
+        settings=step("search"),
     script:
         "../scripts/search_gallery.py"

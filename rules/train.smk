@@ -26,7 +26,7 @@ rule train_network:
         mem_mb=8000,
         gpu=1,
     params:
-        settings=lambda wildcards: canonical_json(config["experiments"][wildcards.experiment]),
+        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
         max_pixels=config["dataset"]["images"]["max_pixels"],
         gpu_precision=config["compute"]["gpu_precision"],
         gpu_xla=config["compute"]["gpu_xla"],

@@ -1,36 +1,76 @@
-"""Rule compare_experiments: all experiments' accuracies and costs -> one table, one picture."""
+"""Rule compare_experiments: all experiments' accuracies and costs -> tables and pictures."""
 
 import json
 
-from gallerist import comparison
+from gallerist import comparison, curve_plots
+from gallerist.assessment import Settings, read_queries
+from gallerist.differences import better_than, differences, write_differences
+from gallerist.evaluation_curves import GROWTH, HIT_RATE, PRECISION, read_curves
 from gallerist.files import read_json, replacing, write_text
+from gallerist.palette import styles
 from gallerist.plots import draw_comparison
 from gallerist.records import read_record
 from gallerist.remarks import remarks
 from gallerist.stage import stage
 
 with stage(snakemake) as run:
-    metrics = [read_json(path) for path in snakemake.input.metrics]
-    rates = [{int(k): rate for k, rate in each["hit_rate"].items()} for each in metrics]
-    records = [read_record(path) for path in snakemake.input.rows]
-    rows = [comparison.table_row(record, rate) for record, rate in zip(records, rates, strict=True)]
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
+    settings = Settings(params.seed, params.bootstrap_rounds, params.confidence)
+    metrics = [read_json(path) for path in given.metrics]
+    experiments = [each["experiment"] for each in metrics]
+    found = differences(
+        {name: read_queries(path) for name, path in zip(experiments, given.queries, strict=True)},
+        settings,
+    )
+    # A metric that one ranking is not deep enough for has an empty cell.
+    names = dict.fromkeys(name for each in metrics for name in each["metrics"])
+    surpassed = better_than(found, params.decided_by)
+    rows = [
+        comparison.table_row(
+            read_record(path),
+            {name: each["metrics"].get(name, comparison.UNKNOWN) for name in names},
+            params.decided_by,
+            surpassed.get(each["experiment"], ()),
+        )
+        for path, each in zip(given.rows, metrics, strict=True)
+    ]
     title = f"{snakemake.config['dataset']['name']}: comparison of experiments"
-    notes = remarks(rows, metrics, faults=snakemake.input.faults, leaks=snakemake.input.leaks)
-    seeds = comparison.over_seeds(rows, json.loads(snakemake.params.groups))
-    output = snakemake.output
+    notes = remarks(rows, metrics, faults=given.faults, leaks=given.leaks)
+    seeds = comparison.over_seeds(rows, json.loads(params.groups))
     with replacing(output.table) as temporary:
         comparison.table(rows).to_csv(temporary, index=False)
+    with replacing(output.metrics) as temporary:
+        comparison.metric_table(metrics).to_csv(temporary, index=False)
     with replacing(output.seeds) as temporary:
         comparison.seed_table(seeds, rows[0].hit_rates).to_csv(temporary, index=False)
+    write_differences(output.differences, found)
     write_text(output.page, comparison.markdown(rows, title=title, notes=notes, seeds=seeds))
     write_text(output.sheet, comparison.page(rows, title=title, notes=notes, seeds=seeds))
-    curves = {row.experiment: row.hit_rates for row in rows}
-    draw_comparison(curves, output.plot, title=title, queries=rows[0].queries)
+
+    draw_comparison(
+        {row.experiment: row.hit_rates for row in rows},
+        output.plot,
+        title=title,
+        queries=rows[0].queries,
+        intervals=comparison.intervals(metrics),
+        level=params.confidence,
+        configured=experiments,
+    )
+    curves = {name: read_curves(path) for name, path in zip(experiments, given.curves, strict=True)}
+    for kind, draw, path in (
+        (HIT_RATE, curve_plots.draw_hit_rates, output.hit_rates),
+        (PRECISION, curve_plots.draw_precision_recall, output.precision),
+        (GROWTH, curve_plots.draw_growth, output.growth),
+    ):
+        known = {name: each[kind] for name, each in curves.items() if kind in each}
+        draw(known, styles(experiments), path, title=title, level=params.confidence)
+
     for row in rows:
         run.metrics({f"{row.experiment}/top-{k}": rate for k, rate in row.hit_rates.items()})
     for row in seeds:
         for k, rate in row.hit_rates.items():
             run.metrics({f"{row.settings} over seeds/top-{k} mean": rate.mean})
             run.metrics({f"{row.settings} over seeds/top-{k} sd": rate.deviation})
-    for path in (output.table, output.seeds, output.page, output.plot):
-        run.artifact(path)
+    for name, path in output.items():
+        if name not in ("record", "sheet"):
+            run.artifact(path)

@@ -1,76 +1,110 @@
-"""Rule evaluate_retrieval: a ranking -> its accuracy, lists, pictures and comparison row."""
+"""Rule evaluate_retrieval: a ranking -> metrics with intervals, lists, pictures, its row."""
 
 import json
 import logging
 from pathlib import Path
 
-from gallerist import answer_strips, answers, experiment_row, plots
+from gallerist import answer_strips, answers, assessment, class_bars, experiment_row, plots
 from gallerist.evaluation import evaluate
+from gallerist.evaluation_curves import curves_of, write_curves
 from gallerist.files import write_json
 from gallerist.manifest import Manifest
+from gallerist.metrics import average_precision_at_k
 from gallerist.ranking import Ranking
 from gallerist.records import read_record
 from gallerist.stage import stage
 
+logger = logging.getLogger("gallerist")
+
 with stage(snakemake) as run:
     params, output = snakemake.params, snakemake.output
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
-    ks = sorted(json.loads(params.k))
+    title = f"{dataset}, {experiment}"
+    settings = assessment.Settings(params.seed, params.bootstrap_rounds, params.confidence)
+    ks, further = sorted(json.loads(params.k)), json.loads(params.metrics)
     gallery = Manifest.read(snakemake.input.gallery)
     queries = Manifest.read(snakemake.input.query)
+    ranking = Ranking.read(snakemake.input.ranking)
     evaluation = evaluate(
-        Ranking.read(snakemake.input.ranking),
+        ranking,
         dict(zip(queries.ids, queries.labels, strict=True)),
         dict(zip(gallery.ids, gallery.labels, strict=True)),
     )
     evaluation.require_judged()
-    rates = {k: evaluation.hit_rate(k) for k in ks}
+    ids = [result.query_id for result in evaluation.results]
+    ranks = assessment.ranks_of_right(ranking, queries, gallery, ids, depth=params.depth)
+    judged = assessment.assess(ranks, queries, ids, [*(f"top-{k}" for k in ks), *further])
+    for name, reason in judged.unknown.items():
+        logger.warning("%s is left out: %s", name, reason)
+
+    measured = assessment.measured(judged, settings)
     counts = {
-        "queries": len(evaluation.results),
+        "queries": len(ids),
         "queries_excluded": len(evaluation.excluded),
+        "originals": len(set(judged.originals)),
         "gallery_images": len(gallery),
     }
-    write_json(output.metrics, {"experiment": experiment, "hit_rate": rates, **counts})
-    answers.write_answers(output.answers, evaluation, queries, gallery)
-    answers.write_queries(output.queries, evaluation, queries, ks)
-    answers.write_classes(output.classes, evaluation, ks)
+    write_json(
+        output.metrics,
+        {"experiment": experiment, **counts, "confidence": params.confidence, **measured},
+    )
+    shown_answers = max(*ks, params.answers_drawn)
+    answers.write_answers(output.answers, evaluation, queries, gallery, shown_answers)
+    first_right = [result.first_right for result in evaluation.results]
+    assessment.write_queries(
+        output.queries, judged, queries, first_right=first_right, excluded=evaluation.excluded
+    )
+    assessment.write_classes(output.classes, judged, settings)
+    curves = curves_of(
+        evaluation, ranks, judged.originals, gallery, settings, by_distance=params.by_distance
+    )
+    write_curves(output.curves, curves)
 
     named = json.loads(params.queries_drawn)
-    chosen = [picture.id for picture in queries if Path(picture.path).name in named]
     unknown = set(named) - {Path(path).name for path in queries.paths}
     if unknown:
-        logging.getLogger("gallerist").warning("no query is called %s", ", ".join(sorted(unknown)))
+        logger.warning("no query is called %s", ", ".join(sorted(unknown)))
+    scores = average_precision_at_k(ranks, min(int(ranks.depth.min()), len(gallery)))
     drawn = {
-        "worst": evaluation.worst(params.worst_drawn),
-        "chosen": [result for result in evaluation.results if result.query_id in chosen],
+        "best": answer_strips.best(ids, scores, params.strips_drawn),
+        "median": answer_strips.median(ids, scores, params.strips_drawn),
+        "worst": answer_strips.worst(ids, scores, params.strips_drawn),
+        "chosen": [picture.id for picture in queries if Path(picture.path).name in named],
     }
     paths = dict(zip(gallery.ids, gallery.paths, strict=True))
     query_paths = dict(zip(queries.ids, queries.paths, strict=True))
-    for kind, results in drawn.items():
-        rows = answer_strips.strips(results, paths, query_paths, params.answers_drawn)
-        answer_strips.draw(rows, output[kind], title=f"{dataset}, {experiment}: {kind} queries")
-    plots.draw_confusion(
-        *evaluation.confusion(), output.confusion, title=f"{dataset}, {experiment}"
+    results = {result.query_id: result for result in evaluation.results}
+    for kind, chosen in drawn.items():
+        judged_ones = [results[identifier] for identifier in chosen if identifier in results]
+        rows = answer_strips.strips(judged_ones, paths, query_paths, params.answers_drawn)
+        answer_strips.draw(rows, output[kind], title=f"{title}: {kind} queries")
+    plots.draw_confusion(*evaluation.confusion(), output.confusion, title=title)
+    bars = class_bars.class_bars(
+        judged.values[f"top-{ks[0]}"],
+        judged.labels,
+        judged.originals,
+        seed=params.seed,
+        rounds=params.bootstrap_rounds,
+        level=params.confidence,
     )
+    measure = f"hit rate at {ks[0]} (share of queries)"
+    class_bars.draw(bars, output.bars, title=title, metric=measure, level=params.confidence)
 
     upstream = [read_record(path) for path in snakemake.input.records]
-    weights = experiment_row.of_stage(upstream, "train_network")[0].tags["weights"]
-    figures = {**{f"top-{k}": rate for k, rate in rates.items()}, **counts}
+    figures = {**assessment.flat(measured["metrics"]), **counts}
     run.metrics(figures)
+    weights = experiment_row.weights(upstream)
     run.tag(weights=weights)
-    run.tag(
-        **{
-            "mlflow.note.content": experiment_row.note(
-                experiment, dataset, weights, rates, counts["queries"]
-            )
-        }
-    )
+    note = experiment_row.note(experiment, dataset, weights, measured["metrics"], counts["queries"])
+    run.tag(**{"mlflow.note.content": note})
     for image_set in {each.name: each for record in upstream for each in record.datasets}.values():
         run.dataset(image_set.name, image_set.path, image_set.digest, image_set.images)
+    tables = ("metrics", "answers", "queries", "classes", "curves")
     shown = [
-        *((snakemake.input[name], "training") for name in ("curves", "history")),
-        *((output[name], "pictures") for name in ("worst", "chosen", "confusion")),
-        *((output[name], "tables") for name in ("metrics", "answers", "queries", "classes")),
+        *((path, "training") for path in snakemake.input.training),
+        *((output[name], "pictures") for name in (*drawn, "confusion", "bars")),
+        *((path, "pictures") for path in snakemake.input.pictures),
+        *((output[name], "tables") for name in tables),
     ]
     for path, folder in shown:
         run.artifact(path, folder)
@@ -78,10 +112,10 @@ with stage(snakemake) as run:
         output.row,
         experiment,
         parameters={
-            **experiment_row.upstream_parameters(upstream),
+            **experiment_row.upstream_parameters(upstream, experiment),
             **{f"evaluate_retrieval.{name}": value for name, value in params.items()},
         },
         metrics={**figures, **experiment_row.costs(upstream)},
-        curves=experiment_row.of_stage(upstream, "train_network")[0].curves,
+        curves=experiment_row.training_curves(upstream),
         artifacts=shown,
     )

@@ -12,6 +12,7 @@ with stage(snakemake) as run:
     from gallerist.manifest import Manifest
     from gallerist.runtime import configure
     from gallerist.trunk_cache import TrunkCache
+    from gallerist.views import Views
 
     given, output = snakemake.input, snakemake.output
     compute = json.loads(snakemake.params.compute)
@@ -23,6 +24,7 @@ with stage(snakemake) as run:
         threads=snakemake.threads,
         engine=compute["engine"],
         xla=compute["gpu_xla"],
+        views=Views.of(json.loads(snakemake.params.views)),
     )
     started = time.monotonic()
     if given.rows:
@@ -34,7 +36,7 @@ with stage(snakemake) as run:
         vectors,
         ids,
         model=describer.model_sha256,
-        preprocessing=describer.preprocessing.sha256,
+        preprocessing=describer.preprocessing_sha256,
         vectors=output.vectors,
         ids_file=output.ids,
         origin=output.origin,

@@ -49,7 +49,14 @@ CONFIG = {
     "augmentation": {"copies": 1},
     "experiments": {"long": {**EXPERIMENT, "epochs": 2}, "short": {**EXPERIMENT, "epochs": 1}},
     "search": {"depth": 9},
-    "evaluation": {"k": [1, 3], "answers_drawn": 3, "worst_drawn": 2},
+    "evaluation": {
+        "k": [1, 3],
+        "metrics": ["mAP", "nDCG@3"],
+        "answers_drawn": 3,
+        "strips_drawn": 2,
+        "explanations": [],
+        "bootstrap_rounds": 1000,
+    },
 }
 
 

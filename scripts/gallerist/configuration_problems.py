@@ -23,6 +23,7 @@ from gallerist.configuration_schema import (
     yaml_number,
     yaml_scalar,
 )
+from gallerist.metrics import MetricError, metric
 
 Errors = Iterator[ValidationError]
 SAID = "said"
@@ -187,17 +188,26 @@ def _names(_: Schema, __: Any, rule: Schema, instance: Any, ___: Schema) -> Erro
 
 
 def _one_of(root: Schema, validator: Any, _: list[Schema], instance: Any, schema: Schema) -> Errors:
-    """Check against the one definition that the discriminating key names."""
+    """Check against the one definition that a discriminating key names."""
     if not isinstance(instance, dict):
         return
-    key, known = schema["discriminator"]["propertyName"], branches(schema, root)
-    kind = instance.get(key)
-    if key not in instance:
-        yield _missing(key, f"one of {', '.join(known)}", None)
-    elif isinstance(kind, str) and kind in known:
-        yield from validator.descend(instance, known[kind])
+    kinds = branches(schema, root)
+    given = [key for key in kinds if key in instance]
+    if len(given) != 1:
+        known = "; or ".join(f"{key}: one of {', '.join(kinds[key])}" for key in kinds)
+        said = (
+            f"{' and '.join(given)} are given, expected one" if given else "missing. Expected one"
+        )
+        message = f"{said} of {known}."
+        yield ValidationError(
+            message, validator=SAID, path=[given[-1] if given else next(iter(kinds))]
+        )
+        return
+    key, kind = given[0], instance[given[0]]
+    if isinstance(kind, str) and kind in kinds[key]:
+        yield from validator.descend(instance, kinds[key][kind])
     else:
-        message = f"{_shown(kind)} is not a kind of {key}. {_did_you_mean(kind, list(known))}"
+        message = f"{_shown(kind)} is not a kind of {key}. {_did_you_mean(kind, list(kinds[key]))}"
         yield ValidationError(message, validator=SAID, path=[key])
 
 
@@ -250,6 +260,14 @@ def _weights_problem(value: str, schema: Schema) -> str | None:
     return None if _is(Path.is_file, value) else "is no file. Give auto, or the path of one."
 
 
+def _metric_problem(value: str, _: Schema) -> str | None:
+    try:
+        metric(value)
+    except MetricError as error:
+        return " ".join(str(error).removeprefix(f"{value!r} ").split())
+    return None
+
+
 def _is(question: Callable[[Path], bool], path: str) -> bool:
     try:
         return question(Path(path))
@@ -263,6 +281,7 @@ _FORMATS: dict[str, Callable[[str, Schema], str | None]] = {
     "subfolder": _subfolder_problem,
     "keyword-or-text": _keyword_problem,
     "weights": _weights_problem,
+    "metric": _metric_problem,
 }
 
 

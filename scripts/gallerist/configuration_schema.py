@@ -55,13 +55,25 @@ def resolved(schema: Schema, root: Schema) -> Schema:
     return resolved({**target, **beside}, root)
 
 
-def branches(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """The definitions a mapping chooses from by the value of its discriminating key."""
-    if "discriminator" not in schema:
-        return {}
-    key = schema["discriminator"]["propertyName"]
-    definitions = [resolved(branch, root) for branch in schema["oneOf"]]
-    return {each["properties"][key]["const"]: each for each in definitions}
+def branches(schema: Schema, root: Schema) -> dict[str, dict[str, Schema]]:
+    """The definitions a mapping chooses from: discriminating key -> its value -> definition.
+
+    A mapping has one of the keys, and each definition says by `const` what value it stands for.
+    """
+    found: dict[str, dict[str, Schema]] = {key: {} for key in schema.get("x-kinds", [])}
+    for branch in schema["oneOf"] if found else ():
+        definition = resolved(branch, root)
+        [key] = [key for key in found if "const" in definition["properties"].get(key, {})]
+        found[key][definition["properties"][key]["const"]] = definition
+    return found
+
+
+def branch_of(value: Mapping[Any, Any], schema: Schema, root: Schema) -> Schema | None:
+    """The definition that a mapping has chosen; None where it has not, or chooses nothing known."""
+    for key, kinds in branches(schema, root).items():
+        if isinstance(value.get(key), str):
+            return kinds.get(value[key])
+    return None
 
 
 def filled(value: Any, schema: Schema, root: Schema) -> Any:
@@ -73,10 +85,7 @@ def filled(value: Any, schema: Schema, root: Schema) -> Any:
     """
     schema = resolved(schema, root)
     if isinstance(value, Mapping):
-        kind = value.get(schema.get("discriminator", {}).get("propertyName"))
-        if isinstance(kind, str) and kind in (known := branches(schema, root)):
-            schema = known[kind]
-        return _filled_mapping(value, schema, root)
+        return _filled_mapping(value, branch_of(value, schema, root) or schema, root)
     if isinstance(value, list) and "items" in schema:
         return [filled(item, schema["items"], root) for item in value]
     if value == "off" and any(each is False for each in schema.get("enum", [])):
@@ -130,9 +139,9 @@ def _knobs(schema: Schema, root: Schema, prefix: str, kind: str) -> Iterator[Kno
     others = schema.get("additionalProperties")
     if isinstance(others, dict):
         member = resolved(others, root)
-        for name, branch in branches(member, root).items():
-            chosen = f"{member['discriminator']['propertyName']}: {name}"
-            yield from _knobs(branch, root, f"{prefix}<name>.", chosen)
+        for key, kinds in branches(member, root).items():
+            for name, branch in kinds.items():
+                yield from _knobs(branch, root, f"{prefix}<name>.", f"{key}: {name}")
         yield from _knobs(member, root, f"{prefix}<name>.", kind)
 
 

@@ -1,5 +1,6 @@
 """Where the workflow leaves its results: what the command line needs to find them again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,18 @@ from gallerist.files import PathLike
 
 class ResultMissing(ValueError):
     """A result that the workflow has not produced yet."""
+
+
+def ranking_name(experiment: str, settings: Mapping[str, Any]) -> str:
+    """The ranking an experiment is judged by: the last of search, k-reciprocal, verification.
+
+    settings: the experiment's, of a complete configuration. Without the suffix `.csv`.
+    """
+    if settings.get("geometric_verification"):
+        return f"rankings/{experiment}.verified"
+    if settings.get("k_reciprocal"):
+        return f"rankings/{experiment}.reciprocal"
+    return f"rankings/{experiment}"
 
 
 @dataclass(frozen=True)
@@ -29,9 +42,11 @@ class Results:
             raise ResultMissing(f"{path} is not there yet. Run the workflow first: make run")
         return path
 
-    def features(self, experiment: str, part: str) -> tuple[Path, Path, Path]:
-        """Vectors, ids and origin of a part's features."""
-        stem = f"features/{experiment}/{part}"
+    def features(
+        self, experiment: str, part: str, *, reduced: bool = False
+    ) -> tuple[Path, Path, Path]:
+        """Vectors, ids and origin of a part's features; reduced: as a reduction left them."""
+        stem = f"{'reduced' if reduced else 'features'}/{experiment}/{part}"
         return (
             self.path(f"{stem}.npy"),
             self.path(f"{stem}.ids.csv"),

@@ -1,16 +1,22 @@
 """One query at a time: a picture of the data set by name or number, or any picture file."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from gallerist.features import FeatureMismatch, Features, check_comparable
+from gallerist.features import FeatureMismatch, Features
 from gallerist.files import PathLike, sha256_of_file
-from gallerist.images import BadImage, read_image
+from gallerist.gallery_search import Settings, searched
+from gallerist.images import MAX_PIXELS, BadImage, read_image
 from gallerist.layout import Results
 from gallerist.manifest import DISTRACTOR, Manifest, Picture
-from gallerist.search import search
+from gallerist.ranking import Ranking
+from gallerist.single_description import (
+    check_described_alike,
+    check_searchable,
+    describe_file,
+)
 
 
 class QueryUnknown(ValueError):
@@ -53,49 +59,55 @@ def find_query(queries: Manifest, name: str) -> Picture:
     return fitting[0]
 
 
-def search_query(results: Results, experiment: str, query: Picture, count: int) -> list[Answer]:
-    """The first `count` answers to a query of the data set, from its stored features.
+def search_query(results: Results, ranking: str, query: Picture, count: int) -> list[Answer]:
+    """The first `count` answers to a query of the data set, as the workflow ranked them.
 
-    Raises FeatureMismatch when query and gallery were described differently, or are not those of
-    the manifests.
+    ranking: its file among the results. Raises layout.ResultMissing, QueryUnknown when the query
+    was added since, and FeatureMismatch when the gallery has changed since.
     """
-    stored = Features.read(*results.features(experiment, "query"))
-    gallery = Features.read(*results.features(experiment, "gallery"))
-    check_comparable(stored, gallery)
-    if query.id not in stored.ids:
-        raise FeatureMismatch(f"{query.path} has not been described: run the workflow again")
-    row = stored.ids.index(query.id)
-    return _answers(results, gallery, stored.vectors[row : row + 1], query.id, query.label, count)
+    found = Ranking.read(results.path(ranking))
+    if query.id not in found.query_ids:
+        raise QueryUnknown(f"{query.path} has not been searched for: run the workflow again")
+    row = found.query_ids.index(query.id)
+    ranked = zip(found.answers[row][:count], found.distances[row], strict=False)
+    return _answers(results, list(ranked), query.label)
 
 
 def search_file(
-    results: Results, experiment: str, picture: PathLike, count: int, threads: int
+    results: Results,
+    experiment: str,
+    settings: Mapping[str, Any],
+    picture: PathLike,
+    count: int,
+    *,
+    threads: int,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
-    Raises images.BadImage when the file is no picture, and FeatureMismatch when the gallery was
-    described by another model, or other preprocessing, than the one that is there now.
+    settings: of the experiment, in a complete configuration.
+    Raises images.BadImage when the file is no picture, single_description.NotSearchable, and
+    FeatureMismatch when the gallery was described by another model, or other preprocessing, than
+    the one that is there now.
     """
+    check_searchable(experiment, settings)
     try:  # a bad picture is named before TensorFlow takes its seconds to load
         read_image(picture)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
-    from gallerist.describer import Describer
-
-    describer = Describer(
-        results.path(f"models/{experiment}/model.keras"),
-        results.path(f"models/{experiment}/preprocessing.json"),
-        threads=threads,
-        engine="tensorflow",  # for one picture it is ready soonest
-    )
-    gallery = Features.read(*results.features(experiment, "gallery"))
-    made_by = (describer.model_sha256, describer.preprocessing.sha256)
-    if made_by != (gallery.model, gallery.preprocessing):
-        raise FeatureMismatch("the gallery was described by another model: run the workflow again")
     identifier = sha256_of_file(picture)[:16]
+    query = describe_file(
+        *(results, experiment, settings, picture, identifier),
+        threads=threads,
+        max_pixels=max_pixels,
+    )
+    reduced = bool(settings.get("reduction"))
+    gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
+    check_described_alike(query, gallery)
+    ranking, _ = searched(query, gallery, count, Settings(**settings["search"]), threads=threads)
     label = _known_label(results, identifier)
-    vectors = describer.describe([picture])
-    return label, _answers(results, gallery, vectors, identifier, label, count)
+    ranked = zip(ranking.answers[0], ranking.distances[0], strict=True)
+    return label, _answers(results, list(ranked), label)
 
 
 def _known_label(results: Results, identifier: str) -> str | None:
@@ -107,20 +119,11 @@ def _known_label(results: Results, identifier: str) -> str | None:
 
 
 def _answers(
-    results: Results,
-    gallery: Features,
-    vectors: np.ndarray[tuple[int, int], np.dtype[np.float32]],
-    identifier: str,
-    label: str | None,
-    count: int,
+    results: Results, ranked: Sequence[tuple[str, float]], label: str | None
 ) -> list[Answer]:
     pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
-    if not pictures.keys() >= set(gallery.ids):
-        raise FeatureMismatch(
-            "the gallery has changed since it was described: run the workflow again"
-        )
-    ranking = search(vectors, [identifier], gallery.vectors, gallery.ids, count)
-    found = zip(ranking.answers[0], ranking.distances[0], strict=True)
+    if not pictures.keys() >= {answer for answer, _ in ranked}:
+        raise FeatureMismatch("the gallery has changed since it was ranked: run the workflow again")
     return [
         Answer(
             rank,
@@ -128,5 +131,5 @@ def _answers(
             distance,
             None if label is None else label == pictures[answer].label != DISTRACTOR,
         )
-        for rank, (answer, distance) in enumerate(found, start=1)
+        for rank, (answer, distance) in enumerate(ranked, start=1)
     ]

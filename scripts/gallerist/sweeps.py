@@ -157,9 +157,9 @@ class _Reader:
     ) -> list[_Alternative]:
         """The combinations of the alternatives of a mapping's keys."""
         schema = resolved(schema, self._root)
-        kinds = branches(schema, self._root)
-        if kinds:
-            return list(self._of_each_kind(value, schema, kinds, written))
+        for key, kinds in branches(schema, self._root).items():
+            if key in value:
+                return list(self._of_each_kind(value, key, kinds, written))
         known = schema.get("properties", {})
         parts = {}
         for key in [*(key for key in known if key in value), *(k for k in value if k not in known)]:
@@ -179,12 +179,11 @@ class _Reader:
     def _of_each_kind(
         self,
         value: Mapping[Any, Any],
-        schema: Schema,
+        key: str,
         kinds: Mapping[str, Schema],
         written: KeyPath,
     ) -> Iterator[_Alternative]:
-        key = schema["discriminator"]["propertyName"]
-        named = value.get(key)
+        named = value[key]
         listed = (
             self._list(named, {}, (*written, key))
             if isinstance(named, list)

@@ -207,9 +207,10 @@ FOUND = {
     "experiments": {"small": {**EXPERIMENT, "epochs": 2}},
     "search": {"depth": 12},
     "evaluation": {
+        "explanations": [],
         "k": [1, 3, 5],
         "answers_drawn": 4,
-        "worst_drawn": 2,
+        "strips_drawn": 2,
         "queries_drawn": ["15 photo.jpg"],
     },
 }

@@ -100,7 +100,8 @@ def test_the_hit_rates_are_those_that_scikit_learn_finds(
     stored = json.loads(
         (finished_workflow.results / f"evaluation/{experiment}/metrics.json").read_text()
     )
-    assert {int(k): rate for k, rate in stored["hit_rate"].items()} == pytest.approx(expected)
+    means = {k: stored["metrics"][f"top-{k}"]["mean"] for k in KS}
+    assert means == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_pages_say_what_the_table_says(finished_workflow, table):
@@ -250,11 +251,11 @@ def test_a_row_has_the_pictures_and_tables(finished_workflow, rows, experiment, 
         "training/history.csv": folder / f"models/{experiment}/history.csv",
         **{
             f"pictures/{name}.png": folder / f"evaluation/{experiment}/{name}.png"
-            for name in ("worst", "chosen", "confusion")
+            for name in ("best", "median", "worst", "chosen", "confusion", "classes")
         },
         **{
             f"tables/{name}": folder / f"evaluation/{experiment}/{name}"
-            for name in ("metrics.json", "answers.csv", "queries.csv", "classes.csv")
+            for name in ("metrics.json", "answers.csv", "queries.csv", "classes.csv", "curves.csv")
         },
     }
     there = {

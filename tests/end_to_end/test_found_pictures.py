@@ -238,7 +238,8 @@ def test_the_hit_rates_are_those_that_scikit_learn_finds(found):
     results = found.workflow.results / "features/small"
     gallery, queries = manifest(found, "gallery"), manifest(found, "query")
     for part, pictures in (("gallery", gallery), ("query", queries)):
-        ids = (results / f"{part}.ids.csv").read_text().split()
+        listing = (results / f"{part}.ids.csv").read_text().split()
+        ids = [line.split(",")[0] for line in listing]
         assert ids == ["id", *(row["id"] for row in pictures)]
     neighbours = NearestNeighbors(n_neighbors=len(gallery), algorithm="brute")
     neighbours.fit(np.load(results / "gallery.npy").astype(float))

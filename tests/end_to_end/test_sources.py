@@ -70,7 +70,7 @@ def config(location, sha256):
         "augmentation": {"copies": 1},
         "experiments": {"small": {**EXPERIMENT, "epochs": 1}},
         "search": {"depth": 5},
-        "evaluation": {"k": [1, 5], "answers_drawn": 3, "worst_drawn": 1},
+        "evaluation": {"k": [1, 5], "answers_drawn": 3, "strips_drawn": 1, "explanations": []},
     }
 
 

@@ -148,6 +148,18 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
             "reduce_learning_rate": None,
             "restore_best_weights": False,
             "seed": 99,
+            "views": None,
+            "reduction": None,
+            "search": {
+                "metric": "cosine",
+                "index": None,
+                "nprobe": None,
+                "ef_search": None,
+                "database_augmentation": None,
+                "query_expansion": None,
+            },
+            "k_reciprocal": None,
+            "geometric_verification": None,
         },
         "scratch": {
             "network": "scratch",
@@ -166,6 +178,18 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
             "reduce_learning_rate": {"factor": 0.5, "patience": 3},
             "restore_best_weights": False,
             "seed": 99,
+            "views": None,
+            "reduction": None,
+            "search": {
+                "metric": "cosine",
+                "index": None,
+                "nprobe": None,
+                "ef_search": None,
+                "database_augmentation": None,
+                "query_expansion": None,
+            },
+            "k_reciprocal": None,
+            "geometric_verification": None,
         },
     }
     assert whole["evaluation"]["k"] == [1, 3, 5, 10]
@@ -202,7 +226,7 @@ def test_a_minimal_configuration_gets_every_default():
     whole = complete(minimal())
     assert whole["augmentation"]["copies"] == 5
     assert whole["dataset"]["embedded"]["training_per_class"] == 40
-    assert whole["search"] == {"depth": 50}
+    assert whole["search"] == {"depth": 1000}
     assert whole["experiments"]["small"]["epochs"] == 50
     assert STANDARD.is_valid(whole)
 
@@ -350,11 +374,11 @@ def test_null_takes_a_source_away_that_another_file_gave(tmp_path):
         ("evaluation.k", [1, 0], "evaluation.k[1]: found 0, expected a whole number of at least 1"),
         (
             "evaluation.k",
-            [1, 60],
-            "evaluation.k: 60 is more than the 50 answers kept for a query."
-            " Raise search.depth to 60, or ask for fewer.",
+            [1, 1060],
+            "evaluation.k: 1060 is more than the 1000 answers kept for a query."
+            " Raise search.depth to 1060, or ask for fewer.",
         ),
-        ("evaluation.answers_drawn", 51, "evaluation.answers_drawn: 51 is more than the 50"),
+        ("evaluation.answers_drawn", 1001, "evaluation.answers_drawn: 1001 is more than the 1000"),
         ("search.k", 3, "search.k: unknown key here. It belongs at evaluation.k. Known: depth."),
         ("serch", {}, "serch: unknown key. Did you mean search? Known: dataset, augmentation,"),
         (
@@ -747,7 +771,7 @@ def test_several_files_are_laid_over_each_other_key_by_key(tmp_path):
     lower, upper = tmp_path / "lower.yaml", tmp_path / "upper.yaml"
     lower.write_text(yaml.safe_dump(minimal()), encoding="utf-8")
     upper.write_text("search: {depth: 20}\ndataset: {name: other}\n", encoding="utf-8")
-    assert read(lower)["search"]["depth"] == 50
+    assert read(lower)["search"]["depth"] == 1000
     whole = read(lower, upper)
     assert whole["search"]["depth"] == 20
     assert whole["dataset"]["name"] == "other"

@@ -18,10 +18,21 @@ MODULES = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__i
 HEAVY = {
     "tensorflow": {
         *("describer", "engine", "fused_adam", "gem", "graph_cut", "network", "pixel_scaling"),
-        *("runtime", "training", "training_state", "trunk"),
+        *(
+            "network_sizes",
+            "rmac",
+            "runtime",
+            "similarity_map",
+            "training",
+            "training_state",
+            "trunk",
+        ),
     },
     "pandas": {"comparison", "remarks"},
-    "matplotlib": {"plots", "answer_strips"},
+    "matplotlib": {
+        *("answer_strips", "class_bars", "curve_plots", "feature_map", "key_point_pictures"),
+        *("match_pictures", "palette", "plots", "similarity_pictures"),
+    },
 }
 """Package that takes seconds to load -> the modules whose work needs it as soon as imported."""
 
@@ -194,7 +205,7 @@ def test_importing_a_module_loads_no_heavy_package_that_it_does_not_work_with(mo
 def test_only_stages_that_compute_with_a_network_load_tensorflow():
     stages = {path.stem for path in SCRIPTS.glob("*.py")}
     computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
-    assert computing == {"train_network", "extract_trunk", "extract_features"}
+    assert computing == {"train_network", "extract_trunk", "extract_features", "draw_similarity"}
 
 
 def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):

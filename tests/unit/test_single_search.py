@@ -1,13 +1,21 @@
-"""One query at a time, from stored features."""
+"""One query at a time: of the data set, as it was ranked, and any picture file."""
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from gallerist.features import FeatureMismatch, Features, normalise
-from gallerist.images import BadImage
+from gallerist import vocabulary
+from gallerist.features import FeatureMismatch, Features
+from gallerist.files import sha256_of_text
+from gallerist.images import MAX_PIXELS, BadImage
+from gallerist.key_points import Detector
 from gallerist.layout import ResultMissing, Results
 from gallerist.manifest import DISTRACTOR, Manifest, Picture
+from gallerist.picture_describer import describe_in_parallel, descriptor_settings, model_of
+from gallerist.preprocessing import Preprocessing
+from gallerist.reduction import fit
 from gallerist.search import search
+from gallerist.single_description import NotSearchable
 from gallerist.single_search import QueryUnknown, find_query, search_file, search_query
 
 
@@ -35,21 +43,23 @@ GALLERY = Manifest(
 
 
 def features(manifest: Manifest, seed: int, model: str = "m", preprocessing: str = "p"):
-    vectors = normalise(np.random.default_rng(seed).normal(size=(len(manifest), 6)))
-    return Features(vectors, tuple(manifest.ids), model, preprocessing)
+    vectors = np.random.default_rng(seed).normal(size=(len(manifest), 6))
+    return Features.of(vectors, manifest.ids, model, preprocessing)
 
 
-def store(folder, part: str, stored: Features) -> None:
-    stem = folder / "features" / "resnet"
-    stored.write(stem / f"{part}.npy", stem / f"{part}.ids.csv", stem / f"{part}.origin.json")
+def ranked(depth: int = 4):
+    queries, gallery = features(QUERIES, 1), features(GALLERY, 2)
+    return search(queries.vectors, queries.ids, gallery.vectors, gallery.ids, depth)
+
+
+RANKING = "rankings/resnet.csv"
 
 
 @pytest.fixture
 def results(tmp_path):
     QUERIES.write(tmp_path / "manifests" / "query.csv")
     GALLERY.write(tmp_path / "manifests" / "gallery.csv")
-    store(tmp_path, "query", features(QUERIES, 1))
-    store(tmp_path, "gallery", features(GALLERY, 2))
+    ranked().write(tmp_path / RANKING)
     return Results(tmp_path)
 
 
@@ -96,55 +106,131 @@ def test_a_data_set_without_queries_has_no_query():
         find_query(Manifest(()), "1")
 
 
-def test_answers_are_those_of_the_whole_search(results):
-    queries, gallery = features(QUERIES, 1), features(GALLERY, 2)
-    ranking = search(queries.vectors, queries.ids, gallery.vectors, gallery.ids, 3)
+def test_answers_are_those_of_the_workflow(results):
+    ranking = ranked()
     for row, query in enumerate(QUERIES):
-        answers = search_query(results, "resnet", query, 3)
-        assert tuple(answer.picture.id for answer in answers) == ranking.answers[row]
-        assert tuple(answer.distance for answer in answers) == ranking.distances[row]
+        answers = search_query(results, RANKING, query, 3)
+        assert tuple(answer.picture.id for answer in answers) == ranking.answers[row][:3]
+        distances = [answer.distance for answer in answers]
+        assert distances == pytest.approx(ranking.distances[row][:3], abs=1e-9)
         assert [answer.rank for answer in answers] == [1, 2, 3]
 
 
 def test_answers_are_marked_right_by_class_and_distractors_never(results):
     expected = {"g1": True, "g2": False, "both": True, "g3": False}
-    cat = search_query(results, "resnet", QUERIES.pictures[0], 4)
+    cat = search_query(results, RANKING, QUERIES.pictures[0], 4)
     assert {answer.picture.id: answer.right for answer in cat} == expected
     assert {answer.mark for answer in cat if answer.right} == {"o"}
     assert {answer.mark for answer in cat if not answer.right} == {"x"}
-    distractor = search_query(results, "resnet", QUERIES.pictures[3], 4)
+    distractor = search_query(results, RANKING, QUERIES.pictures[3], 4)
     assert [answer.right for answer in distractor] == [False] * 4
 
 
 def test_a_query_that_is_in_the_gallery_is_not_its_own_answer(results):
-    answers = search_query(results, "resnet", QUERIES.pictures[4], 10)
+    answers = search_query(results, RANKING, QUERIES.pictures[4], 10)
     assert sorted(answer.picture.id for answer in answers) == ["g1", "g2", "g3"]
 
 
-@pytest.mark.parametrize("made", [{"model": "other"}, {"preprocessing": "other"}])
-def test_query_and_gallery_that_were_described_differently_are_refused(results, made):
-    store(results.folder, "gallery", features(GALLERY, 2, **made))
-    with pytest.raises(FeatureMismatch):
-        search_query(results, "resnet", QUERIES.pictures[0], 3)
-
-
 def test_a_query_that_was_added_since_is_refused_in_words(results):
-    with pytest.raises(FeatureMismatch, match=r"new\.jpg has not been described: run the workflow"):
-        search_query(results, "resnet", picture("new", "new.jpg", "cat", "query"), 3)
+    new = picture("new", "new.jpg", "cat", "query")
+    with pytest.raises(QueryUnknown, match=r"new\.jpg has not been searched for: run the workflow"):
+        search_query(results, RANKING, new, 3)
 
 
 def test_a_gallery_that_has_lost_a_picture_since_is_refused_in_words(results):
     Manifest(GALLERY.pictures[1:]).write(results.folder / "manifests" / "gallery.csv")
-    with pytest.raises(FeatureMismatch, match="the gallery has changed since it was described"):
-        search_query(results, "resnet", QUERIES.pictures[1], 3)
+    with pytest.raises(FeatureMismatch, match="the gallery has changed since it was ranked"):
+        search_query(results, RANKING, QUERIES.pictures[1], 4)
 
 
 def test_an_experiment_that_has_not_run_is_named_with_what_to_do(results):
-    with pytest.raises(ResultMissing, match=r"features/scratch/query\.npy is not there yet"):
-        search_query(results, "scratch", QUERIES.pictures[0], 3)
+    with pytest.raises(ResultMissing, match=r"rankings/scratch\.csv is not there yet"):
+        search_query(results, "rankings/scratch.csv", QUERIES.pictures[0], 3)
+
+
+# A picture file. Networks are searched in tests/end_to_end.
+
+SEARCH = {"metric": "cosine"}
+HOG = {
+    "descriptor": "hog", "image_size": 64, "orientations": 9, "cells": 8, "cell_pixels": 8,
+    "block": 2, "search": SEARCH,
+}  # fmt: skip
+SIFT = {"descriptor": "sift", "encoding": "vlad", "square_root": True, "search": SEARCH}
+
+
+@pytest.fixture
+def described(results, tmp_path):
+    """Four real files as the gallery, described by HOG, by SIFT, and by HOG reduced."""
+    paths = []
+    for row, name in enumerate(GALLERY.ids):
+        pixels = np.random.default_rng(row).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+        paths.append(tmp_path / f"{name}.png")
+        Image.fromarray(pixels).resize((90, 70), Image.Resampling.BICUBIC).save(paths[-1])
+    preprocessing = Preprocessing(64, MAX_PIXELS)
+    name, chosen = descriptor_settings(HOG)
+    vectors = np.concatenate([*describe_in_parallel(name, chosen, paths, preprocessing, threads=1)])
+    hog = Features.of(vectors, GALLERY.ids, model_of(name, chosen), preprocessing.sha256)
+    hog.write(*files_of(tmp_path, "features/hog"))
+    reduction = fit("pca", 2, hog.vectors, seed=1)
+    reduction.write(tmp_path / "reductions/small.npz")
+    Features.of(
+        reduction.apply(hog.vectors),
+        GALLERY.ids,
+        sha256_of_text(f"{hog.model} {reduction.sha256}"),
+        hog.preprocessing,
+    ).write(*files_of(tmp_path, "reduced/small"))
+    detector = Detector("sift", 512, 100, root=True)
+    sample = vocabulary.sampled(paths, detector, at_most=1000, seed=1, threads=1)
+    words = vocabulary.learn(sample, 4, 1, detector=detector)
+    words.write(tmp_path / "vocabularies/sift.npz")
+    vectors = np.concatenate(
+        [*vocabulary.described(paths, words, encoding="vlad", threads=1, square_root=True)]
+    )
+    identity = vocabulary.encoding_sha256(words, "vlad", True)
+    sift = Features.of(vectors, GALLERY.ids, identity, sha256_of_text(detector.to_json()))
+    sift.write(*files_of(tmp_path, "features/sift"))
+    return paths
+
+
+def files_of(folder, name):
+    stem = folder / name
+    return stem / "gallery.npy", stem / "gallery.ids.csv", stem / "gallery.origin.json"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "settings"),
+    [("hog", HOG), ("small", {**HOG, "reduction": {"method": "pca"}}), ("sift", SIFT)],
+)
+def test_a_copy_of_a_gallery_picture_is_found_first_at_no_distance(
+    results, described, experiment, settings
+):
+    for path, expected in zip(described, GALLERY.ids, strict=True):
+        label, answers = search_file(results, experiment, settings, path, 2, threads=1)
+        assert label is None  # the manifest's ids are made up, so the file is not known by its own
+        assert answers[0].picture.id == expected
+        assert answers[0].distance == pytest.approx(0, abs=1e-6)
+        assert answers[1].distance > 1e-3
+
+
+def test_a_gallery_that_was_described_with_other_settings_is_refused(results, described):
+    with pytest.raises(FeatureMismatch, match="described by another model"):
+        search_file(results, "hog", {**HOG, "block": 1}, described[0], 2, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fusion": "ranks", "of": ["hog", "sift"]}, r"search with one of them \(hog, sift\)"),
+        ({**HOG, "k_reciprocal": {"k1": 3}}, "k_reciprocal, which the workflow does: .*--query"),
+        ({**HOG, "geometric_verification": {"first": 3}}, "geometric_verification, which"),
+    ],
+)
+def test_what_one_picture_cannot_be_searched_by_is_said(results, described, settings, message):
+    with pytest.raises(NotSearchable, match=message):
+        search_file(results, "hog", settings, described[0], 2, threads=1)
 
 
 def test_a_file_that_is_no_picture_is_named_before_any_network_is_loaded(results, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(BadImage, match=r"notes\.txt: not an image"):
-        search_file(results, "resnet", tmp_path / "notes.txt", 3, threads=1)
+        search_file(results, "resnet", {"network": "scratch"}, tmp_path / "notes.txt", 3, threads=1)

@@ -112,7 +112,7 @@ def the_ks_are_changed(workflow):
 
 @calls_for(EVALUATE)
 def fewer_of_the_worst_queries_are_drawn(workflow):
-    workflow.edit_config("evaluation.worst_drawn", 1)
+    workflow.edit_config("evaluation.strips_drawn", 1)
 
 
 @calls_for(SEARCH, really=True)

@@ -1,0 +1,86 @@
+# Stage 7, without a network: one vector a picture by colour, texture, shape or key points.
+
+
+rule describe_images:
+    """Describe every picture of a part by its colours, its texture or its shapes."""
+    input:
+        manifest=lambda wildcards: manifest(wildcards.part),
+        code=library("describe_images"),
+    output:
+        vectors=results("features/{experiment}/{part}.npy"),
+        ids=results("features/{experiment}/{part}.ids.csv"),
+        origin=results("features/{experiment}/{part}.origin.json"),
+        record=results("features/{experiment}/{part}.record.json"),
+    log:
+        logs("describe_images/{experiment}-{part}.log"),
+    benchmark:
+        benchmarks("describe_images/{experiment}-{part}.tsv")
+    wildcard_constraints:
+        experiment=one_of(DESCRIPTORS),
+        part="training|validation|gallery|query",
+    conda:
+        "../envs/gallerist.yaml"
+    threads: 4
+    params:
+        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        max_pixels=config["dataset"]["images"]["max_pixels"],
+    script:
+        "../scripts/describe_images.py"
+
+
+rule learn_vocabulary:
+    """Learn the visual words of key points from the training pictures."""
+    input:
+        training=manifest("training"),
+        code=library("learn_vocabulary"),
+    output:
+        vocabulary=results("vocabularies/{experiment}.npz"),
+        drawn=report(
+            results("vocabularies/{experiment}.png"),
+            caption="../report/key_points.rst",
+            category="Retrieval",
+            labels={"experiment": "{experiment}", "figure": "key points"},
+        ),
+        record=results("vocabularies/{experiment}.record.json"),
+    log:
+        logs("learn_vocabulary/{experiment}.log"),
+    benchmark:
+        benchmarks("learn_vocabulary/{experiment}.tsv")
+    wildcard_constraints:
+        experiment=one_of(VOCABULARIES),
+    conda:
+        "../envs/gallerist.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+    script:
+        "../scripts/learn_vocabulary.py"
+
+
+rule encode_key_points:
+    """Describe every picture of a part by the visual words of its key points."""
+    input:
+        manifest=lambda wildcards: manifest(wildcards.part),
+        vocabulary=results("vocabularies/{experiment}.npz"),
+        code=library("encode_key_points"),
+    output:
+        vectors=results("features/{experiment}/{part}.npy"),
+        ids=results("features/{experiment}/{part}.ids.csv"),
+        origin=results("features/{experiment}/{part}.origin.json"),
+        record=results("features/{experiment}/{part}.record.json"),
+    log:
+        logs("encode_key_points/{experiment}-{part}.log"),
+    benchmark:
+        benchmarks("encode_key_points/{experiment}-{part}.tsv")
+    wildcard_constraints:
+        experiment=one_of(VOCABULARIES),
+        part="training|validation|gallery|query",
+    conda:
+        "../envs/gallerist.yaml"
+    threads: 4
+    params:
+        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+    script:
+        "../scripts/encode_key_points.py"

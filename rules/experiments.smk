@@ -1,0 +1,285 @@
+# What each experiment is made of: the files that one stage leaves for the next.
+import hashlib
+
+from types import SimpleNamespace
+
+from gallerist.layout import ranking_name
+
+EXPERIMENTS = config["experiments"]
+STEPS = ("views", "reduction", "search", "k_reciprocal", "geometric_verification")
+KEY_POINTS = ("sift", "orb", "surf")
+
+# Experiments by how their vectors are made; the last have none, they join rankings.
+NETWORKS = [name for name, settings in EXPERIMENTS.items() if "network" in settings]
+DESCRIPTORS = [
+    name
+    for name, settings in EXPERIMENTS.items()
+    if "descriptor" in settings and settings["descriptor"] not in KEY_POINTS
+]
+VOCABULARIES = [
+    name for name, settings in EXPERIMENTS.items() if settings.get("descriptor") in KEY_POINTS
+]
+JOINED = [
+    name
+    for name, settings in EXPERIMENTS.items()
+    if settings.get("fusion") in ("concatenation", "weighted")
+]
+JOINED_RANKINGS = [
+    name for name, settings in EXPERIMENTS.items() if settings.get("fusion") == "ranks"
+]
+
+
+def describing(experiment):
+    """The settings that decide an experiment's vectors; not those of the steps after them."""
+    return {key: value for key, value in EXPERIMENTS[experiment].items() if key not in STEPS}
+
+
+def step(name):
+    """The settings of one step of the experiment that a job is about, as text."""
+    return lambda wildcards: canonical_json(EXPERIMENTS[wildcards.experiment][name])
+
+
+def members(experiment):
+    """The experiments that this one is combined from."""
+    return EXPERIMENTS[experiment].get("of", [])
+
+
+def pretrained_file(weights):
+    """The weights file that a user names, which a job must notice when it changes; else none."""
+    return [] if weights in ("auto", "imagenet", "random") else weights
+
+
+def pretrained_name(experiment):
+    """One name for a backbone with its weights; experiments that share it fetch it once."""
+    backbone, weights = experiment["backbone"], experiment["weights"]
+    if not pretrained_file(weights):
+        return f"{backbone}-{weights}"
+    return f"{backbone}-file-{hashlib.sha256(weights.encode()).hexdigest()[:8]}"
+
+
+# name -> an experiment that starts from it
+PRETRAINED = {
+    pretrained_name(experiment): experiment
+    for experiment in EXPERIMENTS.values()
+    if experiment.get("network") == "transfer"
+}
+
+
+def weights_record(experiment):
+    """The record of the weights an experiment starts from; none for a network from scratch."""
+    if experiment.get("network") != "transfer":
+        return []
+    return results(f"weights/{pretrained_name(experiment)}.json")
+
+
+def experiment_weights(wildcards):
+    """The same, of the experiment that a job is about."""
+    return weights_record(EXPERIMENTS[wildcards.experiment])
+
+
+def trunk_settings(experiment):
+    """What decides the frozen layers' output, where it is kept; else nothing."""
+    if experiment.get("network") != "transfer" or not experiment["trunk_cache"]:
+        return {}
+    if experiment["freeze_until"] == "nothing":
+        return {}
+    keys = ("backbone", "weights", "image_size", "freeze_until", "trunk_cache")
+    return {key: experiment[key] for key in keys}
+
+
+def trunk_name(experiment):
+    """One name for equal trunks, so that experiments share what is kept; none without a trunk."""
+    settings = trunk_settings(experiment)
+    if not settings:
+        return None
+    kept = (settings[key] for key in ("image_size", "freeze_until", "trunk_cache"))
+    return "-".join([pretrained_name(experiment), *map(str, kept)])
+
+
+# name -> an experiment that has it
+TRUNKS = {
+    trunk_name(experiment): experiment
+    for experiment in EXPERIMENTS.values()
+    if trunk_settings(experiment)
+}
+
+
+def trunk_rows(experiment, *parts):
+    """The kept rows of some parts, three files each; none where the network reads the pictures."""
+    trunk = trunk_name(EXPERIMENTS[experiment])
+    if trunk is None:
+        return []
+    suffixes = ("npy", "ids.csv", "origin.json")
+    return [results(f"trunks/{trunk}/{part}.{suffix}") for part in parts for suffix in suffixes]
+
+
+def viewed_rows(wildcards):
+    """The kept rows of a part that is described; none where a network looks in several ways."""
+    if EXPERIMENTS[wildcards.experiment]["views"]:
+        return []
+    return trunk_rows(wildcards.experiment, wildcards.part)
+
+
+def training_parts(wildcards):
+    """The parts whose pictures an experiment learns from or is watched on; none without epochs."""
+    if not EXPERIMENTS[wildcards.experiment].get("epochs"):
+        return []
+    copies = ["augmented"] if augmented_copies(wildcards) else []
+    return ["training", *copies, "validation"]
+
+
+def training_rows(wildcards):
+    """The kept rows that a network is trained on."""
+    return trunk_rows(wildcards.experiment, *training_parts(wildcards))
+
+
+def augmented_copies(wildcards):
+    """The manifest of augmented copies, where there are any and the experiment trains on them."""
+    wanted = EXPERIMENTS[wildcards.experiment].get("augmented")
+    return manifest("augmented") if wanted and config["augmentation"]["copies"] else []
+
+
+def feature_files(folder, experiment, part):
+    """Vectors, ids and origin of one part."""
+    stem = results(f"{folder}/{experiment}/{part}")
+    return [f"{stem}.npy", f"{stem}.ids.csv", f"{stem}.origin.json"]
+
+
+def described(part):
+    """The vectors of a part as the experiment's describer gave them."""
+    return lambda wildcards: feature_files("features", wildcards.experiment, part)
+
+
+def searched(part):
+    """The vectors of a part as they are searched: reduced, where the experiment says so."""
+    return lambda wildcards: searched_features(wildcards.experiment, part)
+
+
+def searched_features(experiment, part):
+    """The same, of an experiment by name."""
+    folder = "reduced" if EXPERIMENTS[experiment]["reduction"] else "features"
+    return feature_files(folder, experiment, part)
+
+
+def first_ranking(wildcards):
+    """The ranking whose first answers are verified."""
+    reciprocal = EXPERIMENTS[wildcards.experiment]["k_reciprocal"]
+    return results(f"rankings/{wildcards.experiment}{'.reciprocal' if reciprocal else ''}.csv")
+
+
+def ranked_by_distance(experiment):
+    """Whether an answer's place depends on nothing but its own distance to the query."""
+    settings = EXPERIMENTS[experiment]
+    neighbours = settings.get("k_reciprocal") or settings.get("geometric_verification")
+    search = settings.get("search", {})
+    mixed = any(search.get(key) for key in ("index", "database_augmentation", "query_expansion"))
+    return experiment not in JOINED_RANKINGS and not neighbours and not mixed
+
+
+def ranking_of(experiment):
+    """The ranking that an experiment is judged by."""
+    return results(f"{ranking_name(experiment, EXPERIMENTS[experiment])}.csv")
+
+
+def ranking(wildcards):
+    """The same, of the experiment that a job is about."""
+    return ranking_of(wildcards.experiment)
+
+
+def member_features(experiment, part):
+    """The vectors of a part by all experiments that this one is combined from, as they search."""
+    return [file for name in members(experiment) for file in searched_features(name, part)]
+
+
+def training_pictures(wildcards):
+    """The history of a network's training and the picture of it; none without a network."""
+    if wildcards.experiment not in NETWORKS:
+        return []
+    return [
+        results(f"models/{wildcards.experiment}/{name}") for name in ("curves.png", "history.csv")
+    ]
+
+
+def explanations(wildcards):
+    """The pictures that explain an experiment, beside those of its evaluation."""
+    experiment, settings = wildcards.experiment, EXPERIMENTS[wildcards.experiment]
+    found = []
+    wanted = config["evaluation"]["explanations"]
+    if "map" in wanted and experiment not in JOINED_RANKINGS:
+        found.append(results(f"evaluation/{experiment}/map.png"))
+    if "similarity" in wanted and experiment in NETWORKS:
+        found.append(results(f"evaluation/{experiment}/similarity.png"))
+    if experiment in VOCABULARIES:
+        found.append(results(f"vocabularies/{experiment}.png"))
+    if settings.get("geometric_verification"):
+        found.append(results(f"rankings/{experiment}.matches.png"))
+    return found
+
+
+def data_records():
+    """The records of the jobs that made the data what it is."""
+    return [
+        *([] if SOURCE == "folder" else [results("source.record.json")]),
+        *(results(f"manifests/{part}.record.json") for part in IMPORTED),
+        results("manifests/split.record.json"),
+        *(
+            [results("manifests/extended_training.record.json")]
+            if config["dataset"]["extend"]
+            else []
+        ),
+    ]
+
+
+def network_records(wildcards):
+    """The records of a network's weights, copies, trunk and training."""
+    searched = [] if EXPERIMENTS[wildcards.experiment]["views"] else ["gallery", "query"]
+    trunk = trunk_rows(wildcards.experiment, *training_parts(wildcards), *searched)
+    weights = experiment_weights(wildcards)
+    return [
+        *([results("manifests/augmented.record.json")] if augmented_copies(wildcards) else []),
+        *([weights.replace(".json", ".record.json")] if weights else []),
+        *(rows.replace(".npy", ".record.json") for rows in trunk if rows.endswith(".npy")),
+        results(f"models/{wildcards.experiment}/training.record.json"),
+    ]
+
+
+def own_records(experiment):
+    """The records of the jobs that are this experiment's own, up to the vectors it searches."""
+    if experiment in JOINED_RANKINGS:
+        return []
+    found = []
+    if experiment in NETWORKS:
+        found += network_records(SimpleNamespace(experiment=experiment))
+    if experiment in VOCABULARIES:
+        found.append(results(f"vocabularies/{experiment}.record.json"))
+    if EXPERIMENTS[experiment].get("fusion") == "weighted":
+        found.append(results(f"fusions/{experiment}.record.json"))
+    folders = ["features"]
+    if EXPERIMENTS[experiment]["reduction"]:
+        found.append(results(f"reductions/{experiment}.record.json"))
+        folders.append("reduced")
+    return found + [
+        results(f"{folder}/{experiment}/{part}.record.json")
+        for folder in folders
+        for part in ("gallery", "query")
+    ]
+
+
+def ranking_records(experiment):
+    """The records of the search and of what ordered its answers again."""
+    settings = EXPERIMENTS[experiment]
+    first = ".reciprocal" if settings.get("k_reciprocal") else ""
+    verified = [".verified"] if settings.get("geometric_verification") else []
+    return [results(f"rankings/{experiment}{each}.record.json") for each in (first, *verified)]
+
+
+def upstream_records(wildcards):
+    """The records of every job that this experiment's accuracy rests on."""
+    experiment = wildcards.experiment
+    found = [*data_records()]
+    for member in members(experiment):
+        found += own_records(member)
+        if experiment in JOINED_RANKINGS:
+            found += ranking_records(member)
+    found += own_records(experiment) + ranking_records(experiment)
+    return list(dict.fromkeys(found))

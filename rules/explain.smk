@@ -1,0 +1,67 @@
+# Stage 11, for the eye: where pictures lie, and which region made two of them match.
+
+
+rule draw_feature_map:
+    """Draw gallery and queries in one plane, near where their vectors are."""
+    input:
+        gallery=searched("gallery"),
+        query=searched("query"),
+        gallery_manifest=manifest("gallery"),
+        query_manifest=manifest("query"),
+        ranking=ranking,
+        code=library("draw_feature_map"),
+    output:
+        map=report(
+            results("evaluation/{experiment}/map.png"),
+            caption="../report/map.rst",
+            category="Retrieval",
+            labels={"experiment": "{experiment}", "figure": "map of the vectors"},
+        ),
+        record=results("evaluation/{experiment}/map.record.json"),
+    log:
+        logs("draw_feature_map/{experiment}.log"),
+    benchmark:
+        benchmarks("draw_feature_map/{experiment}.tsv")
+    wildcard_constraints:
+        experiment=one_of(set(EXPERIMENTS) - set(JOINED_RANKINGS)),
+    conda:
+        "../envs/gallerist.yaml"
+    params:
+        seed=config["evaluation"]["seed"],
+    script:
+        "../scripts/draw_feature_map.py"
+
+
+rule draw_similarity:
+    """Show which regions of a query and its first answer make the network call them alike."""
+    input:
+        model=results("models/{experiment}/model.keras"),
+        preprocessing=results("models/{experiment}/preprocessing.json"),
+        ranking=ranking,
+        gallery=manifest("gallery"),
+        query=manifest("query"),
+        code=library("draw_similarity"),
+    output:
+        similarity=report(
+            results("evaluation/{experiment}/similarity.png"),
+            caption="../report/similarity.rst",
+            category="Retrieval",
+            labels={"experiment": "{experiment}", "figure": "what made two pictures match"},
+        ),
+        record=results("evaluation/{experiment}/similarity.record.json"),
+    log:
+        logs("draw_similarity/{experiment}.log"),
+    benchmark:
+        benchmarks("draw_similarity/{experiment}.tsv")
+    wildcard_constraints:
+        experiment=one_of(NETWORKS),
+    conda:
+        "../envs/gallerist.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        gpu=1,
+    params:
+        strips_drawn=config["evaluation"]["strips_drawn"],
+    script:
+        "../scripts/draw_similarity.py"

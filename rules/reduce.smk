@@ -1,0 +1,46 @@
+# Stage 8: fewer, better comparable numbers a picture, fitted on training pictures only.
+
+
+rule fit_reduction:
+    """Fit an experiment's reduction on the vectors of the training pictures."""
+    input:
+        training=described("training"),
+        code=library("fit_reduction"),
+    output:
+        reduction=results("reductions/{experiment}.npz"),
+        record=results("reductions/{experiment}.record.json"),
+    log:
+        logs("fit_reduction/{experiment}.log"),
+    benchmark:
+        benchmarks("fit_reduction/{experiment}.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=step("reduction"),
+    script:
+        "../scripts/fit_reduction.py"
+
+
+rule reduce_features:
+    """Reduce the vectors of a part."""
+    input:
+        features=lambda wildcards: feature_files("features", wildcards.experiment, wildcards.part),
+        reduction=results("reductions/{experiment}.npz"),
+        code=library("reduce_features"),
+    output:
+        vectors=results("reduced/{experiment}/{part}.npy"),
+        ids=results("reduced/{experiment}/{part}.ids.csv"),
+        origin=results("reduced/{experiment}/{part}.origin.json"),
+        record=results("reduced/{experiment}/{part}.record.json"),
+    log:
+        logs("reduce_features/{experiment}-{part}.log"),
+    benchmark:
+        benchmarks("reduce_features/{experiment}-{part}.tsv")
+    wildcard_constraints:
+        part="training|validation|gallery|query",
+    conda:
+        "../envs/gallerist.yaml"
+    script:
+        "../scripts/reduce_features.py"

@@ -1,0 +1,52 @@
+# Stage 10: the answers of a search ordered again by what a distance does not know.
+
+
+rule rerank_reciprocally:
+    """Rank the gallery by k-reciprocal neighbours, which start from the distances."""
+    input:
+        gallery=searched("gallery"),
+        query=searched("query"),
+        code=library("rerank_reciprocally"),
+    output:
+        ranking=results("rankings/{experiment}.reciprocal.csv"),
+        record=results("rankings/{experiment}.reciprocal.record.json"),
+    log:
+        logs("rerank_reciprocally/{experiment}.log"),
+    benchmark:
+        benchmarks("rerank_reciprocally/{experiment}.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    params:
+        depth=config["search"]["depth"],
+        settings=step("k_reciprocal"),
+    script:
+        "../scripts/rerank_reciprocally.py"
+
+
+rule verify_geometry:
+    """Order the first answers again by key points that agree with the query's."""
+    input:
+        ranking=first_ranking,
+        gallery=manifest("gallery"),
+        query=manifest("query"),
+        code=library("verify_geometry"),
+    output:
+        ranking=results("rankings/{experiment}.verified.csv"),
+        matches=report(
+            results("rankings/{experiment}.matches.png"),
+            caption="../report/matches.rst",
+            category="Retrieval",
+            labels={"experiment": "{experiment}", "figure": "matched key points"},
+        ),
+        record=results("rankings/{experiment}.verified.record.json"),
+    log:
+        logs("verify_geometry/{experiment}.log"),
+    benchmark:
+        benchmarks("verify_geometry/{experiment}.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    threads: 4
+    params:
+        settings=step("geometric_verification"),
+    script:
+        "../scripts/verify_geometry.py"

@@ -1,0 +1,39 @@
+"""Rule describe_images: pictures of one part -> vectors by colour, texture or shape."""
+
+import json
+import time
+
+from gallerist.descriptors import vector_length
+from gallerist.features import write_features
+from gallerist.manifest import Manifest
+from gallerist.picture_describer import describe_in_parallel, descriptor_settings, model_of
+from gallerist.preprocessing import Preprocessing
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    output = snakemake.output
+    settings = json.loads(snakemake.params.settings)
+    name, chosen = descriptor_settings(settings)
+    images = Manifest.read(snakemake.input.manifest)
+    preprocessing = Preprocessing(settings["image_size"], snakemake.params.max_pixels)
+    started = time.monotonic()
+    written = write_features(
+        describe_in_parallel(name, chosen, images.paths, preprocessing, threads=snakemake.threads),
+        images.ids,
+        model=model_of(name, chosen),
+        preprocessing=preprocessing.sha256,
+        vectors=output.vectors,
+        ids_file=output.ids,
+        origin=output.origin,
+        length=vector_length(name, chosen),
+    )
+    seconds = time.monotonic() - started
+    run.parameters(settings)
+    run.metrics(
+        images=written.count,
+        images_without_content=written.empty,
+        extraction_seconds=seconds,
+        images_per_second=written.count / seconds,
+        feature_length=written.length,
+    )
+    run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

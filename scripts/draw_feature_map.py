@@ -1,0 +1,43 @@
+"""Rule draw_feature_map: gallery and query vectors -> where they lie, in one plane."""
+
+import numpy as np
+
+from gallerist import feature_map
+from gallerist.features import Features
+from gallerist.manifest import Manifest
+from gallerist.ranking import Ranking
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    given, seed = snakemake.input, snakemake.params.seed
+    sets = Features.read(*given.gallery), Features.read(*given.query)
+    manifests = Manifest.read(given.gallery_manifest), Manifest.read(given.query_manifest)
+    limits = feature_map.GALLERY_DRAWN, feature_map.QUERIES_DRAWN
+    rows = [
+        feature_map.sample(len(each.ids), limit, seed)
+        for each, limit in zip(sets, limits, strict=True)
+    ]
+    label_of = [dict(zip(each.ids, each.labels, strict=True)) for each in manifests]
+    ids = [[each.ids[row] for row in chosen] for each, chosen in zip(sets, rows, strict=True)]
+    labels = [[of[name] for name in names] for of, names in zip(label_of, ids, strict=True)]
+
+    ranking = Ranking.read(given.ranking)
+    first = {
+        query: label_of[0][answers[0]]
+        for query, answers in zip(ranking.query_ids, ranking.answers, strict=True)
+    }
+    wrong = np.array([first.get(query) != label_of[1][query] for query in ids[1]], dtype=bool)
+    places = feature_map.project(
+        *(each.vectors[chosen] for each, chosen in zip(sets, rows, strict=True)), seed
+    )
+    feature_map.draw(
+        places[0],
+        labels[0],
+        places[1],
+        labels[1],
+        wrong,
+        snakemake.output.map,
+        title=f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}",
+        sampled={"gallery": len(sets[0].ids), "queries": len(sets[1].ids)},
+    )
+    run.artifact(snakemake.output.map, "pictures")

@@ -1,0 +1,40 @@
+"""Rule draw_similarity: queries and their first answers -> which regions made them match."""
+
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    from gallerist.describer import Describer
+    from gallerist.manifest import Manifest
+    from gallerist.ranking import Ranking
+    from gallerist.runtime import configure
+    from gallerist.similarity_map import SimilarityMaps
+    from gallerist.similarity_pictures import MatchedRegions, draw
+
+    given = snakemake.input
+    configure(threads=snakemake.threads)
+    describer = Describer(given.model, given.preprocessing, threads=snakemake.threads)
+    gallery, queries = Manifest.read(given.gallery).by_id(), Manifest.read(given.query).by_id()
+    ranking = Ranking.read(given.ranking)
+    # One query of each class, so that different things are to be seen.
+    first_of = {
+        queries[query].label: row for row, query in reversed([*enumerate(ranking.query_ids)])
+    }
+    maps_of, rows = SimilarityMaps(describer.network), []
+    for label in sorted(first_of)[: snakemake.params.strips_drawn]:
+        row = first_of[label]
+        pair = queries[ranking.query_ids[row]], gallery[ranking.answers[row][0]]
+        pixels = [describer.preprocessing.load(picture.path) for picture in pair]
+        alike = maps_of(*pixels)
+        rows.append(
+            MatchedRegions(
+                *pixels,
+                alike.query_map,
+                alike.answer_map,
+                labels=(pair[0].label, pair[1].label),
+                cosine=alike.cosine,
+            )
+        )
+    title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}"
+    draw(rows, snakemake.output.similarity, title=title)
+    run.artifact(snakemake.output.similarity, "pictures")

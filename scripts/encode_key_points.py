@@ -1,0 +1,43 @@
+"""Rule encode_key_points: pictures of one part -> vectors of the visual words in them."""
+
+import json
+import time
+
+from gallerist.features import write_features
+from gallerist.files import sha256_of_text
+from gallerist.manifest import Manifest
+from gallerist.stage import stage
+from gallerist.vocabulary import Vocabulary, described, encoded_length, encoding_sha256
+
+with stage(snakemake) as run:
+    output = snakemake.output
+    settings = json.loads(snakemake.params.settings)
+    images = Manifest.read(snakemake.input.manifest)
+    vocabulary = Vocabulary.read(snakemake.input.vocabulary)
+    encoding = settings["encoding"]
+    started = time.monotonic()
+    written = write_features(
+        described(
+            images.paths,
+            vocabulary,
+            encoding=encoding,
+            threads=snakemake.threads,
+            square_root=settings["square_root"],
+        ),
+        images.ids,
+        model=encoding_sha256(vocabulary, encoding, settings["square_root"]),
+        preprocessing=sha256_of_text(vocabulary.detector.to_json()),
+        vectors=output.vectors,
+        ids_file=output.ids,
+        origin=output.origin,
+        length=encoded_length(vocabulary, encoding),
+    )
+    seconds = time.monotonic() - started
+    run.metrics(
+        images=written.count,
+        images_without_content=written.empty,
+        extraction_seconds=seconds,
+        images_per_second=written.count / seconds,
+        feature_length=written.length,
+    )
+    run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

@@ -1,0 +1,35 @@
+"""Rule fuse_features: the vectors of several experiments -> one vector a picture."""
+
+import json
+
+from gallerist.features import read_sets, write_features
+from gallerist.files import canonical_json, read_json, sha256_of_text
+from gallerist.fusion import concatenated
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    output = snakemake.output
+    names = json.loads(snakemake.params.members)
+    members = read_sets(snakemake.input.members)
+    learned = read_json(snakemake.input.weights) if snakemake.input.weights else {}
+    weights = [float(learned.get(name, 1.0)) for name in names]
+    ids = members[0].ids
+    origins = [(each.model, each.preprocessing) for each in members]
+    written = write_features(
+        concatenated([each.batches(ids) for each in members], weights),
+        ids,
+        model=sha256_of_text(canonical_json([origins, weights])),
+        preprocessing=sha256_of_text(canonical_json([each.preprocessing for each in members])),
+        vectors=output.vectors,
+        ids_file=output.ids,
+        origin=output.origin,
+        length=sum(
+            each.vectors.shape[1] for each, weight in zip(members, weights, strict=True) if weight
+        ),
+    )
+    run.parameters({f"weight.{name}": weight for name, weight in zip(names, weights, strict=True)})
+    run.metrics(
+        images=written.count,
+        images_without_content=written.empty,
+        feature_length=written.length,
+    )

@@ -1,0 +1,52 @@
+"""Rule verify_geometry: the first answers ordered again by agreeing key points, and a picture."""
+
+import json
+import time
+
+from gallerist.geometric_verification import matched, verified
+from gallerist.key_points import Detector
+from gallerist.manifest import Manifest
+from gallerist.match_pictures import MatchedPictures, draw
+from gallerist.ranking import Ranking
+from gallerist.stage import stage
+
+DRAWN = 4
+"""Queries that are drawn beside their first answer."""
+
+with stage(snakemake) as run:
+    given, output = snakemake.input, snakemake.output
+    settings = json.loads(snakemake.params.settings)
+    pictures = {**Manifest.read(given.gallery).by_id(), **Manifest.read(given.query).by_id()}
+    detector = Detector(settings["key_points"], settings["max_side"], settings["max_points"])
+    agreement = {name: settings[name] for name in ("ratio", "max_error")}
+    started = time.monotonic()
+    ranking = verified(
+        Ranking.read(given.ranking),
+        lambda identifier: detector.detect_in_file(pictures[identifier].path),
+        first=settings["first"],
+        threads=snakemake.threads,
+        **agreement,
+    )
+    ranking.write(output.ranking)
+    run.metrics(queries=len(ranking.query_ids), reranking_seconds=time.monotonic() - started)
+
+    # Those whose first answer agrees best: where there is something to see.
+    nearest = sorted(
+        (distances[0], query, answers[0])
+        for query, answers, distances in zip(
+            ranking.query_ids, ranking.answers, ranking.distances, strict=True
+        )
+        if answers
+    )
+    pairs = []
+    for _, query, answer in nearest[:DRAWN]:
+        one, other = (detector.prepared(pictures[each].path) for each in (query, answer))
+        points = detector.detect(one), detector.detect(other)
+        matches = matched(*points, **agreement)
+        labels = " and ".join(pictures[each].label for each in (query, answer))
+        caption = f"{labels}: {matches.agreeing} of {len(matches.pairs)} matches agree"
+        pairs.append(MatchedPictures(one, other, *points, matches, caption))
+    title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}: matches"
+    draw(pairs, output.matches, title=title)
+    run.parameters(settings)
+    run.artifact(output.matches, "pictures")
