@@ -7,8 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from io import BufferedRandom
 from pathlib import Path
 from time import sleep
@@ -17,13 +15,17 @@ from urllib.parse import unquote
 import requests
 from filelock import FileLock, Timeout
 from urllib3.exceptions import HTTPError as TransportError
-from urllib3.exceptions import ReadTimeoutError
 
 from gallerist.files import PathLike, replacing, sha256_of_file
+from gallerist.http_failures import (
+    LONGEST_WAIT,
+    innermost,
+    retry_after,
+    shown_url,
+    why_broken,
+)
 from gallerist.progress import Progress
 
-LONGEST_WAIT = 120.0
-"""Seconds: no back-off and no Retry-After makes a job wait longer between two attempts."""
 _CHUNK = 1 << 16
 """Bytes read at once; a broken connection loses at most so many."""
 
@@ -71,7 +73,7 @@ def fetch(
     expected = sha256.strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", expected):
         raise DownloadError(
-            f"{_shown(location)}: {sha256!r} is not a SHA-256, which is 64 hexadecimal digits.\n"
+            f"{shown_url(location)}: {sha256!r} is not a SHA-256, which is 64 hexadecimal digits.\n"
             "  `sha256sum FILE` prints the one of a file."
         )
     if attempts < 1:
@@ -92,7 +94,7 @@ def fetch(
                 _Download(location, target, expected, attempts, timeout, backoff).run()
     except OSError as error:
         raise DownloadError(
-            f"{_shown(location)} could not be brought to {target}: {error}"
+            f"{shown_url(location)} could not be brought to {target}: {error}"
         ) from error
     return target
 
@@ -130,7 +132,7 @@ def _local_path(location: str) -> Path | None:
     if scheme[1].lower() == "file" and host in ("", "localhost"):
         return Path(unquote(slash + path))
     raise DownloadError(
-        f"{_shown(location)}: files are fetched from http://, https:// and file:/// addresses, "
+        f"{shown_url(location)}: files are fetched from http://, https:// and file:/// addresses, "
         "and from paths.\n  Download it by hand, and give its path in place of the address."
     )
 
@@ -186,7 +188,7 @@ class _Download:
                 return
             file.truncate(0)
             if restarted or not self.pieced:
-                message = _wrong_sum(_shown(self.location), self.expected, found, size)
+                message = _wrong_sum(shown_url(self.location), self.expected, found, size)
                 raise DownloadError(f"{message}\n  The server sent {self.answer}.")
             restarted = True
             logger.warning(
@@ -204,7 +206,7 @@ class _Download:
                 wait = min(max(self.backoff * 2 ** (attempt - 1), failure.wait), LONGEST_WAIT)
                 logger.warning(
                     "%s: attempt %d of %d failed: %s; the next in %.0f s",
-                    _shown(self.location),
+                    shown_url(self.location),
                     attempt,
                     self.attempts,
                     failure,
@@ -235,10 +237,10 @@ class _Download:
             requests.exceptions.ChunkedEncodingError,
             TransportError,
         ) as error:
-            raise _PassingFailure(_reason(error, self.timeout)) from error
+            raise _PassingFailure(why_broken(error, self.timeout)) from error
         except requests.RequestException as error:
             raise DownloadError(
-                f"{_shown(self.location)} cannot be fetched: {_innermost(error)}"
+                f"{shown_url(self.location)} cannot be fetched: {innermost(error)}"
             ) from error
 
     def _accepted(self, response: requests.Response, file: BufferedRandom, offset: int) -> bool:
@@ -246,7 +248,7 @@ class _Download:
         status = response.status_code
         said = f"HTTP {status} {response.reason or ''}".strip()
         if status == 429 or status >= 500:
-            raise _PassingFailure(said, _retry_after(response.headers.get("Retry-After", "")))
+            raise _PassingFailure(said, retry_after(response.headers.get("Retry-After", "")))
         if status == 416 and offset:
             # Nothing lies behind the offset: the part is whole, or too long. Its sum will tell.
             self.answer = said
@@ -263,7 +265,7 @@ class _Download:
             # An end that was not announced cannot be told from a broken connection.
             self.pieced = _length(response) is None and not _chunked(response)
         else:
-            raise DownloadError(_refusal(_shown(self.location), status, said))
+            raise DownloadError(_refusal(shown_url(self.location), status, said))
         etag = response.headers.get("ETag", "")
         self.etag = "" if etag.startswith("W/") else etag  # If-Range wants a strong one
         self.answer = response.headers.get("Content-Type", "bytes of no stated type")
@@ -291,7 +293,8 @@ class _Download:
         tried = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
         kept = f"  {size} bytes have come; the next run goes on after them.\n" if size else ""
         return (
-            f"{_shown(self.location)} could not be fetched in {tried}. The last failed: {reason}.\n"
+            f"{shown_url(self.location)} could not be fetched in {tried}. "
+            f"The last failed: {reason}.\n"
             f"{kept}  Try again later, or download it by hand, and give its path in place of the "
             "address."
         )
@@ -319,39 +322,6 @@ def _chunked(response: requests.Response) -> bool:
 def _range_start(response: requests.Response) -> int | None:
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     return int(match[1]) if match else None
-
-
-def _retry_after(value: str) -> float:
-    """Seconds of a Retry-After header: a number, or a date (RFC 9110, 10.2.3). 0 if neither."""
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The error that the others wrap. Not by __context__, where a caller's own error may stand."""
-    while True:
-        wrapped = [error.__cause__, getattr(error, "reason", None), *reversed(error.args)]
-        inner = next((item for item in wrapped if isinstance(item, BaseException)), None)
-        if inner is None:
-            return error
-        error = inner
-
-
-def _reason(error: Exception, timeout: float) -> str:
-    if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return f"no byte came for {timeout:g} s"
-    inner = _innermost(error)
-    return (isinstance(inner, OSError) and inner.strerror) or str(inner)
-
-
-def _shown(location: str) -> str:
-    """An address as messages may show it: without user and password."""
-    return re.sub(r"(?<=://)[^/?#]*@", "", location)
 
 
 def _refusal(shown: str, status: int, said: str) -> str:

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock
 
-from gallerist.download import LONGEST_WAIT, _shown
 from gallerist.files import PathLike
+from gallerist.http_failures import LONGEST_WAIT, shown_url
 from gallerist.submission_faults import faults_in, summary
 from gallerist.submission_outcomes import (
     LOOK,
@@ -89,7 +89,7 @@ def submit(
     _check(url, timeout, attempts)
     content = _content(file, gallery_names, query_names, k)
     key = hashlib.sha256(content).hexdigest()
-    receipt = Receipt("not sent", "", str(file), _shown(url), key)
+    receipt = Receipt("not sent", "", str(file), shown_url(url), key)
     kept = Receipts(Path(receipts), key)
     if dry_run:
         return _dry(receipt, None if again else kept.settled(), len(content))
@@ -118,8 +118,8 @@ def _check(url: str, timeout: float, attempts: int) -> None:
         complete = False
     if not complete:
         raise SubmitError(
-            f"{_shown(url)!r} is no address to send answers to: it begins with http:// or https:// "
-            "and the name of a server."
+            f"{shown_url(url)!r} is no address to send answers to: it begins with http:// or "
+            "https:// and the name of a server."
         )
 
 
@@ -238,13 +238,13 @@ class _Delivery:
             try:
                 answer = self._exchanged(url, body)
             except requests.RequestException as error:
-                return unanswered(error, body.begun, _shown(url), self.timeout), None
+                return unanswered(error, body.begun, shown_url(url), self.timeout), None
             target = moved_within(url, answer)
             if target is None:
-                return judged(answer, _shown(url)), answer
-            logger.info("%s sends on to %s", _shown(url), _shown(target))
+                return judged(answer, shown_url(url)), answer
+            logger.info("%s sends on to %s", shown_url(url), shown_url(target))
             url = target
-        said = f"The server sends on from one address to the next, at last to {_shown(url)}"
+        said = f"The server sends on from one address to the next, at last to {shown_url(url)}"
         return Outcome("refused", f"{said}, and takes it nowhere. Check the address."), answer
 
     def _exchanged(self, url: str, body: _Body) -> Answer:

@@ -30,7 +30,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError as TransportError
 
-from gallerist.download import _innermost, _reason, _retry_after, _shown
+from gallerist.http_failures import innermost, retry_after, shown_url, why_broken
 from gallerist.submission_receipts import Receipt, State
 
 ANSWER_LIMIT = 1 << 16
@@ -84,7 +84,7 @@ def received(response: requests.Response, timeout: float) -> Answer:
             elif monotonic() > latest:
                 broken = f"it did not end within {PATIENCE * timeout:g} s"
     except (TransportError, OSError) as error:
-        broken = _reason(error, timeout)
+        broken = why_broken(error, timeout)
     body = bytes(kept[:ANSWER_LIMIT])
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(body, final=not broken)
@@ -101,9 +101,9 @@ def unanswered(
 ) -> Outcome:
     """What an attempt came to that had no answer. begun: the content was being handed over."""
     if begun:
-        said = f"It was sent to {shown}, but no answer came: {_reason(error, timeout)}."
+        said = f"It was sent to {shown}, but no answer came: {why_broken(error, timeout)}."
         return Outcome("unknown", f"{said} Whether it arrived is unknown. {LOOK}")
-    inner = _innermost(error)
+    inner = innermost(error)
     if isinstance(error, requests.exceptions.SSLError):
         said = (
             f"No secure connection to {shown}: {inner}. Nothing was sent. Check whether the server "
@@ -122,11 +122,11 @@ def unanswered(
         )
     elif isinstance(error, requests.ConnectionError):
         said = (
-            f"No connection to {shown}: {_reason(error, timeout)}. Nothing was sent. Check the "
+            f"No connection to {shown}: {why_broken(error, timeout)}. Nothing was sent. Check the "
             "address and its port, or try again later."
         )
     else:
-        said = f"Nothing can be sent to {shown}: {_shown(str(inner))}. Check the address."
+        said = f"Nothing can be sent to {shown}: {shown_url(str(inner))}. Check the address."
         return Outcome("not arrived", said)
     return Outcome("not arrived", said, pause=0.0)
 
@@ -139,9 +139,9 @@ def judged(answer: Answer, shown: str) -> Outcome:
     if status in (429, 503):
         asked = answer.headers.get("Retry-After", "")
         later = f" It asks to be tried again after: {asked}." if asked else " Try again later."
-        return Outcome("refused", f"{said}\n  It did nothing.{later}", _retry_after(asked))
+        return Outcome("refused", f"{said}\n  It did nothing.{later}", retry_after(asked))
     if 300 <= status < 400:
-        there = _shown(answer.headers.get("Location", "")) or "an address that it does not name"
+        there = shown_url(answer.headers.get("Location", "")) or "an address that it does not name"
         said = f"{shown} answered {answer.said}, which points to {there}. It is not followed."
         if status in (302, 303):
             return Outcome("unknown", f"{said} The answer may stand there. {LOOK}")

@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gallerist.download
-from gallerist.download import LONGEST_WAIT, DownloadError, fetch
+from gallerist.download import DownloadError, fetch
+from gallerist.http_failures import LONGEST_WAIT
 
 BODY = hashlib.shake_256(b"a file of some length").digest(300_000)
 

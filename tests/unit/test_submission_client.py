@@ -19,7 +19,7 @@ import pytest
 import urllib3.util.connection
 
 import gallerist.submission_client
-from gallerist.download import LONGEST_WAIT
+from gallerist.http_failures import LONGEST_WAIT
 from gallerist.submission import Submission
 from gallerist.submission_client import SubmitError, submit
 from gallerist.submission_outcomes import ANSWER_LIMIT
