@@ -3,6 +3,7 @@
 #   pictures -> import -> split -> augment -> trunk -> train -> extract -.
 #                                                         describe, fuse -> reduce -> search
 #                                          -> rerank -> evaluate, explain -> compare
+#                                                    -> challenge
 #
 # Each stage is one file under rules/, each rule one script of its name under scripts/. The
 # experiment is described by config/config.yaml, or by another one: --configfile FILE.
@@ -35,6 +36,7 @@ include: "rules/rerank.smk"
 include: "rules/evaluate.smk"
 include: "rules/explain.smk"
 include: "rules/compare.smk"
+include: "rules/challenge.smk"
 
 
 onstart:
@@ -42,7 +44,7 @@ onstart:
 
 
 wildcard_constraints:
-    part="originals|pool|training|validation|gallery|query",
+    part="originals|pool|training|validation|gallery|query|challenge_gallery|challenge_query",
     experiment=one_of(EXPERIMENTS),
     pretrained=one_of(PRETRAINED),
     trunk=one_of(TRUNKS),
@@ -55,3 +57,4 @@ rule all:
         rules.compare_experiments.output,
         rules.report_leaks.output,
         expand(rules.evaluate_retrieval.output, experiment=EXPERIMENTS),
+        challenge_results(),

@@ -17,7 +17,7 @@ rule describe_images:
         benchmarks("describe_images/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(DESCRIPTORS),
-        part="training|validation|gallery|query",
+        part=one_of(DESCRIBED),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
@@ -76,7 +76,7 @@ rule encode_key_points:
         benchmarks("encode_key_points/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(VOCABULARIES),
-        part="training|validation|gallery|query",
+        part=one_of(DESCRIBED),
     conda:
         "../envs/gallerist.yaml"
     threads: 4

@@ -7,6 +7,7 @@ from gallerist.layout import ranking_name
 
 EXPERIMENTS = config["experiments"]
 STEPS = ("views", "reduction", "search", "k_reciprocal", "geometric_verification")
+DESCRIBED = ["training", "validation", "gallery", "query", *CHALLENGE_PARTS]
 KEY_POINTS = ("sift", "orb", "surf")
 
 # Experiments by how their vectors are made; the last have none, they join rankings.
@@ -114,8 +115,12 @@ def trunk_rows(experiment, *parts):
 
 
 def viewed_rows(wildcards):
-    """The kept rows of a part that is described; none where a network looks in several ways."""
-    if EXPERIMENTS[wildcards.experiment]["views"]:
+    """The kept rows of a part that is described; none where the pictures themselves are read.
+
+    They are where a network looks at them in several ways, and in a challenge, whose gallery is
+    large and looked at once.
+    """
+    if EXPERIMENTS[wildcards.experiment]["views"] or wildcards.part in CHALLENGE_PARTS:
         return []
     return trunk_rows(wildcards.experiment, wildcards.part)
 

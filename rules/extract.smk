@@ -20,7 +20,7 @@ rule extract_features:
         benchmarks("extract_features/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(NETWORKS),
-        part="training|validation|gallery|query",
+        part=one_of(DESCRIBED),
     conda:
         "../envs/gallerist.yaml"
     threads: 4

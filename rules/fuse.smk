@@ -46,7 +46,7 @@ rule fuse_features:
         benchmarks("fuse_features/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(JOINED),
-        part="training|validation|gallery|query",
+        part=one_of(DESCRIBED),
     conda:
         "../envs/gallerist.yaml"
     params:

@@ -20,12 +20,13 @@ rule import_images:
     benchmark:
         benchmarks("import_images/{part}.tsv")
     wildcard_constraints:
-        part=one_of(IMPORTED),
+        part=one_of([*IMPORTED, *CHALLENGE_PARTS]),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
     params:
         folder=part_folder,
+        flat=part_is_flat,
         fingerprint=part_fingerprint,
         on_bad=config["dataset"]["images"]["on_bad"],
         min_side=config["dataset"]["images"]["min_side"],

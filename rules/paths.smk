@@ -19,6 +19,10 @@ FOLDERS = {
     "classes": {"originals": "."},
 }[LAYOUT]
 
+# The two folders of an unlabelled challenge, as parts.
+CHALLENGE = config["challenge"]
+CHALLENGE_PARTS = ["challenge_gallery", "challenge_query"] if CHALLENGE else []
+
 # The parts that are imported from a folder.
 IMPORTED = [*FOLDERS, *(["pool"] if config["dataset"]["extend"] else [])]
 
@@ -53,8 +57,20 @@ def source_folder():
     return os.path.normpath(os.path.join(results("source"), subfolder))
 
 
+def challenge_folder():
+    """The folder that holds the challenge's gallery/ and query/."""
+    return CHALLENGE["folder"] or results("challenge/source")
+
+
+def part_is_flat(wildcards):
+    """Whether the pictures of a part lie side by side, and nothing says of which class they are."""
+    return wildcards.part in CHALLENGE_PARTS
+
+
 def part_folder(wildcards):
     """The folder a part is imported from."""
+    if part_is_flat(wildcards):
+        return os.path.join(challenge_folder(), wildcards.part.removeprefix("challenge_"))
     if wildcards.part == "pool":
         return config["dataset"]["extend"]["pool"]
     return os.path.normpath(os.path.join(source_folder(), FOLDERS[wildcards.part]))
@@ -62,6 +78,8 @@ def part_folder(wildcards):
 
 def part_made_here(wildcards):
     """What must exist before a part can be imported: nothing, where the pictures are the user's."""
+    if part_is_flat(wildcards):
+        return [] if CHALLENGE["folder"] else results("challenge/source")
     return [] if wildcards.part == "pool" or SOURCE == "folder" else results("source")
 
 

@@ -39,7 +39,7 @@ rule reduce_features:
     benchmark:
         benchmarks("reduce_features/{experiment}-{part}.tsv")
     wildcard_constraints:
-        part="training|validation|gallery|query",
+        part=one_of(DESCRIBED),
     conda:
         "../envs/gallerist.yaml"
     script:

@@ -11,6 +11,7 @@ with stage(snakemake) as run:
         min_side=params.min_side,
         max_pixels=params.max_pixels,
         threads=snakemake.threads,
+        flat=params.flat,
     )
     if params.on_bad == "fail":
         stop_on_bad_images(imported.faults)

@@ -202,6 +202,25 @@ def _check_searches(whole: Config, _: Mapping[str, Any]) -> Problems:
             )
 
 
+def _check_challenge(whole: Config, _: Mapping[str, Any]) -> Problems:
+    challenge, path = whole.get("challenge"), ("challenge",)
+    if challenge is None:
+        return
+    folder = challenge["folder"]
+    if (folder is None) == (challenge["embedded"] is None):
+        yield path, "give one source of pictures: folder, or embedded ({} for its defaults)."
+    elif folder is not None:
+        missing = [each for each in ("gallery", "query") if not (Path(folder) / each).is_dir()]
+        if missing:
+            lacks = ", ".join(f"{each}/" for each in missing)
+            yield (*path, "folder"), f"{folder!r} lacks {lacks}."
+    elif challenge["truth"] is not None:
+        yield (*path, "truth"), "the embedded challenge has its own: leave the key out."
+    depth = whole["search"]["depth"]
+    if depth is not None and challenge["k"] > depth:
+        yield (*path, "k"), f"{challenge['k']} is more than the {depth} answers kept for a query."
+
+
 def _check_views(whole: Config, _: Mapping[str, Any]) -> Problems:
     for name, settings in _experiments(whole):
         if isinstance(settings.get("views"), dict):
@@ -247,6 +266,7 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Config, Mapping[str, Any]], Problems
     ([("evaluation", key) for key in ("k", "metrics", "decided_by")], _check_decided_by),
     ([], _check_image_sizes),  # of the experiments that are right so far
     ([_EXPERIMENTS], _check_reductions),
+    ([("challenge",), ("search",)], _check_challenge),
     ([_EXPERIMENTS], _check_views),
     ([_EXPERIMENTS], _check_fusions),
     ([_EXPERIMENTS], _check_descriptors),

@@ -232,6 +232,12 @@ def _folder_problem(value: str, _: Schema) -> str | None:
     return "is no folder. A relative path starts where the workflow runs."
 
 
+def _file_problem(value: str, _: Schema) -> str | None:
+    if _is(Path.is_file, value):
+        return None
+    return "is no file. A relative path starts where the workflow runs."
+
+
 def _file_or_url_problem(value: str, _: Schema) -> str | None:
     if re.match(r"[a-z]+://", value) or _is(Path.is_file, value):
         return None
@@ -277,6 +283,7 @@ def _is(question: Callable[[Path], bool], path: str) -> bool:
 
 _FORMATS: dict[str, Callable[[str, Schema], str | None]] = {
     "folder": _folder_problem,
+    "file": _file_problem,
     "file-or-url": _file_or_url_problem,
     "subfolder": _subfolder_problem,
     "keyword-or-text": _keyword_problem,

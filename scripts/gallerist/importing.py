@@ -26,6 +26,7 @@ logger = logging.getLogger("gallerist")
 
 _COPY = "same picture as "
 _STRAY = "not inside a class folder"
+_NESTED = "inside a folder, where the pictures have to lie side by side"
 
 
 class ImportFault(ValueError):
@@ -63,9 +64,18 @@ _Examined = tuple[Picture | None, Fault | None]
 
 
 def import_folder(
-    folder: PathLike, *, part: str, min_side: int, max_pixels: int, threads: int = 1
+    folder: PathLike,
+    *,
+    part: str,
+    min_side: int,
+    max_pixels: int,
+    threads: int = 1,
+    flat: bool = False,
 ) -> Import:
-    """List the pictures of a folder that holds one folder a class.
+    """List the pictures of a folder that holds one folder a class, or none (flat).
+
+    flat: the files lie in the folder itself, and nothing says of which class they are: their label
+    is empty. Files in folders below it are skipped.
 
     Every file at any depth below a class folder is tried; its label is the name of the class folder
     (NFC-normalised unicode). Names with a leading dot, Thumbs.db and desktop.ini are ignored; links
@@ -83,7 +93,7 @@ def import_folder(
         tree = walk(folder)
     except FolderFault as error:
         raise ImportFault(str(error)) from error
-    candidates, faults = _candidates(os.fspath(folder), tree)
+    candidates, faults = _candidates(os.fspath(folder), tree, flat)
     examine = partial(_examine, part=part, min_side=min_side, max_pixels=max_pixels)
     pictures: dict[str, Picture] = {}
     with closing(_in_order(examine, candidates, threads)) as examined:
@@ -94,7 +104,8 @@ def import_folder(
                 faults.append(fault)
     if not pictures:
         raise ImportFault(_nothing_usable(folder, faults))
-    faults += _empty_classes(os.fspath(folder), tree, pictures.values())
+    if not flat:
+        faults += _empty_classes(os.fspath(folder), tree, pictures.values())
     skipped = sum(fault.severity == "skipped" for fault in faults)
     logger.info("%s: %d pictures, %d files skipped", folder, len(pictures), skipped)
     return Import(Manifest(tuple(pictures.values())), tuple(sorted(faults)))
@@ -134,7 +145,7 @@ def write_faults(path: PathLike, faults: Iterable[Fault]) -> None:
         writer.writerows(astuple(fault) for fault in faults)
 
 
-def _candidates(folder: str, tree: Tree) -> tuple[list[_Candidate], list[Fault]]:
+def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Fault]]:
     """Files to be tried, in manifest order, and the faults that names alone show."""
     candidates: list[_Candidate] = []
     faults = [
@@ -147,18 +158,20 @@ def _candidates(folder: str, tree: Tree) -> tuple[list[_Candidate], list[Fault]]
             faults.append(Fault(_join(folder, relative), "warning", reason))
     for relative in tree.files:
         path = _join(folder, relative)
-        if fault := _unusable_name(relative):
+        if fault := _unusable_name(relative, flat):
             faults.append(Fault(path, "skipped", fault))
         else:
-            candidates.append(_Candidate(_label(relative), relative, path))
+            candidates.append(_Candidate("" if flat else _label(relative), relative, path))
     return sorted(candidates, key=lambda found: (found.label, found.relative)), faults
 
 
-def _unusable_name(relative: str) -> str | None:
+def _unusable_name(relative: str, flat: bool) -> str | None:
     if not is_utf8(relative):
         return "its name is not UTF-8: rename it"
     if "\r" in relative:
         return "its name has a carriage return, which a manifest cannot hold: rename it"
+    if flat:
+        return _NESTED if "/" in relative else None
     return None if "/" in relative else _STRAY
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gallerist.files import PathLike, replacing, write_json
+from gallerist.files import PathLike, replacing, sha256_of_file, write_json
 from gallerist.manifest import Manifest
 from gallerist.ranking import Ranking
 
@@ -111,6 +111,21 @@ class Submission:
                 f"{path} is not in the form of results.json: {error}\n"
                 '  The form is {"groupname": "...", "images": {query name: [gallery names]}}.'
             ) from error
+
+
+def with_copies(submission: Submission, folder: PathLike, queries: Manifest) -> Submission:
+    """Add the queries that are copies of others, file by file, with the same answers.
+
+    folder: of the query files. queries: the manifest, which has every content once.
+    """
+    name_of = {picture.id: Path(picture.path).name for picture in queries}
+    answers = dict(submission.answers)
+    for file in sorted(Path(folder).iterdir()):
+        if file.is_file() and file.name not in answers:
+            first = name_of.get(sha256_of_file(file)[:16])
+            if first is not None:
+                answers[file.name] = submission.answers[first]
+    return Submission(submission.group, answers)
 
 
 def _names(manifest: Manifest, part: str) -> dict[str, str]:

@@ -41,7 +41,10 @@ def test_it_plans_the_jobs_of_its_two_experiments(published):
         ),
         *(
             f"{rule} {experiment}"
-            for rule in ("train_network", "plot_training", "search_gallery", "evaluate_retrieval")
+            for rule in (
+                *("train_network", "plot_training", "search_gallery", "evaluate_retrieval"),
+                *("draw_feature_map", "draw_similarity"),
+            )
             for experiment in experiments
         ),
         *(

@@ -13,7 +13,10 @@ from tiny_workflow import CONFIG
 EXPERIMENTS = list(CONFIG["experiments"])
 FIGURES = {
     "curves.png": "Accuracy and loss of {} after each epoch",
+    "best.png": "The queries that {} answers best",
+    "median.png": "between best and worst of {}",
     "worst.png": "The queries that {} answers worst",
+    "classes.png": "Hit rate of {} for the queries of each class",
     "chosen.png": "with the answers of {}: right ones green",
     "confusion.png": "Which class the first answer of {} comes from",
     "classes.csv": "Hit rate at k of {} for the queries of each class",

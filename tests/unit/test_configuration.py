@@ -101,8 +101,10 @@ def test_the_default_configuration_is_complete_but_for_defaults_and_raises_no_ey
     given_, whole = load("config.yaml"), complete(load("config.yaml"))
     for section, settings_ in given_.items():
         if section not in ("experiments", "dataset"):
-            assert whole[section] == settings_
-    assert list(whole["experiments"]) == ["resnet152", "scratch", "efficientnet_lite2"]
+            assert whole[section] == {**whole[section], **settings_}
+            assert set(whole[section]) - set(settings_) <= {"folder", "truth"}
+    networks = ["resnet152", "scratch", "efficientnet_lite2"]
+    assert list(whole["experiments"]) == [*networks, "hog", "sift", "together"]
     assert whole["experiments"]["efficientnet_lite2"]["learning_rate"] == 1e-4
     assert whole["experiments"]["scratch"]["early_stopping"] == {"min_delta": 0, "patience": 5}
     assert whole["dataset"]["extend"] is None
@@ -379,7 +381,7 @@ def test_null_takes_a_source_away_that_another_file_gave(tmp_path):
             " Raise search.depth to 1060, or ask for fewer.",
         ),
         ("evaluation.answers_drawn", 1001, "evaluation.answers_drawn: 1001 is more than the 1000"),
-        ("search.k", 3, "search.k: unknown key here. It belongs at evaluation.k. Known: depth."),
+        ("search.k", 3, "search.k: unknown key. Known: depth."),
         ("serch", {}, "serch: unknown key. Did you mean search? Known: dataset, augmentation,"),
         (
             "dataset.embedded.training_per_class",
@@ -435,6 +437,7 @@ def test_every_mistake_is_found_at_once():
         "dataset.split.gallery",
         "evaluation.k",
         "evaluation.answers_drawn",
+        "challenge.k",
     ]
 
 
@@ -635,25 +638,25 @@ def test_settings_that_make_little_sense_are_noticed():
 
 def test_a_new_kind_of_experiment_needs_only_an_entry_of_the_schema(tmp_path):
     schema = copy.deepcopy(SCHEMA)
-    schema["$defs"]["sift"] = {
-        "description": "Local SIFT features.",
+    schema["$defs"]["siamese"] = {
+        "description": "Two branches with one head.",
         "type": "object",
         "additionalProperties": False,
         "required": ["network"],
         "properties": {
-            "network": {"description": "The kind.", "const": "sift"},
-            "words": {"description": "Visual words.", "type": "integer", "default": 512},
+            "network": {"description": "The kind.", "const": "siamese"},
+            "numbers": {"description": "Numbers of the head.", "type": "integer", "default": 512},
         },
     }
-    schema["$defs"]["experiment"]["oneOf"].append({"$ref": "#/$defs/sift"})
+    schema["$defs"]["experiment"]["oneOf"].append({"$ref": "#/$defs/siamese"})
     path = tmp_path / "schema.yaml"
     path.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
-    config = edited("experiments.local", {"network": "sift"})
-    assert complete(config, path)["experiments"]["local"] == {"network": "sift", "words": 512}
+    config = edited("experiments.local", {"network": "siamese"})
+    assert complete(config, path)["experiments"]["local"] == {"network": "siamese", "numbers": 512}
     assert notices(complete(config, path)) == []
-    with pytest.raises(ConfigurationError, match=r"words: found 1\.5, expected a whole number"):
-        complete(edited("experiments.local.words", 1.5, config), path)
-    assert "### network: sift\n\nLocal SIFT features." in reference(schema)
+    with pytest.raises(ConfigurationError, match=r"numbers: found 1\.5, expected a whole number"):
+        complete(edited("experiments.local.numbers", 1.5, config), path)
+    assert "### network: siamese\n\nTwo branches with one head." in reference(schema)
 
 
 # Whatever is thrown at it

@@ -199,7 +199,8 @@ EDITS = {
     "the code of re-ranking": (change_code("k_reciprocal"), RERANKED | judged("reranked")),
     "a training picture": (
         replace_a_training_picture,
-        {"import_images originals", "split_images", "report_leaks", "compare_experiments"}
+        {"import_images originals", "split_images", "report_leaks"}
+        | judged(*EXPERIMENTS)  # the row of each says what its pictures were split from
         | of_parts("describe_images", "colour", "validation")
         | of_parts("describe_images", "reduced", "training")
         | {"fit_reduction reduced", "learn_vocabulary sift"}

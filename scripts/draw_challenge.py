@@ -1,0 +1,16 @@
+"""Rule draw_challenge: the embedded challenge -> flat folders of image files, and the truth."""
+
+import json
+import shutil
+from pathlib import Path
+
+from gallerist.challenge_drawing import TRUTH_FILE, draw_challenge
+from gallerist.files import replacing
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    folder = Path(snakemake.output.folder)
+    drawn = draw_challenge(folder, **json.loads(snakemake.params.settings))
+    with replacing(snakemake.output.truth) as temporary:
+        shutil.copyfile(folder / TRUTH_FILE, temporary)
+    run.metrics(**{f"{part}_images": count for part, count in drawn.items()})

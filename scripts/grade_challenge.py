@@ -1,0 +1,60 @@
+"""Rule grade_challenge: all rankings and the truth -> grades, and what the key fault does."""
+
+import json
+import logging
+
+from gallerist import challenge_grading, challenge_tables, curve_plots
+from gallerist.challenge_truth import Truth, match
+from gallerist.files import write_text
+from gallerist.manifest import Manifest
+from gallerist.palette import styles
+from gallerist.ranking import Ranking
+from gallerist.retrieval_curves import CurveFault
+from gallerist.stage import stage
+
+logger = logging.getLogger("gallerist")
+
+with stage(snakemake) as run:
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
+    experiments, by_distance = json.loads(params.experiments), json.loads(params.by_distance)
+    drawn = {
+        "seed": params.seed,
+        "rounds": params.bootstrap_rounds,
+        "confidence": params.confidence,
+    }
+    queries, gallery = Manifest.read(given.query), Manifest.read(given.gallery)
+    names = [challenge_tables.file_names(each) for each in (queries, gallery)]
+    matched = match(Truth.read(given.truth), names[0].values(), names[1].values())
+    for remark in matched.remarks():
+        logger.warning("%s", remark)
+    answers = {
+        experiment: challenge_tables.by_name(Ranking.read(path), *names)
+        for experiment, path in zip(experiments, given.rankings, strict=True)
+    }
+    grades = {
+        name: challenge_grading.grade(each, matched.truth, **drawn)
+        for name, each in answers.items()
+    }
+    study = challenge_grading.study(answers, matched.truth, **drawn)
+    curves = {}
+    for name in by_distance:
+        try:
+            curves[name] = challenge_grading.growth(
+                answers[name], matched.truth, step=params.distractor_step, **drawn
+            )
+        except CurveFault as error:
+            logger.warning("the growth of %s is left out: %s", name, error)
+
+    challenge_tables.write_grades(output.grades, grades)
+    challenge_grading.write_study(output.study, study)
+    title = f"{snakemake.config['dataset']['name']}: the challenge"
+    write_text(
+        output.page, challenge_tables.page(grades, study, title=title, notes=matched.remarks())
+    )
+    looks = styles(experiments)
+    curve_plots.draw_growth(curves, looks, output.growth, title=title, level=params.confidence)
+    for name, grade in grades.items():
+        for metric, measure in grade.overall.items():
+            run.metrics({f"{name}/{metric.replace('@', '-')}": measure.mean})
+    for path in (output.grades, output.study, output.page, output.growth):
+        run.artifact(path)

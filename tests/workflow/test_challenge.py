@@ -1,0 +1,161 @@
+"""An unlabelled challenge: ranked by every experiment, written for its server, graded."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from tiny_workflow import CONFIG, Workflow, jobs_of
+
+EXPERIMENTS = {
+    "hog": {"descriptor": "hog", "image_size": 64},
+    "edges": {"descriptor": "edge_histogram", "image_size": 64},
+    "by_rank": {"fusion": "ranks", "of": ["hog", "edges"]},
+    "verified": {
+        "fusion": "concatenation",
+        "of": ["hog"],
+        "geometric_verification": {"first": 5, "max_points": 50},
+    },
+}
+CHALLENGE = {
+    "embedded": {
+        "gallery_per_class": 2,
+        "query_per_class": 2,
+        "distractors": 20,
+        "image_size": 64,
+    },
+    "group": "the group",
+    "distractor_step": 10,
+}
+SUBMISSIONS = {f"write_submission {name}" for name in EXPERIMENTS}
+
+
+@pytest.fixture(scope="module")
+def challenged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("challenged") / "gallerist"
+    config = {**CONFIG, "experiments": EXPERIMENTS, "challenge": CHALLENGE}
+    workflow = Workflow(folder, {**config, "search": {"depth": None}})
+    workflow.first_run = workflow.run()
+    return workflow
+
+
+@pytest.fixture
+def workflow(challenged, tmp_path):
+    return challenged.copy(tmp_path / "gallerist")
+
+
+def rows_of(workflow, name):
+    with (workflow.results / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def submission(workflow, experiment):
+    path = workflow.results / f"challenge/submissions/{experiment}/results.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_submission_has_the_published_form_and_no_fault(challenged, experiment):
+    value = submission(challenged, experiment)
+    source = challenged.results / "challenge/source"
+    assert value["groupname"] == "the group"
+    assert set(value["images"]) == {path.name for path in (source / "query").iterdir()}
+    gallery = {path.name for path in (source / "gallery").iterdir()}
+    assert len(gallery) == 10 * 2 + 20
+    for answers in value["images"].values():
+        assert len(answers) == len(set(answers)) == 10
+        assert set(answers) <= gallery
+    folders = ("--gallery", source / "gallery", "--query", source / "query")
+    path = challenged.results / f"challenge/submissions/{experiment}/results.json"
+    assert challenged.gallerist("lint", path, *folders).stdout.strip() == "no fault"
+
+
+def test_a_submission_is_the_ranking_by_name(challenged):
+    names = {
+        part: {
+            row["id"]: row["path"].rsplit("/", 1)[1]
+            for row in rows_of(challenged, f"manifests/challenge_{part}.csv")
+        }
+        for part in ("gallery", "query")
+    }
+    ranked = {}
+    for row in rows_of(challenged, "challenge/rankings/hog.csv"):
+        ranked.setdefault(names["query"][row["query_id"]], []).append(row)
+    for query, answers in submission(challenged, "hog")["images"].items():
+        best = sorted(ranked[query], key=lambda row: int(row["rank"]))[:10]
+        assert answers == [names["gallery"][row["gallery_id"]] for row in best]
+
+
+def test_the_grades_are_those_of_the_truth(challenged):
+    truth = json.loads((challenged.results / "challenge/truth.json").read_text("utf-8"))
+    grades = rows_of(challenged, "challenge/grades.csv")
+    for experiment in EXPERIMENTS:
+        answers = submission(challenged, experiment)["images"]
+        for k in (1, 5, 10):
+            hits = [
+                truth["query"][query] in {truth["gallery"][name] for name in found[:k]}
+                for query, found in answers.items()
+            ]
+            (row,) = [
+                row
+                for row in grades
+                if (row["experiment"], row["domain"], row["metric"])
+                == (experiment, "all", f"hit rate@{k}")
+            ]
+            assert float(row["mean"]) == pytest.approx(sum(hits) / len(hits), abs=5e-5)
+    assert {row["domain"] for row in grades} == {"all", "photo", "sketch"}
+
+
+def test_the_fault_makes_a_random_ranker_look_good(challenged):
+    study = rows_of(challenged, "challenge/key_fault.csv")
+    assert {row["ranker"] for row in study} >= {*EXPERIMENTS, "random"}
+    at_ten = {row["ranker"]: row for row in study if row["k"] == "10"}
+    random = at_ten["random"]
+    # Half of this gallery is confusion images: an answer file that is filed under their names.
+    assert float(random["fault_expected"]) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("challenge.group", "another group", SUBMISSIONS),
+        ("challenge.k", 5, SUBMISSIONS),
+        ("challenge.distractor_step", 5, {"grade_challenge"}),
+        ("evaluation.k", [1, 2], {f"evaluate_retrieval {name}" for name in EXPERIMENTS}),
+    ],
+)
+def test_an_edit_repeats_what_it_changes(workflow, key, value, expected):
+    workflow.edit_config(key, value)
+    compared = {"compare_experiments"} if key == "evaluation.k" else set()
+    assert workflow.dry_run() == expected | compared
+
+
+def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workflow):
+    """A query that is a copy of another gets its own answers; a bad file is named, not fatal."""
+    folder = workflow.folder / "mine"
+    shutil.copytree(workflow.results / "challenge/source", folder)
+    first = sorted((folder / "query").iterdir())[0]
+    shutil.copy(first, folder / "query/copy.png")
+    (folder / "query/broken.png").write_bytes(b"no picture")
+    workflow.edit_config("challenge", {"folder": "mine"})
+    done = workflow.rerun("--forcerun", "write_submission")
+    assert {f"import_images challenge_{part}" for part in ("gallery", "query")} <= done
+    assert "grade_challenge" not in done
+    images = submission(workflow, "hog")["images"]
+    assert images["copy.png"] == images[first.name]
+    assert "broken.png" not in images
+    log = (workflow.results / "logs/write_submission/hog.log").read_text(encoding="utf-8")
+    assert "broken.png" in log
+    faults = rows_of(workflow, "reports/faults/challenge_query.csv")
+    assert {row["path"].rsplit("/", 1)[1] for row in faults} == {"copy.png", "broken.png"}
+
+
+def test_nothing_of_a_challenge_is_done_without_one(workflow):
+    workflow.remove_config("challenge")
+    assert not any("challenge" in job for job in workflow.dry_run("--forceall"))
+
+
+def test_the_first_run_did_every_job_of_the_challenge(challenged):
+    done = jobs_of(challenged.first_run)
+    assert done >= SUBMISSIONS | {"draw_challenge", "grade_challenge", "verify_challenge verified"}
+    assert "fuse_challenge_rankings by_rank" in done
