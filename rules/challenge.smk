@@ -3,26 +3,6 @@
 # Its pictures take the same way as the data set's: import, description, search, re-ranking.
 
 
-def challenge_ranking(experiment):
-    """The ranking that is submitted."""
-    return results(f"challenge/{ranking_name(experiment, EXPERIMENTS[experiment])}.csv")
-
-
-def challenge_truth():
-    """The file to grade by; none where nobody has it."""
-    if not CHALLENGE:
-        return []
-    return CHALLENGE["truth"] or ([] if CHALLENGE["folder"] else results("challenge/truth.json"))
-
-
-def challenge_results():
-    """All that a challenge leaves; nothing without one."""
-    if not CHALLENGE:
-        return []
-    submissions = expand(rules.write_submission.output, experiment=EXPERIMENTS)
-    return [*submissions, *(rules.grade_challenge.output if challenge_truth() else [])]
-
-
 rule draw_challenge:
     """Draw the embedded challenge: silhouettes, their outlines, and digits to confuse them with."""
     input:

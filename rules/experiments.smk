@@ -288,3 +288,23 @@ def upstream_records(wildcards):
             found += ranking_records(member)
     found += own_records(experiment) + ranking_records(experiment)
     return list(dict.fromkeys(found))
+
+
+def challenge_ranking(experiment):
+    """The ranking that is submitted."""
+    return results(f"challenge/{ranking_name(experiment, EXPERIMENTS[experiment])}.csv")
+
+
+def challenge_truth():
+    """The file to grade by; none where nobody has it."""
+    if not CHALLENGE:
+        return []
+    return CHALLENGE["truth"] or ([] if CHALLENGE["folder"] else results("challenge/truth.json"))
+
+
+def challenge_results():
+    """All that a challenge leaves; nothing without one."""
+    if not CHALLENGE:
+        return []
+    submissions = expand(rules.write_submission.output, experiment=EXPERIMENTS)
+    return [*submissions, *(rules.grade_challenge.output if challenge_truth() else [])]

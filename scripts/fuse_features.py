@@ -15,8 +15,10 @@ with stage(snakemake) as run:
     weights = [float(learned.get(name, 1.0)) for name in names]
     ids = members[0].ids
     origins = [(each.model, each.preprocessing) for each in members]
+    # One alone keeps its norms, so that it can be searched by Euclidean distance.
+    alone = members[0].described(ids) if len(members) == 1 else None
     written = write_features(
-        concatenated([each.batches(ids) for each in members], weights),
+        alone or concatenated([each.batches(ids) for each in members], weights),
         ids,
         model=sha256_of_text(canonical_json([origins, weights])),
         preprocessing=sha256_of_text(canonical_json([each.preprocessing for each in members])),

@@ -43,8 +43,7 @@ with stage(snakemake) as run:
         one, other = (detector.prepared(pictures[each].path) for each in (query, answer))
         points = detector.detect(one), detector.detect(other)
         matches = matched(*points, **agreement)
-        labels = " and ".join(pictures[each].label for each in (query, answer))
-        caption = f"{labels}: {matches.agreeing} of {len(matches.pairs)} matches agree"
+        caption = " and ".join(pictures[each].label for each in (query, answer))
         pairs.append(MatchedPictures(one, other, *points, matches, caption))
     title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}: matches"
     draw(pairs, output.matches, title=title)

@@ -14,6 +14,11 @@ import pandas as pd
 from gallerist.records import Record
 
 
+SURPASSED = "really better than"
+_NAMED = 3
+"""Experiments that a page names in one cell; the CSV names all."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """How sure one experiment's deciding metric is, and whom it surpasses by it.
@@ -32,7 +37,7 @@ class Decision:
         known = self.low is not None and self.high is not None
         return {
             f"{self.metric} interval": f"{self.low:.4f} to {self.high:.4f}" if known else "",
-            "really better than": " ".join(self.better_than),
+            SURPASSED: " ".join(self.better_than),
         }
 
 
@@ -349,6 +354,8 @@ def _cell(name: str, value: Any) -> str:
             _cell(name, each) for each in (value.mean, value.deviation, value.least, value.most)
         )
         return f"{mean} ± {deviation} ({least} to {most})"
+    if name == SURPASSED and len(str(value).split()) > _NAMED:
+        return f"{len(str(value).split())} of them"
     if isinstance(value, float):
         return f"{value:.1f}" if name in _IN_TENTHS else f"{value:.4f}"
     if value is None:

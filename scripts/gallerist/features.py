@@ -95,6 +95,13 @@ class Features:
         for start in range(0, len(rows), size):
             yield np.asarray(self.vectors[rows[start : start + size]])
 
+    def described(self, ids: Sequence[str], size: int = 256) -> Iterator[npt.NDArray[np.float64]]:
+        """Batches of the vectors as the describer gave them: norm times row, (n, d) float64."""
+        rows = self._rows(ids)
+        for start in range(0, len(rows), size):
+            chosen = rows[start : start + size]
+            yield self.norms[chosen, None] * self.vectors[chosen]
+
     def _rows(self, ids: Sequence[str]) -> list[int]:
         row_of = {identifier: row for row, identifier in enumerate(self.ids)}
         unknown = [identifier for identifier in ids if identifier not in row_of]

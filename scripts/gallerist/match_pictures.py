@@ -26,6 +26,9 @@ GAP = 10
 _WIDTH, _TALLEST = 7.0, 6.0
 """Inches: of the figure, and of one pair at most."""
 
+LINES_DRAWN = 80
+"""Matches of a pair that are drawn: of more, the pictures could not be seen."""
+
 
 @dataclass(frozen=True, eq=False)
 class MatchedPictures:
@@ -45,6 +48,8 @@ class MatchedPictures:
 
 def draw(pairs: Sequence[MatchedPictures], path: PathLike, *, title: str) -> None:
     """Draw pairs below each other into a PNG: inliers are green lines, other matches faint red.
+
+    At most LINES_DRAWN matches of a pair are drawn.
 
     Without pairs, says that there are none. The file is whole or not there.
     """
@@ -70,7 +75,10 @@ def draw(pairs: Sequence[MatchedPictures], path: PathLike, *, title: str) -> Non
 
 def _pair(axis: Axes, pair: MatchedPictures, board: Pixels) -> None:
     axis.imshow(board)
-    chosen, agree = pair.matches.pairs, pair.matches.inliers
+    count = len(pair.matches.pairs)
+    # Evenly over all, so that the pictures can be seen through the lines.
+    drawn = np.unique(np.linspace(0, count - 1, min(count, LINES_DRAWN)).round().astype(np.intp))
+    chosen, agree = pair.matches.pairs[drawn], pair.matches.inliers[drawn]
     starts = pair.query.positions[chosen[:, 0]]
     ends = pair.answer.positions[chosen[:, 1]] + [pair.query_pixels.shape[1] + GAP, 0]
     lines = np.stack([starts, ends], axis=1)
@@ -80,7 +88,8 @@ def _pair(axis: Axes, pair: MatchedPictures, board: Pixels) -> None:
         axis.plot(points[:, 0], points[:, 1], "o", color=INLIER, ms=2, mew=0)
     # A line to a point at the border must not widen the picture.
     axis.set(xlim=(-0.5, board.shape[1] - 0.5), ylim=(board.shape[0] - 0.5, -0.5))
-    text = f"{pair.caption} ({pair.matches.agreeing} of {len(chosen)} matches agree)"
+    text = f"{pair.caption} ({pair.matches.agreeing} of {count} matches agree"
+    text += f", {len(drawn)} drawn)" if len(drawn) < count else ")"
     axis.set_title(text, fontsize=7, pad=3, parse_math=False)
 
 

@@ -111,6 +111,14 @@ def test_the_default_configuration_is_complete_but_for_defaults_and_raises_no_ey
     assert notices(whole) == []
 
 
+@pytest.mark.parametrize("name", ["descriptors.yaml", "rerankings.yaml"])
+def test_the_other_configurations_on_the_embedded_pictures_are_whole(name):
+    whole = complete(load(name))
+    assert list(whole["experiments"]) == list(load(name)["experiments"])
+    assert whole["search"]["depth"] is None
+    assert notices(whole) == []
+
+
 def test_the_published_configuration_has_the_published_settings(tmp_path):
     config = load("published.yaml")
     assert config["dataset"]["folder"] == "data/animals"

@@ -133,6 +133,10 @@ def test_the_norms_give_back_what_the_describer_gave(tmp_path):
     read = Features.read(*stored(tmp_path))
     np.testing.assert_allclose(read.norms, np.linalg.norm(described, axis=1), rtol=1e-15)
     np.testing.assert_allclose(read.norms[:, None] * read.vectors, described, rtol=1e-6)
+    [batch] = read.described(IDS[::-1])
+    np.testing.assert_allclose(batch, described[::-1], rtol=1e-6)
+    first, second = read.described(IDS, size=2)
+    assert (len(first), len(second)) == (2, 1)
 
 
 @pytest.mark.parametrize("scale", [1e-45, 1e-30, 1.0, 1e30, 3e38])
