@@ -14,6 +14,7 @@ from gallerist.challenge_truth import CONFUSION, PHOTO, SKETCH, Truth
 from gallerist.files import PathLike
 from gallerist.silhouettes import (
     CLASSES,
+    SIDE,
     SMALLEST,
     Pixels,
     SilhouettesRefused,
@@ -32,6 +33,10 @@ _FINER = 4
 
 _LINE = 1 / 48
 """Width of an outline, as a share of the side."""
+
+_MARGIN = 2
+_SHARPER = 3.0
+"""Pixels around an enlarged digit, and its contrast about the middle grey."""
 
 _Drawn = tuple[str, str, Image.Image]
 
@@ -135,7 +140,7 @@ def _from_the_middle(rows: list[int]) -> list[int]:
 
 
 def _digits(count: int, seed: int) -> list[Pixels]:
-    """So many different digits, (8, 8) uint8, 255 is ink, in an order drawn by the seed."""
+    """So many different digits, (28, 28) uint8, 255 is ink, in an order drawn by the seed."""
     from sklearn.datasets import load_digits
 
     images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
@@ -145,7 +150,20 @@ def _digits(count: int, seed: int) -> list[Pixels]:
             f"{count} distractors are asked for, but there are {len(rows)} different digits to "
             "draw as confusion images. Ask for fewer."
         )
-    return [images[row] for row in rows[:count]]
+    return [_enlarged(images[row]) for row in rows[:count]]
+
+
+def _enlarged(digit: Pixels) -> Pixels:
+    """An (8, 8) digit of the size of a silhouette, with a margin, and edges as sharp.
+
+    Otherwise blur alone would tell confusion images from animals.
+    """
+    inner = SIDE - 2 * _MARGIN
+    large = np.asarray(
+        Image.fromarray(digit.astype(np.float32)).resize((inner, inner), Image.Resampling.BICUBIC)
+    )
+    sharp = np.rint(np.clip((large - 127.5) * _SHARPER + 127.5, 0, 255)).astype(np.uint8)
+    return np.pad(sharp, _MARGIN)
 
 
 def _names(count: int, seed: int) -> list[str]:

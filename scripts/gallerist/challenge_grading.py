@@ -21,8 +21,9 @@ Of the gallery's 6244 pictures 5335 are confusion images (85 %), so some 55 of t
 every confusion image among the answers is then "right". A random ranking, whose answers are
 confusion images just as often, gets .730 / .856 / .858 in the mean over all orders of the gallery
 (`chance`). A single submission differs from that by some .05 either way; with the 55 such keys that
-the order of names gives, the mean is .723 / .848 / .850, and one draw .708 / .846 / .846. A good ranking keeps confusion images out of
-its answers, and is punished for it: what is graded is how badly animals are told from the rest.
+the order of names gives, the mean is .723 / .848 / .850, and one draw .708 / .846 / .846. A good
+ranking keeps confusion images out of its answers, and is punished for it: what is graded is how
+badly animals are told from the rest.
 """
 
 import csv

@@ -114,7 +114,7 @@ class Truth:
             return cls(*reader(Path(path)))
         except OSError as error:
             raise TruthFault(f"{path} cannot be read: {error.strerror}.") from error
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, csv.Error) as error:
             raise TruthFault(f"{path} is not a ground truth: {error}.") from error
 
     def _queries(self, *, answerable: bool) -> tuple[str, ...]:
@@ -195,13 +195,14 @@ def _read_json(path: Path) -> Parts:
     strange = set(value) - {"gallery", "query", "domain"}
     if strange:
         raise TruthFault(f"its key {min(strange)} is none of gallery, query and domain")
-    return tuple(_texts(part, value.get(part, {})) for part in ("query", "gallery", "domain"))  # type: ignore[return-value]
+    return _texts("query", value), _texts("gallery", value), _texts("domain", value)
 
 
-def _texts(part: str, value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+def _texts(part: str, parts: dict[str, Any]) -> dict[str, str]:
+    texts = parts.get(part, {})
+    if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
         raise TruthFault(f"{part} is not an object of file names and texts")
-    return value
+    return texts
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import pandas as pd
 
 from gallerist.records import Record
 
-
 SURPASSED = "really better than"
 _NAMED = 3
 """Experiments that a page names in one cell; the CSV names all."""
