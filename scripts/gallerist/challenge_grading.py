@@ -264,7 +264,7 @@ def chance(truth: Truth, k: int) -> tuple[float, float, float]:
     first = sorted(truth.gallery)[: len(truth.query)]
 
     def mean(classes: Sequence[str]) -> float:
-        of_class = np.array([sizes[label] for label in classes])
+        of_class = np.sort([sizes[label] for label in classes])  # the last bit: not by file order
         return float(hypergeom.sf(0, len(truth.gallery), of_class, k).mean())
 
     return (

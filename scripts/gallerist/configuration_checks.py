@@ -216,6 +216,11 @@ def _check_challenge(whole: Config, _: Mapping[str, Any]) -> Problems:
             yield (*path, "folder"), f"{folder!r} lacks {lacks}."
     elif challenge["truth"] is not None:
         yield (*path, "truth"), "the embedded challenge has its own: leave the key out."
+    for name in {"random", "chance"} & {*whole["experiments"]}:
+        yield (
+            ("experiments", name),
+            "the grades of a challenge have a ranker of this name: rename it.",
+        )
     depth = whole["search"]["depth"]
     if depth is not None and challenge["k"] > depth:
         yield (*path, "k"), f"{challenge['k']} is more than the {depth} answers kept for a query."

@@ -1,6 +1,7 @@
 """The embedded challenge: what is drawn, that names betray nothing, and what is refused."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_names_are_numbers_in_no_order_of_classes_and_of_neither_part(challenge,
     together = sorted([*truth.gallery, *truth.query])
     assert together == [f"{number:02d}.png" for number in range(1, 96)]
     labels = [truth.gallery[name] for name in sorted(truth.gallery)]
-    neighbours = sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+    neighbours = sum(a == b for a, b in pairwise(labels))
     assert neighbours < 30  # of 64 pairs; 24 + 30 if they were sorted by class
     assert {name < "50.png" for name in truth.query} == {True, False}
 

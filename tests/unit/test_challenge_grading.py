@@ -160,7 +160,7 @@ def test_the_fault_files_answers_under_gallery_names_where_distractors_match():
     found = grade_with_key_fault(ANSWERS, TRUTH, ks=(1, 2), **SEEDED)
     assert found.keys == {"q1": "a", "q2": "b", "q3": "c", "q4": "d"}
     assert found.distractor_keys == 2
-    # a is a cat: c, then e, a cat. b is a dog: itself. c and d are confusion images, as the answers.
+    # a is a cat: c, then e, a cat. b is a dog: itself. c and d match confusion images.
     assert means(found.by_name) == {"hit rate@1": 3 / 4, "hit rate@2": 1}
 
 
