@@ -216,7 +216,7 @@ def _check_challenge(whole: Config, _: Mapping[str, Any]) -> Problems:
             yield (*path, "folder"), f"{folder!r} lacks {lacks}."
     elif challenge["truth"] is not None:
         yield (*path, "truth"), "the embedded challenge has its own: leave the key out."
-    for name in {"random", "chance"} & {*whole["experiments"]}:
+    for name in sorted({"random", "chance"} & dict(_experiments(whole)).keys()):
         yield (
             ("experiments", name),
             "the grades of a challenge have a ranker of this name: rename it.",
