@@ -2,11 +2,11 @@
 
 import json
 import logging
-from pathlib import Path
 
-from gallerist import answer_strips, answers, assessment, class_bars, experiment_row, plots
+from gallerist import answers, assessment, experiment_row
 from gallerist.evaluation import evaluate
 from gallerist.evaluation_curves import curves_of, write_curves
+from gallerist.evaluation_pictures import KINDS, Drawn, draw_classes, draw_strips
 from gallerist.files import write_json
 from gallerist.manifest import Manifest
 from gallerist.metrics import average_precision_at_k
@@ -60,35 +60,24 @@ with stage(snakemake) as run:
     )
     write_curves(output.curves, curves)
 
-    named = json.loads(params.queries_drawn)
-    unknown = set(named) - {Path(path).name for path in queries.paths}
-    if unknown:
-        logger.warning("no query is called %s", ", ".join(sorted(unknown)))
-    scores = average_precision_at_k(ranks, min(int(ranks.depth.min()), len(gallery)))
-    drawn = {
-        "best": answer_strips.best(ids, scores, params.strips_drawn),
-        "median": answer_strips.median(ids, scores, params.strips_drawn),
-        "worst": answer_strips.worst(ids, scores, params.strips_drawn),
-        "chosen": [picture.id for picture in queries if Path(picture.path).name in named],
-    }
-    paths = dict(zip(gallery.ids, gallery.paths, strict=True))
-    query_paths = dict(zip(queries.ids, queries.paths, strict=True))
-    results = {result.query_id: result for result in evaluation.results}
-    for kind, chosen in drawn.items():
-        judged_ones = [results[identifier] for identifier in chosen if identifier in results]
-        rows = answer_strips.strips(judged_ones, paths, query_paths, params.answers_drawn)
-        answer_strips.draw(rows, output[kind], title=f"{title}: {kind} queries")
-    plots.draw_confusion(*evaluation.confusion(), output.confusion, title=title)
-    bars = class_bars.class_bars(
-        judged.values[f"top-{ks[0]}"],
-        judged.labels,
-        judged.originals,
-        seed=params.seed,
-        rounds=params.bootstrap_rounds,
-        level=params.confidence,
+    draw_strips(
+        evaluation,
+        average_precision_at_k(ranks, min(int(ranks.depth.min()), len(gallery))),
+        queries,
+        gallery,
+        {kind: output[kind] for kind in KINDS},
+        drawn=Drawn(params.answers_drawn, params.strips_drawn, json.loads(params.queries_drawn)),
+        title=title,
     )
-    measure = f"hit rate at {ks[0]} (share of queries)"
-    class_bars.draw(bars, output.bars, title=title, metric=measure, level=params.confidence)
+    draw_classes(
+        evaluation,
+        judged,
+        settings,
+        k=ks[0],
+        confusion=output.confusion,
+        bars=output.bars,
+        title=title,
+    )
 
     upstream = [read_record(path) for path in snakemake.input.records]
     figures = {**assessment.flat(measured["metrics"]), **counts}
@@ -102,7 +91,7 @@ with stage(snakemake) as run:
     tables = ("metrics", "answers", "queries", "classes", "curves")
     shown = [
         *((path, "training") for path in snakemake.input.training),
-        *((output[name], "pictures") for name in (*drawn, "confusion", "bars")),
+        *((output[name], "pictures") for name in (*KINDS, "confusion", "bars")),
         *((path, "pictures") for path in snakemake.input.pictures),
         *((output[name], "tables") for name in tables),
     ]

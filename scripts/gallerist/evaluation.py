@@ -59,16 +59,6 @@ class Evaluation:
             matrix[row, : len(result.right)] = result.right
         return matrix
 
-    def worst(self, count: int) -> list[QueryResult]:
-        """The queries whose first right answer comes last; then the nearest wrong answer first."""
-
-        def badness(result: QueryResult) -> tuple[float, float, str]:
-            rank = result.first_right if result.first_right is not None else float("inf")
-            nearest = result.distances[0] if result.distances else float("inf")
-            return -rank, nearest, result.query_id
-
-        return sorted(self.results, key=badness)[:count]
-
     def confusion(self) -> tuple[list[str], npt.NDArray[np.int64]]:
         """Classes, and counts (class of the query, class of the first answer)."""
         labels = {result.label for result in self.results}

@@ -30,7 +30,8 @@ HEAVY = {
     },
     "pandas": {"comparison", "remarks"},
     "matplotlib": {
-        *("answer_strips", "class_bars", "curve_plots", "feature_map", "key_point_pictures"),
+        *("answer_strips", "class_bars", "curve_plots", "evaluation_pictures"),
+        *("feature_map", "key_point_pictures"),
         *("match_pictures", "palette", "plots", "similarity_pictures"),
     },
 }

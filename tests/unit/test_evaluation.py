@@ -127,7 +127,6 @@ def test_a_query_whose_file_is_in_the_gallery_under_another_class_is_judged():
 def test_an_evaluation_of_nothing_is_empty():
     empty = Evaluation((), ("q",))
     assert empty.relevance().shape == (0, 0)
-    assert empty.worst(3) == []
     classes, counts = empty.confusion()
     assert classes == []
     assert counts.shape == (0, 0)
@@ -138,33 +137,12 @@ def test_a_query_without_answers_is_a_miss_and_stands_in_no_row_of_the_confusion
     assert result.results[0].first_right is None
     assert result.relevance().shape == (1, 0)
     assert result.confusion()[1].sum() == 0
-    assert [each.query_id for each in result.worst(1)] == ["q"]
 
 
 def test_answers_of_different_numbers_are_padded_as_wrong():
     labels = {"q1": "cat", "q2": "cat", "q3": "cat"}
     result = evaluate(ranked(q1="d1", q2="d1 d2 c1", q3="c2 d1"), labels, GALLERY)
     np.testing.assert_array_equal(result.relevance(), [[0, 0, 0], [0, 0, 1], [1, 0, 0]])
-
-
-def test_the_worst_are_those_without_a_hit_then_those_with_the_latest_one():
-    answers = (
-        ("d1", "d2", "c1"),  # late: right at 3
-        ("c1", "d1", "d2"),  # good
-        ("d1", "d2", "b1"),  # far: never right
-        ("d1", "d2", "b1"),  # near: never right, and surer of it
-        ("d1", "c1", "b1"),  # second
-        ("d1", "d2", "b1"),  # near again, an equal
-    )
-    nearest = (0.1, 0.1, 0.9, 0.2, 0.3, 0.2)
-    ids = ("late", "good", "far", "near", "second", "near again")
-    ranking = Ranking(ids, answers, tuple((first, 1.0, 1.1) for first in nearest))
-    result = evaluate(ranking, dict.fromkeys(ids, "cat"), GALLERY)
-    order = ["near", "near again", "far", "late", "second", "good"]
-    assert [each.query_id for each in result.worst(6)] == order
-    assert [each.query_id for each in result.worst(2)] == order[:2]
-    assert [each.query_id for each in result.worst(99)] == order
-    assert result.worst(0) == []
 
 
 def test_confusion_counts_queries_by_the_class_of_their_first_answer():
