@@ -84,7 +84,7 @@ def trunk_settings(experiment):
         return {}
     if experiment["freeze_until"] == "nothing":
         return {}
-    keys = ("backbone", "weights", "image_size", "freeze_until", "trunk_cache")
+    keys = ("backbone", "weights", "image_size", "look", "freeze_until", "trunk_cache")
     return {key: experiment[key] for key in keys}
 
 
@@ -93,8 +93,9 @@ def trunk_name(experiment):
     settings = trunk_settings(experiment)
     if not settings:
         return None
-    kept = (settings[key] for key in ("image_size", "freeze_until", "trunk_cache"))
-    return "-".join([pretrained_name(experiment), *map(str, kept)])
+    kept = [settings[key] for key in ("image_size", "freeze_until", "trunk_cache")]
+    look = [settings["look"]] if settings["look"] != "colour" else []
+    return "-".join([pretrained_name(experiment), *map(str, kept), *look])
 
 
 # name -> an experiment that has it

@@ -15,7 +15,9 @@ with stage(snakemake) as run:
     settings = json.loads(snakemake.params.settings)
     name, chosen = descriptor_settings(settings)
     images = Manifest.read(snakemake.input.manifest)
-    preprocessing = Preprocessing(settings["image_size"], snakemake.params.max_pixels)
+    preprocessing = Preprocessing(
+        settings["image_size"], snakemake.params.max_pixels, settings["look"]
+    )
     started = time.monotonic()
     written = write_features(
         describe_in_parallel(name, chosen, images.paths, preprocessing, threads=snakemake.threads),

@@ -23,7 +23,7 @@ with stage(snakemake) as run:
     device = configure(threads=threads, gpu_precision=compute["gpu_precision"])
     images = Manifest.read(snakemake.input.manifest)
     weights = Weights.read(snakemake.input.weights)
-    preprocessing = Preprocessing(settings["image_size"], params.max_pixels)
+    preprocessing = Preprocessing(settings["image_size"], params.max_pixels, settings["look"])
     network = backbone_on_pixels(
         settings["backbone"], settings["image_size"], settings["freeze_until"], weights.file
     )

@@ -23,7 +23,7 @@ with stage(snakemake) as run:
     originals = Manifest.read(given.training)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
     held_out = Manifest.read(given.validation)
-    preprocessing = Preprocessing(settings["image_size"], params.max_pixels)
+    preprocessing = Preprocessing(settings["image_size"], params.max_pixels, settings["look"])
     schedule = training.Schedule.of(settings)
 
     network = architecture(settings).build(

@@ -7,6 +7,7 @@ inside the model; what happens before, decoding and resizing, is stored beside i
 
 import os
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from gallerist.images import BadImage, decode_image, read_bytes
 from gallerist.plain_jpeg import decode_plain_jpeg
 
 Pixels = npt.NDArray[np.uint8]
+Look = Literal["colour", "grey", "drawing"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,13 @@ class Preprocessing:
 
     image_size: pixels a side.
     max_pixels: larger files are refused before they are decoded.
+    look: what is made of the colours. "colour" leaves them; "grey" takes them away; "drawing" turns
+        a photo into black lines on white (`sketches.drawing`), so that sketches are like it.
     """
 
     image_size: int
     max_pixels: int = 100_000_000
+    look: Look = "colour"
     version: int = 1
     """Raised whenever `load` would give other pixels for the same settings."""
 
@@ -46,6 +51,7 @@ class Preprocessing:
                 pixels = decode_image(data, max_pixels=self.max_pixels)
         except BadImage as error:
             raise BadImage(f"{os.fspath(path)}: {error}") from error
+        pixels = _looked(pixels, self.look)
         size = self.image_size
         height, width = pixels.shape[:2]
         # One call would enlarge both sides bilinearly, and so alias the longer side of a panorama.
@@ -69,3 +75,12 @@ class Preprocessing:
     def read(cls, path: PathLike) -> "Preprocessing":
         """Read what `write` stored."""
         return cls(**read_json(path))
+
+
+def _looked(pixels: Pixels, look: Look) -> Pixels:
+    if look == "colour":
+        return pixels
+    # Here, because it loads scikit-image, which most experiments need not wait for.
+    from gallerist.sketches import colour_blind, drawing
+
+    return colour_blind(pixels) if look == "grey" else drawing(pixels)

@@ -100,7 +100,7 @@ def _by_descriptor(
     from gallerist.preprocessing import Preprocessing
 
     name, chosen = descriptor_settings(settings)
-    preprocessing = Preprocessing(settings["image_size"], max_pixels)
+    preprocessing = Preprocessing(settings["image_size"], max_pixels, settings["look"])
     batches = describe_in_parallel(name, chosen, [picture], preprocessing, threads=1)
     vectors = np.concatenate([*batches])
     return Features.of(vectors, [identifier], model_of(name, chosen), preprocessing.sha256)

@@ -144,6 +144,7 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
             "freeze_until": "conv5",
             "pooling": "flatten",
             "image_size": 224,
+            "look": "colour",
             "trunk_cache": "float32",
             "head": "published",
             "dropout": 0.1,
@@ -174,6 +175,7 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
         "scratch": {
             "network": "scratch",
             "image_size": 224,
+            "look": "colour",
             "padding": "valid",
             "head": "published",
             "dropout": 0.2,

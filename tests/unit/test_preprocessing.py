@@ -10,6 +10,7 @@ from PIL import Image
 
 from gallerist.images import BadImage
 from gallerist.preprocessing import Preprocessing
+from gallerist.sketches import drawing
 
 
 def save(path, pixels):
@@ -113,8 +114,9 @@ def test_every_setting_changes_the_hash():
     settings_ = Preprocessing(image_size=224)
     hashes = {settings_.sha256}
     for field in fields(Preprocessing):
-        changed = replace(settings_, **{field.name: getattr(settings_, field.name) + 1})
-        hashes.add(changed.sha256)
+        value = getattr(settings_, field.name)
+        other = "grey" if field.name == "look" else value + 1
+        hashes.add(replace(settings_, **{field.name: other}).sha256)
     assert len(hashes) == 1 + len(fields(Preprocessing))
     assert Preprocessing(224).sha256 == settings_.sha256
 
@@ -124,3 +126,17 @@ def test_settings_read_back_as_they_were_stored(tmp_path):
     stored.write(tmp_path / "preprocessing.json")
     assert Preprocessing.read(tmp_path / "preprocessing.json") == stored
     assert Preprocessing.read(tmp_path / "preprocessing.json").sha256 == stored.sha256
+
+
+def test_a_look_is_taken_before_the_picture_is_resized_and_belongs_to_its_identity(folder):
+    path = save(folder / "looked.png", noise(120, 90))
+    colour, grey, drawn = (Preprocessing(64, look=look) for look in ("colour", "grey", "drawing"))
+    assert len({each.sha256 for each in (colour, grey, drawn)}) == 3
+    pixels = grey.load(path)
+    assert (pixels == pixels[:, :, :1]).all()
+    luma = noise(120, 90) @ [0.299, 0.587, 0.114]
+    assert pixels[:, :, 0].mean() == pytest.approx(luma.mean(), abs=1)
+    Image.fromarray(drawing(noise(120, 90))).save(folder / "drawn.png")
+    np.testing.assert_array_equal(drawn.load(path), colour.load(folder / "drawn.png"))
+    grey.write(folder / "grey.json")
+    assert Preprocessing.read(folder / "grey.json") == grey

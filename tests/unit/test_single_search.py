@@ -152,8 +152,8 @@ def test_an_experiment_that_has_not_run_is_named_with_what_to_do(results):
 
 SEARCH = {"metric": "cosine"}
 HOG = {
-    "descriptor": "hog", "image_size": 64, "orientations": 9, "cells": 8, "cell_pixels": 8,
-    "block": 2, "search": SEARCH,
+    "descriptor": "hog", "image_size": 64, "look": "colour", "orientations": 9, "cells": 8,
+    "cell_pixels": 8, "block": 2, "search": SEARCH,
 }  # fmt: skip
 SIFT = {"descriptor": "sift", "encoding": "vlad", "square_root": True, "search": SEARCH}
 

@@ -1,11 +1,13 @@
 """Descriptors, key points, fusions and better rankings, in a real run without any network."""
 
+import copy
 import csv
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.neighbors import NearestNeighbors
 from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of
 
@@ -249,3 +251,38 @@ def test_the_explaining_pictures_are_drawn_where_they_are_asked_for(workflow):
     assert workflow.rerun() == {f"draw_feature_map {name}" for name in vectors} | judged(*vectors)
     for name in vectors:
         assert (workflow.results / f"evaluation/{name}/map.png").stat().st_size > 10_000
+
+
+NEW_DESCRIPTOR = '''
+
+@descriptor("mean_colour")
+def mean_colour(pixels: Pixels, *, squared: bool) -> Vector:
+    """The mean of each channel, squared or not."""
+    mean = pixels.reshape(-1, 3).astype(np.float32).mean(axis=0) / 255
+    return np.asarray(mean**2 if squared else mean, dtype=np.float32)
+'''
+
+
+def test_a_descriptor_needs_one_function_and_one_entry_of_the_schema(workflow):
+    module = workflow.folder / "scripts/gallerist/colour.py"
+    module.write_text(module.read_text(encoding="utf-8") + NEW_DESCRIPTOR, encoding="utf-8")
+    schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
+    entry = copy.deepcopy(schema["$defs"]["hu_moments"])
+    entry["properties"]["descriptor"]["const"] = "mean_colour"
+    entry["properties"]["squared"] = {
+        "description": "Squares every number.",
+        "type": "boolean",
+        "default": False,
+    }
+    schema["$defs"]["mean_colour"] = entry
+    schema["$defs"]["experiment"]["oneOf"].append({"$ref": "#/$defs/mean_colour"})
+    text = yaml.safe_dump(schema, sort_keys=False)
+    (workflow.folder / "config/schema.yaml").write_text(text, encoding="utf-8")
+    workflow.edit_config("experiments.mean", {"descriptor": "mean_colour", "squared": True})
+    done = workflow.rerun("results/tiny/evaluation/mean/metrics.json")
+    own = of_parts("describe_images", "mean") | {"search_gallery mean", "evaluate_retrieval mean"}
+    assert done == own
+    vectors = np.load(workflow.results / "features/mean/gallery.npy")
+    assert vectors.shape == (9, 3)
+    measured = json.loads((workflow.results / "evaluation/mean/metrics.json").read_text("utf-8"))
+    assert measured["metrics"]["top-1"]["mean"] == 1  # red, green and blue
