@@ -209,7 +209,7 @@ def test_the_summary_prints_the_table_and_where_everything_is(typed):
     assert (typed.results / "comparison/comparison.md").read_text(encoding="utf-8") in said
     places = re.findall(r"^(?:comparison|pictures) +(.+)$", said, re.MULTILINE)
     paths = [path for place in places for path in place.split("  ")]
-    assert len(paths) == 5
+    assert len(paths) == 3
     for path in paths:
         assert (typed.folder / path).exists()
 

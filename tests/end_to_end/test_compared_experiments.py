@@ -32,10 +32,12 @@ class Cells(html.parser.HTMLParser):
         if tag == "tr":
             self.rows.append([])
         self.inside = tag in ("td", "th")
+        if self.inside:
+            self.rows[-1].append("")
 
     def handle_data(self, data):
         if self.inside:
-            self.rows[-1].append(data)
+            self.rows[-1][-1] += data
 
 
 @pytest.fixture(scope="module")

@@ -245,6 +245,7 @@ def test_a_picture_file_is_searched_by_a_descriptor_and_a_query_as_it_was_ranked
     assert "search with one of them (colour, sift)" in refused.stdout
 
 
+@pytest.mark.slow
 def test_the_explaining_pictures_are_drawn_where_they_are_asked_for(workflow):
     workflow.edit_config("evaluation.explanations", ["map", "similarity"])
     vectors = [name for name in EXPERIMENTS if name != "by_rank"]  # which has none to draw
