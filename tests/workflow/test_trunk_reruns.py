@@ -169,6 +169,7 @@ def test_an_edit_of_an_experiment_computes_frozen_layers_again_only_where_they_d
     assert calls[edit].result() == EDITS[edit][1]
 
 
+@pytest.mark.slow
 def test_after_another_pooling_the_kept_rows_are_really_used(workflow):
     kept = workflow.content([f"results/tiny/trunks/{TRUNK}"])
     workflow.edit_config("experiments.two.pooling", "max")
