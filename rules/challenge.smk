@@ -54,7 +54,7 @@ use rule rerank_reciprocally as rerank_challenge with:
 use rule verify_geometry as verify_challenge with:
     input:
         ranking=lambda wildcards: results(
-            first_ranking(wildcards).replace(results("rankings"), "challenge/rankings")
+            f"challenge/{name_before_verification(wildcards.experiment)}.csv"
         ),
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),

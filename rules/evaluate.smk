@@ -4,12 +4,12 @@
 rule evaluate_retrieval:
     """Judge one experiment's ranking, draw its answers, and log its row of the comparison."""
     input:
-        ranking=ranking,
+        ranking=of_experiment(ranking_of),
         gallery=manifest("gallery"),
         query=manifest("query"),
-        training=training_pictures,
-        pictures=explanations,
-        records=upstream_records,
+        training=of_experiment(training_pictures),
+        pictures=of_experiment(explanations),
+        records=of_experiment(upstream_records),
         code=library("evaluate_retrieval"),
     output:
         metrics=results("evaluation/{experiment}/metrics.json"),

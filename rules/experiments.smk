@@ -1,25 +1,20 @@
 # What each experiment is made of: the files that one stage leaves for the next.
 import hashlib
 
-from types import SimpleNamespace
-
 from gallerist.layout import ranking_name
 
 EXPERIMENTS = config["experiments"]
 STEPS = ("views", "reduction", "search", "k_reciprocal", "geometric_verification")
 DESCRIBED = ["training", "validation", "gallery", "query", *CHALLENGE_PARTS]
-KEY_POINTS = ("sift", "orb", "surf")
 
 # Experiments by how their vectors are made; the last have none, they join rankings.
 NETWORKS = [name for name, settings in EXPERIMENTS.items() if "network" in settings]
 DESCRIPTORS = [
     name
     for name, settings in EXPERIMENTS.items()
-    if "descriptor" in settings and settings["descriptor"] not in KEY_POINTS
+    if "descriptor" in settings and "encoding" not in settings
 ]
-VOCABULARIES = [
-    name for name, settings in EXPERIMENTS.items() if settings.get("descriptor") in KEY_POINTS
-]
+VOCABULARIES = [name for name, settings in EXPERIMENTS.items() if "encoding" in settings]
 JOINED = [
     name
     for name, settings in EXPERIMENTS.items()
@@ -33,6 +28,11 @@ JOINED_RANKINGS = [
 def describing(experiment):
     """The settings that decide an experiment's vectors; not those of the steps after them."""
     return {key: value for key, value in EXPERIMENTS[experiment].items() if key not in STEPS}
+
+
+def of_experiment(files):
+    """The input function that gives `files` of the experiment that a job is about."""
+    return lambda wildcards: files(wildcards.experiment)
 
 
 def step(name):
@@ -73,9 +73,9 @@ def weights_record(experiment):
     return results(f"weights/{pretrained_name(experiment)}.json")
 
 
-def experiment_weights(wildcards):
-    """The same, of the experiment that a job is about."""
-    return weights_record(EXPERIMENTS[wildcards.experiment])
+def experiment_weights(experiment):
+    """The same, of an experiment by name."""
+    return weights_record(EXPERIMENTS[experiment])
 
 
 def trunk_settings(experiment):
@@ -126,22 +126,22 @@ def viewed_rows(wildcards):
     return trunk_rows(wildcards.experiment, wildcards.part)
 
 
-def training_parts(wildcards):
+def training_parts(experiment):
     """The parts whose pictures an experiment learns from or is watched on; none without epochs."""
-    if not EXPERIMENTS[wildcards.experiment].get("epochs"):
+    if not EXPERIMENTS[experiment].get("epochs"):
         return []
-    copies = ["augmented"] if augmented_copies(wildcards) else []
+    copies = ["augmented"] if augmented_copies(experiment) else []
     return ["training", *copies, "validation"]
 
 
-def training_rows(wildcards):
+def training_rows(experiment):
     """The kept rows that a network is trained on."""
-    return trunk_rows(wildcards.experiment, *training_parts(wildcards))
+    return trunk_rows(experiment, *training_parts(experiment))
 
 
-def augmented_copies(wildcards):
+def augmented_copies(experiment):
     """The manifest of augmented copies, where there are any and the experiment trains on them."""
-    wanted = EXPERIMENTS[wildcards.experiment].get("augmented")
+    wanted = EXPERIMENTS[experiment].get("augmented")
     return manifest("augmented") if wanted and config["augmentation"]["copies"] else []
 
 
@@ -167,10 +167,9 @@ def searched_features(experiment, part):
     return feature_files(folder, experiment, part)
 
 
-def first_ranking(wildcards):
-    """The ranking whose first answers are verified."""
-    reciprocal = EXPERIMENTS[wildcards.experiment]["k_reciprocal"]
-    return results(f"rankings/{wildcards.experiment}{'.reciprocal' if reciprocal else ''}.csv")
+def name_before_verification(experiment):
+    """The ranking whose first answers are verified; the last one where none are."""
+    return ranking_name(experiment, {**EXPERIMENTS[experiment], "geometric_verification": None})
 
 
 def ranked_by_distance(experiment):
@@ -187,28 +186,21 @@ def ranking_of(experiment):
     return results(f"{ranking_name(experiment, EXPERIMENTS[experiment])}.csv")
 
 
-def ranking(wildcards):
-    """The same, of the experiment that a job is about."""
-    return ranking_of(wildcards.experiment)
-
-
 def member_features(experiment, part):
     """The vectors of a part by all experiments that this one is combined from, as they search."""
     return [file for name in members(experiment) for file in searched_features(name, part)]
 
 
-def training_pictures(wildcards):
+def training_pictures(experiment):
     """The history of a network's training and the picture of it; none without a network."""
-    if wildcards.experiment not in NETWORKS:
+    if experiment not in NETWORKS:
         return []
-    return [
-        results(f"models/{wildcards.experiment}/{name}") for name in ("curves.png", "history.csv")
-    ]
+    return [results(f"models/{experiment}/{name}") for name in ("curves.png", "history.csv")]
 
 
-def explanations(wildcards):
+def explanations(experiment):
     """The pictures that explain an experiment, beside those of its evaluation."""
-    experiment, settings = wildcards.experiment, EXPERIMENTS[wildcards.experiment]
+    settings = EXPERIMENTS[experiment]
     found = []
     wanted = config["evaluation"]["explanations"]
     if "map" in wanted and experiment not in JOINED_RANKINGS:
@@ -236,16 +228,16 @@ def data_records():
     ]
 
 
-def network_records(wildcards):
+def network_records(experiment):
     """The records of a network's weights, copies, trunk and training."""
-    searched = [] if EXPERIMENTS[wildcards.experiment]["views"] else ["gallery", "query"]
-    trunk = trunk_rows(wildcards.experiment, *training_parts(wildcards), *searched)
-    weights = experiment_weights(wildcards)
+    searched = [] if EXPERIMENTS[experiment]["views"] else ["gallery", "query"]
+    trunk = trunk_rows(experiment, *training_parts(experiment), *searched)
+    weights = experiment_weights(experiment)
     return [
-        *([results("manifests/augmented.record.json")] if augmented_copies(wildcards) else []),
+        *([results("manifests/augmented.record.json")] if augmented_copies(experiment) else []),
         *([weights.replace(".json", ".record.json")] if weights else []),
         *(rows.replace(".npy", ".record.json") for rows in trunk if rows.endswith(".npy")),
-        results(f"models/{wildcards.experiment}/training.record.json"),
+        results(f"models/{experiment}/training.record.json"),
     ]
 
 
@@ -255,7 +247,7 @@ def own_records(experiment):
         return []
     found = []
     if experiment in NETWORKS:
-        found += network_records(SimpleNamespace(experiment=experiment))
+        found += network_records(experiment)
     if experiment in VOCABULARIES:
         found.append(results(f"vocabularies/{experiment}.record.json"))
     if EXPERIMENTS[experiment].get("fusion") == "weighted":
@@ -273,15 +265,12 @@ def own_records(experiment):
 
 def ranking_records(experiment):
     """The records of the search and of what ordered its answers again."""
-    settings = EXPERIMENTS[experiment]
-    first = ".reciprocal" if settings.get("k_reciprocal") else ""
-    verified = [".verified"] if settings.get("geometric_verification") else []
-    return [results(f"rankings/{experiment}{each}.record.json") for each in (first, *verified)]
+    names = name_before_verification(experiment), ranking_name(experiment, EXPERIMENTS[experiment])
+    return [results(f"{name}.record.json") for name in dict.fromkeys(names)]
 
 
-def upstream_records(wildcards):
+def upstream_records(experiment):
     """The records of every job that this experiment's accuracy rests on."""
-    experiment = wildcards.experiment
     found = [*data_records()]
     for member in members(experiment):
         found += own_records(member)

@@ -8,7 +8,7 @@ rule draw_feature_map:
         query=searched("query"),
         gallery_manifest=manifest("gallery"),
         query_manifest=manifest("query"),
-        ranking=ranking,
+        ranking=of_experiment(ranking_of),
         code=library("draw_feature_map"),
     output:
         map=report(
@@ -37,7 +37,7 @@ rule draw_similarity:
     input:
         model=results("models/{experiment}/model.keras"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
-        ranking=ranking,
+        ranking=of_experiment(ranking_of),
         gallery=manifest("gallery"),
         query=manifest("query"),
         code=library("draw_similarity"),

@@ -26,7 +26,7 @@ rule rerank_reciprocally:
 rule verify_geometry:
     """Order the first answers again by key points that agree with the query's."""
     input:
-        ranking=first_ranking,
+        ranking=lambda wildcards: results(f"{name_before_verification(wildcards.experiment)}.csv"),
         gallery=manifest("gallery"),
         query=manifest("query"),
         code=library("verify_geometry"),

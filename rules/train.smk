@@ -5,10 +5,10 @@ rule train_network:
     """Train one experiment's network on the training pictures and their copies."""
     input:
         training=manifest("training"),
-        augmented=augmented_copies,
+        augmented=of_experiment(augmented_copies),
         validation=manifest("validation"),
-        weights=experiment_weights,
-        rows=training_rows,
+        weights=of_experiment(experiment_weights),
+        rows=of_experiment(training_rows),
         code=library("train_network"),
     output:
         model=results("models/{experiment}/model.keras"),

@@ -4,7 +4,7 @@ import numpy as np
 
 from gallerist import feature_map
 from gallerist.features import Features
-from gallerist.manifest import Manifest
+from gallerist.manifest import DISTRACTOR, Manifest
 from gallerist.ranking import Ranking
 from gallerist.stage import stage
 
@@ -26,7 +26,10 @@ with stage(snakemake) as run:
         query: label_of[0][answers[0]]
         for query, answers in zip(ranking.query_ids, ranking.answers, strict=True)
     }
-    wrong = np.array([first.get(query) != label_of[1][query] for query in ids[1]], dtype=bool)
+    # A distractor has no right answer, so none of its answers is the wrong one.
+    wrong = np.array(
+        [first.get(name) != label_of[1][name] != DISTRACTOR for name in ids[1]], dtype=bool
+    )
     places = feature_map.project(
         *(each.vectors[chosen] for each, chosen in zip(sets, rows, strict=True)), seed
     )

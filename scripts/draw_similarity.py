@@ -5,7 +5,7 @@ from gallerist.stage import stage
 with stage(snakemake) as run:
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.describer import Describer
-    from gallerist.manifest import Manifest
+    from gallerist.manifest import DISTRACTOR, Manifest
     from gallerist.ranking import Ranking
     from gallerist.runtime import configure
     from gallerist.similarity_map import SimilarityMaps
@@ -20,6 +20,7 @@ with stage(snakemake) as run:
     first_of = {
         queries[query].label: row for row, query in reversed([*enumerate(ranking.query_ids)])
     }
+    first_of.pop(DISTRACTOR, None)
     maps_of, rows = SimilarityMaps(describer.network), []
     for label in sorted(first_of)[: snakemake.params.strips_drawn]:
         row = first_of[label]

@@ -33,11 +33,5 @@ with stage(snakemake) as run:
         length=encoded_length(vocabulary, encoding),
     )
     seconds = time.monotonic() - started
-    run.metrics(
-        images=written.count,
-        images_without_content=written.empty,
-        extraction_seconds=seconds,
-        images_per_second=written.count / seconds,
-        feature_length=written.length,
-    )
+    run.metrics(written.figures_of_extraction(seconds))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

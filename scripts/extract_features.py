@@ -45,11 +45,5 @@ with stage(snakemake) as run:
     seconds = time.monotonic() - started
 
     run.parameters(device=device, engine=describer.engine_name)
-    run.metrics(
-        images=written.count,
-        images_without_content=written.empty,
-        extraction_seconds=seconds,
-        images_per_second=written.count / seconds,
-        feature_length=written.length,
-    )
+    run.metrics(written.figures_of_extraction(seconds))
     run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

@@ -30,8 +30,4 @@ with stage(snakemake) as run:
         ),
     )
     run.parameters({f"weight.{name}": weight for name, weight in zip(names, weights, strict=True)})
-    run.metrics(
-        images=written.count,
-        images_without_content=written.empty,
-        feature_length=written.length,
-    )
+    run.metrics(written.figures())

@@ -19,8 +19,4 @@ with stage(snakemake) as run:
         origin=output.origin,
         length=reduction.length,
     )
-    run.metrics(
-        images=written.count,
-        images_without_content=written.empty,
-        feature_length=written.length,
-    )
+    run.metrics(written.figures())

@@ -123,6 +123,19 @@ class FeatureSummary:
     length: int
     empty: int
 
+    def figures(self) -> dict[str, float]:
+        """What a record says of them, by name."""
+        return {
+            "images": self.count,
+            "images_without_content": self.empty,
+            "feature_length": self.length,
+        }
+
+    def figures_of_extraction(self, seconds: float) -> dict[str, float]:
+        """The same of vectors that were made from pictures, which took so long."""
+        rate = self.count / seconds
+        return {**self.figures(), "extraction_seconds": seconds, "images_per_second": rate}
+
 
 def write_features(
     batches: Iterable[npt.NDArray[Any]],

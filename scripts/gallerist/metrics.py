@@ -10,7 +10,7 @@ right pictures are still to come, it raises TruncatedRanking.
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,11 +208,6 @@ def metric(name: str) -> Metric:
         f"{name!r} is not a metric.{_suggestion(name)}\n  Known: {', '.join(NAMES)}; "
         "k is a whole number from 1, as in mAP@10"
     )
-
-
-def per_query(names: Iterable[str], ranks: RelevantRanks) -> dict[str, FloatArray]:
-    """Name -> (queries,) float64, for every metric named."""
-    return {name: metric(name)(ranks) for name in names}
 
 
 def overall_mean(values: FloatArray) -> float:

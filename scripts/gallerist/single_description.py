@@ -12,8 +12,6 @@ from gallerist.layout import Results
 Settings = Mapping[str, Any]
 """An experiment of a complete configuration."""
 
-KEY_POINTS = ("sift", "orb", "surf")
-
 
 class NotSearchable(ValueError):
     """A picture cannot be searched in the way in which the experiment ranks its gallery."""
@@ -44,7 +42,7 @@ def describe_file(
     """
     if "network" in settings:
         described = _by_network(results, experiment, settings, picture, identifier, threads)
-    elif settings["descriptor"] in KEY_POINTS:
+    elif "encoding" in settings:  # of key points, by visual words
         described = _by_key_points(results, experiment, settings, picture, identifier)
     else:
         described = _by_descriptor(settings, picture, identifier, max_pixels)

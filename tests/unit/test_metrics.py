@@ -11,7 +11,7 @@ from sklearn.metrics import (
 )
 
 from gallerist import metrics
-from gallerist.metrics import MetricError, class_means, macro_mean, metric, overall_mean, per_query
+from gallerist.metrics import MetricError, class_means, macro_mean, metric, overall_mean
 from gallerist.relevant_ranks import RelevantRanks, TruncatedRanking
 
 KS = (1, 3, 5, 10, 1000)
@@ -20,6 +20,11 @@ EVERY = [
     for pattern in metrics.NAMES
     for name in ([pattern.replace("@k", f"@{k}") for k in KS] if "@k" in pattern else [pattern])
 ]
+
+
+def per_query(names, ranks):
+    """Name -> the metric of each query."""
+    return {name: metric(name)(ranks) for name in names}
 
 
 def random_cases(count=200):
