@@ -21,18 +21,6 @@ COMPUTE_WITH_IT = ("extract_features", "extract_trunk", "train_network")
 COMPUTING = ("training_seconds", "extraction_seconds", "search_seconds")
 """What the records call the time of the computations."""
 
-TRANSFER = {
-    "network": "transfer",
-    "backbone": "MobileNetV2",
-    "weights": "random",
-    "freeze_until": "block_16",
-    "pooling": "avg",
-    "image_size": 32,
-    "head": "standard",
-    "epochs": 1,
-}
-"""An experiment whose frozen part is computed once."""
-
 _PROBE = """
 import atexit, os, sys
 
@@ -74,13 +62,13 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
 def _run(folder: Path, *, quick: bool) -> tuple[list[Job], float, set[str]]:
     """Run the tiny workflow of the tests: its jobs, seconds in all, who imported TensorFlow."""
     sys.path.append(str(TESTS))
-    from tiny_workflow import Workflow
+    from tiny_workflow import TRANSFER, Workflow
 
     workflow = Workflow(folder / "gallerist")
     if quick:
         workflow.remove_config("experiments.long")
     else:
-        workflow.edit_config("experiments.transfer", TRANSFER)
+        workflow.edit_config("experiments.transfer", {**TRANSFER, "epochs": 1})
     probe, seen = folder / "probe", folder / "seen"
     probe.mkdir()
     seen.mkdir()

@@ -9,6 +9,7 @@ A job is named by its rule and its wildcards: "split_images", "extract_features 
 """
 
 import contextlib
+import csv
 import os
 import re
 import shutil
@@ -44,6 +45,22 @@ EXPERIMENT = {
     "l2": 1.0e-4,
     "batch_size": 8,
 }
+TRANSFER = {
+    "network": "transfer",
+    "backbone": "MobileNetV2",
+    "weights": "random",
+    "freeze_until": "block_16",
+    "pooling": "avg",
+    "image_size": 32,
+    "head": "standard",
+    "l1": 0,
+    "l2": 0,
+    "batch_size": 8,
+    "learning_rate": 1.0e-3,
+    "epochs": 2,
+}
+"""A network whose frozen layers are computed once."""
+
 CONFIG = {
     "dataset": {"name": "tiny", "folder": "pictures", "split": {"validation": 0.34}},
     "augmentation": {"copies": 1},
@@ -143,6 +160,11 @@ class Workflow:
     def results(self):
         """The folder of the data set's results."""
         return self.folder / "results" / self.read_config()["dataset"]["name"]
+
+    def rows(self, name):
+        """The rows of a CSV file among the results, each a dict."""
+        with (self.results / name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
     def read_config(self):
         return yaml.safe_load(self.config_file.read_text(encoding="utf-8"))

@@ -3,14 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from gallerist.files import PathLike
 from gallerist.key_points import Detector, KeyPoints, Pixels
@@ -37,21 +33,17 @@ def draw(paths: Sequence[PathLike], path: PathLike, *, detector: Detector, title
     pictures = [(Path(one).name, detector.prepared(one)) for one in paths]
     columns = max(len(pictures), 1)
     tallest = max((len(pixels) / pixels.shape[1] for _, pixels in pictures), default=0.5)
-    figure, axes = plt.subplots(
-        1, columns, squeeze=False, layout="constrained",
-        figsize=(_COLUMN * max(columns, 2), _COLUMN * min(tallest, 2) + 0.8),
-    )  # fmt: skip
-    try:
-        entitle(figure, title)
-        for axis in axes.flat:
-            axis.set(xticks=[], yticks=[])
-        if not pictures:
-            axes[0, 0].text(0.5, 0.5, "no such picture", fontsize=SMALL, ha="center")
-        for axis, (name, pixels) in zip(axes.flat, pictures, strict=False):
-            _tile(axis, name, pixels, detector.detect(pixels))
-        save(figure, path)
-    finally:
-        plt.close(figure)
+    size = (_COLUMN * max(columns, 2), _COLUMN * min(tallest, 2) + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)
+    entitle(figure, title)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    if not pictures:
+        axes[0, 0].text(0.5, 0.5, "no such picture", fontsize=SMALL, ha="center")
+    for axis, (name, pixels) in zip(axes.flat, pictures, strict=False):
+        _tile(axis, name, pixels, detector.detect(pixels))
+    save(figure, path)
 
 
 def with_key_points(pixels: Pixels, points: KeyPoints) -> Pixels:

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
-from gallerist.files import PathLike, replacing
+from gallerist.files import PathLike
 from gallerist.geometric_verification import Matches
 from gallerist.key_points import KeyPoints
+from gallerist.palette import entitle, save
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -55,22 +52,17 @@ def draw(pairs: Sequence[MatchedPictures], path: PathLike, *, title: str) -> Non
     """
     boards = [_side_by_side(pair) for pair in pairs]
     heights = [min(_TALLEST, _WIDTH * b.shape[0] / b.shape[1]) for b in boards] or [1.0]
-    figure, axes = plt.subplots(
-        len(heights), 1, squeeze=False, layout="constrained", height_ratios=heights,
-        figsize=(_WIDTH, sum(heights) + 0.35 * len(heights) + 0.4),
-    )  # fmt: skip
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    size = (_WIDTH, sum(heights) + 0.35 * len(heights) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    entitle(figure, title)
     for axis in axes.flat:
         axis.set_axis_off()
     if not pairs:
         axes[0, 0].text(0.5, 0.5, "no such pair", fontsize=9, ha="center")
     for axis, pair, board in zip(axes.flat, pairs, boards, strict=False):
         _pair(axis, pair, board)
-    try:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=150)
-    finally:
-        plt.close(figure)
+    save(figure, path)
 
 
 def _pair(axis: Axes, pair: MatchedPictures, board: Pixels) -> None:

@@ -4,6 +4,7 @@ Each is computed per query first and reduced by `bootstrap.mean_intervals`, so i
 those of the tables: over originals, at every point by itself.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,8 +81,8 @@ def ks_up_to(depth: int) -> IntArray:
         raise CurveFault(f"a ranking of depth {depth} has no hit rate")
     if depth <= LINEAR_DEPTH:
         return np.arange(1, depth + 1)
-    beyond = max(2, round(_A_DECADE * np.log10(depth / LINEAR_DEPTH)))
-    spread = np.geomspace(LINEAR_DEPTH, depth, beyond).round().astype(np.int64)
+    steps = math.ceil(_A_DECADE * math.log10(depth / LINEAR_DEPTH))
+    spread = np.geomspace(LINEAR_DEPTH, depth, steps + 1).round().astype(np.int64)
     return np.unique(np.concatenate([np.arange(1, LINEAR_DEPTH + 1), spread, [depth]]))
 
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from kept_figures import keep_figures
 from PIL import Image
 
 from gallerist import class_bars as module
-from gallerist import palette
 from gallerist.bootstrap import mean_intervals
 from gallerist.class_bars import ClassBarFault, ClassBars, class_bars, draw
 
@@ -87,15 +87,7 @@ def test_arrays_that_do_not_belong_together_are_refused():
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that were written, to be looked into."""
-    kept = []
-
-    def keep(figure, path):
-        palette.save(figure, path)
-        figure.draw_without_rendering()
-        kept.append(figure)
-
-    monkeypatch.setattr(module, "save", keep)
-    return kept
+    return keep_figures(monkeypatch, module)
 
 
 METRIC = "hit rate at 1 (share of queries)"

@@ -14,12 +14,12 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from misbehaving_server import MisbehavingServer
 
 import gallerist.download
 from gallerist.download import DownloadError, fetch
@@ -43,51 +43,23 @@ class Request:
         return self.headers.get("Range")
 
 
-class Server:
-    """Serves `content`. Each request takes the next of `misdeeds`; after them all goes well."""
+class Server(MisbehavingServer):
+    """Serves `content`."""
 
     def __init__(self):
         self.content, self.etag, self.honours_range = BODY, '"1"', True
         self.content_type = "application/x-tar"
-        self.misdeeds, self.requests = [], []
-        self.closing = threading.Event()
         self.halfway = threading.Event()
-        outer = self
+        super().__init__("/animals.tar")
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                self.close_connection = True
-                request = Request(self.path, dict(self.headers))
-                outer.requests.append(request)
-                misdeed = outer.misdeeds.pop(0) if outer.misdeeds else outer.serve
-                misdeed(self, request)
-
-            def log_message(self, *args):
-                pass
-
-        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.httpd.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.httpd.server_port}/animals.tar"
-        self.thread = threading.Thread(target=self.httpd.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def stop(self):
-        self.closing.set()
-        self.httpd.shutdown()
-        self.httpd.server_close()
-        self.thread.join()
+    def get(self, handler):
+        self.meet(handler, Request(handler.path, dict(handler.headers)), self.serve)
 
     def body_bytes(self):
         return sum(request.sent for request in self.requests)
 
     def send(self, handler, request, status, headers, body):
-        handler.send_response(status)
-        handler.send_header("Connection", "close")
-        for name, value in headers.items():
-            handler.send_header(name, str(value))
-        handler.end_headers()
+        self.begin(handler, status, headers)
         request.sent += len(body)  # first: the client may be done before the next line is
         handler.wfile.write(body)
         handler.wfile.flush()
@@ -129,9 +101,6 @@ class Server:
 
     def say_nothing(self, handler, request):
         self.closing.wait(30)
-
-    def hang_up(self, handler, request):
-        handler.connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, status, headers=None, body=b""):
         headers = {"Content-Length": len(body), **(headers or {})}

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from kept_figures import keep_figures
 from matplotlib.colors import to_hex
 from PIL import Image
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
-from gallerist import feature_map, palette
+from gallerist import feature_map
 from gallerist.feature_map import FeatureMapFault, draw, project, sample
 from gallerist.palette import CLASS_COLOURS, OTHER
 
@@ -118,15 +119,7 @@ def test_a_sample_is_drawn_from_the_whole_gallery():
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that were written, to be looked into."""
-    kept = []
-
-    def keep(figure, path):
-        palette.save(figure, path)
-        figure.draw_without_rendering()
-        kept.append(figure)
-
-    monkeypatch.setattr(feature_map, "save", keep)
-    return kept
+    return keep_figures(monkeypatch, feature_map)
 
 
 def draw_random(path, classes, gallery=200, queries=40, total=None):

@@ -3,9 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from kept_figures import keep_figures
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from gallerist import match_pictures
 from gallerist.geometric_verification import Matches
 from gallerist.key_points import KeyPoints
 from gallerist.match_pictures import GAP, INLIER, OUTLIER, MatchedPictures, _side_by_side, draw
@@ -90,14 +92,11 @@ def test_nothing_is_cut(output):
 
 
 def test_lines_begin_and_end_at_their_points(output, monkeypatch):
-    seen = []
-    monkeypatch.setattr(plt, "close", lambda figure: seen.append(figure))
+    seen = keep_figures(monkeypatch, match_pictures)
     shown = pair((True, False))
     draw([shown], output, title="matches")
-    monkeypatch.undo()
     (axis,) = seen[0].axes
     segments = [line for lines in axis.collections for line in lines.get_segments()]
-    plt.close(seen[0])
     for number, segment in zip((1, 0), segments, strict=True):  # inliers are drawn last, on top
         np.testing.assert_allclose(segment[0], shown.query.positions[number])
         np.testing.assert_allclose(

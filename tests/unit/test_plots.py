@@ -5,6 +5,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from kept_figures import keep_figures
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -117,16 +118,10 @@ RATES = {
 
 
 @pytest.fixture
-def figures(monkeypatch):
+def figures(monkeypatch, tmp_path):
     """The figures that were written, to be looked into."""
-    kept = []
-
-    def keep(figure, path):
-        figure.draw_without_rendering()
-        kept.append(figure)
-
-    monkeypatch.setattr(plots, "save", keep)
-    return kept
+    monkeypatch.chdir(tmp_path)
+    return keep_figures(monkeypatch, plots)
 
 
 def test_the_comparison_has_every_experiments_colour(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from kept_figures import keep_figures
 from PIL import Image
 from sklearn.metrics import precision_recall_curve as sklearn_curve
 
@@ -217,15 +218,7 @@ def test_more_distractors_than_there_are_cannot_be_drawn(counts):
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that were written, to be looked into."""
-    kept = []
-
-    def keep(figure, path):
-        palette.save(figure, path)
-        figure.draw_without_rendering()
-        kept.append(figure)
-
-    monkeypatch.setattr(curve_plots, "save", keep)
-    return kept
+    return keep_figures(monkeypatch, curve_plots)
 
 
 def made(count, at, intervals=True) -> dict[str, Curve]:

@@ -13,10 +13,10 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import urllib3.util.connection
+from misbehaving_server import MisbehavingServer
 
 import gallerist.submission_client
 from gallerist.http_failures import LONGEST_WAIT
@@ -37,52 +37,25 @@ class Request:
         self.path, self.headers, self.body = path, headers, None
 
 
-class Server:
-    """Grades what comes. Each request takes the next of `misdeeds`; after them all goes well."""
+class Server(MisbehavingServer):
+    """Grades what comes."""
 
     def __init__(self):
-        self.misdeeds, self.requests, self.graded = [], [], []
-        self.closing, self.came = threading.Event(), threading.Event()
-        outer = self
+        self.graded, self.came = [], threading.Event()
+        super().__init__("/submit")
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def post(self, handler):
+        self.came.set()
+        self.meet(handler, Request(handler.path, dict(handler.headers)), self.grade)
 
-            def do_POST(self):
-                self.close_connection = True
-                request = Request(self.path, dict(self.headers))
-                outer.requests.append(request)
-                outer.came.set()
-                misdeed = outer.misdeeds.pop(0) if outer.misdeeds else outer.grade
-                misdeed(self, request)
-
-            def do_GET(self):
-                outer.requests.append(Request(f"GET {self.path}", dict(self.headers)))
-
-            def log_message(self, *args):
-                pass
-
-        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.httpd.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.httpd.server_port}/submit"
-        self.thread = threading.Thread(target=self.httpd.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def stop(self):
-        self.closing.set()
-        self.httpd.shutdown()
-        self.httpd.server_close()
-        self.thread.join()
+    def get(self, handler):
+        self.requests.append(Request(f"GET {handler.path}", dict(handler.headers)))
 
     def read(self, handler, request):
         request.body = handler.rfile.read(int(handler.headers["Content-Length"]))
 
     def send(self, handler, status, headers, body):
-        handler.send_response(status)
-        handler.send_header("Connection", "close")
-        for name, value in headers.items():
-            handler.send_header(name, str(value))
-        handler.end_headers()
+        self.begin(handler, status, headers)
         handler.wfile.write(body)
         handler.wfile.flush()
 
@@ -122,10 +95,6 @@ class Server:
                 handler.wfile.write(b" ")
             except OSError:
                 return
-
-    def hang_up(self, handler, request):
-        """Close the connection, with or without the submission read."""
-        handler.connection.shutdown(socket.SHUT_RDWR)
 
     def raw(self, data):
         """Send bytes that are no HTTP."""

@@ -4,7 +4,10 @@ A job is named by its rule and its wildcards. All edits are dry-run; those marke
 too, in the slow tests.
 """
 
+import contextlib
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tiny_workflow import draw_picture
@@ -58,6 +61,22 @@ def calls_for(expected, *, really=False):
         return change
 
     return register
+
+
+@contextlib.contextmanager
+def dry_runs(workflow, changes, folders):
+    """Name -> a future of the jobs that a change calls for, each in a copy of the workflow.
+
+    changes: name -> a function that edits a workflow. folders: pytest's tmp_path_factory.
+    """
+
+    def jobs_after(change):
+        edited = workflow.copy(folders.mktemp("edited") / "gallerist")
+        change(edited)
+        return edited.dry_run()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {name: pool.submit(jobs_after, change) for name, change in changes.items()}
 
 
 def change_code(workflow, path):

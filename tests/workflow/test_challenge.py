@@ -1,6 +1,5 @@
 """An unlabelled challenge: ranked by every experiment, written for its server, graded."""
 
-import csv
 import json
 import shutil
 
@@ -44,11 +43,6 @@ def workflow(challenged, tmp_path):
     return challenged.copy(tmp_path / "gallerist")
 
 
-def rows_of(workflow, name):
-    with (workflow.results / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def submission(workflow, experiment):
     path = workflow.results / f"challenge/submissions/{experiment}/results.json"
     return json.loads(path.read_text(encoding="utf-8"))
@@ -74,12 +68,12 @@ def test_a_submission_is_the_ranking_by_name(challenged):
     names = {
         part: {
             row["id"]: row["path"].rsplit("/", 1)[1]
-            for row in rows_of(challenged, f"manifests/challenge_{part}.csv")
+            for row in challenged.rows(f"manifests/challenge_{part}.csv")
         }
         for part in ("gallery", "query")
     }
     ranked = {}
-    for row in rows_of(challenged, "challenge/rankings/hog.csv"):
+    for row in challenged.rows("challenge/rankings/hog.csv"):
         ranked.setdefault(names["query"][row["query_id"]], []).append(row)
     for query, answers in submission(challenged, "hog")["images"].items():
         best = sorted(ranked[query], key=lambda row: int(row["rank"]))[:10]
@@ -88,7 +82,7 @@ def test_a_submission_is_the_ranking_by_name(challenged):
 
 def test_the_grades_are_those_of_the_truth(challenged):
     truth = json.loads((challenged.results / "challenge/truth.json").read_text("utf-8"))
-    grades = rows_of(challenged, "challenge/grades.csv")
+    grades = challenged.rows("challenge/grades.csv")
     for experiment in EXPERIMENTS:
         answers = submission(challenged, experiment)["images"]
         for k in (1, 5, 10):
@@ -107,7 +101,7 @@ def test_the_grades_are_those_of_the_truth(challenged):
 
 
 def test_the_fault_makes_a_random_ranker_look_good(challenged):
-    study = rows_of(challenged, "challenge/key_fault.csv")
+    study = challenged.rows("challenge/key_fault.csv")
     assert {row["ranker"] for row in study} >= {*EXPERIMENTS, "random"}
     at_ten = {row["ranker"]: row for row in study if row["k"] == "10"}
     random = at_ten["random"]
@@ -146,7 +140,7 @@ def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workfl
     assert "broken.png" not in images
     log = (workflow.results / "logs/write_submission/hog.log").read_text(encoding="utf-8")
     assert "broken.png" in log
-    faults = rows_of(workflow, "reports/faults/challenge_query.csv")
+    faults = workflow.rows("reports/faults/challenge_query.csv")
     assert {row["path"].rsplit("/", 1)[1] for row in faults} == {"copy.png", "broken.png"}
 
 

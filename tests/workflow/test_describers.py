@@ -1,13 +1,12 @@
 """Descriptors, key points, fusions and better rankings, in a real run without any network."""
 
 import copy
-import csv
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import yaml
+from edits import dry_runs
 from sklearn.neighbors import NearestNeighbors
 from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of
 
@@ -79,13 +78,8 @@ def workflow(described, tmp_path):
     return described.copy(tmp_path / "gallerist")
 
 
-def rows_of(workflow, name):
-    with (workflow.results / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_every_experiment_has_a_line_of_the_comparison_and_no_network_is_trained(described):
-    table = rows_of(described, "comparison/comparison.csv")
+    table = described.rows("comparison/comparison.csv")
     assert [line["experiment"] for line in table] == list(EXPERIMENTS)
     assert {line["weights"] for line in table} == {"none"}
     assert all(0 <= float(line["top-1"]) <= 1 for line in table)
@@ -100,7 +94,7 @@ def test_the_colours_of_the_classes_are_told_apart(described):
     """Red discs, green stripes, blue chequers: a colour histogram makes no mistake."""
     (line,) = [
         line
-        for line in rows_of(described, "comparison/comparison.csv")
+        for line in described.rows("comparison/comparison.csv")
         if line["experiment"] == "colour"
     ]
     assert float(line["top-1"]) == 1
@@ -109,10 +103,10 @@ def test_the_colours_of_the_classes_are_told_apart(described):
 def test_the_search_is_that_of_scikit_learn(described):
     folder = described.results / "features/hog"
     gallery, queries = (np.load(folder / f"{part}.npy").astype(float) for part in PARTS)
-    ids = [row["id"] for row in rows_of(described, "features/hog/gallery.ids.csv")]
+    ids = [row["id"] for row in described.rows("features/hog/gallery.ids.csv")]
     nearest = NearestNeighbors(n_neighbors=1, algorithm="brute", metric="cosine").fit(gallery)
     distances, found = nearest.kneighbors(queries)
-    first = [row for row in rows_of(described, "rankings/hog.csv") if row["rank"] == "1"]
+    first = [row for row in described.rows("rankings/hog.csv") if row["rank"] == "1"]
     assert [row["gallery_id"] for row in first] == [ids[row] for row in found[:, 0]]
     told = [float(row["distance"]) for row in first]
     np.testing.assert_allclose(told, distances[:, 0], atol=1e-6)
@@ -133,7 +127,7 @@ def test_the_weights_of_a_fusion_come_from_validation_and_are_logged(described):
 
 
 def test_every_pair_of_experiments_is_tested(described):
-    found = rows_of(described, "comparison/differences.csv")
+    found = described.rows("comparison/differences.csv")
     pairs = {(row["first"], row["second"]) for row in found if row["metric"] == "top-1"}
     assert len(pairs) == len(EXPERIMENTS) * (len(EXPERIMENTS) - 1) // 2
 
@@ -217,14 +211,9 @@ EDITS = {
 @pytest.fixture(scope="module")
 def calls(described, tmp_path_factory):
     """Edit -> a future of the jobs it calls for."""
-
-    def jobs_after(name):
-        workflow = described.copy(tmp_path_factory.mktemp("edited") / "gallerist")
-        EDITS[name][0](workflow)
-        return workflow.dry_run()
-
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(jobs_after, name) for name in EDITS}
+    changes = {name: change for name, (change, _) in EDITS.items()}
+    with dry_runs(described, changes, tmp_path_factory) as planned:
+        yield planned
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -238,7 +227,7 @@ def test_a_picture_file_is_searched_by_a_descriptor_and_a_query_as_it_was_ranked
         said = described.gallerist("search", "--experiment", experiment, picture).stdout
         assert "discs" in said.splitlines()[0]
     said = described.gallerist("search", "--experiment", "reranked", "--query", "1").stdout
-    first = next(row for row in rows_of(described, "rankings/reranked.verified.csv"))
+    first = next(row for row in described.rows("rankings/reranked.verified.csv"))
     assert f"{float(first['distance']):.4f}" in said
     refused = described.gallerist("search", "--experiment", "learned", picture, check=False)
     assert refused.returncode == 1

@@ -1,10 +1,8 @@
 """Which jobs are done again after which edit: exactly those whose result it can change."""
 
-import os
 import re
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from edits import (
@@ -15,6 +13,7 @@ from edits import (
     REALLY,
     SEARCH,
     a_gallery_picture_is_replaced_by_another,
+    dry_runs,
     extraction,
     the_ks_are_changed,
     the_tracking_store_is_deleted,
@@ -28,21 +27,17 @@ def cases(edits):
 
 
 @pytest.fixture(scope="module")
-def dry_runs(request, finished_workflow, tmp_path_factory):
+def calls(request, finished_workflow, tmp_path_factory):
     """Edit -> a future of the jobs it calls for. All that are asked for start together."""
     wanted = [
         item.callspec.params["change"]
         for item in request.session.items
-        if "dry_runs" in getattr(item, "fixturenames", ())
+        if "calls" in getattr(item, "fixturenames", ())
     ]
 
-    def jobs_after(change):
-        workflow = finished_workflow.copy(tmp_path_factory.mktemp("edited") / "gallerist")
-        change(workflow)
-        return workflow.dry_run()
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {change: pool.submit(jobs_after, change) for change in wanted}
+    changes = {change: change for change in wanted}
+    with dry_runs(finished_workflow, changes, tmp_path_factory) as planned:
+        yield planned
 
 
 def rerun_and_check_the_rest(workflow, expected, first_run):
@@ -73,8 +68,8 @@ def test_without_an_edit_nothing_is_done(workflow, record_property):
 
 
 @cases(EDITS)
-def test_an_edit_calls_for_exactly_the_jobs_it_can_change(dry_runs, change, expected):
-    assert dry_runs[change].result() == expected
+def test_an_edit_calls_for_exactly_the_jobs_it_can_change(calls, change, expected):
+    assert calls[change].result() == expected
 
 
 @pytest.mark.slow

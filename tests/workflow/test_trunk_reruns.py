@@ -1,28 +1,14 @@
 """Frozen layers are computed once: which edits compute them again, and that it changes nothing."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of, wait_for
+from edits import dry_runs
+from tiny_workflow import CONFIG, TRANSFER, Workflow, draw_picture, jobs_of, wait_for
 
 PARTS = ("training", "augmented", "validation", "gallery", "query")
-TRANSFER = {
-    "network": "transfer",
-    "backbone": "MobileNetV2",
-    "weights": "random",
-    "freeze_until": "block_16",
-    "pooling": "avg",
-    "image_size": 32,
-    "head": "standard",
-    "l1": 0,
-    "l2": 0,
-    "batch_size": 8,
-    "learning_rate": 1.0e-3,
-    "epochs": 2,
-}
 EXPERIMENTS = {
     "one": TRANSFER,
     "two": {**TRANSFER, "pooling": "gem", "epochs": 1, "seed": 7},
@@ -154,14 +140,9 @@ EDITS = {
 @pytest.fixture(scope="module")
 def calls(cached_workflow, tmp_path_factory):
     """Edit -> a future of the jobs it calls for."""
-
-    def jobs_after(name):
-        workflow = cached_workflow.copy(tmp_path_factory.mktemp("edited") / "gallerist")
-        EDITS[name][0](workflow)
-        return workflow.dry_run()
-
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(jobs_after, name) for name in EDITS}
+    changes = {name: change for name, (change, _) in EDITS.items()}
+    with dry_runs(cached_workflow, changes, tmp_path_factory) as planned:
+        yield planned
 
 
 @pytest.mark.parametrize("edit", EDITS)
