@@ -7,12 +7,13 @@ recomputed from the groups' sums and sizes, for all metrics and many rounds in o
 
 The interval is BCa, bias-corrected and accelerated (Efron, Better Bootstrap Confidence Intervals,
 1987; Efron, Tibshirani, An Introduction to the Bootstrap, 1993, 14.3), because hit rates stand near
-1, where the mean's distribution is skewed and the percentile interval sits too high. Simulated with
-6 correlated queries an original and a true hit rate of .96, it covers the truth in .954 of the
-cases with 100 originals and in .956 with 300, the percentile interval in .924 and .942. Nor does it
-miss mostly on one side: with 300 in .022 on either, the percentile interval in .044 and .015. Where
-originals have very different numbers of queries and hardly any is missed, it covers less (.87 with
-100). No bootstrap is to be trusted with fewer than some 20 originals.
+1, where the mean's distribution is skewed and the percentile interval sits too high. In the
+simulations of tests/unit/test_bootstrap.py, 6 correlated queries an original and a true hit rate of
+.95, it covers the truth in .955 of the cases with 100 originals and in .956 with 300, the
+percentile interval in .917 and .941. Nor does it miss mostly on one side: with 300 in .024 below
+and .020 above, the percentile interval in .046 and .013. Where originals have very different
+numbers of queries and hardly any is missed, it covers less (.87 with 100). No bootstrap is to be
+trusted with fewer than some 20 originals.
 
 Where every query has the value 1 (or 0), resampling has nothing to say and would return an interval
 without width. It is then that of Clopper and Pearson (1934) for as many successes as originals.
