@@ -19,6 +19,7 @@ logger = logging.getLogger("gallerist")
 SCHEMA = 1
 """Version of the record's layout. A reader refuses a version it does not know."""
 
+Curves = Mapping[str, list[tuple[int, float]]]
 Scalar = str | int | float | bool | None
 Status = Literal["running", "finished", "failed"]
 Destination = Literal["stages", "comparison"]
@@ -61,6 +62,7 @@ class Record:
     status: finished or failed; running only while the stage is at work, never in a file.
     started, finished: ISO 8601 in UTC; seconds lies between them.
     curves: name -> [step, value] pairs, in order of step.
+    machine_use: likewise, of what the machine did meanwhile; a step is a second since `started`.
     inputs: path -> SHA-256 of each input that is a file; folders are left out.
     git_dirty: the code differed from that commit; None where no commit is known.
     process_started: seconds since the epoch, which tells a process from a later one of its pid.
@@ -81,7 +83,8 @@ class Record:
     seconds: float | None = None
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
+    curves: Curves = field(default_factory=dict)
+    machine_use: Curves = field(default_factory=dict)
     artifacts: tuple[Artifact, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[ImageSet, ...] = ()
@@ -109,10 +112,11 @@ class Record:
         """A value JSON can hold. Numbers it lacks become "NaN", "Infinity" and "-Infinity"."""
         value = asdict(self)
         value["metrics"] = {name: _to_json(number) for name, number in self.metrics.items()}
-        value["curves"] = {
-            name: [[step, _to_json(number)] for step, number in points]
-            for name, points in self.curves.items()
-        }
+        for kind, curves in (("curves", self.curves), ("machine_use", self.machine_use)):
+            value[kind] = {
+                name: [[step, _to_json(number)] for step, number in points]
+                for name, points in curves.items()
+            }
         value["parameters"] = {
             name: _to_json(scalar) if isinstance(scalar, float) else scalar
             for name, scalar in self.parameters.items()
@@ -159,9 +163,12 @@ def _typed(known: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {known[name]!r}, not one of {', '.join(allowed)}")
     return {
         "metrics": {name: float(number) for name, number in known.get("metrics", {}).items()},
-        "curves": {
-            name: [(int(step), float(number)) for step, number in points]
-            for name, points in known.get("curves", {}).items()
+        **{
+            kind: {
+                name: [(int(step), float(number)) for step, number in points]
+                for name, points in known.get(kind, {}).items()
+            }
+            for kind in ("curves", "machine_use")
         },
         "artifacts": tuple(Artifact(**artifact) for artifact in known.get("artifacts", ())),
         "datasets": tuple(ImageSet(**images) for images in known.get("datasets", ())),

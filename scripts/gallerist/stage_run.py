@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.files import PathLike
+from gallerist.machine_use import MachineUse
 from gallerist.provenance import InputHashes
 from gallerist.records import (
     Artifact,
@@ -45,12 +46,14 @@ class Run:
         opening: Record,
         tracker: Tracker | None = None,
         inputs: InputHashes | None = None,
+        machine: MachineUse | None = None,
         log: PathLike | None = None,
     ) -> None:
         """`opening`: the record as far as it is known. Without a tracker MLflow is left out."""
         self._opening = opening
         self._tracker = tracker
         self._inputs = inputs
+        self._machine = machine
         self._log = log
         self._started = time.monotonic()
         self._parameters: dict[str, Scalar] = dict(opening.parameters)
@@ -180,6 +183,7 @@ class Run:
             "artifacts": tuple([a for a in self._artifacts if Path(a.path).exists()] + log),
             "datasets": tuple(self._datasets),
             "tags": dict(self._tags),
+            "machine_use": self._machine.stop() if self._machine is not None else {},
         }
 
     def _row(self, comparison: _Comparison, ending: Mapping[str, Any]) -> Record:
