@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -18,6 +19,7 @@ from gallerist import machine_use
 from gallerist.gpu_use import parsed
 from gallerist.machine_use import MachineUse
 from gallerist.records import read_record, write_record
+from gallerist.tracking import Tracker
 from gallerist.tracking_runs import log_points, log_record, open_run
 from gallerist.tracking_store import connect, prepare
 
@@ -47,8 +49,8 @@ def test_the_names_of_the_machine_are_those_that_mlflow_gives_them(often):
 
     monitor = CPUMonitor()
     monitor.collect_metrics()
-    assert OF_THE_MACHINE == {f"system/{name}" for name in monitor.aggregate_metrics()}
-    assert OF_THE_MACHINE | OF_THE_PROCESS <= set(seen_after(MachineUse(), 1))
+    assert {f"system/{name}" for name in monitor.aggregate_metrics()} == OF_THE_MACHINE
+    assert set(seen_after(MachineUse(), 1)) >= OF_THE_MACHINE | OF_THE_PROCESS
 
 
 def test_a_machine_at_work_is_seen_at_work(often):
@@ -156,6 +158,32 @@ def test_mlflow_gets_it_from_the_record_at_the_time_it_was_seen(tmp_path, monkey
     assert run["machine"] == [(name, 2, 101.25, 0), (name, 4, 150.0, 0), (name, 7, 149.5, 0)]
     at = Runs(tmp_path).query("SELECT timestamp FROM metrics WHERE key=? ORDER BY step", name)
     assert at == [(began + 2003,), (began + 4800,), (began + 7000,)]
+
+
+def test_looks_from_their_thread_do_not_end_up_inside_what_the_stage_says(tmp_path, monkeypatch):
+    """The last words of the stage are longer than the pipe to the process beside it is wide."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    loss = [(step, step / 7) for step in range(6000)]
+    record = a_record("monkeys", curves={"loss": loss})
+    tracker, told = Tracker(store_in(tmp_path)), threading.Event()
+    tracker.open(replace(running(record), machine_use={}))
+
+    def look():
+        second = 0
+        while not told.wait(0.0005):
+            second += 1
+            tracker.points(second, {"system/process_cores_used": 1.0})
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        assert tracker.close([record])
+    finally:
+        told.set()
+        thread.join()
+    (run,) = Runs(tmp_path).of("monkeys/stages")
+    assert run["status"] == "FINISHED"
+    assert sum(name == "loss" for name, *_ in run["points"]) == 6000
 
 
 # --- cards: the answers of nvidia-smi 550 to 570, as its driver prints them
