@@ -48,8 +48,12 @@ class Run:
         inputs: InputHashes | None = None,
         machine: MachineUse | None = None,
         log: PathLike | None = None,
+        row_artifacts: Sequence[Artifact] = (),
     ) -> None:
-        """`opening`: the record as far as it is known. Without a tracker MLflow is left out."""
+        """`opening`: the record as far as it is known. Without a tracker MLflow is left out.
+
+        row_artifacts: what each row of the comparison shows besides what it is given.
+        """
         self._opening = opening
         self._tracker = tracker
         self._inputs = inputs
@@ -59,7 +63,8 @@ class Run:
         self._parameters: dict[str, Scalar] = dict(opening.parameters)
         self._metrics: dict[str, float] = {}
         self._curves: dict[str, dict[int, float]] = {}
-        self._artifacts: list[Artifact] = []
+        self._artifacts: list[Artifact] = list(opening.artifacts)
+        self._row_artifacts = (*opening.artifacts, *row_artifacts)
         self._datasets: list[ImageSet] = []
         self._tags: dict[str, str] = dict(opening.tags)
         self._comparisons: list[_Comparison] = []
@@ -126,7 +131,10 @@ class Run:
             parameters=flatten(parameters),
             metrics={name: float(value) for name, value in metrics.items()},
             curves=drawn,
-            artifacts=tuple(Artifact(str(file), folder) for file, folder in artifacts),
+            artifacts=(
+                *self._row_artifacts,
+                *(Artifact(str(file), folder) for file, folder in artifacts),
+            ),
         )
         self._comparisons.append(_Comparison(path, record))
 

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from tracked import Runs, environment, wait_for
 
+import gallerist
 from gallerist.files import canonical_json
 from gallerist.records import Artifact, ImageSet, read_record
 from gallerist.stage import stage
@@ -38,8 +39,9 @@ with stage(job) as run:
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    """A working directory, with nothing of the shell's own MLflow."""
+    """A working directory, with nothing of the shell's own MLflow or of this checkout's changes."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path(gallerist.__file__).parents[1]))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
 
