@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gallerist.files import PathLike
+from gallerist.files import PathLike, sha256_of_file
 from gallerist.machine_use import MachineUse
 from gallerist.provenance import InputHashes
 from gallerist.records import (
@@ -66,6 +66,7 @@ class Run:
         self._artifacts: list[Artifact] = list(opening.artifacts)
         self._row_artifacts = (*opening.artifacts, *row_artifacts)
         self._datasets: list[ImageSet] = []
+        self._made: dict[str, str] = {}
         self._tags: dict[str, str] = dict(opening.tags)
         self._comparisons: list[_Comparison] = []
         if tracker is not None:
@@ -93,6 +94,10 @@ class Run:
     def artifact(self, path: PathLike, folder: str | None = None) -> None:
         """Show a file, or all of a folder, in MLflow: in `folder`, where one is given."""
         self._artifacts.append(Artifact(str(path), folder))
+
+    def made(self, path: PathLike) -> None:
+        """Vouch for a file as it is now: `records.require_made` takes no other in its place."""
+        self._made[str(path)] = sha256_of_file(path)
 
     def dataset(self, name: str, manifest_path: PathLike, digest: str, images: int) -> None:
         """Say which pictures were worked on. Equal digests mean equal pictures."""
@@ -191,6 +196,7 @@ class Run:
             "artifacts": tuple([a for a in self._artifacts if Path(a.path).exists()] + log),
             "datasets": tuple(self._datasets),
             "tags": dict(self._tags),
+            "made": dict(self._made),
             "machine_use": self._machine.stop() if self._machine is not None else {},
         }
 
