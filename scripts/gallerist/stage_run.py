@@ -179,6 +179,8 @@ class Run:
         return record
 
     def _ending(self, status: str) -> dict[str, Any]:
+        if self._machine is not None:
+            self._machine.stop()  # no look lies behind the end
         patience = None if status == "finished" else 0.0
         return {
             "status": status,

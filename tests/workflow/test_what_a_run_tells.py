@@ -31,10 +31,11 @@ def test_training_and_extraction_have_system_metrics(finished_workflow, stage):
             points = client.get_metric_history(run.info.run_id, name)
             steps = [point.step for point in points]
             assert steps == sorted(set(steps))
-            began, ended = run.info.start_time, run.info.end_time
-            assert all(began <= point.timestamp <= ended + 1000 for point in points)
-            # A step is the second of the look.
-            assert all(abs(p.timestamp - began - 1000 * p.step) < 5000 for p in points)
+            times = [point.timestamp for point in points]
+            assert times == sorted(times)
+            assert run.info.start_time <= times[0]
+            # One that only the record brought is known by its second, which is rounded.
+            assert times[-1] <= run.info.end_time + 500
         # TensorFlow takes more.
         assert run.data.metrics["system/process_memory_megabytes"] > 100
 
