@@ -452,7 +452,7 @@ def test_snakemake_shows_the_message_and_both_runs_are_told(work):
     assert expected in answer.stderr
     assert "at work" not in answer.stdout + answer.stderr
     produced = sorted(path.name for path in (work / "results" / "monkeys").iterdir())
-    assert produced == ["good.npy", "good.record.json"]
+    assert produced == ["good.npy", "good.record.json", "origin"]
     assert read_record("results/monkeys/good.record.json").parameters == {"depth": 50}
     runs = {run["name"]: run["status"] for run in Runs("results").of("monkeys/stages")}
     assert runs == {"extract_features good": "FINISHED", "extract_features bad": "FAILED"}
