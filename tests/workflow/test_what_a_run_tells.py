@@ -88,11 +88,13 @@ def test_an_exchanged_model_is_refused_by_name_before_it_is_opened(workflow):
     model = workflow.results / "models/long/model.keras"
     record = read_json(workflow.results / "models/long/training.record.json")
     assert list(record["made"].values()) == [sha256_of_file(model)]
+    similarity = "results/tiny/evaluation/long/similarity.png"
+    assert workflow.rerun(similarity) == {"draw_similarity long"}
     shutil.copy(workflow.results / "models/short/model.keras", model)  # a whole, loadable model
-    target = "results/tiny/features/long/query.npy"
-    result = workflow.run(target, check=False)
+    result = workflow.run("results/tiny/features/long/query.npy", similarity, check=False)
     assert result.returncode != 0
-    assert (
-        "extract_features long query failed: results/tiny/models/long/model.keras is not the file "
-        "that its job made, says results/tiny/models/long/training.record.json" in result.stdout
-    )
+    for job in ("extract_features long query", "draw_similarity long"):
+        assert (
+            f"{job} failed: results/tiny/models/long/model.keras is not the file that its job "
+            "made, says results/tiny/models/long/training.record.json" in result.stdout
+        )
