@@ -36,6 +36,7 @@ rule draw_similarity:
     """Show which regions of a query and its first answer make the network call them alike."""
     input:
         model=results("models/{experiment}/model.keras"),
+        training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         ranking=of_experiment(ranking_of),
         gallery=manifest("gallery"),

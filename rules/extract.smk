@@ -6,6 +6,7 @@ rule extract_features:
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         model=results("models/{experiment}/model.keras"),
+        training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         rows=viewed_rows,
         code=library("extract_features"),

@@ -1,8 +1,10 @@
 """Rule draw_similarity: queries and their first answers -> which regions made them match."""
 
+from gallerist.records import require_made
 from gallerist.stage import stage
 
 with stage(snakemake) as run:
+    require_made(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.describer import Describer
     from gallerist.manifest import DISTRACTOR, Manifest

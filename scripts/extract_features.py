@@ -3,9 +3,11 @@
 import json
 import time
 
+from gallerist.records import require_made
 from gallerist.stage import stage
 
 with stage(snakemake) as run:
+    require_made(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.describer import Describer
     from gallerist.features import write_features

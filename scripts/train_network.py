@@ -51,6 +51,7 @@ with stage(snakemake) as run:
         report=run.curve_point,
     )
     training.save(network, output.model)
+    run.made(output.model)
     preprocessing.write(output.preprocessing)
     trained.write_history(output.history)
     checkpoint.remove()

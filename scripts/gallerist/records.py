@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from gallerist.files import PathLike, read_json, write_json
+from gallerist.files import PathLike, read_json, sha256_of_file, write_json
 
 logger = logging.getLogger("gallerist")
 
 SCHEMA = 1
 """Version of the record's layout. A reader refuses a version it does not know."""
 
+Curves = Mapping[str, list[tuple[int, float]]]
 Scalar = str | int | float | bool | None
 Status = Literal["running", "finished", "failed"]
 Destination = Literal["stages", "comparison"]
@@ -61,7 +62,9 @@ class Record:
     status: finished or failed; running only while the stage is at work, never in a file.
     started, finished: ISO 8601 in UTC; seconds lies between them.
     curves: name -> [step, value] pairs, in order of step.
+    machine_use: likewise, of what the machine did meanwhile; a step is a second since `started`.
     inputs: path -> SHA-256 of each input that is a file; folders are left out.
+    made: likewise, of each file made that must not be opened when it is another (`require_made`).
     git_dirty: the code differed from that commit; None where no commit is known.
     process_started: seconds since the epoch, which tells a process from a later one of its pid.
     destination: `stages` for a run among the stages of its data set; `comparison` for a row of
@@ -81,9 +84,11 @@ class Record:
     seconds: float | None = None
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
+    curves: Curves = field(default_factory=dict)
+    machine_use: Curves = field(default_factory=dict)
     artifacts: tuple[Artifact, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[ImageSet, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     git_commit: str | None = None
@@ -109,10 +114,11 @@ class Record:
         """A value JSON can hold. Numbers it lacks become "NaN", "Infinity" and "-Infinity"."""
         value = asdict(self)
         value["metrics"] = {name: _to_json(number) for name, number in self.metrics.items()}
-        value["curves"] = {
-            name: [[step, _to_json(number)] for step, number in points]
-            for name, points in self.curves.items()
-        }
+        for kind, curves in (("curves", self.curves), ("machine_use", self.machine_use)):
+            value[kind] = {
+                name: [[step, _to_json(number)] for step, number in points]
+                for name, points in curves.items()
+            }
         value["parameters"] = {
             name: _to_json(scalar) if isinstance(scalar, float) else scalar
             for name, scalar in self.parameters.items()
@@ -159,9 +165,12 @@ def _typed(known: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {known[name]!r}, not one of {', '.join(allowed)}")
     return {
         "metrics": {name: float(number) for name, number in known.get("metrics", {}).items()},
-        "curves": {
-            name: [(int(step), float(number)) for step, number in points]
-            for name, points in known.get("curves", {}).items()
+        **{
+            kind: {
+                name: [(int(step), float(number)) for step, number in points]
+                for name, points in known.get(kind, {}).items()
+            }
+            for kind in ("curves", "machine_use")
         },
         "artifacts": tuple(Artifact(**artifact) for artifact in known.get("artifacts", ())),
         "datasets": tuple(ImageSet(**images) for images in known.get("datasets", ())),
@@ -210,6 +219,24 @@ def read_record(path: PathLike) -> Record:
         return Record.from_json(read_json(path))
     except (RecordError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"{path}: {error}") from error
+
+
+def require_made(path: PathLike, record_path: PathLike) -> None:
+    """Refuse a file that is not, byte for byte, the one that the job of this record made.
+
+    To be called before a file is opened that could do harm. The record is the one beside it.
+    Raises RecordError naming the file, FileNotFoundError when it is gone.
+    """
+    name = Path(path).name
+    made = {Path(each).name: digest for each, digest in read_record(record_path).made.items()}
+    found = sha256_of_file(path)
+    if made.get(name) == found:
+        return
+    known = f"{made[name][:12]} there" if name in made else "nothing is said of it there"
+    raise RecordError(
+        f"{path} is not the file that its job made, says {record_path} (SHA-256 {found[:12]}, "
+        f"{known}): it was not opened. Remove it, and run the workflow to have it made again."
+    )
 
 
 def find_records(folder: PathLike) -> Iterator[Record]:

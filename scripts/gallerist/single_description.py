@@ -8,6 +8,7 @@ import numpy as np
 from gallerist.features import FeatureMismatch, Features
 from gallerist.files import PathLike, sha256_of_text
 from gallerist.layout import Results
+from gallerist.records import require_made
 
 Settings = Mapping[str, Any]
 """An experiment of a complete configuration."""
@@ -76,8 +77,10 @@ def _by_network(
     from gallerist.describer import Describer
     from gallerist.views import Views
 
+    model = results.path(f"models/{experiment}/model.keras")
+    require_made(model, results.path(f"models/{experiment}/training.record.json"))
     describer = Describer(
-        results.path(f"models/{experiment}/model.keras"),
+        model,
         results.path(f"models/{experiment}/preprocessing.json"),
         threads=threads,
         engine="tensorflow",  # for one picture it is ready soonest

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gallerist.provenance import InputHashes, code_state, host, process_started, versions
-from gallerist.records import Record, Scalar, flatten, now, scalar
+from gallerist.machine_use import MachineUse
+from gallerist.origin import keep_code_changes, keep_configuration, last_rule_graph
+from gallerist.provenance import CodeState, InputHashes, code_state, host, process_started, versions
+from gallerist.records import Artifact, Record, Scalar, flatten, now, scalar
 from gallerist.stage_log import Stopped, in_plain_words, logging_to, stoppable
 from gallerist.stage_run import Run
 from gallerist.tracking import Store, Tracker
@@ -67,6 +69,8 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     tracker = _tracker(snakemake.config.get("tracking"))
     wildcards = _named(snakemake.wildcards)
     code = code_state(Path(__file__).parent)
+    # A rule that keeps no record leaves nothing else either.
+    recorded = "record" in _named(snakemake.output)
     opening = Record(
         stage=str(snakemake.rule),
         dataset=str(snakemake.config["dataset"]["name"]),
@@ -84,8 +88,35 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         pid=os.getpid(),
         process_started=process_started(os.getpid()),
         tags={"threads": str(snakemake.threads)},
+        artifacts=_code_changes(snakemake.config, code) if recorded else (),
     )
-    return Run(opening, tracker, InputHashes(map(str, snakemake.input)), log)
+    return Run(
+        opening,
+        tracker,
+        inputs=InputHashes(map(str, snakemake.input)),
+        machine=MachineUse(tracker.points if tracker else None),
+        log=log,
+        row_artifacts=_setup(snakemake.config) if recorded else (),
+    )
+
+
+def _code_changes(config: Mapping[str, Any], code: CodeState) -> tuple[Artifact, ...]:
+    """The code as it differs from its commit."""
+    if code.commit is None or not code.dirty:
+        return ()
+    kept = keep_code_changes(_results(config), code.commit, Path(__file__).parent)
+    return () if kept is None else (Artifact(str(kept)),)
+
+
+def _setup(config: Mapping[str, Any]) -> tuple[Artifact, ...]:
+    """The configuration, and the rules of the workflow that this job belongs to."""
+    picture = last_rule_graph(_results(config))
+    kept = [keep_configuration(_results(config), config), *([picture] if picture else [])]
+    return tuple(Artifact(str(path)) for path in kept)
+
+
+def _results(config: Mapping[str, Any]) -> Path:
+    return Path(RESULTS, config["dataset"]["name"])
 
 
 def _tracker(settings: Mapping[str, Any] | None) -> Tracker | None:

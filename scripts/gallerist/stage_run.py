@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gallerist.files import PathLike
+from gallerist.files import PathLike, sha256_of_file
+from gallerist.machine_use import MachineUse
 from gallerist.provenance import InputHashes
 from gallerist.records import (
     Artifact,
@@ -45,19 +46,27 @@ class Run:
         opening: Record,
         tracker: Tracker | None = None,
         inputs: InputHashes | None = None,
+        machine: MachineUse | None = None,
         log: PathLike | None = None,
+        row_artifacts: Sequence[Artifact] = (),
     ) -> None:
-        """`opening`: the record as far as it is known. Without a tracker MLflow is left out."""
+        """`opening`: the record as far as it is known. Without a tracker MLflow is left out.
+
+        row_artifacts: what each row of the comparison shows besides what it is given.
+        """
         self._opening = opening
         self._tracker = tracker
         self._inputs = inputs
+        self._machine = machine
         self._log = log
         self._started = time.monotonic()
         self._parameters: dict[str, Scalar] = dict(opening.parameters)
         self._metrics: dict[str, float] = {}
         self._curves: dict[str, dict[int, float]] = {}
-        self._artifacts: list[Artifact] = []
+        self._artifacts: list[Artifact] = list(opening.artifacts)
+        self._row_artifacts = (*opening.artifacts, *row_artifacts)
         self._datasets: list[ImageSet] = []
+        self._made: dict[str, str] = {}
         self._tags: dict[str, str] = dict(opening.tags)
         self._comparisons: list[_Comparison] = []
         if tracker is not None:
@@ -85,6 +94,10 @@ class Run:
     def artifact(self, path: PathLike, folder: str | None = None) -> None:
         """Show a file, or all of a folder, in MLflow: in `folder`, where one is given."""
         self._artifacts.append(Artifact(str(path), folder))
+
+    def made(self, path: PathLike) -> None:
+        """Vouch for a file as it is now: `records.require_made` takes no other in its place."""
+        self._made[str(path)] = sha256_of_file(path)
 
     def dataset(self, name: str, manifest_path: PathLike, digest: str, images: int) -> None:
         """Say which pictures were worked on. Equal digests mean equal pictures."""
@@ -123,7 +136,10 @@ class Run:
             parameters=flatten(parameters),
             metrics={name: float(value) for name, value in metrics.items()},
             curves=drawn,
-            artifacts=tuple(Artifact(str(file), folder) for file, folder in artifacts),
+            artifacts=(
+                *self._row_artifacts,
+                *(Artifact(str(file), folder) for file, folder in artifacts),
+            ),
         )
         self._comparisons.append(_Comparison(path, record))
 
@@ -163,6 +179,8 @@ class Run:
         return record
 
     def _ending(self, status: str) -> dict[str, Any]:
+        if self._machine is not None:
+            self._machine.stop()  # no look lies behind the end
         patience = None if status == "finished" else 0.0
         return {
             "status": status,
@@ -180,6 +198,8 @@ class Run:
             "artifacts": tuple([a for a in self._artifacts if Path(a.path).exists()] + log),
             "datasets": tuple(self._datasets),
             "tags": dict(self._tags),
+            "made": dict(self._made),
+            "machine_use": self._machine.stop() if self._machine is not None else {},
         }
 
     def _row(self, comparison: _Comparison, ending: Mapping[str, Any]) -> Record:

@@ -12,6 +12,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,10 +71,14 @@ class Tracker:
         self._send({"do": "open", "record": record.to_json()})
 
     def points(self, step: int, values: Mapping[str, float]) -> None:
-        """Show one step of some curves. A point that cannot be sent comes with the record."""
-        if self._process is not None:
+        """Show one step of some curves. A point that cannot be sent comes with the record.
+
+        May be called from any thread.
+        """
+        process = self._process
+        if process is not None:
             at = round(time.time() * 1000)
-            self._process.offer(
+            process.offer(
                 {
                     "do": "points",
                     "points": [[name, step, value, at] for name, value in values.items()],
@@ -204,11 +209,18 @@ class _Process:
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._input, False)
         self._received = b""
+        # Held by whoever writes a line, so that no point of another thread ends up inside it. The
+        # main thread, which a signal may catch with it, is never kept out.
+        self._writing = threading.RLock()
+        self._ended = False
 
     def send(self, message: Mapping[str, Any], timeout: float) -> None:
         """Write a line. Raises TrackingError when it cannot be written within `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        line = _line(message)
+        with self._writing:
+            self._write(_line(message), deadline, timeout)
+
+    def _write(self, line: bytes, deadline: float, timeout: float) -> None:
         while line:
             left = deadline - time.monotonic()
             _, writable, _ = select.select([], [self._input], [], max(left, 0.0))
@@ -224,11 +236,15 @@ class _Process:
     def offer(self, message: Mapping[str, Any]) -> None:
         """Write a line if that is possible at once and as a whole, else drop it."""
         line = _line(message)
-        if len(line) <= select.PIPE_BUF:  # longer ones could be written in part
+        # Longer ones could be written in part.
+        if len(line) <= select.PIPE_BUF and self._writing.acquire(blocking=False):
             try:
-                os.write(self._input, line)
+                if not self._ended:
+                    os.write(self._input, line)
             except OSError:
                 return
+            finally:
+                self._writing.release()
 
     def answer(self, timeout: float) -> dict[str, Any]:
         """The next line from there. Raises TrackingError when none comes within `timeout` s."""
@@ -247,9 +263,11 @@ class _Process:
 
     def end(self, grace: float) -> None:
         """Let the process end within `grace` seconds, then end it."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        with self._writing:  # or a point could go to whatever file gets the descriptor next
+            self._ended = True
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:

@@ -257,6 +257,12 @@ def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
     points = [
         (name, step, value, at) for name, curve in record.curves.items() for step, value in curve
     ]
+    began = milliseconds(record.started)
+    points += [
+        (name, second, value, began + 1000 * second)
+        for name, curve in record.machine_use.items()
+        for second, value in curve
+    ]
     # A metric named like a curve is the curve's outcome: it belongs to its last step, and comes a
     # millisecond later, because MLflow shows the latest.
     last = {name: curve[-1][0] for name, curve in record.curves.items() if curve}

@@ -94,6 +94,7 @@ class Vocabulary:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
+                allow_pickle=False,
                 detector=np.array(self.detector.to_json()),
                 words=self.words,
                 pictures_with_word=self.pictures_with_word,

@@ -254,7 +254,12 @@ def test_a_training_has_a_point_an_epoch_on_every_curve(finished_workflow, stage
 def test_a_row_has_the_pictures_and_tables(finished_workflow, rows, experiment, tmp_path):
     client, row = finished_workflow.tracking(), row_of(rows, experiment)
     folder = finished_workflow.results
+    (configuration,), (rules,) = (
+        list(folder.glob(f"origin/*/{name}")) for name in ("config.yaml", "workflow.png")
+    )
     expected = {
+        "config.yaml": configuration,
+        "workflow.png": rules,
         "training/curves.png": folder / f"models/{experiment}/curves.png",
         "training/history.csv": folder / f"models/{experiment}/history.csv",
         **{

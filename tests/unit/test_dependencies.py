@@ -32,7 +32,7 @@ HEAVY = {
     "matplotlib": {
         *("answer_strips", "class_bars", "curve_plots", "evaluation_pictures"),
         *("feature_map", "key_point_pictures"),
-        *("match_pictures", "palette", "plots", "similarity_pictures"),
+        *("match_pictures", "palette", "plots", "rule_graph", "similarity_pictures"),
     },
 }
 """Package that takes seconds to load -> the modules whose work needs it as soon as imported."""

@@ -1,5 +1,6 @@
 """gallerist.describer: files or rows in, vectors of length 1 out, equal to Keras's `predict`."""
 
+import json
 import os
 import warnings
 import zipfile
@@ -396,11 +397,60 @@ def test_a_network_without_an_embedding_is_refused(stored, tmp_path):
     assert "embedding" in refused(tmp_path / "model.keras", stored)
 
 
-def test_code_inside_a_model_is_not_run(stored, tmp_path):
+@pytest.fixture
+def with_code(tmp_path):
+    """A model that writes a file when the code in it is run, and that file."""
+    sign, model = tmp_path / "sign", tmp_path / "model.keras"
+
+    # Only of a lambda does Keras store the code, and nothing of what is around it.
+    code = eval(f"lambda x: (open({str(sign)!r}, 'w').write('run'), x)[1]")
     pixels = keras.Input((SIDE, SIDE, 3))
-    embedding = keras.layers.Flatten(name="embedding")(keras.layers.Lambda(lambda x: x)(pixels))
-    keras.Model(pixels, keras.layers.Dense(2)(embedding)).save(tmp_path / "model.keras")
-    refused(tmp_path / "model.keras", stored)
+    layer = keras.layers.Lambda(code)
+    embedding = keras.layers.Flatten(name="embedding")(layer(pixels))
+    keras.Model(pixels, keras.layers.Dense(2)(embedding)).save(model)
+    sign.unlink()
+    return model, sign
+
+
+def test_code_inside_a_model_is_not_run(stored, with_code):
+    model, sign = with_code
+    refused(model, stored)
+    assert not sign.exists()
+    # It would have been: this is what an unsafe load of the same file does.
+    keras.models.load_model(model, compile=False, safe_mode=False)
+    assert sign.read_text() == "run"
+
+
+@pytest.mark.parametrize(
+    "called",
+    [("builtins", "exec"), ("os", "system"), ("subprocess", "check_call")],
+    ids=lambda called: called[1],
+)
+def test_a_model_that_names_a_function_of_python_does_not_get_it(stored, tmp_path, called):
+    """As in CVE-2025-1550, where the configuration of a layer named any function to be called."""
+    module, name = called
+    sign, model = tmp_path / "sign", tmp_path / "model.keras"
+    argument = {
+        "exec": f"open({str(sign)!r}, 'w').write('run')",
+        "system": f"touch {sign}",
+        "check_call": ["touch", str(sign)],
+    }[name]
+    with zipfile.ZipFile(stored[0]) as source, zipfile.ZipFile(model, "w") as copy:
+        for each in source.namelist():
+            content = source.read(each)
+            if each == "config.json":
+                network = json.loads(content)
+                network["config"]["layers"].append(
+                    {
+                        "module": module, "class_name": "function", "config": name,
+                        "registered_name": name, "name": "harmless", "build_config": None,
+                        "inbound_nodes": [{"args": [argument], "kwargs": {}}],
+                    }
+                )  # fmt: skip
+                content = json.dumps(network)
+            copy.writestr(each, content)
+    refused(model, stored)
+    assert not sign.exists()
 
 
 def test_a_missing_model_is_named(stored, tmp_path):

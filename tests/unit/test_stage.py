@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from tracked import Runs, environment, wait_for
 
+import gallerist
 from gallerist.files import canonical_json
 from gallerist.records import Artifact, ImageSet, read_record
 from gallerist.stage import stage
@@ -38,8 +39,9 @@ with stage(job) as run:
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    """A working directory, with nothing of the shell's own MLflow."""
+    """A working directory, with nothing of the shell's own MLflow or of this checkout's changes."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path(gallerist.__file__).parents[1]))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
 
@@ -450,7 +452,7 @@ def test_snakemake_shows_the_message_and_both_runs_are_told(work):
     assert expected in answer.stderr
     assert "at work" not in answer.stdout + answer.stderr
     produced = sorted(path.name for path in (work / "results" / "monkeys").iterdir())
-    assert produced == ["good.npy", "good.record.json"]
+    assert produced == ["good.npy", "good.record.json", "origin"]
     assert read_record("results/monkeys/good.record.json").parameters == {"depth": 50}
     runs = {run["name"]: run["status"] for run in Runs("results").of("monkeys/stages")}
     assert runs == {"extract_features good": "FINISHED", "extract_features bad": "FAILED"}

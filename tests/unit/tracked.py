@@ -57,11 +57,15 @@ class Runs:
             "times": (started, ended),
             "parameters": dict(self.query("SELECT key, value FROM params WHERE run_uuid=?", key)),
             "tags": dict(self.query("SELECT key, value FROM tags WHERE run_uuid=?", key)),
-            "points": sorted(
-                self.query("SELECT key, step, value, is_nan FROM metrics WHERE run_uuid=?", key)
-            ),
+            # What the machine did meanwhile differs each time, and has a page of its own there.
+            "points": [point for point in self._points(key) if not _of_machine(point)],
+            "machine": [point for point in self._points(key) if _of_machine(point)],
             "shown": dict(
-                self.query("SELECT key, value FROM latest_metrics WHERE run_uuid=?", key)
+                self.query(
+                    "SELECT key, value FROM latest_metrics "
+                    "WHERE run_uuid=? AND key NOT LIKE 'system/%'",
+                    key,
+                )
             ),
             "datasets": sorted(
                 self.query(
@@ -74,6 +78,15 @@ class Runs:
                 str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
             ),
         }
+
+    def _points(self, key):
+        return sorted(
+            self.query("SELECT key, step, value, is_nan FROM metrics WHERE run_uuid=?", key)
+        )
+
+
+def _of_machine(point):
+    return point[0].startswith("system/")
 
 
 def store_in(folder, patience=60.0):

@@ -1,0 +1,100 @@
+"""What every run tells of its machine and its origin, read through MLflow; an exchanged model."""
+
+import shutil
+
+import pytest
+import yaml
+from PIL import Image
+from tiny_workflow import CONFIG
+
+from gallerist.configuration import complete
+from gallerist.files import read_json, sha256_of_file
+
+MEASURED = ("train_network", "extract_features")
+CURVES = {
+    "system/cpu_utilization_percentage",
+    "system/system_memory_usage_megabytes",
+    "system/system_memory_usage_percentage",
+    "system/process_cores_used",
+    "system/process_memory_megabytes",
+}
+
+
+@pytest.mark.parametrize("stage", MEASURED)
+def test_training_and_extraction_have_system_metrics(finished_workflow, stage):
+    client = finished_workflow.tracking()
+    runs = finished_workflow.tracked_runs("tiny/stages", f"tags.`gallerist.stage` = '{stage}'")
+    assert len(runs) >= 2
+    for run in runs:
+        assert set(run.data.metrics) >= CURVES
+        for name in CURVES:
+            points = client.get_metric_history(run.info.run_id, name)
+            steps = [point.step for point in points]
+            assert steps == sorted(set(steps))
+            times = [point.timestamp for point in points]
+            assert times == sorted(times)
+            assert run.info.start_time <= times[0]
+            # One that only the record brought is known by its second, which is rounded.
+            assert times[-1] <= run.info.end_time + 500
+        # TensorFlow takes more.
+        assert run.data.metrics["system/process_memory_megabytes"] > 100
+
+
+def test_the_record_has_the_points_that_mlflow_shows(finished_workflow):
+    client = finished_workflow.tracking()
+    (run,) = finished_workflow.tracked_runs(
+        "tiny/stages",
+        "tags.`gallerist.stage` = 'train_network' and tags.`gallerist.experiment` = 'long'",
+    )
+    record = read_json(finished_workflow.results / "models/long/training.record.json")
+    assert set(record["machine_use"]) >= CURVES
+    for name, points in record["machine_use"].items():
+        shown = client.get_metric_history(run.info.run_id, name)
+        assert [[point.step, point.value] for point in shown] == points
+
+
+def test_a_row_has_the_configuration_as_it_was_used_and_the_rules(finished_workflow, tmp_path):
+    client = finished_workflow.tracking()
+    for row in finished_workflow.tracked_runs("tiny"):
+        fetched = client.download_artifacts(row.info.run_id, "config.yaml", str(tmp_path))
+        with open(fetched, encoding="utf-8") as file:  # noqa: PTH123
+            kept = yaml.safe_load(file)
+        # `pictures` is looked up from the folder of the workflow.
+        assert kept["experiments"].keys() == CONFIG["experiments"].keys()
+        assert kept["search"]["depth"] == CONFIG["search"]["depth"]
+        assert kept["evaluation"]["bootstrap_rounds"] == 1000
+        with Image.open(
+            client.download_artifacts(row.info.run_id, "workflow.png", str(tmp_path))
+        ) as picture:
+            picture.load()
+            assert min(picture.size) > 300
+
+
+def test_the_configuration_of_a_row_can_be_run_again(workflow, monkeypatch):
+    """Nothing is to be done with it: it is the configuration that the results are of."""
+    (kept,) = workflow.results.glob("origin/*/config.yaml")
+    monkeypatch.chdir(workflow.folder)
+    assert complete(yaml.safe_load(kept.read_text())) == yaml.safe_load(kept.read_text())
+    assert workflow.dry_run("--configfile", str(kept)) == set()
+
+
+def test_another_experiment_draws_no_evaluation_again(workflow):
+    workflow.edit_config("experiments.third", {**CONFIG["experiments"]["short"], "seed": 5})
+    evaluated = {job for job in workflow.dry_run() if job.startswith("evaluate_retrieval")}
+    assert evaluated == {"evaluate_retrieval third"}
+
+
+def test_an_exchanged_model_is_refused_by_name_before_it_is_opened(workflow):
+    model = workflow.results / "models/long/model.keras"
+    record = read_json(workflow.results / "models/long/training.record.json")
+    assert list(record["made"].values()) == [sha256_of_file(model)]
+    similarity = "results/tiny/evaluation/long/similarity.png"
+    assert workflow.rerun(similarity) == {"draw_similarity long"}
+    shutil.copy(workflow.results / "models/short/model.keras", model)  # a whole, loadable model
+    result = workflow.run("results/tiny/features/long/query.npy", similarity, check=False)
+    assert result.returncode != 0
+    for job in ("extract_features long query", "draw_similarity long"):
+        assert (
+            f"{job} failed: results/tiny/models/long/model.keras is not the file that its job "
+            "made, says results/tiny/models/long/training.record.json" in result.stdout
+        )
