@@ -1,0 +1,307 @@
+"""What becomes of the results when the tracking server fails: every fault at every moment.
+
+A fault befalls a real `mlflow server` while real stages, each a process of its own, are at the
+moments below, all at the same time. Then the server gets well and the records are synced, twice.
+A scenario is a row of the matrix in docs/tracking.md, each test of a moment a cell.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from test_kills import EPOCHS, MODEL, check_the_training_is_whole, pid_at_work
+from tiny_workflow import wait_for
+from tracking_server import TrackingServer
+
+import gallerist
+from gallerist.records import read_record
+from gallerist.tracking import Store, refresh
+
+PATIENCE = 6.0
+"""Seconds that a stage here waits for MLflow."""
+LEEWAY = 15.0
+"""Seconds by which a busy machine may be late; without a bound a stage would wait for ever."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a fault begins and ends, how the proxy behaves meanwhile, and what the stages wait."""
+
+    begin: Callable[[TrackingServer], None] = lambda server: None
+    end: Callable[[TrackingServer], None] = lambda server: None
+    conduct: str = "passing"
+    patience: float = PATIENCE
+    all_missed: bool = True
+
+
+FAULTS = {
+    "killed": Fault(TrackingServer.kill, TrackingServer.start),
+    "answers 500": Fault(conduct="failing"),
+    "hangs": Fault(TrackingServer.hang, TrackingServer.resume),
+    "disk full": Fault(TrackingServer.fill_disk, TrackingServer.clear_disk),
+    "answers get lost": Fault(conduct="losing"),
+    "slow": Fault(conduct="slow", all_missed=False),
+    "database lost": Fault(TrackingServer.lose_database, patience=60, all_missed=False),
+}
+QUICK = {"killed"}
+
+MOMENTS = {
+    "start": "the workflow starts, with the record of a stage that found no server at all",
+    "before": "a stage begins when the fault is there, and ends before it is over",
+    "training": "it comes between two epochs, with the run open and a point in it",
+    "closing": "it comes while the files of a finished stage are on their way",
+    "after": "it comes when all of a stage is logged",
+}
+
+STAGE = """
+import json, sys, time
+from pathlib import Path
+from types import SimpleNamespace as Values
+from gallerist.stage import stage
+
+name, dataset, tracking, waits, fails = json.loads(sys.argv[1])
+waited = 0.0
+
+def timed(call, *arguments, **named):
+    global waited
+    begun = time.monotonic()
+    try:
+        return call(*arguments, **named)
+    finally:
+        waited += time.monotonic() - begun
+
+home = Path("results", dataset, name)
+home.mkdir(parents=True)
+job = Values(
+    rule="train_network", threads=1, input=[], output=Values(record=f"{home}/record.json"),
+    params=Values(epochs=3, learning_rate=0.5), wildcards=Values(experiment=name),
+    log=[f"logs/{name}.log"], resources=Values(),
+    config={"dataset": {"name": dataset}, "tracking": tracking},
+)
+with stage(job) as run:
+    finish = run.finish
+    run.finish = lambda path: timed(finish, path)
+    for epoch, loss in enumerate([2.0, 1.5, 1.25], 1):
+        while epoch == 2 and waits and not Path(f"go_{name}").exists():
+            time.sleep(0.02)
+        timed(run.curve_point, epoch, loss=loss, accuracy=epoch / 4)
+    if fails:
+        raise ValueError("the loss is not a number")
+    (home / "model.keras").write_bytes(b"computed for hours")
+    run.metrics(loss=1.25, top_1=0.5)
+    run.dataset("pictures", "manifest.csv", "e" * 64, 600)
+    run.artifact(home / "model.keras", "model")
+    run.compare(home / "row.record.json", name, parameters={"epochs": 3}, metrics={"top_1": 0.5})
+(home / "waited").write_text(str(waited))
+"""
+RECORDS_OF_A_STAGE = 2  # its own, and the row of the comparison
+
+
+class Outage:
+    """What befell the stages of one data set, and what the server showed in the end."""
+
+    def __init__(self, server, folder, name):
+        self.server, self.folder, self.fault = server, Path(folder), FAULTS[name]
+        self.dataset = name.replace(" ", "_")
+        self.results = self.folder / "results" / self.dataset
+        self.processes = {}
+
+    def take_place(self):
+        server, fault = self.server, self.fault
+        server.conduct("passing")
+        self.start("start", uri="http://127.0.0.1:1")
+        self.start("after", patience=60)
+        self.start("training", waits=True)
+        self.start("closing", waits=True)
+        self.start("failing", waits=True, fails=True)
+        self.statuses = {name: self.ended(name) for name in ("start", "after")}
+        wait_for(lambda: self.have_a_point("training", "closing", "failing"))
+        server.conduct("holding")
+        self.go("closing")
+        wait_for(server.holds_a_file)
+
+        fault.begin(server)
+        server.let_go(fault.conduct)
+        with ThreadPoolExecutor(1) as pool:
+            started = pool.submit(self.sync, server.proxy_uri, fault.patience)
+            self.start("before")
+            self.go("training")
+            self.go("failing")
+            for name in ("before", "training", "closing", "failing"):
+                self.statuses[name] = self.ended(name)
+            self.synced_meanwhile = started.result()
+        fault.end(server)
+        server.conduct("passing")
+
+        self.synced = [self.sync(server.uri, 60) for _ in range(2)]
+        self.runs = server.runs(f"{self.dataset}/stages")
+        self.rows = server.runs(self.dataset)
+
+    def start(self, name, *, uri=None, patience=None, waits=False, fails=False):
+        tracking = {
+            "uri": uri or self.server.proxy_uri,
+            "patience": patience or self.fault.patience,
+        }
+        order = json.dumps([name, self.dataset, tracking, waits, fails])
+        library = str(Path(gallerist.__file__).resolve().parents[1])
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-c", STAGE, order],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": library},
+        )
+
+    def go(self, name):
+        (self.folder / f"go_{name}").touch()
+
+    def ended(self, name):
+        _, said = self.processes[name].communicate(timeout=180)
+        print(name, said)
+        return self.processes[name].returncode
+
+    def have_a_point(self, *names):
+        shown = {run["name"]: run["points"] for run in self.server.runs(f"{self.dataset}/stages")}
+        return all(shown.get(f"train_network {name}", {}).get("loss") for name in names)
+
+    def sync(self, uri, patience):
+        return refresh(Store(uri, None, patience), self.dataset, self.results)
+
+    def stop(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with TrackingServer(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=name)
+        for name in FAULTS
+    ],
+)
+def outage(request, server, tmp_path_factory):
+    outage = Outage(server, tmp_path_factory.mktemp("work"), request.param)
+    try:
+        with contextlib.chdir(outage.folder):  # where records name their files from
+            outage.take_place()
+        yield outage
+    finally:
+        outage.stop()
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_nothing_is_lost_or_logged_twice(outage, moment):
+    home = outage.results / moment
+    assert outage.statuses[moment] == 0
+    assert (home / "model.keras").read_bytes() == b"computed for hours"
+    record, row = read_record(home / "record.json"), read_record(home / "row.record.json")
+    assert (record.status, row.status) == ("finished", "finished")
+    assert float((home / "waited").read_text()) < max(outage.fault.patience, PATIENCE) + LEEWAY
+
+    (run,) = (run for run in outage.runs if run["name"] == f"train_network {moment}")
+    assert run["tags"]["gallerist.execution"] == record.execution
+    assert (run["status"], run["tags"]["current"]) == ("FINISHED", "true")
+    assert run["parameters"] == {"epochs": "3", "learning_rate": "0.5"}
+    assert run["points"] == {
+        "loss": [(1, 2.0), (2, 1.5), (3, 1.25)],
+        "accuracy": [(1, 0.25), (2, 0.5), (3, 0.75)],
+        "top_1": [(0, 0.5)],
+        "seconds": [(0, record.seconds)],
+    }
+    assert run["datasets"] == ["pictures"]
+    files = run["artifacts"]
+    assert sorted(files) == [f"log/{moment}.log", "model/model.keras", "run.json"]
+    assert files["model/model.keras"] == b"computed for hours"
+    assert json.loads(files["run.json"])["execution"] == record.execution
+
+    (compared,) = (run for run in outage.rows if run["name"] == moment)
+    assert compared["tags"]["gallerist.execution"] == row.execution
+    assert (compared["status"], compared["tags"]["current"]) == ("FINISHED", "true")
+    assert compared["points"] == {"top_1": [(0, 0.5)]}
+
+
+def test_one_sync_logs_what_was_missed_and_a_second_nothing(outage):
+    missed, again = outage.synced
+    assert again == 0
+    if outage.fault.all_missed:
+        assert outage.synced_meanwhile in (None, 0)
+        assert missed == RECORDS_OF_A_STAGE * len(MOMENTS.keys() - {"after"})
+        for name in ("before", "training", "closing"):
+            log = (outage.folder / "logs" / f"{name}.log").read_text(encoding="utf-8")
+            assert "the next start of the workflow logs it" in log
+
+
+def test_a_training_that_fails_meanwhile_is_shown_as_failed(outage):
+    assert outage.statuses["failing"] == 1
+    assert not (outage.results / "failing" / "record.json").exists()
+    (run,) = (run for run in outage.runs if run["name"] == "train_network failing")
+    assert (run["status"], run["tags"]["current"]) == ("FAILED", "false")
+
+
+def test_the_server_shows_no_other_runs(outage):
+    assert len(outage.runs) == len(MOMENTS) + 1
+    assert len(outage.rows) == len(MOMENTS)
+
+
+@pytest.fixture
+def training(workflow, server):
+    """A finished workflow, tracked by the server, in which one network is to be trained anew."""
+    workflow.edit_config("experiments.short.epochs", EPOCHS)
+    workflow.edit_config("experiments.short.early_stopping", None)
+    workflow.edit_config("tracking.uri", server.uri)
+    workflow.edit_config("tracking.patience", PATIENCE)
+    return workflow
+
+
+def check_the_training_is_logged_once(training, server):
+    check_the_training_is_whole(training)
+    record = read_record((training.folder / MODEL).with_name("training.record.json"))
+    for _ in range(2):
+        training.gallerist("summary")
+        (run,) = (
+            run
+            for run in server.runs("tiny/stages")
+            if run["tags"]["gallerist.execution"] == record.execution
+        )
+        assert (run["status"], run["tags"]["current"]) == ("FINISHED", "true")
+        assert run["tags"]["gallerist.logged"] == "finished"
+        for name, curve in record.curves.items():
+            assert [step for step, _ in run["points"][name]] == [step for step, _ in curve]
+        assert "run.json" in run["artifacts"]
+
+
+@pytest.mark.slow
+def test_the_workflow_trains_on_while_its_server_is_killed(training, server):
+    with training.started(MODEL) as process:
+        pid_at_work(training)
+        wait_for(lambda: any(run["status"] == "RUNNING" for run in server.runs("tiny/stages")))
+        server.kill()
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    server.start()
+    check_the_training_is_logged_once(training, server)
+
+
+@pytest.mark.slow
+def test_the_workflow_runs_from_start_to_end_beside_a_server_that_hangs(training, server):
+    server.hang()
+    try:
+        assert training.rerun(MODEL) == {"train_network short"}
+    finally:
+        server.resume()
+    check_the_training_is_logged_once(training, server)
