@@ -149,6 +149,7 @@ class TrackingServer:
                     for point in client.get_metric_history(run.info.run_id, name)
                 )
                 for name in run.data.metrics
+                if not name.startswith("system/")  # the machine's, other each time
             },
             "datasets": [each.dataset.name for each in run.inputs.dataset_inputs],
             "artifacts": _artifacts(client, run.info.run_id),

@@ -151,17 +151,17 @@ def _log_missing(
         known.setdefault(run.data.tags.get("gallerist.execution", ""), []).append(run)
     logged = failures = 0
     for record in records:
-        try:
-            if not _is_logged(client, known.get(record.execution, ()), record):
+        if not _is_logged(client, known.get(record.execution, ()), record):
+            try:
                 logged += log_record(client, record)
                 failures = 0
-        except Exception as error:
-            failures += 1
-            logger.warning("%s is not in MLflow yet: %s", record.title, in_short(error))
-            if failures == _FAILURES_IN_A_ROW:
-                raise TrackingError(
-                    f"MLflow refused {failures} records in a row, the last: {in_short(error)}"
-                ) from error
+            except Exception as error:
+                failures += 1
+                logger.warning("%s is not in MLflow yet: %s", record.title, in_short(error))
+                if failures == _FAILURES_IN_A_ROW:
+                    raise TrackingError(
+                        f"MLflow refused {failures} records in a row, the last: {in_short(error)}"
+                    ) from error
         progress()
     return logged
 
@@ -204,7 +204,8 @@ def _is_logged(client: Client, found: Sequence[Any], record: Record) -> bool:
     shown = [run for run in complete if _is_active(run)] or complete
     for run in found if shown else ():
         if _is_active(run) and run is not shown[0]:
-            patiently(client.delete_run, run.info.run_id)
+            with suppress(Exception):  # the next sync tries again
+                patiently(client.delete_run, run.info.run_id)
     return bool(shown)
 
 
@@ -279,10 +280,10 @@ def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
         for name in {_name(name) for name, *_ in points} & set(run.data.metrics)
         for metric in patiently(client.get_metric_history, run.info.run_id, name)
     }
-    missing: dict[tuple[str, int, float | str], Point] = {}
-    for name, step, value, at in points:
-        # An outcome that is its curve's last value is that point, not a second one.
-        missing.setdefault((_name(name), step, _comparable(value)), (name, step, value, at))
+    missing = {
+        (_name(name), step, _comparable(value)): (name, step, value, at)
+        for name, step, value, at in reversed(points)  # of two alike the curve's own is logged
+    }
     return [point for key, point in missing.items() if key not in present]
 
 
