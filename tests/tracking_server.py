@@ -138,6 +138,7 @@ class TrackingServer:
 
     def _run(self, client, run):
         return {
+            "id": run.info.run_id,
             "name": run.info.run_name,
             "status": run.info.status,
             "tags": run.data.tags,

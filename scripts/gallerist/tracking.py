@@ -154,17 +154,16 @@ def refresh(store: Store, dataset: str, results: PathLike, limit: float = math.i
         while True:
             # A database here does not hang, but is slow to set up.
             step = _SETUP_LIMIT if store.artifact_root else store.patience
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TrackingError(f"is slow: it has not got all after {limit:.0f} s")
-            answer = process.answer(min(step, left))
+            answer = process.answer(min(step, deadline - time.monotonic()))
             if "failed" in answer:
                 raise TrackingError(answer["failed"])
             if "done" in answer:
                 return int(answer["done"])
     except (OSError, TrackingError) as error:
+        late = time.monotonic() >= deadline
         logger.warning(
-            "MLflow %s. The work goes on without it; the next start of the workflow logs it.", error
+            "MLflow %s. The work goes on without it; the next start of the workflow logs it.",
+            f"did not get everything within {limit:.0f} s" if late else error,
         )
         return None
     finally:
