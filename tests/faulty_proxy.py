@@ -1,9 +1,9 @@
 """A proxy that can misbehave, in front of a real server: python faulty_proxy.py SERVER_PORT FOLDER
 
-The file `conduct` in the folder says what happens to each request that comes; one word:
+The file `conduct` in the folder says what happens to each request that comes:
 passing  it is passed on;
-holding  as passing, but files on their way to the server wait until the word changes; the file
-         `held` in the folder says that one does;
+holding PART  as passing, but those with this part in their address wait until the conduct changes;
+         the file `held` in the folder says that one does;
 failing  the answer is 500, the server hears nothing;
 losing   the server does what it is asked, but the answer to a request that changes something never
          arrives: the connection is closed instead;
@@ -32,10 +32,9 @@ class Handler(BaseHTTPRequestHandler):
     def relay(self):
         self.close_connection = True
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        while conduct() == "holding" and "mlflow-artifacts" in self.path:
+        while self.is_held(now := conduct()):
             (FOLDER / "held").touch()
             time.sleep(0.02)
-        now = conduct()
         if now == "failing":
             self.send_error(500, "told to fail")
             return
@@ -56,6 +55,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay  # noqa: N815
+
+    def is_held(self, now):
+        return now.startswith("holding ") and now.partition(" ")[2] in self.path
 
     def ask_the_server(self, body):
         connection = http.client.HTTPConnection("127.0.0.1", SERVER_PORT, timeout=600)

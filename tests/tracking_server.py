@@ -113,27 +113,28 @@ class TrackingServer:
             file.unlink()
         self.start()
 
-    def conduct(self, word):
-        """Tell the proxy how to behave: a word of faulty_proxy.py."""
-        (self.folder / "new_conduct").write_text(word, encoding="utf-8")
+    def conduct(self, words):
+        """Tell the proxy how to behave from now on, as faulty_proxy.py says."""
+        (self.folder / "held").unlink(missing_ok=True)
+        (self.folder / "new_conduct").write_text(words, encoding="utf-8")
         (self.folder / "new_conduct").replace(self.folder / "conduct")
 
-    def holds_a_file(self):
-        """Whether the proxy keeps a file from the server."""
+    def holds_a_request(self):
+        """Whether the proxy has kept a request from the server."""
         return (self.folder / "held").exists()
 
-    def let_go(self, word):
-        """Behave in another way from now on, also towards what is held."""
-        self.conduct(word)
-        (self.folder / "held").unlink(missing_ok=True)
+    def runs(self, experiment, question=""):
+        """Every run of an MLflow experiment that nobody deleted, with all that belongs to it.
 
-    def runs(self, experiment):
-        """Every run of an MLflow experiment that nobody deleted, with all that belongs to it."""
+        question: a filter, as MLflow writes it.
+        """
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=self.uri)
         found = client.get_experiment_by_name(experiment)
-        runs = client.search_runs([found.experiment_id], max_results=1000) if found else []
+        runs = (
+            client.search_runs([found.experiment_id], question, max_results=1000) if found else []
+        )
         return [self._run(client, run) for run in runs]
 
     def _run(self, client, run):

@@ -9,8 +9,10 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -122,8 +124,8 @@ with stage(job) as run:
 class Outage:
     """What befell the stages of one data set, and what the server showed in the end."""
 
-    def __init__(self, server, folder, name):
-        self.server, self.folder, self.fault = server, Path(folder), FAULTS[name]
+    def __init__(self, server, folder, name, fault):
+        self.server, self.folder, self.fault = server, Path(folder), fault
         self.dataset = name.replace(" ", "_")
         self.results = self.folder / "results" / self.dataset
         self.processes, self.patience = {}, {}
@@ -139,20 +141,20 @@ class Outage:
         self.statuses = {name: self.ended(name) for name in ("start", "after")}
         wait_for(lambda: self.have_a_point("training", "closing", "failing"))
         (self.logged_before,) = self.shown("after")
-        server.conduct("holding")
+        server.conduct("holding mlflow-artifacts")
         self.go("closing")
-        wait_for(server.holds_a_file)
+        wait_for(server.holds_a_request)
 
         fault.begin(server)
-        server.let_go(fault.conduct)
+        server.conduct(fault.conduct)
         with ThreadPoolExecutor(1) as pool:
-            started = pool.submit(self.sync, server.proxy_uri, fault.patience)
+            started = pool.submit(self.timed_sync, server.proxy_uri, fault.patience)
             self.start("before")
             self.go("training")
             self.go("failing")
             for name in ("before", "training", "closing", "failing"):
                 self.statuses[name] = self.ended(name)
-            self.synced_meanwhile = started.result()
+            self.synced_meanwhile, self.start_took = started.result()
         fault.end(server)
         server.conduct("passing")
 
@@ -200,6 +202,10 @@ class Outage:
     def sync(self, uri, patience):
         return refresh(Store(uri, None, patience), self.dataset, self.results)
 
+    def timed_sync(self, uri, patience):
+        begun = time.monotonic()
+        return self.sync(uri, patience), time.monotonic() - begun
+
     def stop(self):
         for process in self.processes.values():
             if process.poll() is None:
@@ -221,7 +227,8 @@ def server(tmp_path_factory):
     ],
 )
 def outage(request, server, tmp_path_factory):
-    outage = Outage(server, tmp_path_factory.mktemp("work"), request.param)
+    name = request.param
+    outage = Outage(server, tmp_path_factory.mktemp("work"), name, FAULTS[name])
     try:
         with contextlib.chdir(outage.folder):  # where records name their files from
             outage.take_place()
@@ -265,6 +272,8 @@ def test_nothing_is_lost_or_logged_twice(outage, moment):
 def test_one_sync_logs_what_was_missed_and_a_second_nothing(outage):
     missed, again = outage.synced
     assert again == 0
+    # One patience each to find the store, to end what was killed, and to log a record.
+    assert outage.start_took < 3 * outage.fault.patience + LEEWAY
     if not outage.synced_meanwhile:
         # Two records of each of four stages; of one the server has all, but could not say so.
         assert missed >= 7
@@ -282,8 +291,28 @@ def test_the_server_shows_no_other_runs(outage):
     assert len(outage.rows) == len(MOMENTS)
 
 
+@pytest.mark.slow
+def test_what_a_server_does_too_late_leaves_no_second_run(server, tmp_path):
+    """The request to open the run arrives when the record has been logged by a sync."""
+    outage = Outage(server, tmp_path, "late", Fault())
+    with contextlib.chdir(tmp_path):
+        server.conduct("holding runs/create")
+        outage.start("training", waits=True)
+        wait_for(server.holds_a_request)
+        outage.go("training")
+        assert outage.ended("training") == 0
+        assert outage.sync(server.uri, 60) == 2
+        server.conduct("passing")
+        wait_for(lambda: server.runs("late/stages", "attributes.status = 'RUNNING'"))
+        assert outage.sync(server.uri, 60) == 0
+    (run,) = outage.shown("training")
+    assert run["status"] == "FINISHED"
+    assert run["points"]["loss"] == [(1, 2.0), (2, 1.5), (3, 1.25)]
+
+
 FULL_DISK = """
 import sys
+import time
 from pathlib import Path
 from gallerist.tracking import Store, Tracker, refresh
 from gallerist.tracking_store import artifact_root_of, resolve_uri
@@ -389,11 +418,7 @@ def check_the_training_is_logged_once(training, server):
     record = read_record((training.folder / MODEL).with_name("training.record.json"))
     for _ in range(2):
         training.gallerist("summary")
-        (run,) = (
-            run
-            for run in server.runs("tiny/stages")
-            if run["tags"]["gallerist.execution"] == record.execution
-        )
+        (run,) = server.runs("tiny/stages", f"tags.`gallerist.execution` = '{record.execution}'")
         assert (run["status"], run["tags"]["current"]) == ("FINISHED", "true")
         assert run["tags"]["gallerist.logged"] == "finished"
         for name, curve in record.curves.items():
@@ -404,9 +429,11 @@ def check_the_training_is_logged_once(training, server):
 @pytest.mark.slow
 def test_the_workflow_trains_on_while_its_server_is_killed(training, server):
     with training.started(MODEL) as process:
-        pid_at_work(training)
-        wait_for(lambda: any(run["status"] == "RUNNING" for run in server.runs("tiny/stages")))
+        pid = pid_at_work(training)
+        os.kill(pid, signal.SIGSTOP)  # so that it does not end meanwhile
+        wait_for(lambda: server.runs("tiny/stages", "attributes.status = 'RUNNING'"))
         server.kill()
+        os.kill(pid, signal.SIGCONT)
         said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     server.start()
