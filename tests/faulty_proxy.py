@@ -12,6 +12,7 @@ slow     it is passed on after some time.
 The port it listens on is written to the file `port` in the folder.
 """
 
+import contextlib
 import http.client
 import sys
 import time
@@ -46,13 +47,8 @@ class Handler(BaseHTTPRequestHandler):
             return  # no answer from there, none from here
         if now == "losing" and self.command != "GET" and not any(q in self.path for q in QUESTIONS):
             return
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in NOT_FORWARDED:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(OSError):  # whoever asked may be gone
+            self.hand_back(answer, content)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay  # noqa: N815
 
@@ -65,6 +61,15 @@ class Handler(BaseHTTPRequestHandler):
         connection.request(self.command, self.path, body or None, headers)
         answer = connection.getresponse()
         return answer, answer.read()
+
+    def hand_back(self, answer, content):
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in NOT_FORWARDED:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *args):
         pass
