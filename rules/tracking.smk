@@ -1,6 +1,9 @@
 # Before the first job: the workflow is drawn, and the MLflow store ready for jobs side by side.
 from snakemake.logging import logger
 
+# Seconds that all jobs wait for a slow server. What it lacks then, a later start brings.
+STORE_IS_AWAITED = 300
+
 
 def prepare_run():
     """Say what is odd, note who holds the lock, and bring MLflow up to date with the records."""
@@ -15,7 +18,7 @@ def prepare_run():
         keep_rule_graph(f"{RESULTS}/{DATASET}", rule_graph(), f"{DATASET}: rules of the workflow")
     except Exception as error:
         logger.warning(f"The rules of the workflow are not drawn: {error}")
-    refresh_configured(config, RESULTS)
+    refresh_configured(config, RESULTS, limit=STORE_IS_AWAITED)
 
 
 def rule_graph():

@@ -8,6 +8,7 @@ What it could not log is logged from the records when the workflow starts the ne
 
 import json
 import logging
+import math
 import os
 import select
 import subprocess
@@ -133,13 +134,17 @@ class Tracker:
             )
 
 
-def refresh(store: Store, dataset: str, results: PathLike) -> int | None:
+def refresh(store: Store, dataset: str, results: PathLike, limit: float = math.inf) -> int | None:
     """Bring MLflow up to date with the files, at the start of a workflow. Never raises.
 
     The store is created if need be, runs of killed processes of this machine end FAILED, and every
     record below the folder `results` that MLflow lacks is logged.
-    Returns how many records were logged; None, after a warning, when MLflow cannot be reached.
+    limit: seconds for all of it; no single step may take longer than the store's patience. What
+    was logged by then is not logged again.
+    Returns how many records were logged; None, after a warning, when MLflow cannot be reached or
+    has not got all within the limit.
     """
+    deadline = time.monotonic() + limit
     message = {
         "do": "refresh",
         "uri": store.uri,
@@ -152,15 +157,18 @@ def refresh(store: Store, dataset: str, results: PathLike) -> int | None:
         process = _Process()
         process.send(message, _OPENING_LIMIT)
         while True:
-            # For each step, not for all. A database here does not hang, but is slow to set up.
-            answer = process.answer(_SETUP_LIMIT if store.artifact_root else store.patience)
+            # A database here does not hang, but is slow to set up.
+            step = _SETUP_LIMIT if store.artifact_root else store.patience
+            answer = process.answer(min(step, deadline - time.monotonic()))
             if "failed" in answer:
                 raise TrackingError(answer["failed"])
             if "done" in answer:
                 return int(answer["done"])
     except (OSError, TrackingError) as error:
+        late = time.monotonic() >= deadline
         logger.warning(
-            "MLflow %s. The work goes on without it; the next start of the workflow logs it.", error
+            "MLflow %s. The work goes on without it; the next start of the workflow logs it.",
+            f"did not get everything within {limit:.0f} s" if late else error,
         )
         return None
     finally:
@@ -168,16 +176,18 @@ def refresh(store: Store, dataset: str, results: PathLike) -> int | None:
             process.end(grace=2.0)
 
 
-def refresh_configured(config: Mapping[str, Any], results: PathLike) -> int | None:
+def refresh_configured(
+    config: Mapping[str, Any], results: PathLike, limit: float = math.inf
+) -> int | None:
     """Bring MLflow up to date, as `refresh` does, for a completed configuration.
 
-    results: the folder that holds the results of all data sets.
+    results: the folder that holds the results of all data sets. limit: seconds for all of it.
     Raises TrackingError when the configured store is none that MLflow can write to.
     """
     uri = resolve_uri(config["tracking"]["uri"], results)
     store = Store(uri, artifact_root_of(uri, results), config["tracking"]["patience"])
     dataset = config["dataset"]["name"]
-    return refresh(store, dataset, Path(results) / dataset)
+    return refresh(store, dataset, Path(results) / dataset, limit)
 
 
 class _Process:

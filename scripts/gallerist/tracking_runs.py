@@ -48,7 +48,7 @@ def log_record(client: Client, record: Record) -> bool:
     logged again. Of all runs of its subject a finished one becomes current, a failed one never.
     """
     found = _runs_of(client, experiment_id(client, record.mlflow_experiment), record.execution)
-    if any(is_complete(run, record) for run in found):
+    if _is_logged(client, found, record):
         return False
     run = _reusable(client, [run for run in found if _is_active(run)], record)
     if run is None:
@@ -151,7 +151,7 @@ def _log_missing(
         known.setdefault(run.data.tags.get("gallerist.execution", ""), []).append(run)
     logged = failures = 0
     for record in records:
-        if not any(is_complete(run, record) for run in known.get(record.execution, ())):
+        if not _is_logged(client, known.get(record.execution, ()), record):
             try:
                 logged += log_record(client, record)
                 failures = 0
@@ -193,6 +193,20 @@ def is_complete(run: Any, record: Record) -> bool:
         run.data.tags.get("gallerist.execution") == record.execution
         and run.data.tags.get("gallerist.logged") == record.status
     )
+
+
+def _is_logged(client: Client, found: Sequence[Any], record: Record) -> bool:
+    """Whether one of the runs of a record's execution is complete. The others are then deleted.
+
+    A server that hung, or whose answers were lost, has opened runs that nobody knew of.
+    """
+    complete = [run for run in found if is_complete(run, record)]
+    shown = [run for run in complete if _is_active(run)] or complete
+    for run in found if shown else ():
+        if _is_active(run) and run is not shown[0]:
+            with suppress(Exception):  # the next sync tries again
+                patiently(client.delete_run, run.info.run_id)
+    return bool(shown)
 
 
 def in_short(error: BaseException) -> str:
@@ -272,11 +286,11 @@ def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
         for name in {_name(name) for name, *_ in points} & set(run.data.metrics)
         for metric in patiently(client.get_metric_history, run.info.run_id, name)
     }
-    return [
-        (name, step, value, at)
-        for name, step, value, at in points
-        if (_name(name), step, _comparable(value)) not in present
-    ]
+    missing = {
+        (_name(name), step, _comparable(value)): (name, step, value, at)
+        for name, step, value, at in reversed(points)  # of two alike the curve's own is logged
+    }
+    return [point for key, point in missing.items() if key not in present]
 
 
 def _comparable(value: float) -> float | str:

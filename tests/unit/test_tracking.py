@@ -22,9 +22,10 @@ import pytest
 import requests
 from tracked import Runs, a_record, content, environment, free_port, running, store_in, wait_for
 
+from gallerist.provenance import process_started
 from gallerist.records import Artifact, find_records, write_record
 from gallerist.tracking import Store, Tracker, refresh
-from gallerist.tracking_runs import log_record, sync
+from gallerist.tracking_runs import log_record, open_run, sync
 from gallerist.tracking_store import (
     artifact_root_of,
     connect,
@@ -148,8 +149,8 @@ def test_a_killed_stage_ends_failed_by_itself(results, dataset, forks):
     assert "killed or crashed" in run["tags"]["mlflow.note.content"]
 
 
-def test_a_stage_killed_with_everything_around_it_is_reaped(results, dataset, store):
-    process = started_stage(results, dataset)
+def kill_with_its_scribe(process):
+    """End a stage and the process beside it, so that neither can say a last word."""
     children = psutil.Process(process.pid).children()
     assert len(children) == 1
     for victim in children:
@@ -158,12 +159,44 @@ def test_a_stage_killed_with_everything_around_it_is_reaped(results, dataset, st
     process.wait()
     for victim in children:
         victim.kill()
+
+
+def test_a_stage_killed_with_everything_around_it_is_reaped(results, dataset, store):
+    kill_with_its_scribe(started_stage(results, dataset))
     assert [run["status"] for run in Runs(results).of(f"{dataset}/stages")] == ["RUNNING"]
     assert reap(store.uri, [f"{dataset}/stages"]) == 1
     assert reap(store.uri, [f"{dataset}/stages"]) == 0
     (run,) = Runs(results).of(f"{dataset}/stages")
     assert (run["status"], run["tags"]["current"]) == ("FAILED", "false")
     assert run["tags"]["gallerist.reaped"] == "true"
+
+
+def test_the_next_start_ends_what_was_killed_here_and_nothing_else(
+    client, results, dataset, store, tmp_path
+):
+    killed = started_stage(results, dataset)
+    kill_with_its_scribe(killed)
+    (opened,) = Runs(results).of(f"{dataset}/stages")
+    alive = started_stage(results, f"{dataset}_alive")
+    gone = {
+        "pid": int(opened["tags"]["gallerist.pid"]),
+        "process_started": float(opened["tags"]["gallerist.process_started"]),
+    }
+    open_run(client, running(a_record(dataset, title="another host's", host="elsewhere", **gone)))
+    later = {"pid": alive.pid, "process_started": process_started(alive.pid) - 100.0}
+    open_run(client, running(a_record(dataset, title="its pid has another process", **later)))
+    try:
+        assert refresh(store, dataset, tmp_path) == 0
+        assert {run["name"]: run["status"] for run in Runs(results).of(f"{dataset}/stages")} == {
+            "train_network scratch": "FAILED",
+            "another host's": "RUNNING",
+            "its pid has another process": "FAILED",
+        }
+        (run,) = Runs(results).of(f"{dataset}_alive/stages")
+        assert run["status"] == "RUNNING"
+    finally:
+        alive.kill()
+        alive.wait()
 
 
 def test_a_locked_database_is_waited_for(results, dataset, store):

@@ -149,6 +149,13 @@ def test_a_metric_named_like_a_curve_is_what_mlflow_shows(client, dataset, resul
     assert run["shown"]["top_1"] == outcome
 
 
+def test_an_outcome_that_ends_its_curve_is_no_second_point(client, dataset, results):
+    record = a_record(dataset, metrics={"top_1": 0.5}, curves={"top_1": [(1, 0.3), (2, 0.5)]})
+    log_record(client, record)
+    (run,) = Runs(results).of(f"{dataset}/stages")
+    assert run["points"] == [("top_1", 1, 0.3, 0), ("top_1", 2, 0.5, 0)]
+
+
 def test_a_run_left_open_is_completed_and_not_doubled(client, dataset, results):
     record = a_record(dataset)
     opened = open_run(client, running(record))
@@ -159,6 +166,29 @@ def test_a_run_left_open_is_completed_and_not_doubled(client, dataset, results):
     assert [point[1:3] for point in run["points"] if point[0] == "loss"] == [
         (1, 2.0), (2, 1.5), (3, 1.25),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("again", ["a sync", "the stage"])
+def test_what_a_hanging_server_opened_after_all_is_deleted(client, dataset, store, results, again):
+    record = a_record(dataset)
+    log_record(client, record)
+    logged = Runs(results).of(f"{dataset}/stages")
+    for _ in range(2):  # the server answers a request that its sender gave up, and sent again
+        open_run(client, running(record))
+    if again == "a sync":
+        assert sync(store.uri, store.artifact_root, [record]) == 0
+    else:
+        assert log_record(client, record) is False
+    assert Runs(results).of(f"{dataset}/stages") == logged
+
+
+def test_a_record_that_two_logged_at_once_is_shown_once(client, dataset, store, results):
+    record = a_record(dataset)
+    log_record(client, record)
+    second = open_run(client, running(record))
+    client.set_tag(second, "gallerist.logged", "finished")
+    assert sync(store.uri, store.artifact_root, [record]) == 0
+    assert len(Runs(results).of(f"{dataset}/stages")) == 1
 
 
 def test_a_parameter_that_changed_on_the_way_replaces_the_run(client, dataset, results):
