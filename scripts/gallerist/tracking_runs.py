@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.records import Artifact, Record, milliseconds
+from gallerist.tracking_access import in_short
 from gallerist.tracking_store import (
     Client,
     TrackingError,
@@ -193,12 +194,6 @@ def is_complete(run: Any, record: Record) -> bool:
         run.data.tags.get("gallerist.execution") == record.execution
         and run.data.tags.get("gallerist.logged") == record.status
     )
-
-
-def in_short(error: BaseException) -> str:
-    """The first line of an error, at most 300 characters: some of MLflow's fill a page."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
 
 
 def _is_active(run: Any) -> bool:
