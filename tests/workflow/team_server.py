@@ -6,6 +6,7 @@ Both are real, are bound to 127.0.0.1, and are gone when the block ends.
 import contextlib
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from tiny_workflow import free_port
+from tiny_workflow import CHECKOUT, free_port
 
+NAME = "mlflow.example.org"
+"""The server's name in the document."""
 SUPERUSER = "postgres"
 """Debian's user for PostgreSQL, which refuses to run as root."""
 
@@ -155,22 +158,47 @@ class Server:
         return found
 
 
+def documented(language, beginning):
+    """The block of code in docs/team-server.md that begins so, without its continued lines."""
+    document = (CHECKOUT / "docs/team-server.md").read_text(encoding="utf-8")
+    blocks = re.findall(rf"^```{language}\n(.+?)^```", document, re.MULTILINE | re.DOTALL)
+    (block,) = (each for each in blocks if each.startswith(beginning))
+    return block.replace("\\\n", " ")
+
+
+def _server_options(**changed):
+    """The options of the documented service, some with another value; None leaves one out."""
+    (command,) = re.findall(
+        r"^ExecStart=\S+/mlflow server (.+)$", documented("ini", "[Unit]"), re.M
+    )
+    options = dict(re.findall(r"--(\S+)(?: +([^-\s]\S*))?", command))
+    assert options.keys() >= {name for name, value in changed.items() if value is not None}
+    for name, value in (options | changed).items():
+        if value is not None:
+            yield from filter(None, (f"--{name}", value))
+
+
 @contextlib.contextmanager
-def mlflow_server(folder, database, *options, env=None):
-    """`mlflow server` on PostgreSQL with proxied artifacts, as the document starts it."""
+def mlflow_server(folder, database, *, settings=None, env=None):
+    """`mlflow server` as the documented service starts it; without `settings`, open to everybody.
+
+    settings: the file auth.ini of names and passwords.
+    """
     folder = Path(folder)
     artifacts = folder / "artifacts"
     artifacts.mkdir(parents=True)
     port = free_port()
+    changed = {
+        "port": str(port),
+        "workers": "2",
+        "artifacts-destination": str(artifacts),
+        "allowed-hosts": f"{NAME},127.0.0.1:{port}",
+    }
+    options = _server_options(**changed, **({} if settings else {"app-name": None}))
     kept = {name: text for name, text in os.environ.items() if "MLFLOW_" not in name}
     with (folder / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server"),
-                *("--serve-artifacts", "--artifacts-destination", str(artifacts)),
-                *("--host", "127.0.0.1", "--port", str(port), "--workers", "2"),
-                *("--allowed-hosts", f"127.0.0.1:{port},mlflow.example.org", *options),
-            ],
+            [*(sys.executable, "-m", "mlflow", "server"), *options],
             cwd=folder,
             stdout=log,
             stderr=log,
@@ -180,6 +208,7 @@ def mlflow_server(folder, database, *options, env=None):
                 "MLFLOW_BACKEND_STORE_URI": database,
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                **({"MLFLOW_AUTH_CONFIG_PATH": str(settings)} if settings else {}),
                 **(env or {}),
             },
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from urllib.parse import quote
@@ -180,8 +181,8 @@ def test_a_request_for_another_host_is_refused(server):
             timeout=30,
         )
 
-    assert answered("mlflow.example.org").ok
-    for host in ("evil.example.org", "localhost", "mlflow.example.org.evil.example.org"):
+    assert answered(team_server.NAME).ok
+    for host in ("evil.example.org", "localhost", f"{team_server.NAME}.evil.example.org"):
         refusal = answered(host)
         assert refusal.status_code == 403
         assert "Invalid Host header" in refusal.text
@@ -207,8 +208,23 @@ def test_a_job_that_uses_another_name_is_told_about_allowed_hosts(server, tmp_pa
     assert (folder / "results/misnamed/3.record.json").is_file()
 
 
+def test_only_the_pages_of_the_server_itself_may_ask_it(server):
+    def answered(origin):
+        return requests.post(
+            f"{server.url}/api/2.0/mlflow/experiments/search",
+            json={"max_results": 1},
+            headers={"Origin": origin},
+            timeout=30,
+        )
+
+    assert answered(f"https://{team_server.NAME}").ok
+    assert answered("https://evil.example.org").status_code == 403
+
+
 @pytest.mark.slow
-def test_the_workflow_shows_all_its_rows_on_the_server(server, tmp_path):
+def test_the_workflow_shows_all_its_rows_on_the_server_and_on_an_empty_one(
+    server, postgresql, tmp_path
+):
     config = CONFIG | {"tracking": {"uri": server.url, "patience": 120}}
     workflow = Workflow(tmp_path / "gallerist", config)
     workflow.run("--cores", str(JOBS), "--resources", f"gpu={JOBS}")
@@ -232,29 +248,48 @@ def test_the_workflow_shows_all_its_rows_on_the_server(server, tmp_path):
     workflow.gallerist("summary")
     assert server.runs("tiny") + server.runs("tiny/stages") == before
 
+    # The server is lost with everything on it.
+    with team_server.mlflow_server(tmp_path / "new", postgresql.new_database()) as new:
+        workflow.edit_config("tracking.uri", new.url)
+        workflow.gallerist("summary")
+        assert shown_on(new) == shown_on(server)
+    assert workflow.dry_run() == set()
+
+
+def shown_on(server):
+    """Everything of the tiny workflow on a server, but for what a server chooses itself."""
+    return {
+        tags["gallerist.execution"]: (
+            tags,
+            named(run["data"]["params"]),
+            named(run["data"]["metrics"]),
+            [run["info"][name] for name in ("run_name", "status", "start_time", "end_time")],
+            server.artifacts(run),
+        )
+        for experiment in ("tiny", "tiny/stages")
+        for run in server.runs(experiment)
+        for tags in [named(run["data"]["tags"])]
+    }
+
 
 @pytest.fixture(scope="module")
 def guarded_server(postgresql, tmp_path_factory):
     """A server with MLflow's own names and passwords, on the same database, and one member."""
     folder = tmp_path_factory.mktemp("guarded")
     database = postgresql.new_database()
-    settings = {
-        "default_permission": "EDIT",
-        "database_uri": database,
-        "admin_username": ADMIN[0],
-        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
-        "auth_cache_ttl_seconds": "60",
-    }
-    lines = ["[mlflow]", *(f"{name} = {value}" for name, value in settings.items())]
-    (folder / "auth.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = re.sub(
+        "^database_uri = .*",
+        f"database_uri = {database}",
+        team_server.documented("ini", "[mlflow]\ndatabase_uri"),
+        flags=re.MULTILINE,
+    )
+    (folder / "auth.ini").write_text(settings, encoding="utf-8")
     environment = {
-        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "for the test",
     }
-    options = ("--app-name", "basic-auth")
     with team_server.mlflow_server(
-        folder / "server", database, *options, env=environment
+        folder / "server", database, settings=folder / "auth.ini", env=environment
     ) as server:
         member = {"username": MEMBER[0], "password": MEMBER[1]}
         address = f"{server.url}/api/2.0/mlflow/users/create"
