@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -347,3 +348,10 @@ def wait_for(condition, seconds=120.0):
             return found
         time.sleep(0.1)
     raise AssertionError(f"it did not happen within {seconds:.0f} s")
+
+
+def free_port():
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gallerist.configuration import ConfigurationError, read
 from gallerist.layout import Results, ranking_name
+from gallerist.tracking_access import hide_passwords, holds_password
 
 if TYPE_CHECKING:
     from gallerist.single_search import Answer
@@ -252,7 +253,7 @@ def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
         print(f"pictures     {folder}/")
     default = options.configfile == [DEFAULT_CONFIG]
     configured = "" if default else f" --configfile {shlex.join(options.configfile)}"
-    print(f"MLflow UI    make ui   ({shlex.join(_ui_command(_store(config), 5000))})")
+    print(f"MLflow UI    {_ui_line(_store(config))}")
     some = next(iter(config["experiments"]))
     print(f"one query    .venv/bin/gallerist search{configured} --experiment {some} --query 1")
 
@@ -261,6 +262,23 @@ def _store(config: dict[str, Any]) -> str:
     from gallerist.tracking_store import resolve_uri
 
     return resolve_uri(config["tracking"]["uri"], "results")
+
+
+_OPENS_THE_UI = (
+    "MLFLOW_GUNICORN_OPTS",
+    "MLFLOW_UVICORN_OPTS",
+    "MLFLOW_SERVER_ALLOWED_HOSTS",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+)
+"""Variables, meant for a server, by which a shell would open the UI to other machines or pages."""
+
+
+def _ui_line(store: str) -> str:
+    """How to come to the UI of a store."""
+    if store.startswith("http"):
+        return hide_passwords(store)
+    return f"make ui   ({hide_passwords(shlex.join(_ui_command(store, 5000)))})"
 
 
 def _ui_command(store: str, port: int) -> list[str]:
@@ -274,15 +292,23 @@ def _ui(options: argparse.Namespace, config: dict[str, Any]) -> None:
 
     store = _store(config)
     if store.startswith("http"):
-        raise ValueError(f"the runs are on a server; open {store} in a browser")
+        server = hide_passwords(store)
+        raise ValueError(f"the runs are on a server; open {server} in a browser")
     database = database_path(store)
     if database is not None and not database.exists():  # MLflow would set up an empty one
         raise ValueError(f"{database} is not there yet. Run the workflow first: make run")
     command = _ui_command(store, options.port)
-    print(f"http://127.0.0.1:{options.port}\n{shlex.join(command)}", flush=True)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # there are no jobs to do
-    os.execv(sys.executable, [sys.executable, "-m", *command])
+    shown = hide_passwords(shlex.join(command))
+    print(f"http://127.0.0.1:{options.port}\n{shown}", flush=True)
+    environment = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # there are no jobs to do
+        **{name: text for name, text in os.environ.items() if name not in _OPENS_THE_UI},
+    }
+    if holds_password(store):  # what is typed can be read by everybody on this machine
+        environment["MLFLOW_BACKEND_STORE_URI"] = store
+        command = [word for word in command if word not in ("--backend-store-uri", store)]
+    os.execve(sys.executable, [sys.executable, "-m", *command], environment)
 
 
 def _unlock(options: argparse.Namespace, config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from gallerist.backbones import BACKBONES, Backbone
 from gallerist.configuration_problems import closest
 from gallerist.configuration_schema import KeyPath, yaml_scalar
+from gallerist.tracking_access import PASSWORD, USERNAME, holds_password
 from gallerist.views import ViewsRefused, refuse
 
 Config = dict[str, Any]
@@ -239,6 +240,17 @@ def _check_views(whole: Config, _: Mapping[str, Any]) -> Problems:
                 yield ("experiments", name, *place.split(".")), said
 
 
+def _check_tracking(whole: Config, _: Mapping[str, Any]) -> Problems:
+    uri = whole["tracking"]["uri"]
+    if uri is not None and holds_password(uri):
+        yield (
+            ("tracking", "uri"),
+            "holds a password, and configurations are shared and copied into reports. Put it into "
+            f"{USERNAME} and {PASSWORD}, or the whole address into MLFLOW_TRACKING_URI "
+            "(docs/team-server.md).",
+        )
+
+
 _MIXING = ("index", "database_augmentation", "query_expansion")
 
 
@@ -273,6 +285,7 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Config, Mapping[str, Any]], Problems
     ([_EXPERIMENTS], _check_reductions),
     ([("challenge",), ("search",)], _check_challenge),
     ([_EXPERIMENTS], _check_views),
+    ([("tracking", "uri")], _check_tracking),
     ([_EXPERIMENTS], _check_fusions),
     ([_EXPERIMENTS], _check_descriptors),
     ([_EXPERIMENTS, ("search",)], _check_searches),

@@ -18,8 +18,9 @@ from dataclasses import replace
 from typing import Any
 
 from gallerist.records import Record, find_records, milliseconds, mlflow_experiments, now
-from gallerist.tracking_runs import Point, in_short, log_points, log_record, open_run, sync
-from gallerist.tracking_store import Client, connect, follow_move, prepare, reap
+from gallerist.tracking_access import in_short, what_it_said
+from gallerist.tracking_runs import Point, log_points, log_record, open_run, sync
+from gallerist.tracking_store import Client, connect, database_path, follow_move, prepare, reap
 
 logger = logging.getLogger("gallerist")
 
@@ -100,7 +101,7 @@ class Scribe:
             for record in records:
                 log_record(self._connected(record.dataset), record)
         except Exception as error:
-            self._answer(failed=f"could not be reached: {in_short(error)}")
+            self._answer(failed=what_it_said(error))
         else:
             self._answer(done=len(records))
         self._opened = None
@@ -112,7 +113,8 @@ class Scribe:
             prepare(self._uri, self._artifact_root, experiments)
             follow_move(self._uri, self._artifact_root, experiments)
             self._answer(step="prepared")
-            reap(self._uri)
+            # A store of one's own is cleared of all data sets; on a shared one others are at work.
+            reap(self._uri, None if database_path(self._uri) else experiments)
             self._answer(step="reaped")
             logged = sync(
                 self._uri,
@@ -121,7 +123,7 @@ class Scribe:
                 progress=lambda: self._answer(step="record"),
             )
         except Exception as error:
-            self._answer(failed=f"could not be reached: {in_short(error)}")
+            self._answer(failed=what_it_said(error))
         else:
             self._answer(done=logged)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.records import Artifact, Record, milliseconds
+from gallerist.tracking_access import in_short
 from gallerist.tracking_store import (
     Client,
     TrackingError,
@@ -207,12 +208,6 @@ def _is_logged(client: Client, found: Sequence[Any], record: Record) -> bool:
             with suppress(Exception):  # the next sync tries again
                 patiently(client.delete_run, run.info.run_id)
     return bool(shown)
-
-
-def in_short(error: BaseException) -> str:
-    """The first line of an error, at most 300 characters: some of MLflow's fill a page."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
 
 
 def _is_active(run: Any) -> bool:

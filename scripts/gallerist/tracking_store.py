@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from gallerist.files import PathLike, replacing
 from gallerist.provenance import host, process_started
+from gallerist.tracking_access import hide_passwords, separated
 
 logger = logging.getLogger("gallerist")
 
@@ -60,7 +61,7 @@ def resolve_uri(configured: str | None, results: PathLike) -> str:
     if uri.startswith("file:") or ("://" not in uri and not uri.startswith("databricks")):
         source = "tracking.uri" if configured else "MLFLOW_TRACKING_URI"
         raise TrackingError(
-            f"{source} is {uri}: MLflow no longer writes to plain folders. "
+            f"{source} is {hide_passwords(uri)}: MLflow no longer writes to plain folders. "
             "Use sqlite:///PATH/mlflow.db, or the address of a server such as http://localhost:5000"
         )
     return uri
@@ -84,7 +85,10 @@ def connect(uri: str, *, request_timeout: int = 10) -> Client:
     """An MlflowClient, quiet, with bounded requests, that sends nothing to anybody else.
 
     Only this client is used, never the functions of `mlflow` that keep a run in the environment.
+    A user and a password in the address of a server go to where MLflow looks for them.
     """
+    address, credentials = separated(uri)
+    os.environ.update(credentials)
     for name, value in {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(request_timeout),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -100,7 +104,7 @@ def connect(uri: str, *, request_timeout: int = 10) -> Client:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     from mlflow import MlflowClient
 
-    return patiently(MlflowClient, tracking_uri=uri)
+    return patiently(MlflowClient, tracking_uri=address)
 
 
 def patiently(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -237,11 +238,11 @@ def free_port():
 
 
 @contextlib.contextmanager
-def opened_ui(workflow, port):
+def opened_ui(workflow, port, **variables):
     process = subprocess.Popen(
         [COMMANDS / "gallerist", "ui", "--port", str(port)],
         cwd=workflow.folder,
-        env=workflow.environment(),
+        env=workflow.environment(**variables),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -266,9 +267,17 @@ def fetched(address):
 
 
 def test_the_ui_shows_the_runs_on_this_machine_alone(typed):
-    port = free_port()
+    port, another = free_port(), free_port()
     address = f"http://127.0.0.1:{port}"
-    with opened_ui(typed, port) as process:
+    meant_for_a_server = {
+        "MLFLOW_HOST": "0.0.0.0",
+        "MLFLOW_PORT": str(another),
+        "MLFLOW_GUNICORN_OPTS": f"-b 0.0.0.0:{another}",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "*",
+        "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
+        "UVICORN_HOST": "0.0.0.0",
+    }
+    with opened_ui(typed, port, **meant_for_a_server) as process:
         page = wait_for(lambda: process.poll() is not None or fetched(address), seconds=150)
         assert b"<title>MLflow</title>" in page
 
@@ -276,6 +285,11 @@ def test_the_ui_shows_the_runs_on_this_machine_alone(typed):
         picture = f"{address}/get-artifact?run_uuid={row.info.run_id}&path=pictures/worst.png"
         original = typed.results / "evaluation/long/worst.png"
         assert fetched(picture) == original.read_bytes()
+
+        # A page of somebody else's that has its name lead here.
+        foreign = urllib.request.Request(address, headers={"Host": "evil.example.org"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(foreign, timeout=30)
 
         listening = {
             connection.laddr
@@ -296,3 +310,25 @@ def test_the_ui_leaves_a_server_of_others_to_its_own_page(typed):
     result = typed.gallerist("ui", env=environment, check=False)
     assert result.returncode == 1
     assert "open http://mlflow.example.org:5000 in a browser" in result.stdout
+
+
+def test_no_command_repeats_the_password_of_a_server(typed):
+    (typed.folder / "impatient.yaml").write_text("tracking: {patience: 1}\n", encoding="utf-8")
+    files = ("--configfile", "config/config.yaml", "impatient.yaml")
+    address = f"127.0.0.1:{free_port()}"
+    environment = {"MLFLOW_TRACKING_URI": f"http://me:s3cret@{address}"}
+    summary = typed.gallerist("summary", *files, env=environment).stdout
+    assert f"MLflow UI    http://me:***@{address}\n" in summary
+    refused = typed.gallerist("ui", env=environment, check=False).stdout
+    assert f"open http://me:***@{address} in a browser" in refused
+    assert "s3cret" not in summary + refused
+
+
+def test_the_list_of_processes_shows_no_password_of_a_database(typed):
+    uri = f"postgresql://me:s3cret@127.0.0.1:{free_port()}/runs"
+    with opened_ui(typed, free_port(), MLFLOW_TRACKING_URI=uri) as process:
+        running = psutil.Process(process.pid)
+        command = wait_for(lambda: "mlflow" in running.cmdline() and running.cmdline())
+        assert command[command.index("mlflow") + 1] == "ui"
+        assert "s3cret" not in " ".join(command)
+        assert running.environ()["MLFLOW_BACKEND_STORE_URI"] == uri

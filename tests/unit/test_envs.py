@@ -18,7 +18,10 @@ from packaging.version import Version
 
 CHECKOUT = Path(__file__).parents[2]
 ENVS = CHECKOUT / "envs"
-LOCKS = ("requirements.lock", "requirements-gpu.lock", "requirements-dev.lock")
+LOCKS = (
+    *("requirements.lock", "requirements-gpu.lock"),
+    *("requirements-server.lock", "requirements-dev.lock"),
+)
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -143,6 +146,7 @@ def test_no_python_gets_two_versions_of_a_package(name, python):
     [
         ("requirements.in", "requirements.lock"),
         ("requirements-gpu.in", "requirements-gpu.lock"),
+        ("requirements-server.in", "requirements-server.lock"),
         ("requirements-dev.in", "requirements-dev.lock"),
     ],
 )
@@ -155,7 +159,7 @@ def test_every_direct_requirement_is_pinned_within_its_range(source, lock, pytho
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("other", ["requirements-dev.lock", "requirements-gpu.lock"])
+@pytest.mark.parametrize("other", [lock for lock in LOCKS if lock != "requirements.lock"])
 def test_all_locks_agree_on_versions(other, python):
     run, more = (versions(locked(name), python) for name in ("requirements.lock", other))
     shared = run.keys() & more.keys()
@@ -163,12 +167,16 @@ def test_all_locks_agree_on_versions(other, python):
     assert {name: more[name] for name in shared} == {name: run[name] for name in shared}
 
 
-def test_the_development_lock_holds_all_of_the_run_lock():
-    run, more = (versions(locked(name)) for name in ("requirements.lock", "requirements-dev.lock"))
-    assert run.keys() <= more.keys()
+@pytest.mark.parametrize("part", ["requirements.lock", "requirements-server.lock"])
+def test_the_development_lock_holds_all_of_another(part):
+    """The tests run the workflow, and a server as a team would."""
+    less, more = (versions(locked(name)) for name in (part, "requirements-dev.lock"))
+    assert less.items() <= more.items()
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-server.lock", "requirements-dev.lock"]
+)
 def test_a_lock_leaves_out_nothing_that_its_packages_need(name):
     """By their own metadata; pip refuses to install with hashes what is not locked."""
     pinned = versions(locked(name))

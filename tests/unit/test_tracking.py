@@ -416,3 +416,16 @@ def test_a_server_gets_what_was_missed_once_and_live_runs_too(server, dataset, t
     points = sorted((point["step"], point["value"]) for point in history)
     assert points == [(1, 2.0), (2, 1.5), (3, 1.25)]
     assert [path.name for path in artifacts.rglob("picture.png")] == ["picture.png"]
+
+
+def test_on_a_server_the_dead_of_other_data_sets_are_left_to_those(server, dataset, tmp_path):
+    """There may be no right to change them, and then nothing else would be brought up to date."""
+    uri, _ = server
+    store = Store(uri, None, patience=60.0)
+    client = connect(uri)
+    prepare(uri, None, [dataset, f"{dataset}/stages"])
+    dead = open_run(client, running(a_record(dataset, process_started=1.0)))
+    assert refresh(store, f"not {dataset}", tmp_path) == 0
+    assert client.get_run(dead).info.status == "RUNNING"
+    assert refresh(store, dataset, tmp_path) == 0
+    assert client.get_run(dead).info.status == "FAILED"
