@@ -1,9 +1,8 @@
 """One query at a time: a picture of the data set by name or number, or any picture file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gallerist.features import FeatureMismatch, Features
 from gallerist.files import PathLike, sha256_of_file
@@ -13,9 +12,11 @@ from gallerist.layout import Results
 from gallerist.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.ranking import Ranking
 from gallerist.single_description import (
+    Experiments,
+    Means,
     check_described_alike,
     check_searchable,
-    describe_file,
+    describer_of,
 )
 
 
@@ -76,7 +77,7 @@ def search_query(results: Results, ranking: str, query: Picture, count: int) -> 
 def search_file(
     results: Results,
     experiment: str,
-    settings: Mapping[str, Any],
+    experiments: Experiments,
     picture: PathLike,
     count: int,
     *,
@@ -85,22 +86,20 @@ def search_file(
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
-    settings: of the experiment, in a complete configuration.
+    experiments: of a complete configuration, by name.
     Raises images.BadImage when the file is no picture, single_description.NotSearchable, and
     FeatureMismatch when the gallery was described by another model, or other preprocessing, than
     the one that is there now.
     """
+    settings = experiments[experiment]
     check_searchable(experiment, settings)
     try:  # a bad picture is named before TensorFlow takes its seconds to load
         read_image(picture)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
     identifier = sha256_of_file(picture)[:16]
-    query = describe_file(
-        *(results, experiment, settings, picture, identifier),
-        threads=threads,
-        max_pixels=max_pixels,
-    )
+    describe = describer_of(results, experiment, experiments, Means(threads, max_pixels))
+    query = describe([picture], [identifier])
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
     check_described_alike(query, gallery)
