@@ -1,6 +1,5 @@
 """Whether a new model takes the place of the champion: by a paired test on the same data."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gallerist.assessment import Assessment, Settings
@@ -80,8 +79,7 @@ def verdict(
 
 
 def _only(metric: str, judged: Assessment) -> Assessment:
-    values: Mapping[str, object] = {metric: judged.values[metric]}
-    return replace(judged, values=values)
+    return replace(judged, values={metric: judged.values[metric]})
 
 
 def _figures(found: Difference, settings: Settings) -> str:

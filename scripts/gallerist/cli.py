@@ -245,9 +245,11 @@ def _notices_withheld() -> Iterator[None]:
 def _register(options: argparse.Namespace, config: dict[str, Any]) -> None:
     if options.crown and len(options.experiments) > 1:
         raise ValueError("--crown is for one experiment: there is one champion")
-    from gallerist.registration import register
+    from gallerist.registration import BEST, register
+    from gallerist.tracking import refresh_configured
 
-    for each in register(config, options.experiments, crown=options.crown):
+    refresh_configured(config, "results")
+    for each in register(config, options.experiments or [BEST], crown=options.crown):
         state = "registered" if each.new else "registered already"
         print(f"{each.experiment}: {state}, {each.name} version {each.version}")
         print(each.reason)

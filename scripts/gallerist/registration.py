@@ -7,6 +7,7 @@ This talks to MLflow in its own process: it is for a command, not for a stage.
 
 import json
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,16 +20,19 @@ from gallerist.assessment import Settings, read_queries
 from gallerist.champion import Contender, Verdict, verdict
 from gallerist.files import PathLike, read_json
 from gallerist.layout import Results
+from gallerist.records import stages_of
+from gallerist.searchability import NotSearchable, check_searchable
 from gallerist.searchable_model import GALLERY, PER_QUERY, Packed, pack, row_of, save
-from gallerist.single_description import NotSearchable, check_searchable
-from gallerist.tracking import refresh_configured
-from gallerist.tracking_runs import in_short
+from gallerist.tracking_runs import in_short, log_record
 from gallerist.tracking_store import (
+    HIJACKERS,
     Client,
     TrackingError,
+    artifact_root_of,
     connect,
     experiment_id,
     patiently,
+    prepare,
     resolve_uri,
     runs,
 )
@@ -38,6 +42,10 @@ BEST = "best"
 
 _UPLOAD_LIMIT = 600
 """Seconds in which a server takes one file of a model."""
+
+
+class RegistrationRefused(RuntimeError):
+    """Models that could not be registered. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +67,58 @@ class Registered:
 
 def register(
     config: Mapping[str, Any],
-    experiments: Sequence[str] | None = None,
+    experiments: Sequence[str] = (BEST,),
     *,
     root: PathLike = "results",
     crown: bool = False,
 ) -> list[Registered]:
-    """Register experiments of a finished workflow, one after the other; None: the best one.
+    """Register experiments of a finished workflow, one after the other.
 
-    config: complete. root: the folder of all results. crown: let each be champion without a test.
-    Raises single_description.NotSearchable, layout.ResultMissing, TrackingError, and ValueError for
+    config: complete. experiments: names, or BEST for the one that is best.
+    root: the folder of all results. crown: let each be champion without a test.
+    Raises searchability.NotSearchable, layout.ResultMissing, TrackingError, and ValueError for
     an experiment that the configuration does not have.
     """
     results = Results.of(dict(config), root)
-    chosen = list(experiments or [best(results, config)])
+    chosen = [best(results, config) if name == BEST else name for name in experiments]
     for name in chosen:
         if name not in config["experiments"]:
             known = ", ".join(config["experiments"])
             raise ValueError(f"no experiment is called {name}; there are: {known}")
         check_searchable(name, config["experiments"][name])
-    if refresh_configured(config, root) is None:  # which has said why
-        raise TrackingError("a model is registered in MLflow, which could not be reached")
-    client = connect(resolve_uri(config["tracking"]["uri"], root), request_timeout=_UPLOAD_LIMIT)
+    uri = resolve_uri(config["tracking"]["uri"], root)
+    client = connect(uri, request_timeout=_UPLOAD_LIMIT)
     from mlflow.exceptions import MlflowException
 
     try:
+        dataset = config["dataset"]["name"]
+        prepare(uri, artifact_root_of(uri, root), [dataset, stages_of(dataset)])
         return [_registered(client, results, config, name, crown) for name in chosen]
     except MlflowException as error:
         raise TrackingError(f"MLflow refuses the model: {in_short(error)}") from error
+
+
+def registered_beside(
+    config: Mapping[str, Any], experiments: Sequence[str], root: PathLike
+) -> list[Registered]:
+    """The same as `register`, by a process of its own: MLflow stays out of this one.
+
+    Raises RegistrationRefused with what that process said.
+    """
+    asked = {"config": config, "experiments": list(experiments), "root": os.fspath(root)}
+    done = subprocess.run(
+        [sys.executable, "-m", "gallerist.registration"],
+        input=json.dumps(asked),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={name: text for name, text in os.environ.items() if name not in HIJACKERS},
+    )
+    answer = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
+    if "registered" not in answer:
+        reason = answer.get("refused") or f"it ended with {done.returncode}, as the log says"
+        raise RegistrationRefused(f"the models could not be registered: {reason}")
+    return [Registered(**each) for each in answer["registered"]]
 
 
 def best(results: Results, config: Mapping[str, Any]) -> str:
@@ -94,7 +127,7 @@ def best(results: Results, config: Mapping[str, Any]) -> str:
     The first in the configuration, of equal ones. Raises NotSearchable when none can be registered.
     """
     metric = config["evaluation"]["decided_by"]
-    reached = {}
+    reached: dict[str, float] = {}
     refusals = []
     for name, settings in config["experiments"].items():
         try:
@@ -138,6 +171,7 @@ def _source_run(
     client: Client, results: Results, config: Mapping[str, Any], experiment: str
 ) -> str:
     record = row_of(results, experiment)
+    log_record(client, record)  # which the job that wrote it may not have been able to
     question = f"tags.`gallerist.execution` = '{record.execution}'"
     identity = experiment_id(client, record.mlflow_experiment)
     for run in runs(client, [identity], question):

@@ -20,8 +20,13 @@ from gallerist.files import PathLike, canonical_json, sha256_of_file, sha256_of_
 from gallerist.layout import Results
 from gallerist.manifest import Manifest
 from gallerist.records import Record, read_record
+from gallerist.searchability import (
+    Experiments,
+    check_searchable,
+    describing,
+    describing_files,
+)
 from gallerist.searchable import SETTINGS, example_picture
-from gallerist.single_description import check_searchable, described_by
 from gallerist.weight_licences import licences
 
 LIBRARY = Path(__file__).resolve().parent
@@ -63,13 +68,12 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
     """Copy what an experiment's gallery needs to answer by itself, and hash it.
 
     config: complete. folder: empty or absent.
-    Raises single_description.NotSearchable, and layout.ResultMissing naming what has not been made.
+    Raises searchability.NotSearchable, and layout.ResultMissing naming what has not been made.
     """
     settings = config["experiments"][experiment]
     check_searchable(experiment, settings)
     folder = Path(folder)
-    members = described_by(experiment, config["experiments"])
-    used = {name: config["experiments"][name] for name in dict.fromkeys([*members, experiment])}
+    used = describing(experiment, config["experiments"])
     code = _copy_code(used.values(), folder / "code" / "gallerist")
     _copy_results(results, experiment, used, folder / GALLERY)
     requirements = _requirements([CODE, *code])
@@ -143,34 +147,15 @@ def _signature() -> Any:
     )
 
 
-def _copy_results(
-    results: Results, experiment: str, used: Mapping[str, Mapping[str, Any]], target: Path
-) -> None:
-    for name in _result_files(experiment, used):
+def _copy_results(results: Results, experiment: str, used: Experiments, target: Path) -> None:
+    for name in describing_files(experiment, used):
         _copy(results.path(name), target / name)
     _copy(results.path(f"evaluation/{experiment}/queries.csv"), target / PER_QUERY)
     gallery = Manifest.read(results.path("manifests/gallery.csv"))
     # Where the pictures lay is nobody's business; their folder's name may be their class.
-    common = os.path.commonpath([os.path.dirname(path) or "." for path in gallery.paths])
+    common = os.path.commonpath([Path(path).parent for path in gallery.paths])
     named = [replace(picture, path=os.path.relpath(picture.path, common)) for picture in gallery]
     Manifest(tuple(named)).write(target / "manifests/gallery.csv")
-
-
-def _result_files(experiment: str, used: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What describes a picture, for the experiment and its members, and the gallery's vectors."""
-    found = []
-    for name, settings in used.items():
-        if "network" in settings:
-            found += [f"models/{name}/model.keras", f"models/{name}/preprocessing.json"]
-        if "encoding" in settings:
-            found.append(f"vocabularies/{name}.npz")
-        if settings.get("fusion") == "weighted":
-            found.append(f"fusions/{name}.json")
-        if settings.get("reduction"):
-            found.append(f"reductions/{name}.npz")
-    folder = "reduced" if used[experiment].get("reduction") else "features"
-    suffixes = ("npy", "ids.csv", "origin.json")
-    return [*found, *(f"{folder}/{experiment}/gallery.{suffix}" for suffix in suffixes)]
 
 
 def _copy_code(used: Iterable[Mapping[str, Any]], target: Path) -> list[Path]:
@@ -220,7 +205,7 @@ def _facts(
     results: Results,
     config: Mapping[str, Any],
     experiment: str,
-    used: Mapping[str, Mapping[str, Any]],
+    used: Experiments,
 ) -> dict[str, Any]:
     networks = [
         (settings, read_record(results.path(f"models/{name}/training.record.json")).tags["weights"])

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 CONTENTS = "contents.json"
-"""Path in the model -> SHA-256, of all that this code reads and runs. Beside the gallery's files."""
+"""Beside the gallery's files: path in the model -> SHA-256, of all that is read and run."""
 
 CHECKED = ("artifacts", "code")
 """Folders of the model in which there is nothing else."""
@@ -67,10 +67,9 @@ class Searchable(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """A row of answers a picture: see `searchable.Answers`. params: answers, how many."""
+        rows: Any = model_input.to_dict("records")
         try:
-            found = self._gallery.rank(
-                model_input.to_dict("records"), int((params or {}).get("answers", 10))
-            )
+            found = self._gallery.rank(rows, (params or {}).get("answers", 10))
         except ValueError as error:  # a server answers 400, with the reason
             raise MlflowException.invalid_parameter_value(str(error)) from error
         return pd.DataFrame([vars(each) for each in found])

@@ -1,6 +1,6 @@
 """Any pictures described as an experiment describes its gallery, to be searched as it searches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,35 +11,10 @@ from gallerist.features import FeatureMismatch, Features
 from gallerist.files import PathLike, canonical_json, read_json, sha256_of_text
 from gallerist.fusion import concatenated
 from gallerist.layout import Results
-
-Settings = Mapping[str, Any]
-"""An experiment of a complete configuration."""
-
-Experiments = Mapping[str, Settings]
-"""Those of a complete configuration, by name."""
+from gallerist.searchability import Experiments, Settings
 
 Describe = Callable[[Sequence[PathLike], Sequence[str]], Features]
 """From picture files and their ids to their vectors. Not for several threads at once."""
-
-
-class NotSearchable(ValueError):
-    """A picture cannot be searched in the way in which the experiment ranks its gallery."""
-
-
-def check_searchable(experiment: str, settings: Settings) -> None:
-    """Raise NotSearchable unless one picture alone can be ranked as the experiment ranks."""
-    if settings.get("fusion") == "ranks":
-        members = ", ".join(settings["of"])
-        raise NotSearchable(
-            f"{experiment} joins the rankings of other experiments: "
-            f"search with one of them ({members})"
-        )
-    for step in ("k_reciprocal", "geometric_verification"):
-        if settings.get(step):
-            raise NotSearchable(
-                f"{experiment} orders its answers again by {step}, which the workflow does: "
-                "ask for a query of the data set with --query"
-            )
 
 
 @dataclass(frozen=True)
@@ -53,11 +28,6 @@ class Means:
     threads: int
     max_pixels: int
     engine: Any = "tensorflow"
-
-
-def described_by(experiment: str, experiments: Experiments) -> list[str]:
-    """The experiments whose describers make this one's vectors: its members, or itself."""
-    return list(experiments[experiment].get("of", [experiment]))
 
 
 def describer_of(
@@ -130,7 +100,7 @@ def _kind(results: Results, experiment: str, experiments: Experiments, means: Me
 def _by_members(
     results: Results, experiment: str, experiments: Experiments, means: Means
 ) -> Describe:
-    names = described_by(experiment, experiments)
+    names = experiments[experiment]["of"]
     weighted = experiments[experiment]["fusion"] == "weighted"
     learned = read_json(results.path(f"fusions/{experiment}.json")) if weighted else {}
     weights = [float(learned.get(name, 1.0)) for name in names]

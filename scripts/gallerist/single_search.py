@@ -11,13 +11,8 @@ from gallerist.images import MAX_PIXELS, BadImage, read_image
 from gallerist.layout import Results
 from gallerist.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.ranking import Ranking
-from gallerist.single_description import (
-    Experiments,
-    Means,
-    check_described_alike,
-    check_searchable,
-    describer_of,
-)
+from gallerist.searchability import Experiments, NotSearchable, refusal
+from gallerist.single_description import Means, check_described_alike, describer_of
 
 
 class QueryUnknown(ValueError):
@@ -87,12 +82,13 @@ def search_file(
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
     experiments: of a complete configuration, by name.
-    Raises images.BadImage when the file is no picture, single_description.NotSearchable, and
+    Raises images.BadImage when the file is no picture, searchability.NotSearchable, and
     FeatureMismatch when the gallery was described by another model, or other preprocessing, than
     the one that is there now.
     """
     settings = experiments[experiment]
-    check_searchable(experiment, settings)
+    if reason := refusal(experiment, settings):
+        raise NotSearchable(f"{reason}; a query of the data set can be asked for with --query")
     try:  # a bad picture is named before TensorFlow takes its seconds to load
         read_image(picture)
     except BadImage as error:

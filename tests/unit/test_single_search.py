@@ -15,7 +15,7 @@ from gallerist.picture_describer import describe_in_parallel, descriptor_setting
 from gallerist.preprocessing import Preprocessing
 from gallerist.reduction import fit
 from gallerist.search import search
-from gallerist.single_description import NotSearchable
+from gallerist.searchability import NotSearchable
 from gallerist.single_search import QueryUnknown, find_query, search_file, search_query
 
 
@@ -205,7 +205,9 @@ def test_a_copy_of_a_gallery_picture_is_found_first_at_no_distance(
     results, described, experiment, settings
 ):
     for path, expected in zip(described, GALLERY.ids, strict=True):
-        label, answers = search_file(results, experiment, {experiment: settings}, path, 2, threads=1)
+        label, answers = search_file(
+            results, experiment, {experiment: settings}, path, 2, threads=1
+        )
         assert label is None  # the manifest's ids are made up, so the file is not known by its own
         assert answers[0].picture.id == expected
         assert answers[0].distance == pytest.approx(0, abs=1e-6)
@@ -221,7 +223,7 @@ def test_a_gallery_that_was_described_with_other_settings_is_refused(results, de
     ("settings", "message"),
     [
         ({"fusion": "ranks", "of": ["hog", "sift"]}, r"search with one of them \(hog, sift\)"),
-        ({**HOG, "k_reciprocal": {"k1": 3}}, "k_reciprocal, which the workflow does: .*--query"),
+        ({**HOG, "k_reciprocal": {"k1": 3}}, "k_reciprocal, which the workflow does; .*--query"),
         ({**HOG, "geometric_verification": {"first": 3}}, "geometric_verification, which"),
     ],
 )
