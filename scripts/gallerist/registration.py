@@ -227,7 +227,7 @@ def _new_version(client: Client, model: str, packed: Packed, run_id: str, path: 
     logged = patiently(
         client.create_logged_model,
         run.info.experiment_id,
-        name=f"{packed.facts['experiment']}",
+        name=packed.facts["experiment"],
         source_run_id=run_id,
         tags=tags,
         model_type="gallerist",
@@ -238,15 +238,18 @@ def _new_version(client: Client, model: str, packed: Packed, run_id: str, path: 
     except Exception:
         patiently(client.finalize_logged_model, logged.model_id, "FAILED")
         raise
-    return patiently(
+    version = patiently(
         client.create_model_version,
         model,
-        source=logged.artifact_location,
+        source=logged.artifact_location,  # MLflow would look for its own name in another store
         run_id=run_id,
-        tags=tags,
-        model_id=logged.model_id,
+        tags={**tags, "gallerist.logged_model": logged.model_id},
         description=f"{packed.facts['experiment']} on {packed.facts['gallery_images']} pictures",
     )
+    # By which the page of the model leads to its versions.
+    link = json.dumps([{"name": model, "version": version.version}])
+    patiently(client.set_logged_model_tags, logged.model_id, {"mlflow.modelVersions": link})
+    return version
 
 
 def _tags(packed: Packed) -> dict[str, str]:
