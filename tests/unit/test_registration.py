@@ -13,7 +13,6 @@ from gallerist.registration import register
 from gallerist.searchability import NotSearchable
 from gallerist.tracking_store import artifact_root_of, follow_move, prepare, resolve_uri
 
-
 NAMES = ["small", "small/stages"]
 
 

@@ -27,8 +27,8 @@ def test_an_experiment_that_cannot_be_registered_is_named_before_any_job(workflo
     workflow.edit_config("registry.experiments", ["long", "both", "lon"])
     refused = workflow.run("--dry-run", check=False)
     assert refused.returncode == 1
-    assert "registry.experiments.1: both joins the rankings of other experiments" in refused.stdout
-    assert "registry.experiments.2: no experiment is called lon. Did you mean long?" in (
+    assert "registry.experiments[1]: both joins the rankings of other experiments" in refused.stdout
+    assert "registry.experiments[2]: no experiment is called lon. Did you mean long?" in (
         refused.stdout
     )
 
