@@ -167,7 +167,9 @@ def _headless(model: PathLike) -> keras.Model:
     try:
         if not zipfile.is_zipfile(model):  # Keras would call it "not found"
             raise ValueError("not a whole .keras file")
-        return without_head(keras.models.load_model(os.fspath(model), compile=False))
+        return without_head(
+            keras.models.load_model(os.fspath(model), compile=False, safe_mode=True)
+        )
     except Exception as error:  # Keras raises everything from KeyError to BadZipFile
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelRefused(
