@@ -41,6 +41,8 @@ rule register_models:
         query=manifest("query"),
         files=model_files(),
         code=library("register_models"),
+        # The code that becomes part of a model.
+        answering=library("gallerist/searchable_pyfunc"),
     output:
         registered=results("registry/registered.json"),
         record=results("registry/registered.record.json"),

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from gallerist.files import write_json
-from gallerist.registration import registered_beside
+from gallerist.registered import registered_beside
 from gallerist.stage import stage
 
 with stage(snakemake) as run:

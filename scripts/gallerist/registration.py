@@ -7,11 +7,10 @@ This talks to MLflow in its own process: it is for a command, not for a stage.
 
 import json
 import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,11 +20,12 @@ from gallerist.champion import Contender, Verdict, verdict
 from gallerist.files import PathLike, read_json
 from gallerist.layout import Results
 from gallerist.records import stages_of
+from gallerist.registered import Registered
+from gallerist.saved_model import save
 from gallerist.searchability import NotSearchable, check_searchable
-from gallerist.searchable_model import GALLERY, PER_QUERY, Packed, pack, row_of, save
+from gallerist.searchable_model import GALLERY, PER_QUERY, Packed, pack, row_of
 from gallerist.tracking_runs import in_short, log_record
 from gallerist.tracking_store import (
-    HIJACKERS,
     Client,
     TrackingError,
     artifact_root_of,
@@ -42,27 +42,6 @@ BEST = "best"
 
 _UPLOAD_LIMIT = 600
 """Seconds in which a server takes one file of a model."""
-
-
-class RegistrationRefused(RuntimeError):
-    """Models that could not be registered. The message is complete."""
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What became of one experiment.
-
-    name, version: of the registered model. new: whether this call made the version.
-    champion: whether it has the alias now. reason: of that, in a sentence. digest: see `Packed`.
-    """
-
-    experiment: str
-    name: str
-    version: str
-    new: bool
-    champion: bool
-    reason: str
-    digest: str
 
 
 def register(
@@ -96,29 +75,6 @@ def register(
         return [_registered(client, results, config, name, crown) for name in chosen]
     except MlflowException as error:
         raise TrackingError(f"MLflow refuses the model: {in_short(error)}") from error
-
-
-def registered_beside(
-    config: Mapping[str, Any], experiments: Sequence[str], root: PathLike
-) -> list[Registered]:
-    """The same as `register`, by a process of its own: MLflow stays out of this one.
-
-    Raises RegistrationRefused with what that process said.
-    """
-    asked = {"config": config, "experiments": list(experiments), "root": os.fspath(root)}
-    done = subprocess.run(
-        [sys.executable, "-m", "gallerist.registration"],
-        input=json.dumps(asked),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={name: text for name, text in os.environ.items() if name not in HIJACKERS},
-    )
-    answer = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
-    if "registered" not in answer:
-        reason = answer.get("refused") or f"it ended with {done.returncode}, as the log says"
-        raise RegistrationRefused(f"the models could not be registered: {reason}")
-    return [Registered(**each) for each in answer["registered"]]
 
 
 def best(results: Results, config: Mapping[str, Any]) -> str:

@@ -1,11 +1,10 @@
 """An experiment as one MLflow model: what describes a picture, the gallery, and the code for both.
 
 The model is `searchable_pyfunc`, as code, over a folder in the layout of the results, so that what
-describes and searches is what the workflow describes and searches with. Nothing is pickled.
+describes and searches is what the workflow describes and searches with. `saved_model` saves it.
 """
 
 import ast
-import base64
 import os
 import shutil
 import sys
@@ -26,7 +25,7 @@ from gallerist.searchability import (
     describing,
     describing_files,
 )
-from gallerist.searchable import SETTINGS, example_picture
+from gallerist.searchable import SETTINGS
 from gallerist.weight_licences import licences
 
 LIBRARY = Path(__file__).resolve().parent
@@ -96,55 +95,6 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
     contents[CODE.name] = sha256_of_file(CODE)
     write_json(folder / GALLERY / CONTENTS, contents)
     return Packed(folder, sha256_of_text(canonical_json(contents)), requirements, facts)
-
-
-def save(packed: Packed, path: PathLike) -> None:
-    """Write the MLflow model: signature, example, environment and all. path: must not exist yet.
-
-    Imports MLflow.
-    """
-    import mlflow
-    import pandas as pd
-
-    example = pd.DataFrame({"base64": [base64.b64encode(example_picture()).decode()]})
-    mlflow.pyfunc.save_model(
-        os.fspath(path),
-        python_model=os.fspath(CODE),
-        code_paths=[os.fspath(packed.folder / "code" / "gallerist")],
-        artifacts={"gallery": os.fspath(packed.folder / GALLERY)},
-        signature=_signature(),
-        input_example=(example, {"answers": 3}),
-        pip_requirements=list(packed.requirements),
-        metadata={**packed.facts, "digest": packed.digest},
-    )
-    for cached in Path(path).rglob("__pycache__"):
-        shutil.rmtree(cached)
-
-
-def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import Array
-
-    texts, numbers = Array(DataType.string), Array(DataType.double)
-    return ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(DataType.string, "path", required=False),
-                ColSpec(DataType.binary, "bytes", required=False),
-                ColSpec(DataType.string, "base64", required=False),
-            ]
-        ),
-        outputs=Schema(
-            [
-                ColSpec(texts, "names"),
-                ColSpec(texts, "labels"),
-                ColSpec(texts, "ids"),
-                ColSpec(numbers, "distances"),
-            ]
-        ),
-        params=ParamSchema([ParamSpec("answers", DataType.long, 10)]),
-    )
 
 
 def _copy_results(results: Results, experiment: str, used: Experiments, target: Path) -> None:

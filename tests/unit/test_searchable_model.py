@@ -12,8 +12,9 @@ from mlflow.exceptions import MlflowException
 from small_gallery import GALLERY_SIZE, HOG, ranked, small_gallery
 
 from gallerist.layout import ResultMissing
+from gallerist.saved_model import save
 from gallerist.searchability import NotSearchable
-from gallerist.searchable_model import pack, save
+from gallerist.searchable_model import pack
 
 
 @pytest.fixture(scope="module")
