@@ -3,7 +3,7 @@
 #   pictures -> import -> split -> augment -> trunk -> train -> extract -.
 #                                                         describe, fuse -> reduce -> search
 #                                          -> rerank -> evaluate, explain -> compare
-#                                                    -> challenge
+#                                                    -> challenge, register
 #
 # Each stage is one file under rules/, each rule one script of its name under scripts/. The
 # experiment is described by config/config.yaml, or by another one: --configfile FILE.
@@ -37,6 +37,7 @@ include: "rules/evaluate.smk"
 include: "rules/explain.smk"
 include: "rules/compare.smk"
 include: "rules/challenge.smk"
+include: "rules/register.smk"
 
 
 onstart:
@@ -58,3 +59,4 @@ rule all:
         rules.report_leaks.output,
         expand(rules.evaluate_retrieval.output, experiment=EXPERIMENTS),
         challenge_results(),
+        registered_models(),

@@ -38,5 +38,6 @@ COMPARISONS = {
         ("training", 2),
         ("memory", 1),
         ("overhead", 1),
+        ("serving", 5),
     )
 }

@@ -76,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--query", help="instead: a query of the data set, by file name or number")
     search.add_argument("--answers", type=int, default=10, help="default: %(default)s")
     search.add_argument("--output", help="where the picture of the answers goes")
+    register = add("register", _register, "Register experiments as models that MLflow can serve.")
+    register.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: the best")
+    text = "let it be champion without a test, such as after a change of the data"
+    register.add_argument("--crown", action="store_true", help=text)
     add("summary", _summary, "Print the table of accuracies and where everything is.")
     ui = add("ui", _ui, "Open the MLflow UI on the store of the results, on 127.0.0.1.")
     ui.add_argument("--port", type=int, default=5000, help="default: %(default)s")
@@ -199,7 +203,7 @@ def _answered(
         return query.path, query.label, answers
     with _notices_withheld():
         label, answers = search_file(
-            *(results, experiment, settings, options.picture, options.answers),
+            *(results, experiment, config["experiments"], options.picture, options.answers),
             threads=os.cpu_count() or 1,
             max_pixels=config["dataset"]["images"]["max_pixels"],
         )
@@ -237,6 +241,23 @@ def _notices_withheld() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def _register(options: argparse.Namespace, config: dict[str, Any]) -> None:
+    if options.crown and len(options.experiments) > 1:
+        raise ValueError("--crown is for one experiment: there is one champion")
+    from gallerist.registration import BEST, register
+    from gallerist.tracking import refresh_configured
+
+    refresh_configured(config, "results")
+    for each in register(config, options.experiments or [BEST], crown=options.crown):
+        state = "registered" if each.new else "registered already"
+        print(f"{each.experiment}: {state}, {each.name} version {each.version}")
+        print(each.reason)
+    model = config["dataset"]["name"]
+    serve = ["mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
+    command = shlex.join([*serve, "--port", "5001", "--model-uri", f"models:/{model}@champion"])
+    print(f"serve it     MLFLOW_TRACKING_URI={shlex.quote(_store(config))} {command}")
 
 
 def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from gallerist.backbones import BACKBONES, Backbone
 from gallerist.configuration_problems import closest
 from gallerist.configuration_schema import KeyPath, yaml_scalar
+from gallerist.searchability import is_searchable, refusal
 from gallerist.tracking_access import PASSWORD, USERNAME, holds_password
 from gallerist.views import ViewsRefused, refuse
 
@@ -270,6 +271,21 @@ def backbones_of(whole: Config) -> Iterator[tuple[str, dict[str, Any], Backbone]
             yield name, settings, BACKBONES[named]
 
 
+def _check_registry(whole: Config, _: Mapping[str, Any]) -> Problems:
+    experiments = whole["experiments"]
+    for number, name in enumerate(whole["registry"]["experiments"]):
+        path = ("registry", "experiments", number)
+        if name == "best":
+            if not any(map(is_searchable, experiments.values())):
+                yield path, "none of the experiments can rank a single picture: register none."
+        elif name not in experiments:
+            match = closest(name, experiments)
+            meant = f"Did you mean {match}? " if match else ""
+            yield path, f"no experiment is called {name}. {meant}Known: {', '.join(experiments)}."
+        elif reason := refusal(name, experiments[name]):
+            yield path, f"{reason}. A model has only the picture that it is given."
+
+
 _EXPERIMENTS: KeyPath = ("experiments",)
 _DATASET, _SPLIT = ("dataset",), ("dataset", "split")
 _SOURCES = [("dataset", source) for source in SOURCES]
@@ -289,4 +305,5 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Config, Mapping[str, Any]], Problems
     ([_EXPERIMENTS], _check_fusions),
     ([_EXPERIMENTS], _check_descriptors),
     ([_EXPERIMENTS, ("search",)], _check_searches),
+    ([_EXPERIMENTS, ("registry",)], _check_registry),
 ]

@@ -2,6 +2,7 @@
 
 import ast
 import os
+from collections.abc import Set
 from functools import cache
 from pathlib import Path
 
@@ -18,18 +19,19 @@ def use_library_in(scripts: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
-def library_files(script: Path, library: Path) -> list[Path]:
+def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEEPING) -> list[Path]:
     """Modules of `library` that `script` imports, directly or through each other, sorted.
 
-    Read from the source text, so that a new import needs no entry anywhere. Record keeping is left
-    out (RECORD_KEEPING): editing it must not cost an hour of training.
+    Read from the source text, so that a new import needs no entry anywhere.
+    without: modules that are left out, with all that only they use. That is record keeping, unless
+    given: editing it must not cost an hour of training.
     """
     found: set[Path] = set()
     waiting = [script]
     while waiting:
         for name in _imported(waiting.pop(), library.name):
             module = library / f"{name}.py"
-            if name not in RECORD_KEEPING and module not in found and module.is_file():
+            if name not in without and module not in found and module.is_file():
                 found.add(module)
                 waiting.append(module)
     return sorted(found)

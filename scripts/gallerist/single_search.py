@@ -1,9 +1,8 @@
 """One query at a time: a picture of the data set by name or number, or any picture file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gallerist.features import FeatureMismatch, Features
 from gallerist.files import PathLike, sha256_of_file
@@ -12,11 +11,8 @@ from gallerist.images import MAX_PIXELS, BadImage, read_image
 from gallerist.layout import Results
 from gallerist.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.ranking import Ranking
-from gallerist.single_description import (
-    check_described_alike,
-    check_searchable,
-    describe_file,
-)
+from gallerist.searchability import Experiments, NotSearchable, refusal
+from gallerist.single_description import Means, check_described_alike, describer_of
 
 
 class QueryUnknown(ValueError):
@@ -76,7 +72,7 @@ def search_query(results: Results, ranking: str, query: Picture, count: int) -> 
 def search_file(
     results: Results,
     experiment: str,
-    settings: Mapping[str, Any],
+    experiments: Experiments,
     picture: PathLike,
     count: int,
     *,
@@ -85,22 +81,21 @@ def search_file(
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
-    settings: of the experiment, in a complete configuration.
-    Raises images.BadImage when the file is no picture, single_description.NotSearchable, and
+    experiments: of a complete configuration, by name.
+    Raises images.BadImage when the file is no picture, searchability.NotSearchable, and
     FeatureMismatch when the gallery was described by another model, or other preprocessing, than
     the one that is there now.
     """
-    check_searchable(experiment, settings)
+    settings = experiments[experiment]
+    if reason := refusal(experiment, settings):
+        raise NotSearchable(f"{reason}; a query of the data set can be asked for with --query")
     try:  # a bad picture is named before TensorFlow takes its seconds to load
         read_image(picture)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
     identifier = sha256_of_file(picture)[:16]
-    query = describe_file(
-        *(results, experiment, settings, picture, identifier),
-        threads=threads,
-        max_pixels=max_pixels,
-    )
+    describe = describer_of(results, experiment, experiments, Means(threads, max_pixels))
+    query = describe([picture], [identifier])
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
     check_described_alike(query, gallery)

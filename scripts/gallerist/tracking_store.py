@@ -44,6 +44,14 @@ _LOST_RACE = ("UNIQUE constraint failed", "duplicate key value")
 _RACES = 5
 _SETUP_LIMIT = 120.0
 
+_ADDRESSES = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns of the database with addresses below that of an experiment."""
+
 
 class TrackingError(RuntimeError):
     """MLflow cannot be used as configured: the message says why and what to do."""
@@ -163,7 +171,7 @@ def prepare(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> 
 
 
 def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:
-    """Let a SQLite store that was moved or copied with its folder keep its pictures there.
+    """Let a SQLite store that was moved or copied with its folder keep pictures and models there.
 
     MLflow stores absolute addresses and has no call to change them: new runs would write into the
     old folder, or into that of the original.
@@ -177,11 +185,13 @@ def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str])
             new = f"{artifact_root}/{name}"
             if name not in experiments or old == new:
                 continue
-            connection.execute(
-                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
-                "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
-                (new, len(old) + 1, identity, len(old), old),
-            )
+            for table, column in _ADDRESSES:
+                # With the slash, or it would be those of another data set, too.
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE substr({column}, 1, ?) = ?",
+                    (f"{new}/", len(old) + 2, len(old) + 1, f"{old}/"),
+                )
             connection.execute(
                 "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
                 (new, identity),

@@ -125,6 +125,16 @@ def test_the_overhead_of_every_job_is_told_and_who_imports_tensorflow(tmp_path):
     assert all(row["added"] > 0 and 0 <= row["computing"] < row["process"] for row in rows)
 
 
+@pytest.mark.slow
+def test_a_served_model_is_asked_by_one_and_by_four_and_ranks_as_the_workflow(tmp_path):
+    run_python("-m", "benchmarks", "--quick", "--only", "serving", "--output", tmp_path)
+    rows = json.loads((tmp_path / "serving.json").read_text())["rows"]
+    assert [row["clients"] for row in rows] == [1, 4]
+    assert {row["equal rankings"] for row in rows} == {"6 of 6"}
+    assert all(0 < row["latency ms, median"] <= row["latency ms, 95 %"] for row in rows)
+    assert all(row["requests a second"] > 0 for row in rows)
+
+
 def test_the_command_prints_a_table_and_writes_it(tmp_path):
     said = run_python(
         *("-m", "benchmarks", "--quick", "--only", "search", "--rounds", "2", "--output", tmp_path)
@@ -152,7 +162,7 @@ def test_a_comparison_that_does_not_exist_is_refused():
 
 
 def test_every_comparison_is_tested():
-    assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, "overhead"}
+    assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, "overhead", "serving"}
 
 
 def test_ways_are_measured_in_turn_after_one_round_that_does_not_count(monkeypatch):

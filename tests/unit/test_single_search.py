@@ -15,7 +15,7 @@ from gallerist.picture_describer import describe_in_parallel, descriptor_setting
 from gallerist.preprocessing import Preprocessing
 from gallerist.reduction import fit
 from gallerist.search import search
-from gallerist.single_description import NotSearchable
+from gallerist.searchability import NotSearchable
 from gallerist.single_search import QueryUnknown, find_query, search_file, search_query
 
 
@@ -205,7 +205,9 @@ def test_a_copy_of_a_gallery_picture_is_found_first_at_no_distance(
     results, described, experiment, settings
 ):
     for path, expected in zip(described, GALLERY.ids, strict=True):
-        label, answers = search_file(results, experiment, settings, path, 2, threads=1)
+        label, answers = search_file(
+            results, experiment, {experiment: settings}, path, 2, threads=1
+        )
         assert label is None  # the manifest's ids are made up, so the file is not known by its own
         assert answers[0].picture.id == expected
         assert answers[0].distance == pytest.approx(0, abs=1e-6)
@@ -214,23 +216,30 @@ def test_a_copy_of_a_gallery_picture_is_found_first_at_no_distance(
 
 def test_a_gallery_that_was_described_with_other_settings_is_refused(results, described):
     with pytest.raises(FeatureMismatch, match="described by another model"):
-        search_file(results, "hog", {**HOG, "block": 1}, described[0], 2, threads=1)
+        search_file(results, "hog", {"hog": {**HOG, "block": 1}}, described[0], 2, threads=1)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"fusion": "ranks", "of": ["hog", "sift"]}, r"search with one of them \(hog, sift\)"),
-        ({**HOG, "k_reciprocal": {"k1": 3}}, "k_reciprocal, which the workflow does: .*--query"),
+        ({**HOG, "k_reciprocal": {"k1": 3}}, "k_reciprocal, which the workflow does; .*--query"),
         ({**HOG, "geometric_verification": {"first": 3}}, "geometric_verification, which"),
     ],
 )
 def test_what_one_picture_cannot_be_searched_by_is_said(results, described, settings, message):
     with pytest.raises(NotSearchable, match=message):
-        search_file(results, "hog", settings, described[0], 2, threads=1)
+        search_file(results, "hog", {"hog": settings}, described[0], 2, threads=1)
 
 
 def test_a_file_that_is_no_picture_is_named_before_any_network_is_loaded(results, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(BadImage, match=r"notes\.txt: not an image"):
-        search_file(results, "resnet", {"network": "scratch"}, tmp_path / "notes.txt", 3, threads=1)
+        search_file(
+            results,
+            "resnet",
+            {"resnet": {"network": "scratch"}},
+            tmp_path / "notes.txt",
+            3,
+            threads=1,
+        )

@@ -10,6 +10,14 @@ from edits import dry_runs
 from sklearn.neighbors import NearestNeighbors
 from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of
 
+from gallerist.configuration import read
+from gallerist.layout import Results
+from gallerist.manifest import Manifest
+from gallerist.ranking import Ranking
+from gallerist.searchability import NotSearchable, refusal
+from gallerist.searchable import SearchableGallery
+from gallerist.searchable_model import pack
+
 SIFT = {"descriptor": "sift", "words": 4, "max_points": 60}
 EXPERIMENTS = {
     "colour": {"descriptor": "colour_histogram", "bins": 4},
@@ -223,15 +231,43 @@ def test_an_edit_computes_again_what_it_changes_and_nothing_else(calls, edit):
 
 def test_a_picture_file_is_searched_by_a_descriptor_and_a_query_as_it_was_ranked(described):
     picture = described.folder / "pictures/validation/query/discs/discs_0.jpg"
-    for experiment in ("colour", "sift", "reduced"):
+    for experiment in ("colour", "sift", "reduced", "learned", "expanded"):
         said = described.gallerist("search", "--experiment", experiment, picture).stdout
         assert "discs" in said.splitlines()[0]
     said = described.gallerist("search", "--experiment", "reranked", "--query", "1").stdout
     first = next(row for row in described.rows("rankings/reranked.verified.csv"))
     assert f"{float(first['distance']):.4f}" in said
-    refused = described.gallerist("search", "--experiment", "learned", picture, check=False)
+    refused = described.gallerist("search", "--experiment", "by_rank", picture, check=False)
     assert refused.returncode == 1
-    assert "search with one of them (colour, sift)" in refused.stdout
+    assert "search with one of them (colour, hog)" in refused.stdout
+
+
+@pytest.mark.parametrize("experiment", [*EXPERIMENTS])
+def test_a_packed_gallery_answers_as_the_workflow_ranked(
+    described, experiment, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(described.folder)
+    config = read("config/config.yaml")
+    results = Results.of(config)
+    settings = config["experiments"][experiment]
+    if experiment in ("by_rank", "reranked"):
+        assert refusal(experiment, settings)
+        with pytest.raises(NotSearchable, match=experiment):
+            pack(results, config, experiment, tmp_path)
+        return
+    pack(results, config, experiment, tmp_path)
+    gallery = SearchableGallery(tmp_path / "artifacts/gallery")
+    pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
+    queries = Manifest.read(results.path("manifests/query.csv"))
+    ranking = Ranking.read(results.path(f"rankings/{experiment}.csv"))
+    found = gallery.rank([{"path": path} for path in queries.paths], 9)
+    for query, answers in zip(queries, found, strict=True):
+        row = ranking.query_ids.index(query.id)
+        assert answers.ids == list(ranking.answers[row])
+        assert answers.distances == pytest.approx(ranking.distances[row], abs=1e-8)
+        assert answers.labels == [pictures[identifier].label for identifier in answers.ids]
+        ends = zip(answers.names, answers.ids, strict=True)
+        assert all(pictures[identifier].path.endswith(f"/{name}") for name, identifier in ends)
 
 
 @pytest.mark.slow

@@ -1,0 +1,18 @@
+"""Rule register_models: evaluated experiments -> models in MLflow's registry, and their list."""
+
+import json
+from dataclasses import asdict
+
+from gallerist.files import write_json
+from gallerist.registered import registered_beside
+from gallerist.stage import stage
+
+with stage(snakemake) as run:
+    params = snakemake.params
+    registered = registered_beside(snakemake.config, json.loads(params.experiments), params.results)
+    write_json(snakemake.output.registered, [asdict(each) for each in registered])
+    for each in registered:
+        run.tag(**{f"registered.{each.experiment}": f"{each.name} version {each.version}"})
+        run.tag(**{f"verdict.{each.experiment}": each.reason})
+    run.metrics(models=len(registered))
+    run.artifact(snakemake.output.registered)
