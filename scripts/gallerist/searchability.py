@@ -6,6 +6,9 @@ Rules and the configuration ask this, so it imports nothing that takes long.
 from collections.abc import Mapping
 from typing import Any
 
+from gallerist.layout import Results
+from gallerist.records import require_made
+
 Settings = Mapping[str, Any]
 """An experiment of a complete configuration."""
 
@@ -46,6 +49,17 @@ def describing(experiment: str, experiments: Experiments) -> dict[str, Settings]
     """The experiments with which a picture is described: its members, if it has any, and itself."""
     members = experiments[experiment].get("of", [])
     return {name: experiments[name] for name in dict.fromkeys([*members, experiment])}
+
+
+def require_own_networks(results: Results, experiment: str, experiments: Experiments) -> None:
+    """Refuse, before it is opened, a network that is not the one the workflow trained.
+
+    Raises layout.ResultMissing, and records.RecordError naming the file.
+    """
+    for name, settings in describing(experiment, experiments).items():
+        if "network" in settings:
+            model = results.path(f"models/{name}/model.keras")
+            require_made(model, results.path(f"models/{name}/training.record.json"))
 
 
 def describing_files(experiment: str, experiments: Experiments) -> list[str]:

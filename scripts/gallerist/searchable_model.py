@@ -24,6 +24,7 @@ from gallerist.searchability import (
     check_searchable,
     describing,
     describing_files,
+    require_own_networks,
 )
 from gallerist.searchable import SETTINGS
 from gallerist.weight_licences import licences
@@ -71,6 +72,7 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
     """
     settings = config["experiments"][experiment]
     check_searchable(experiment, settings)
+    require_own_networks(results, experiment, config["experiments"])
     folder = Path(folder)
     used = describing(experiment, config["experiments"])
     code = _copy_code(used.values(), folder / "code" / "gallerist")

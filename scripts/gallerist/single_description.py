@@ -117,7 +117,6 @@ def _by_network(results: Results, experiment: str, settings: Settings, means: Me
     from gallerist.views import Views
 
     model = results.path(f"models/{experiment}/model.keras")
-    require_made(model, results.path(f"models/{experiment}/training.record.json"))
     describer = Describer(
         model,
         results.path(f"models/{experiment}/preprocessing.json"),

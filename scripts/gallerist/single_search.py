@@ -11,7 +11,12 @@ from gallerist.images import MAX_PIXELS, BadImage, read_image
 from gallerist.layout import Results
 from gallerist.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.ranking import Ranking
-from gallerist.searchability import Experiments, NotSearchable, refusal
+from gallerist.searchability import (
+    Experiments,
+    NotSearchable,
+    refusal,
+    require_own_networks,
+)
 from gallerist.single_description import Means, check_described_alike, describer_of
 
 
@@ -94,6 +99,7 @@ def search_file(
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
     identifier = sha256_of_file(picture)[:16]
+    require_own_networks(results, experiment, experiments)
     describe = describer_of(results, experiment, experiments, Means(threads, max_pixels))
     query = describe([picture], [identifier])
     reduced = bool(settings.get("reduction"))
