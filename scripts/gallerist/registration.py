@@ -24,7 +24,8 @@ from gallerist.registered import Registered
 from gallerist.saved_model import save
 from gallerist.searchability import NotSearchable, check_searchable
 from gallerist.searchable_model import GALLERY, PER_QUERY, Packed, pack, row_of
-from gallerist.tracking_runs import in_short, log_record
+from gallerist.tracking_access import in_short
+from gallerist.tracking_runs import log_record
 from gallerist.tracking_store import (
     Client,
     TrackingError,
