@@ -37,6 +37,7 @@ include: "rules/evaluate.smk"
 include: "rules/explain.smk"
 include: "rules/compare.smk"
 include: "rules/challenge.smk"
+include: "rules/runs.smk"
 
 
 onstart:

@@ -60,7 +60,8 @@ class Record:
     item: what it is about where that is no experiment: the pretrained weights, the trunk.
     status: finished or failed; running only while the stage is at work, never in a file.
     started, finished: ISO 8601 in UTC; seconds lies between them.
-    curves: name -> [step, value] pairs, in order of step.
+    curves: name -> [step, value] pairs, in order of step. moments: step -> when it was reported,
+        in milliseconds since the epoch; a step that is missing there was so when the stage ended.
     inputs: path -> SHA-256 of each input that is a file; folders are left out.
     git_dirty: the code differed from that commit; None where no commit is known.
     process_started: seconds since the epoch, which tells a process from a later one of its pid.
@@ -82,6 +83,7 @@ class Record:
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
+    moments: Mapping[int, int] = field(default_factory=dict)
     artifacts: tuple[Artifact, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[ImageSet, ...] = ()
@@ -163,6 +165,7 @@ def _typed(known: Mapping[str, Any]) -> dict[str, Any]:
             name: [(int(step), float(number)) for step, number in points]
             for name, points in known.get("curves", {}).items()
         },
+        "moments": {int(step): int(at) for step, at in known.get("moments", {}).items()},
         "artifacts": tuple(Artifact(**artifact) for artifact in known.get("artifacts", ())),
         "datasets": tuple(ImageSet(**images) for images in known.get("datasets", ())),
     }

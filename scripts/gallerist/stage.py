@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gallerist.history import History
 from gallerist.provenance import InputHashes, code_state, host, process_started, versions
 from gallerist.records import Record, Scalar, flatten, now, scalar
 from gallerist.stage_log import Stopped, in_plain_words, logging_to, stoppable
@@ -85,7 +86,8 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         process_started=process_started(os.getpid()),
         tags={"threads": str(snakemake.threads)},
     )
-    return Run(opening, tracker, InputHashes(map(str, snakemake.input)), log)
+    history = History.of(Path(RESULTS) / opening.dataset)
+    return Run(opening, tracker, InputHashes(map(str, snakemake.input)), log, history)
 
 
 def _tracker(settings: Mapping[str, Any] | None) -> Tracker | None:
