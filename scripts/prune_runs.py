@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from gallerist.files import write_text
-from gallerist.tracking_pruning import prune
 from gallerist.tracking import configured_store
+from gallerist.tracking_pruning import prune
 from gallerist.tracking_store import TrackingError
 
 results, dataset = snakemake.params.results, snakemake.config["dataset"]["name"]

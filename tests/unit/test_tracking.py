@@ -388,7 +388,7 @@ def test_a_server_gets_what_was_missed_once_and_live_runs_too(server, dataset, t
 
 
 def test_pruning_on_a_server_leaves_the_last_step_to_the_server(server, dataset, tmp_path):
-    uri, artifacts = server
+    uri, _ = server
     store = Store(uri, artifact_root_of(uri, tmp_path), patience=60.0)
     for hour in (10, 11):
         picture = tmp_path / "worst.png"

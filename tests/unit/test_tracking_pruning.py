@@ -9,9 +9,9 @@ import pytest
 from tracked import Runs, a_record, content, store_in
 
 from gallerist.history import History
-from gallerist.tracking_pruning import prune
 from gallerist.records import Artifact, write_record
 from gallerist.tracking import Store, Tracker, refresh
+from gallerist.tracking_pruning import prune
 from gallerist.tracking_store import TrackingError, connect, experiment_id, prepare
 
 
