@@ -72,11 +72,6 @@ def sha256_of_file(path: PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_of_bytes(content: bytes) -> str:
-    """SHA-256 of some bytes, as 64 hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def sha256_of_text(text: str) -> str:
     """SHA-256 of a text's UTF-8 bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -8,6 +8,7 @@ has neither. In the folder `history` of a data set's results they stay:
     files/<sha256>/<name>     those files, each content once however many records show it
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,6 @@ from gallerist.files import (
     PathLike,
     read_json,
     replacing,
-    sha256_of_bytes,
     sha256_of_file,
     write_json,
 )
@@ -147,7 +147,8 @@ class History:
         if path.stat().st_size > LARGEST:
             return f"{sha256_of_file(path)}/{path.name}"
         content = path.read_bytes()  # once: a log may grow between two readings
-        name = f"{sha256_of_bytes(content)}/{path.name}"
+        digest = hashlib.sha256(content).hexdigest()
+        name = f"{digest}/{path.name}"
         if not self._file(name).exists():
             with replacing(self._file(name)) as temporary:
                 temporary.write_bytes(content)

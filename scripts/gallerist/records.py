@@ -119,6 +119,8 @@ class Record:
             name: _to_json(scalar) if isinstance(scalar, float) else scalar
             for name, scalar in self.parameters.items()
         }
+        if not self.moments:
+            del value["moments"]  # as records without a curve had it before there were any
         return {"schema": SCHEMA, **value}
 
     @classmethod

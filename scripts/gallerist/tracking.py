@@ -187,6 +187,8 @@ def in_words(logged: int, dataset: str) -> str:
     """What `refresh` did, for people."""
     if not logged:
         return f"MLflow has every run of {dataset}."
+    if logged == 1:
+        return f"MLflow lacked 1 run of {dataset}: it is logged now."
     return f"MLflow lacked {logged} runs of {dataset}: they are logged now."
 
 
