@@ -1,7 +1,6 @@
 """MLflow is a view of the results: rebuilt from them by one command, pruned on request."""
 
 import json
-import shutil
 
 import pytest
 from edits import COMPARE, EVALUATE, chain, each, the_ks_are_changed, the_tracking_store_is_deleted
@@ -114,18 +113,14 @@ def test_pruned_runs_go_and_stay_away(past):
 @pytest.mark.slow
 def test_what_an_outage_hid_is_logged_once_failures_included(past):
     before = everything_shown(past)
-    # A database that cannot be opened: a folder has its name.
-    database = past.folder / "results/mlflow/mlflow.db"
-    aside = database.rename(database.with_name("aside.db"))
-    database.mkdir()
+    past.edit_config("tracking", {"uri": "http://127.0.0.1:9", "patience": 5})  # nobody is there
     past.edit_text(SEARCH_SCRIPT, "with stage(snakemake) as run:", BROKEN)
     assert past.run("results/tiny/rankings/long.csv", check=False).returncode != 0
     refused = past.run("sync_tracking", check=False)
     assert refused.returncode != 0
     assert "MLflow is not up to date" in refused.stdout
 
-    database.rmdir()
-    shutil.move(aside, database)
+    past.remove_config("tracking")
     assert said(past.run("sync_tracking"))[0] == "MLflow lacked 1 run of tiny: it is logged now."
     after = everything_shown(past)
     (execution,) = set(after["tiny/stages"]) - set(before["tiny/stages"])
