@@ -12,6 +12,7 @@ from gallerist.files import PathLike
 from gallerist.history import History
 from gallerist.records import find_records, mlflow_experiments
 from gallerist.tracking import Store, refresh
+from gallerist.tracking_runs import in_short
 from gallerist.tracking_store import Client, TrackingError, connect, experiment_id, patiently, runs
 
 
@@ -50,27 +51,36 @@ def prune(store: Store, dataset: str, results: PathLike) -> Pruned:
     current=false: another execution has replaced it, or it failed. One whose record still lies
     beside its output below `results` is never deleted. MLflow is brought up to date before, so that
     the tags are right. It is imported here: this is no stage, and nothing waits for it.
-    Raises TrackingError when MLflow cannot be reached.
+    Raises TrackingError when MLflow cannot be reached, or not to the end: prune again then.
     """
     if refresh(store, dataset, results) is None:
         raise TrackingError("nothing is deleted: MLflow cannot be brought up to date")
+    try:
+        return _delete_superseded(connect(store.uri), dataset, results)
+    except Exception as error:
+        raise TrackingError(f"not all is deleted, run this again: {in_short(error)}") from error
+
+
+def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Pruned:
     beside = {record.execution for record in find_records(results)}
-    client = connect(store.uri)
-    pruned = Pruned()
-    found = []
+    pruned = Pruned(for_good=_can_erase(client))
+    superseded = []
     for name in mlflow_experiments(dataset):
-        superseded = list(_superseded(client, experiment_id(client, name), beside))
-        pruned.runs[name] = len(superseded)
-        found += superseded
-    for run in found:
-        if run.info.lifecycle_stage == "active":
-            patiently(client.delete_run, run.info.run_id)
-    # From here on they would come back as what somebody deleted in MLflow: not at all.
-    executions = {run.data.tags["gallerist.execution"] for run in found}
-    pruned.kept_bytes = History.of(results).remove(executions)
-    pruned.failed = sum(run.info.status == "FAILED" for run in found)
-    erased = [_erase(client, run) for run in found]
-    pruned.for_good = all(erased)
+        found = list(_superseded(client, experiment_id(client, name), beside))
+        superseded += found
+        # On a server those that were deleted before are still there, and stay.
+        going = [run for run in found if _is_active(run) or pruned.for_good]
+        pruned.runs[name] = len(going)
+        pruned.failed += sum(run.info.status == "FAILED" for run in going)
+    for run in filter(_is_active, superseded):
+        patiently(client.delete_run, run.info.run_id)
+    # Before they are erased: whoever is cut short here finds them again, and they do not come back.
+    pruned.kept_bytes = History.of(results).remove(
+        run.data.tags["gallerist.execution"] for run in superseded
+    )
+    if pruned.for_good:
+        for run in superseded:
+            _erase(client, run)
     return pruned
 
 
@@ -82,20 +92,25 @@ def _superseded(client: Client, identity: str, beside: set[str]) -> Iterator[Any
             yield run
 
 
-def _erase(client: Client, run: Any) -> bool:
-    """Remove a deleted run and its pictures from a database; False where that is a server's affair.
+def _is_active(run: Any) -> bool:
+    return bool(run.info.lifecycle_stage == "active")
 
-    As `mlflow gc` does, which cannot be asked to leave the deleted experiments of others alone.
+
+def _can_erase(client: Client) -> bool:
+    """Whether deleted runs can be removed from here: from a database, not from a server."""
+    return hasattr(client._tracking_client.store, "_hard_delete_run")
+
+
+def _erase(client: Client, run: Any) -> None:
+    """Remove a deleted run and its pictures, as `mlflow gc` does.
+
+    That cannot be asked to leave alone what else is deleted, such as experiments of others.
     """
-    store = client._tracking_client.store
-    if not hasattr(store, "_hard_delete_run"):
-        return False
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-    patiently(store._hard_delete_run, run.info.run_id)
+    patiently(client._tracking_client.store._hard_delete_run, run.info.run_id)
     address = urlparse(run.info.artifact_uri)
     if address.scheme == "file":
         with suppress(OSError):  # the folder that was of this run alone is empty
             Path(url2pathname(address.path)).parent.rmdir()
-    return True
