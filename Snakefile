@@ -38,6 +38,7 @@ include: "rules/explain.smk"
 include: "rules/compare.smk"
 include: "rules/challenge.smk"
 include: "rules/register.smk"
+include: "rules/runs.smk"
 
 
 onstart:

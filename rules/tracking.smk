@@ -8,7 +8,7 @@ STORE_IS_AWAITED = 300
 def prepare_run():
     """Say what is odd, note who holds the lock, and bring MLflow up to date with the records."""
     from gallerist.origin import keep_rule_graph
-    from gallerist.tracking import refresh_configured
+    from gallerist.tracking import in_words, refresh_configured
     from gallerist.workflow_lock import claim
 
     for notice in notices(config):
@@ -18,7 +18,8 @@ def prepare_run():
         keep_rule_graph(f"{RESULTS}/{DATASET}", rule_graph(), f"{DATASET}: rules of the workflow")
     except Exception as error:
         logger.warning(f"The rules of the workflow are not drawn: {error}")
-    refresh_configured(config, RESULTS, limit=STORE_IS_AWAITED)
+    if logged := refresh_configured(config, RESULTS, limit=STORE_IS_AWAITED):
+        logger.info(in_words(logged, DATASET))
 
 
 def rule_graph():

@@ -47,6 +47,10 @@ class MachineUse:
     def stop(self) -> Use:
         """What was seen. Nothing is reported any more once this has been called."""
         self._stop.set()
+        return self.seen()
+
+    def seen(self) -> Use:
+        """What was seen so far."""
         with self._lock:
             return {name: list(points) for name, points in self._seen.items()}
 

@@ -36,6 +36,9 @@ PACKAGES = (
 )
 """The packages whose version may change a result or a picture of one."""
 
+_SAME_PROCESS = 5.0
+"""Seconds by which two readings of one process's start may differ when the clock is set."""
+
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that are installed, without importing any."""
@@ -117,6 +120,15 @@ def process_started(pid: int) -> float | None:
         return None
     except psutil.AccessDenied:
         return 0.0
+
+
+def may_be_running(pid: int, started: float) -> bool:
+    """Whether the process `pid` that started then still runs, or cannot be told from it.
+
+    A later process with the same pid has started at another time.
+    """
+    found = process_started(pid)
+    return found is not None and (found == 0 or abs(found - started) <= _SAME_PROCESS)
 
 
 class InputHashes:

@@ -61,7 +61,8 @@ class Record:
     item: what it is about where that is no experiment: the pretrained weights, the trunk.
     status: finished or failed; running only while the stage is at work, never in a file.
     started, finished: ISO 8601 in UTC; seconds lies between them.
-    curves: name -> [step, value] pairs, in order of step.
+    curves: name -> [step, value] pairs, in order of step. moments: step -> when it was reported,
+        in milliseconds since the epoch; a step that is missing there was so when the stage ended.
     machine_use: likewise, of what the machine did meanwhile; a step is a second since `started`.
     inputs: path -> SHA-256 of each input that is a file; folders are left out.
     made: likewise, of each file made that must not be opened when it is another (`require_made`).
@@ -85,6 +86,7 @@ class Record:
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Curves = field(default_factory=dict)
+    moments: Mapping[int, int] = field(default_factory=dict)
     machine_use: Curves = field(default_factory=dict)
     artifacts: tuple[Artifact, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -123,6 +125,8 @@ class Record:
             name: _to_json(scalar) if isinstance(scalar, float) else scalar
             for name, scalar in self.parameters.items()
         }
+        if not self.moments:
+            del value["moments"]  # as records without a curve had it before there were any
         return {"schema": SCHEMA, **value}
 
     @classmethod
@@ -172,6 +176,7 @@ def _typed(known: Mapping[str, Any]) -> dict[str, Any]:
             }
             for kind in ("curves", "machine_use")
         },
+        "moments": {int(step): int(at) for step, at in known.get("moments", {}).items()},
         "artifacts": tuple(Artifact(**artifact) for artifact in known.get("artifacts", ())),
         "datasets": tuple(ImageSet(**images) for images in known.get("datasets", ())),
     }

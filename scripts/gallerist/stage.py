@@ -10,15 +10,16 @@ import logging
 import os
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gallerist.history import History
 from gallerist.machine_use import MachineUse
 from gallerist.origin import keep_code_changes, keep_configuration, last_rule_graph
 from gallerist.provenance import CodeState, InputHashes, code_state, host, process_started, versions
-from gallerist.records import Artifact, Record, Scalar, flatten, now, scalar
+from gallerist.records import Artifact, Record, Scalar, flatten, milliseconds, now, scalar
 from gallerist.stage_log import Stopped, in_plain_words, logging_to, stoppable
 from gallerist.stage_run import Run
 from gallerist.tracking import Store, Tracker
@@ -94,10 +95,19 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         opening,
         tracker,
         inputs=InputHashes(map(str, snakemake.input)),
-        machine=MachineUse(tracker.points if tracker else None),
+        machine=MachineUse(_shown(tracker, opening)),
         log=log,
         row_artifacts=_setup(snakemake.config) if recorded else (),
+        history=History.of(_results(snakemake.config)),
     )
+
+
+def _shown(tracker: Tracker | None, opening: Record) -> Callable[..., None] | None:
+    """Shows what the machine did at a second, at the same moment as the record tells it."""
+    if tracker is None:
+        return None
+    began = milliseconds(opening.started)
+    return lambda second, values: tracker.points(second, values, began + 1000 * second)
 
 
 def _code_changes(config: Mapping[str, Any], code: CodeState) -> tuple[Artifact, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.files import PathLike, sha256_of_file
+from gallerist.history import History
 from gallerist.machine_use import MachineUse
 from gallerist.provenance import InputHashes
 from gallerist.records import (
@@ -17,6 +18,7 @@ from gallerist.records import (
     Record,
     Scalar,
     flatten,
+    milliseconds,
     now,
     write_record,
 )
@@ -49,28 +51,33 @@ class Run:
         machine: MachineUse | None = None,
         log: PathLike | None = None,
         row_artifacts: Sequence[Artifact] = (),
+        history: History | None = None,
     ) -> None:
         """`opening`: the record as far as it is known. Without a tracker MLflow is left out.
 
         row_artifacts: what each row of the comparison shows besides what it is given.
+        history: where the record is kept when a rerun has replaced the one beside the output.
         """
         self._opening = opening
         self._tracker = tracker
         self._inputs = inputs
         self._machine = machine
         self._log = log
+        self._history = history
         self._started = time.monotonic()
         self._parameters: dict[str, Scalar] = dict(opening.parameters)
         self._metrics: dict[str, float] = {}
         self._curves: dict[str, dict[int, float]] = {}
+        self._moments: dict[int, int] = {}
         self._artifacts: list[Artifact] = list(opening.artifacts)
         self._row_artifacts = (*opening.artifacts, *row_artifacts)
         self._datasets: list[ImageSet] = []
         self._made: dict[str, str] = {}
         self._tags: dict[str, str] = dict(opening.tags)
         self._comparisons: list[_Comparison] = []
+        self._note()
         if tracker is not None:
-            tracker.open(opening)
+            tracker.open(opening, history.folder if history is not None else None)
 
     def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:
         """Record parameters; nested ones get dotted names. A later value replaces an earlier."""
@@ -88,11 +95,13 @@ class Run:
         values = {name: float(value) for name, value in {**(named or {}), **floats}.items()}
         for name, value in values.items():
             self._curves.setdefault(name, {})[int(step)] = value
+        at = self._moments.setdefault(int(step), milliseconds(now()))
         if self._tracker is not None:
-            self._tracker.points(int(step), values)
+            self._tracker.points(int(step), values, at)
+        self._note()
 
     def artifact(self, path: PathLike, folder: str | None = None) -> None:
-        """Show a file, or all of a folder, in MLflow: in `folder`, where one is given."""
+        """Show a file in MLflow: in `folder`, where one is given."""
         self._artifacts.append(Artifact(str(path), folder))
 
     def made(self, path: PathLike) -> None:
@@ -149,34 +158,48 @@ class Run:
         From the moment the record is written the result stands: a signal only cuts MLflow short.
         """
         ending = self._ending(status="finished")
-        record = replace(self._opening, **ending, **self._gathered(ending["seconds"]))
+        record = replace(self._opening, **ending, **self._gathered(seconds=ending["seconds"]))
         rows = [self._row(comparison, ending) for comparison in self._comparisons]
         for comparison, row in zip(self._comparisons, rows, strict=True):
             write_record(comparison.path, row)
         if path is not None:
             write_record(path, record)
         logger.info("finished in %.1f s", record.seconds)
-        if self._tracker is not None:
-            try:
+        try:
+            self._keep([record, *rows])
+            if self._tracker is not None:
                 self._tracker.close([record, *rows])
-            except Stopped as stopped:
+        except Stopped as stopped:
+            if self._tracker is not None:
                 self._tracker.abandon(str(stopped))
         return record
 
     def fail(self, message: str, *, stopped: bool = False) -> Record:
-        """Show in MLflow that the stage failed and why. No record is written: there is no result.
+        """Show in MLflow that the stage failed and why. There is no result to put a record beside.
 
         stopped: by a signal, so that somebody is waiting for the end of it.
         """
         ending = self._ending(status="failed")
-        gathered = self._gathered(ending["seconds"])
+        gathered = self._gathered(seconds=ending["seconds"])
         record = replace(self._opening, **ending, **gathered, error=message)
-        if self._tracker is not None:
-            try:
+        try:
+            self._keep([record])
+            if self._tracker is not None:
                 self._tracker.close([record], _PATIENCE_WHEN_STOPPED if stopped else None)
-            except Stopped as stop:
-                self._tracker.abandon(str(stop), failed=True)
+        except Stopped as stop:
+            if self._tracker is not None:
+                self._tracker.abandon(str(stop))
         return record
+
+    def _note(self) -> None:
+        """Leave word of the stage as far as it has come, for whoever finds it killed."""
+        if self._history is not None:
+            self._history.begin(replace(self._opening, **self._gathered()))
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        if self._history is not None:
+            for record in records:
+                self._history.keep(record)
 
     def _ending(self, status: str) -> dict[str, Any]:
         if self._machine is not None:
@@ -189,17 +212,19 @@ class Run:
             "inputs": self._inputs.result(patience) if self._inputs is not None else {},
         }
 
-    def _gathered(self, seconds: float) -> dict[str, Any]:
+    def _gathered(self, **further: float) -> dict[str, Any]:
+        """What was reported. further: metrics that the run itself measures."""
         log = [] if self._log is None else [Artifact(str(self._log), "log")]
         return {
             "parameters": dict(self._parameters),
-            "metrics": {**self._metrics, "seconds": seconds},
+            "metrics": {**self._metrics, **further},
             "curves": {name: sorted(points.items()) for name, points in self._curves.items()},
+            "moments": dict(self._moments),
             "artifacts": tuple([a for a in self._artifacts if Path(a.path).exists()] + log),
             "datasets": tuple(self._datasets),
             "tags": dict(self._tags),
             "made": dict(self._made),
-            "machine_use": self._machine.stop() if self._machine is not None else {},
+            "machine_use": self._machine.seen() if self._machine is not None else {},
         }
 
     def _row(self, comparison: _Comparison, ending: Mapping[str, Any]) -> Record:

@@ -67,18 +67,23 @@ class Tracker:
         except (OSError, TrackingError) as error:
             self._give_up(f"cannot be started: {error}")
 
-    def open(self, record: Record) -> None:
-        """Show a stage that has begun: a run with the status RUNNING."""
-        self._send({"do": "open", "record": record.to_json()})
+    def open(self, record: Record, history: PathLike | None = None) -> None:
+        """Show a stage that has begun: a run with the status RUNNING.
 
-    def points(self, step: int, values: Mapping[str, float]) -> None:
+        history: the folder of the `History` that is to be told, too, if the stage is killed.
+        """
+        kept = None if history is None else os.fspath(history)
+        self._send({"do": "open", "record": record.to_json(), "history": kept})
+
+    def points(self, step: int, values: Mapping[str, float], at: int | None = None) -> None:
         """Show one step of some curves. A point that cannot be sent comes with the record.
 
-        May be called from any thread.
+        at: when it was reported, in milliseconds since the epoch; None for now. May be called from
+        any thread.
         """
         process = self._process
         if process is not None:
-            at = round(time.time() * 1000)
+            at = at or round(time.time() * 1000)
             process.offer(
                 {
                     "do": "points",
@@ -103,15 +108,15 @@ class Tracker:
             if "failed" in answer:
                 raise TrackingError(answer["failed"])
         except TrackingError as error:
-            self._give_up(str(error), failed=any(record.status == "failed" for record in records))
+            self._give_up(str(error))
             return False
         self._process.end(grace=1.0)
         self._process = None
         return True
 
-    def abandon(self, reason: str, *, failed: bool = False) -> None:
-        """Stop showing anything in MLflow, at once. failed: what was to be shown is a failure."""
-        self._give_up(f"was cut short: {reason}", failed=failed)
+    def abandon(self, reason: str) -> None:
+        """Stop showing anything in MLflow, at once."""
+        self._give_up(f"was cut short: {reason}")
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if self._process is not None:
@@ -120,25 +125,22 @@ class Tracker:
             except TrackingError as error:
                 self._give_up(str(error))
 
-    def _give_up(self, reason: str, *, failed: bool = False) -> None:
+    def _give_up(self, reason: str) -> None:
         if self._process is not None:
             self._process.end(grace=0.0)
             self._process = None
-        if failed:
-            logger.warning("MLflow %s. It may not show this failure.", reason)
-        else:
-            logger.warning(
-                "MLflow %s. The result does not depend on it: it is in the record beside the "
-                "output, and the next start of the workflow logs it.",
-                reason,
-            )
+        logger.warning(
+            "MLflow %s. The result does not depend on it: its record is among the results, and "
+            "the next start of the workflow logs it, or `snakemake sync_tracking`.",
+            reason,
+        )
 
 
 def refresh(store: Store, dataset: str, results: PathLike, limit: float = math.inf) -> int | None:
     """Bring MLflow up to date with the files, at the start of a workflow. Never raises.
 
     The store is created if need be, runs of killed processes of this machine end FAILED, and every
-    record below the folder `results` that MLflow lacks is logged.
+    record below the folder `results` that MLflow lacks is logged, those in its history included.
     limit: seconds for all of it; no single step may take longer than the store's patience. What
     was logged by then is not logged again.
     Returns how many records were logged; None, after a warning, when MLflow cannot be reached or
@@ -184,10 +186,23 @@ def refresh_configured(
     results: the folder that holds the results of all data sets. limit: seconds for all of it.
     Raises TrackingError when the configured store is none that MLflow can write to.
     """
-    uri = resolve_uri(config["tracking"]["uri"], results)
-    store = Store(uri, artifact_root_of(uri, results), config["tracking"]["patience"])
     dataset = config["dataset"]["name"]
-    return refresh(store, dataset, Path(results) / dataset, limit)
+    return refresh(configured_store(config, results), dataset, Path(results) / dataset, limit)
+
+
+def configured_store(config: Mapping[str, Any], results: PathLike) -> Store:
+    """The store of a completed configuration. Raises TrackingError as `refresh_configured` does."""
+    uri = resolve_uri(config["tracking"]["uri"], results)
+    return Store(uri, artifact_root_of(uri, results), config["tracking"]["patience"])
+
+
+def in_words(logged: int, dataset: str) -> str:
+    """What `refresh` did, for people."""
+    if not logged:
+        return f"MLflow has every run of {dataset}."
+    if logged == 1:
+        return f"MLflow lacked 1 run of {dataset}: it is logged now."
+    return f"MLflow lacked {logged} runs of {dataset}: they are logged now."
 
 
 class _Process:

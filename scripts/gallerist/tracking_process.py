@@ -14,10 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
-from gallerist.records import Record, find_records, milliseconds, mlflow_experiments, now
+from gallerist.history import History, as_killed
+from gallerist.records import Record, find_records, mlflow_experiments
 from gallerist.tracking_access import in_short, what_it_said
 from gallerist.tracking_runs import Point, log_points, log_record, open_run, sync
 from gallerist.tracking_store import Client, connect, database_path, follow_move, prepare, reap
@@ -38,6 +38,7 @@ class Scribe:
         self._artifact_root: str | None = None
         self._client: Client = None
         self._opened: Record | None = None
+        self._history: History | None = None
         self._run_id: str | None = None
 
     def obey(self, orders: list[dict[str, Any]]) -> None:
@@ -54,17 +55,18 @@ class Scribe:
 
     def stage_died(self) -> None:
         """Log that the stage ended without closing its run."""
-        if self._opened is not None:
-            ended = now()
-            began = milliseconds(self._opened.started)
-            record = replace(
-                self._opened,
-                status="failed",
-                finished=ended,
-                seconds=(milliseconds(ended) - began) / 1000,
-                error="the process was killed or crashed (out of memory?); see the stage's log",
-            )
-            log_record(self._connected(record.dataset), record)
+        if self._opened is None:
+            return
+        record = as_killed(self._last_words(self._opened))
+        shown = {}
+        if self._history is not None:
+            shown = self._history.shown(self._history.keep(record))
+        log_record(self._connected(record.dataset), record, shown)
+
+    def _last_words(self, opened: Record) -> Record:
+        """The record of a stage as far as it came."""
+        noted = self._history.at_work(opened.execution) if self._history is not None else None
+        return noted or opened
 
     def _connected(self, dataset: str) -> Client:
         prepare(self._uri, self._artifact_root, mlflow_experiments(dataset))
@@ -81,6 +83,7 @@ class Scribe:
 
     def _open(self, order: dict[str, Any]) -> None:
         self._opened = Record.from_json(order["record"])
+        self._history = History(order["history"]) if order["history"] else None
         try:
             client = self._connected(self._opened.dataset)
             self._run_id = open_run(client, self._opened)
@@ -116,11 +119,17 @@ class Scribe:
             # A store of one's own is cleared of all data sets; on a shared one others are at work.
             reap(self._uri, None if database_path(self._uri) else experiments)
             self._answer(step="reaped")
+            history = History.of(order["results"])
+            entries = history.complete(
+                find_records(order["results"]), progress=lambda: self._answer(step="kept")
+            )
+            kept = {entry.record.execution: entry for entry in entries}
             logged = sync(
                 self._uri,
                 self._artifact_root,
-                find_records(order["results"]),
+                [entry.record for entry in entries],
                 progress=lambda: self._answer(step="record"),
+                shown=lambda record: history.shown(kept[record.execution]),
             )
         except Exception as error:
             self._answer(failed=what_it_said(error))

@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gallerist.records import Artifact, Record, milliseconds
+from gallerist.records import Record, milliseconds
 from gallerist.tracking_access import in_short
 from gallerist.tracking_store import (
     Client,
@@ -42,9 +42,10 @@ _FAILURES_IN_A_ROW = 3
 _STALE_TAGS = {"gallerist.reaped", "mlflow.note.content"}
 
 
-def log_record(client: Client, record: Record) -> bool:
+def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None = None) -> bool:
     """Log a record that has ended. Returns False when that was done before.
 
+    shown: where artifacts are that are no longer at their path, by that path.
     The MLflow experiment must exist (`prepare`). Raises what MLflow raises; the record can then be
     logged again. Of all runs of its subject a finished one becomes current, a failed one never.
     """
@@ -63,7 +64,7 @@ def log_record(client: Client, record: Record) -> bool:
         patiently(client.set_tag, run_id, "current", "true")
         current = list(runs(client, [run.info.experiment_id], "tags.current = 'true'"))
         restore_current(client, current, [record])
-    _log_artifacts(client, run_id, record)
+    _log_artifacts(client, run_id, record, shown or {})
     patiently(client.set_tag, run_id, "gallerist.logged", record.status)
     return True
 
@@ -119,10 +120,12 @@ def sync(
     artifact_root: str | None,
     records: Iterable[Record],
     progress: Callable[[], None] = lambda: None,
+    shown: Callable[[Record], Mapping[str, Path]] = lambda record: {},
 ) -> int:
     """Log every record that MLflow lacks, oldest first, and put the tags `current` right.
 
     progress: called after each record, logged or not, so that a caller can tell slow from stuck.
+    shown: where the artifacts of a record are, as `log_record` is told.
     Returns how many were logged. A record that cannot be logged is named in a warning and tried
     again next time. Raises TrackingError when three in a row cannot: then it is not the record.
     """
@@ -138,14 +141,18 @@ def sync(
     for name, group in groupby(ended, key=lambda record: record.mlflow_experiment):
         members = list(group)
         identity = experiment_id(client, name)
-        logged += _log_missing(client, identity, members, progress)
+        logged += _log_missing(client, identity, members, progress, shown)
         finished = [record for record in members if record.status == "finished"]
         restore_current(client, list(runs(client, [identity], "")), finished)
     return logged
 
 
 def _log_missing(
-    client: Client, identity: str, records: Sequence[Record], progress: Callable[[], None]
+    client: Client,
+    identity: str,
+    records: Sequence[Record],
+    progress: Callable[[], None],
+    shown: Callable[[Record], Mapping[str, Path]],
 ) -> int:
     known: dict[str, list[Any]] = {}
     for run in runs(client, [identity], "", deleted=True):
@@ -154,7 +161,7 @@ def _log_missing(
     for record in records:
         if not _is_logged(client, known.get(record.execution, ()), record):
             try:
-                logged += log_record(client, record)
+                logged += log_record(client, record, shown(record))
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -264,7 +271,9 @@ def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
     """The metrics and curve points of a record that its run does not have yet."""
     at = milliseconds(record.finished or record.started)
     points = [
-        (name, step, value, at) for name, curve in record.curves.items() for step, value in curve
+        (name, step, value, record.moments.get(step, at))
+        for name, curve in record.curves.items()
+        for step, value in curve
     ]
     began = milliseconds(record.started)
     points += [
@@ -355,20 +364,20 @@ def _log_datasets(client: Client, run_id: str, record: Record) -> None:
         patiently(client.log_inputs, run_id, inputs)
 
 
-def _log_artifacts(client: Client, run_id: str, record: Record) -> None:
+def _log_artifacts(client: Client, run_id: str, record: Record, shown: Mapping[str, Path]) -> None:
     for artifact in record.artifacts:
-        _log_artifact(client, run_id, artifact)
+        path = shown.get(artifact.path, Path(artifact.path))
+        _log_artifact(client, run_id, path, artifact.folder)
     # The record itself, so that the page in MLflow is enough even where the files are gone.
     text = json.dumps(record.to_json(), indent=2, ensure_ascii=False)
     client.log_text(run_id, text, "run.json")
 
 
-def _log_artifact(client: Client, run_id: str, artifact: Artifact) -> None:
-    path = Path(artifact.path)
+def _log_artifact(client: Client, run_id: str, path: Path, folder: str | None) -> None:
     if path.is_dir():
-        client.log_artifacts(run_id, str(path), artifact.folder or path.name)
+        client.log_artifacts(run_id, str(path), folder or path.name)
     elif path.is_file():
-        client.log_artifact(run_id, str(path), artifact.folder)
+        client.log_artifact(run_id, str(path), folder)
     else:
         logger.warning("%s is not there to be shown in MLflow", path)
 

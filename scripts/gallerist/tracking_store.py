@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from gallerist.files import PathLike, replacing
-from gallerist.provenance import host, process_started
+from gallerist.provenance import host, may_be_running
 from gallerist.tracking_access import hide_passwords, separated
 
 logger = logging.getLogger("gallerist")
@@ -37,8 +37,6 @@ HIJACKERS = (
 """Variables by which a shell somebody used MLflow in would claim our runs or their metrics."""
 
 _SQLITE = "sqlite:///"
-_SAME_PROCESS = 5.0
-"""Seconds by which two readings of one process's start may differ when the clock is set."""
 _LOCKED_FOR = 60.0
 _LOST_RACE = ("UNIQUE constraint failed", "duplicate key value")
 _RACES = 5
@@ -300,8 +298,7 @@ def _is_orphan(tags: dict[str, str]) -> bool:
         pid, started = int(tags["gallerist.pid"]), float(tags["gallerist.process_started"])
     except (KeyError, ValueError):
         return False
-    alive_since = process_started(pid)
-    return alive_since is None or (alive_since > 0 and abs(alive_since - started) > _SAME_PROCESS)
+    return not may_be_running(pid, started)
 
 
 def end_as_killed(client: Client, run_id: str, reason: str) -> None:

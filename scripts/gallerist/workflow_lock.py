@@ -7,13 +7,9 @@ at work. Each start notes who it is, so that the next one can tell.
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from gallerist.files import read_json, write_json
-from gallerist.provenance import host, process_started
-
-_SAME_PROCESS = 5.0
-"""Seconds by which two readings of one process's start may differ when the clock is set."""
+from gallerist.provenance import host, may_be_running, process_started
 
 
 def claim(folder: Path) -> None:
@@ -31,18 +27,10 @@ def remove_stale_lock(folder: Path) -> bool:
     if not locks.is_dir() or not any(locks.iterdir()) or not _owner(folder).is_file():
         return False
     owner = read_json(_owner(folder))
-    if owner["host"] != host() or _may_be_alive(owner):
+    if owner["host"] != host() or may_be_running(owner["pid"], owner["started"]):
         return False
     shutil.rmtree(locks)
     return True
-
-
-def _may_be_alive(owner: dict[str, Any]) -> bool:
-    """Whether its process runs, or cannot be told from another user's (which started at 0)."""
-    started = process_started(owner["pid"])
-    return started is not None and (
-        started == 0 or abs(started - owner["started"]) <= _SAME_PROCESS
-    )
 
 
 def _owner(folder: Path) -> Path:

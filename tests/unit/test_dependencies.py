@@ -13,6 +13,10 @@ from gallerist.dependencies import RECORD_KEEPING, library_files, use_library_in
 
 LIBRARY = Path(gallerist.__file__).parent
 SCRIPTS = LIBRARY.parent
+STAGES = sorted(
+    path for path in SCRIPTS.glob("*.py") if path.stem not in ("sync_tracking", "prune_runs")
+)
+"""All scripts but those that make no result."""
 MODULES = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__init__")
 
 HEAVY = {
@@ -154,7 +158,7 @@ def test_extraction_waits_on_how_pictures_are_read_and_not_on_training():
     assert not found & {"search", "evaluation", "plots", "augmentation", "training"}
 
 
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
 def test_no_stage_waits_on_its_record_keeping_or_on_the_command_line(path):
     found = of_script(path.stem)
     assert not found & RECORD_KEEPING

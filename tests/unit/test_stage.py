@@ -19,6 +19,7 @@ from tracked import Runs, environment, wait_for
 
 import gallerist
 from gallerist.files import canonical_json
+from gallerist.history import History
 from gallerist.records import Artifact, ImageSet, read_record
 from gallerist.stage import stage
 
@@ -240,7 +241,9 @@ def test_a_row_of_the_comparison_is_a_record_of_its_own(work):
 def test_a_rule_without_a_record_or_a_log_is_a_stage_too(work):
     with stage(a_job(output=SimpleNamespace(), log=[])) as run:
         run.metrics(images=1)
-    assert list(work.iterdir()) == []
+    (entry,) = History.of("results/monkeys").entries()
+    assert entry.record.metrics["images"] == 1.0
+    assert list(work.iterdir()) == [work / "results"]
 
 
 # --- the end by error
@@ -452,7 +455,12 @@ def test_snakemake_shows_the_message_and_both_runs_are_told(work):
     assert expected in answer.stderr
     assert "at work" not in answer.stdout + answer.stderr
     produced = sorted(path.name for path in (work / "results" / "monkeys").iterdir())
-    assert produced == ["good.npy", "good.record.json", "origin"]
+    assert produced == ["good.npy", "good.record.json", "history", "origin"]
+    kept = {entry.record.title: entry.record for entry in History.of("results/monkeys").entries()}
+    assert {title: record.status for title, record in kept.items()} == {
+        "extract_features good": "finished",
+        "extract_features bad": "failed",
+    }
     assert read_record("results/monkeys/good.record.json").parameters == {"depth": 50}
     runs = {run["name"]: run["status"] for run in Runs("results").of("monkeys/stages")}
     assert runs == {"extract_features good": "FINISHED", "extract_features bad": "FAILED"}

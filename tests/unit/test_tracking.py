@@ -22,9 +22,11 @@ import pytest
 import requests
 from tracked import Runs, a_record, content, environment, free_port, running, store_in, wait_for
 
+from gallerist.history import History
 from gallerist.provenance import process_started
 from gallerist.records import Artifact, find_records, write_record
 from gallerist.tracking import Store, Tracker, refresh
+from gallerist.tracking_pruning import prune
 from gallerist.tracking_runs import log_record, open_run, sync
 from gallerist.tracking_store import (
     artifact_root_of,
@@ -429,3 +431,25 @@ def test_on_a_server_the_dead_of_other_data_sets_are_left_to_those(server, datas
     assert client.get_run(dead).info.status == "RUNNING"
     assert refresh(store, dataset, tmp_path) == 0
     assert client.get_run(dead).info.status == "FAILED"
+
+
+def test_pruning_on_a_server_leaves_the_last_step_to_the_server(server, dataset, tmp_path):
+    uri, _ = server
+    store = Store(uri, artifact_root_of(uri, tmp_path), patience=60.0)
+    for hour in (10, 11):
+        picture = tmp_path / "worst.png"
+        picture.write_bytes(b"png %d" % hour)
+        moment = f"2026-01-01T{hour}:00:00.000+00:00"
+        shown = (Artifact(str(picture), "pictures"),)
+        record = a_record(dataset, started=moment, finished=moment, artifacts=shown)
+        History.of(tmp_path).keep(record)
+    assert refresh(store, dataset, tmp_path) == 2
+    pruned = prune(store, dataset, tmp_path)
+    assert pruned.runs == {dataset: 0, f"{dataset}/stages": 1}
+    assert "`mlflow gc`" in str(pruned)
+    client = connect(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name(f"{dataset}/stages").experiment_id])
+    assert run.data.tags["gallerist.execution"] == record.execution
+    assert [entry.record for entry in History.of(tmp_path).entries()] == [record]
+    assert refresh(store, dataset, tmp_path) == 0
+    assert prune(store, dataset, tmp_path).runs == {dataset: 0, f"{dataset}/stages": 0}

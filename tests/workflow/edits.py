@@ -287,7 +287,7 @@ def the_code_of_other_sources_and_of_the_command_line_is_edited(workflow):
 
 @calls_for(NOTHING)
 def the_code_that_keeps_records_is_edited(workflow):
-    for name in ("stage", "stage_run", "stage_log", "records", "provenance", "progress"):
+    for name in ("stage", "stage_run", "stage_log", "records", "history", "provenance", "progress"):
         change_code(workflow, f"gallerist/{name}.py")
     for path in (workflow.folder / "scripts/gallerist").glob("tracking*.py"):
         change_code(workflow, f"gallerist/{path.name}")

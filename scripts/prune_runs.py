@@ -1,0 +1,17 @@
+"""Rule prune_runs: superseded runs -> deleted for good, in MLflow and in the history."""
+
+import sys
+from pathlib import Path
+
+from gallerist.files import write_text
+from gallerist.tracking import configured_store
+from gallerist.tracking_pruning import prune
+from gallerist.tracking_store import TrackingError
+
+results, dataset = snakemake.params.results, snakemake.config["dataset"]["name"]
+try:
+    pruned = prune(configured_store(snakemake.config, results), dataset, Path(results) / dataset)
+except TrackingError as error:
+    sys.exit(str(error))
+write_text(snakemake.log[0], f"{pruned}\n")
+print(pruned)
