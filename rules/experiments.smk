@@ -2,6 +2,7 @@
 import hashlib
 
 from gallerist.layout import ranking_name
+from gallerist.searchability import describing_files, is_searchable
 
 EXPERIMENTS = config["experiments"]
 STEPS = ("views", "reduction", "search", "k_reciprocal", "geometric_verification")
@@ -23,6 +24,9 @@ JOINED = [
 JOINED_RANKINGS = [
     name for name, settings in EXPERIMENTS.items() if settings.get("fusion") == "ranks"
 ]
+
+# The experiments that become models, when models are asked for.
+REGISTERED = config["registry"]["experiments"] or ["best"]
 
 
 def describing(experiment):
@@ -298,3 +302,25 @@ def challenge_results():
         return []
     submissions = expand(rules.write_submission.output, experiment=EXPERIMENTS)
     return [*submissions, *(rules.grade_challenge.output if challenge_truth() else [])]
+
+
+def registered_experiments():
+    """The experiments of which models are made, or may be: of all that can, one is the best."""
+    searchable = [name for name, settings in EXPERIMENTS.items() if is_searchable(settings)]
+    named = [name for name in REGISTERED if name != "best"]
+    return list(dict.fromkeys([*named, *(searchable if "best" in REGISTERED else [])]))
+
+
+def model_files():
+    """What their models are made of."""
+    files = [
+        name
+        for experiment in registered_experiments()
+        for name in describing_files(experiment, EXPERIMENTS)
+    ]
+    return [results(name) for name in dict.fromkeys(files)]
+
+
+def registered_models():
+    """What a run registers; nothing, unless the configuration says so."""
+    return rules.register_models.output if config["registry"]["experiments"] else []

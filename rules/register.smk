@@ -1,27 +1,4 @@
 # Stage 14, only where it is asked for: experiments as models that MLflow can serve.
-from gallerist.searchability import describing_files, is_searchable
-
-
-def registered_experiments():
-    """The experiments of which models are made, or may be: of all that can, one is the best."""
-    asked = REGISTERED
-    if "best" not in asked:
-        return asked
-    searchable = [name for name, settings in EXPERIMENTS.items() if is_searchable(settings)]
-    return list(dict.fromkeys([*searchable, *(set(asked) - {"best"})]))
-
-
-def model_files():
-    """What their models are made of."""
-    files = [
-        name
-        for experiment in registered_experiments()
-        for name in describing_files(experiment, EXPERIMENTS)
-    ]
-    return [results(name) for name in dict.fromkeys(files)]
-
-
-REGISTERED = config["registry"]["experiments"] or ["best"]
 
 
 rule register_models:
@@ -54,7 +31,6 @@ rule register_models:
         "../envs/gallerist.yaml"
     params:
         experiments=canonical_json(REGISTERED),
-        results=RESULTS,
         decided_by=config["evaluation"]["decided_by"],
         confidence=config["evaluation"]["confidence"],
         bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
@@ -63,8 +39,3 @@ rule register_models:
         store=config["tracking"]["uri"] or "",
     script:
         "../scripts/register_models.py"
-
-
-def registered_models():
-    """What a run registers; nothing, unless the configuration says so."""
-    return rules.register_models.output if config["registry"]["experiments"] else []

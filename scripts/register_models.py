@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from gallerist.files import write_json
 from gallerist.registered import registered_beside
 from gallerist.stage import stage
 
 with stage(snakemake) as run:
-    params = snakemake.params
-    registered = registered_beside(snakemake.config, json.loads(params.experiments), params.results)
+    asked = json.loads(snakemake.params.experiments)
+    results = Path(snakemake.output.registered).parents[2]  # of all data sets
+    registered = registered_beside(snakemake.config, asked, results)
     write_json(snakemake.output.registered, [asdict(each) for each in registered])
     for each in registered:
         run.tag(**{f"registered.{each.experiment}": f"{each.name} version {each.version}"})
