@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from grading_server import GRADE, Server
 from tiny_workflow import CONFIG, Workflow, jobs_of
 
 EXPERIMENTS = {
@@ -142,6 +143,24 @@ def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workfl
     assert "broken.png" in log
     faults = workflow.rows("reports/faults/challenge_query.csv")
     assert {row["path"].rsplit("/", 1)[1] for row in faults} == {"copy.png", "broken.png"}
+
+
+def test_only_who_asks_sends_answers_and_their_grade_is_tracked(workflow):
+    """Neither a new address nor writing the answers again sends any."""
+    server = Server()
+    try:
+        workflow.edit_config("challenge.submit_to", server.url)
+        assert workflow.dry_run() == set()
+        said = workflow.gallerist("submit", "--experiment", "hog").stdout
+        assert json.loads(said.splitlines()[-1]) == GRADE
+        path = "results/tiny/challenge/submissions/hog/results.json"
+        assert workflow.rerun(path, "--forcerun", "write_submission") == {"write_submission hog"}
+        assert server.graded == [submission(workflow, "hog")]
+    finally:
+        server.stop()
+    (run,) = workflow.tracked_runs("tiny/stages", "tags.`gallerist.stage` = 'submit'")
+    assert (run.info.status, run.data.tags["gallerist.experiment"]) == ("FINISHED", "hog")
+    assert run.data.metrics["server/top1"] == GRADE["top1"]
 
 
 def test_nothing_of_a_challenge_is_done_without_one(workflow):
