@@ -35,6 +35,7 @@ def challenged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("challenged") / "gallerist"
     config = {**CONFIG, "experiments": EXPERIMENTS, "challenge": CHALLENGE}
     workflow = Workflow(folder, {**config, "search": {"depth": None}})
+    workflow.log_nothing()
     workflow.first_run = workflow.run()
     return workflow
 
@@ -133,9 +134,11 @@ def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workfl
     shutil.copy(first, folder / "query/copy.png")
     (folder / "query/broken.png").write_bytes(b"no picture")
     workflow.edit_config("challenge", {"folder": "mine"})
-    done = workflow.rerun("--forcerun", "write_submission")
+    assert workflow.dry_run() >= SUBMISSIONS
+    assert "grade_challenge" not in workflow.dry_run("--forceall")
+    done = workflow.rerun("results/tiny/challenge/submissions/hog/results.json")
     assert {f"import_images challenge_{part}" for part in ("gallery", "query")} <= done
-    assert "grade_challenge" not in done
+    assert "write_submission hog" in done
     images = submission(workflow, "hog")["images"]
     assert images["copy.png"] == images[first.name]
     assert "broken.png" not in images
@@ -151,9 +154,13 @@ def test_only_who_asks_sends_answers_and_their_grade_is_tracked(workflow):
     try:
         workflow.edit_config("challenge.submit_to", server.url)
         assert workflow.dry_run() == set()
+        path = "results/tiny/challenge/submissions/hog/results.json"
+        assert workflow.rerun(path, "--forcerun", "write_submission") == {"write_submission hog"}
+        assert server.requests == []
+        workflow.log_again()
         said = workflow.gallerist("submit", "--experiment", "hog").stdout
         assert json.loads(said.splitlines()[-1]) == GRADE
-        path = "results/tiny/challenge/submissions/hog/results.json"
+        workflow.log_nothing()
         assert workflow.rerun(path, "--forcerun", "write_submission") == {"write_submission hog"}
         assert server.graded == [submission(workflow, "hog")]
     finally:
