@@ -9,8 +9,9 @@ PORT ?= 5000
 ARGS ?=
 # Further arguments for the benchmarks, such as --only search
 BENCH_ARGS ?=
-# Two test files at a time: most wait for one process.
-PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
+# Two test files at a time: most wait for one process. In the order of tests/conftest.py, where
+# xdist would keep the files of few tests, which run whole workflows, for the end.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin

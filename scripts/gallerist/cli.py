@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Run a command, with the configuration where it needs one; its exit status."""
+    if options.command is _submit and options.experiment and options.configfile is None:
+        options.configfile = [DEFAULT_CONFIG]
     if options.configfile is None:
         status = options.command(options)
     else:
@@ -85,16 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=5000, help="default: %(default)s")
     add("unlock", _unlock, "Remove the lock of a workflow that was killed, never of a living one.")
     _add_evaluate(add("evaluate", _evaluate, _EVALUATE, configured=False))
-    lint = add("lint", _lint, "Find every fault of an answer file.", configured=False)
-    submit = add("submit", _submit, "Send an answer file to a server, once.", configured=False)
-    _add_answer_file(lint)
-    _add_answer_file(submit)
-    submit.add_argument("url", metavar="URL", help="of the server")
-    submit.add_argument("--receipts", help="default: receipts, beside the answer file")
-    submit.add_argument("--timeout", type=float, default=30, help="seconds; default: %(default)s")
-    submit.add_argument("--attempts", type=int, default=5, help="default: %(default)s")
-    submit.add_argument("--dry-run", action="store_true", help="check everything, send nothing")
-    submit.add_argument("--again", action="store_true", help="send what was, or may be, answered")
+    _add_lint(add("lint", _lint, "Find every fault of an answer file.", configured=False))
+    _add_submit(add("submit", _submit, _SUBMIT, configured=False))
     return parser
 
 
@@ -122,11 +116,33 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--to-qrels", metavar="FILE", help="write what is right as TREC qrels")
 
 
-def _add_answer_file(command: argparse.ArgumentParser) -> None:
-    command.add_argument("results", metavar="RESULTS", help="answers in the form of results.json")
-    command.add_argument("--gallery", required=True, metavar="FOLDER", help="of its pictures")
-    command.add_argument("--query", required=True, metavar="FOLDER", help="of its pictures")
-    command.add_argument("--k", type=int, default=10, help="answers a query; default: %(default)s")
+_RESULTS = "answers in the form of results.json"
+_SUBMIT = "Send the answers of an experiment, or an answer file of any tool, to a server, once."
+
+
+def _add_lint(lint: argparse.ArgumentParser) -> None:
+    lint.add_argument("results", metavar="RESULTS", help=_RESULTS)
+    _add_challenge(lint, required=True)
+
+
+def _add_submit(submit: argparse.ArgumentParser) -> None:
+    submit.add_argument("--experiment", help="whose answers; the configuration says where they go")
+    submit.add_argument("--configfile", nargs="+", help=f"of it; default: {DEFAULT_CONFIG}")
+    submit.add_argument("results", metavar="RESULTS", nargs="?", help=f"instead: {_RESULTS}")
+    submit.add_argument("url", metavar="URL", nargs="?", help="of the server for RESULTS")
+    _add_challenge(submit, required=False)
+    submit.add_argument("--receipts", help="default: receipts, beside the answer file")
+    submit.add_argument("--timeout", type=float, default=30, help="seconds; default: %(default)s")
+    submit.add_argument("--attempts", type=int, default=5, help="default: %(default)s")
+    submit.add_argument("--dry-run", action="store_true", help="check everything, send nothing")
+    submit.add_argument("--again", action="store_true", help="send what was, or may be, answered")
+
+
+def _add_challenge(command: argparse.ArgumentParser, *, required: bool) -> None:
+    text = "of the pictures that RESULTS is about"
+    command.add_argument("--gallery", required=required, metavar="FOLDER", help=text)
+    command.add_argument("--query", required=required, metavar="FOLDER", help=text)
+    command.add_argument("--k", type=int, help="answers a query in RESULTS; default: 10")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -139,20 +155,29 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _lint(options: argparse.Namespace) -> int:
     from gallerist.submission_command import fault_lines
 
-    lines = fault_lines(options.results, options.gallery, options.query, options.k)
+    lines = fault_lines(options.results, options.gallery, options.query, _k(options))
     print("\n".join(lines or ["no fault"]))
     return int(bool(lines))
 
 
-def _submit(options: argparse.Namespace) -> None:
-    from gallerist.submission_command import send
+def _k(options: argparse.Namespace) -> int:
+    return 10 if options.k is None else int(options.k)
 
+
+def _submit(options: argparse.Namespace, config: dict[str, Any] | None = None) -> None:
+    from gallerist.submission_sending import Delivery, configured, send
+
+    file = (options.results, options.url, options.gallery, options.query)
+    if config is not None:
+        if not options.experiment or any(file) or options.k is not None:
+            raise ValueError("name either an --experiment of the configuration, or RESULTS and URL")
+        delivery = configured(config, options.experiment)
+    elif not all(file):
+        raise ValueError("name an --experiment; or RESULTS and URL, with --gallery and --query")
+    else:
+        delivery = Delivery(*file, k=_k(options))
     receipt = send(
-        options.results,
-        options.url,
-        gallery=options.gallery,
-        query=options.query,
-        k=options.k,
+        delivery,
         receipts=options.receipts,
         timeout=options.timeout,
         attempts=options.attempts,

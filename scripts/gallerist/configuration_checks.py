@@ -1,6 +1,7 @@
 """What a configuration may not say though every key is right by itself."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,9 @@ def _check_challenge(whole: Config, _: Mapping[str, Any]) -> Problems:
             ("experiments", name),
             "the grades of a challenge have a ranker of this name: rename it.",
         )
+    if re.match(r"https?://[^/?#]*@", challenge["submit_to"] or ""):
+        said = "has a user or a password in it. This is no place for them: put them into ~/.netrc."
+        yield (*path, "submit_to"), said
     depth = whole["search"]["depth"]
     if depth is not None and challenge["k"] > depth:
         yield (*path, "k"), f"{challenge['k']} is more than the {depth} answers kept for a query."

@@ -1,14 +1,22 @@
 """What goes wrong between a client and a server, and how to say it."""
 
 import re
+from base64 import b64decode
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
 LONGEST_WAIT = 120.0
 """Seconds: no back-off and no Retry-After makes a job wait longer between two attempts."""
+
+
+_SHORTEST_SECRET = 6
+_NUMBER = re.compile(r"[\d.eE+-]+").fullmatch
 
 
 def retry_after(value: str) -> float:
@@ -41,5 +49,32 @@ def why_broken(error: Exception, timeout: float) -> str:
 
 
 def shown_url(location: str) -> str:
-    """An address as messages may show it: without user and password."""
-    return re.sub(r"(?<=://)[^/?#]*@", "", location)
+    """An address as messages may show it: without user and password, or what follows the `?`.
+
+    The values of a query may be tokens. `location` may also be a text with an address in it.
+    """
+    return re.sub(r"\?[^\s#'\"]+", "?...", re.sub(r"(?<=://)[^/?#]*@", "", location))
+
+
+def secrets_of(url: str, authorization: str) -> list[str]:
+    """The texts that a request proves its sender with, longest first, also as a server may quote.
+
+    authorization: the header of the request, or an empty text.
+    Texts of less than six characters, and numbers, are left out: answers have them by chance.
+    """
+    credentials = authorization.rpartition(" ")[2]
+    found = {credentials, unquote(urlsplit(url).password or "")}
+    with suppress(ValueError):  # a token, not user and password
+        found.add(b64decode(credentials, validate=True).decode("latin-1").partition(":")[2])
+    for pair in urlsplit(url).query.split("&"):
+        value = pair.partition("=")[2]
+        found |= {value, unquote_plus(value)}
+    secrets = {each for each in found if len(each) >= _SHORTEST_SECRET and not _NUMBER(each)}
+    return sorted(secrets, key=len, reverse=True)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """A text with `***` in the place of each secret."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text

@@ -24,7 +24,7 @@ import requests
 from filelock import FileLock
 
 from gallerist.files import PathLike
-from gallerist.http_failures import LONGEST_WAIT, shown_url
+from gallerist.http_failures import LONGEST_WAIT, secrets_of, shown_url
 from gallerist.submission_faults import faults_in, summary
 from gallerist.submission_outcomes import (
     LOOK,
@@ -207,7 +207,7 @@ class _Delivery:
             state="sending",
             message=f"It was being sent when the process ended, and may have arrived. {LOOK}",
             attempts=attempt,
-            sent_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            sent_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         begun.write(self.path)
         start = monotonic()
@@ -236,19 +236,25 @@ class _Delivery:
         for _ in range(1 + _HOPS):
             body = _Body(self.content)
             try:
-                answer = self._exchanged(url, body)
+                answer, secrets = self._exchanged(url, body)
             except requests.RequestException as error:
                 return unanswered(error, body.begun, shown_url(url), self.timeout), None
             target = moved_within(url, answer)
             if target is None:
+                answer = answer.fit_to_keep(secrets)
                 return judged(answer, shown_url(url)), answer
             logger.info("%s sends on to %s", shown_url(url), shown_url(target))
             url = target
         said = f"The server sends on from one address to the next, at last to {shown_url(url)}"
-        return Outcome("refused", f"{said}, and takes it nowhere. Check the address."), answer
+        return Outcome("refused", f"{said}, and takes it nowhere. Check the address."), (
+            answer.fit_to_keep(secrets)
+        )
 
-    def _exchanged(self, url: str, body: _Body) -> Answer:
-        """One request on a connection of its own: a kept one may be closed without our knowing."""
+    def _exchanged(self, url: str, body: _Body) -> tuple[Answer, list[str]]:
+        """The answer to one request, and the secrets of the request.
+
+        On a connection of its own: a kept one may be closed without our knowing.
+        """
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -266,4 +272,5 @@ class _Delivery:
             with session.get_adapter(address).send(
                 request, timeout=(self.timeout, self.timeout), **settings
             ) as response:
-                return received(response, self.timeout)
+                answer = received(response, self.timeout)
+        return answer, secrets_of(address, str(request.headers.get("Authorization", "")))

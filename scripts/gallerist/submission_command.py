@@ -1,13 +1,11 @@
-"""The commands `gallerist lint` and `gallerist submit`: an answer file of whatever tool."""
+"""The command `gallerist lint`: an answer file of whatever tool, and the folders it is about."""
 
 from pathlib import Path
 
 from gallerist.files import PathLike
 from gallerist.fingerprint import walk
 from gallerist.images import FORMAT_OF_SUFFIX
-from gallerist.submission_client import submit
 from gallerist.submission_faults import faults
-from gallerist.submission_receipts import Receipt
 
 
 class NoPictures(ValueError):
@@ -37,38 +35,6 @@ def fault_lines(results: PathLike, gallery: PathLike, query: PathLike, k: int) -
     """One line for each fault of an answer file; see `submission_faults.faults`."""
     found = faults(results, picture_names(gallery), picture_names(query), k)
     return [f"{fault.code}: {fault.message}" for fault in found]
-
-
-def send(
-    results: PathLike,
-    url: str,
-    *,
-    gallery: PathLike,
-    query: PathLike,
-    k: int,
-    receipts: PathLike | None,
-    timeout: float,
-    attempts: int,
-    again: bool,
-    dry_run: bool,
-) -> Receipt:
-    """Send an answer file; see `submission_client.submit`.
-
-    gallery, query: the folders of the challenge. receipts: folder; None for `receipts` beside the
-    answer file, where a later call finds them wherever it is typed.
-    """
-    return submit(
-        results,
-        url,
-        gallery_names=picture_names(gallery),
-        query_names=picture_names(query),
-        k=k,
-        receipts=Path(results).parent / "receipts" if receipts is None else receipts,
-        timeout=timeout,
-        attempts=attempts,
-        again=again,
-        dry_run=dry_run,
-    )
 
 
 def _is_picture(path: str) -> bool:

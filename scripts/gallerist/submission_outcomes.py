@@ -22,15 +22,15 @@ A next attempt follows by itself only where the last one surely left nothing at 
 
 import codecs
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import monotonic
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError as TransportError
 
-from gallerist.http_failures import innermost, retry_after, shown_url, why_broken
+from gallerist.http_failures import innermost, retry_after, shown_url, why_broken, without
 from gallerist.submission_receipts import Receipt, State
 
 ANSWER_LIMIT = 1 << 16
@@ -61,6 +61,14 @@ class Answer:
         """Status and text, as a message may show them."""
         text = " ".join(self.body.split())
         return f"{self.said}: {text[:500]}{'...' if text[500:] else ''}" if text else self.said
+
+    def fit_to_keep(self, secrets: Sequence[str]) -> "Answer":
+        """The answer without the secrets of the request, some of which servers repeat."""
+        headers = {name: without(text, secrets) for name, text in self.headers.items()}
+        if "Location" in headers:
+            headers["Location"] = shown_url(headers["Location"])
+        said, body = (without(text, secrets) for text in (self.said, self.body))
+        return replace(self, said=said, headers=headers, body=body)
 
 
 @dataclass(frozen=True)

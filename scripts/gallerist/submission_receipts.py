@@ -22,12 +22,13 @@ class Receipt:
 
     state: not sent (dry run), sending, not arrived, refused (not graded, as the server says),
         answered, or unknown (whether it arrived).
-    message: the same in words, with what to do. url: without user and password.
+    message: the same in words, with what to do. url: without user and password, and its query.
     key: SHA-256 of the content. attempts: how often it was tried in this sending.
     sent_at: UTC, when the last attempt began. seconds: from then to the end of the answer.
     status, headers, body: of the answer; status is None where none came. The body is verbatim, in
-        `body_encoding` (latin-1, one character a byte, where it is not UTF-8). It is not whole when
-        the server stopped half way, or sent more than is kept.
+        `body_encoding` (latin-1, one character a byte, where it is not UTF-8), but for the secrets
+        of the request, which some servers repeat. It is not whole when the server stopped half
+        way, or sent more than is kept.
     """
 
     state: State
@@ -101,7 +102,7 @@ class Receipts:
 
     def next_path(self) -> Path:
         """Where the receipt of the next sending belongs."""
-        last = max(self._numbered(), default=0)
+        last = max(self.numbered(), default=0)
         return self.folder / f"{self.key[:16]}-{last + 1}.json"
 
     def settled(self) -> Receipt | None:
@@ -111,7 +112,7 @@ class Receipts:
         None if no sending arrived, or the server said each time that it did nothing.
         Raises NoReceipt when one of the files is none.
         """
-        numbered = self._numbered()
+        numbered = self.numbered()
         receipts = [Receipt.read(numbered[number]) for number in sorted(numbered)]
         weight = {"sending": 1, "unknown": 1, "answered": 2}
         weighed = [
@@ -121,7 +122,8 @@ class Receipts:
         ]
         return max(weighed)[-1] if weighed else None
 
-    def _numbered(self) -> dict[int, Path]:
+    def numbered(self) -> dict[int, Path]:
+        """Each receipt's file by its number."""
         name = re.compile(rf"{self.key[:16]}-(\d+)\.json")
         found = [(name.fullmatch(file.name), file) for file in self.folder.glob("*.json")]
         return {int(match[1]): file for match, file in found if match}

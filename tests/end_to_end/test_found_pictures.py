@@ -17,10 +17,13 @@ def found(tmp_path_factory):
     """The results of one whole run over found pictures, in a folder under version control."""
     folder = tmp_path_factory.mktemp("found") / "my own pictures"
     found = Found(Workflow(folder, FOUND, counts=None))
+    found.workflow.log_nothing()
     author = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
     for command in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "-m", "All"]):
         found.workflow.call(["git", *command])
     found.workflow.run()
+    found.workflow.log_again()
+    found.workflow.gallerist("summary")
     return found
 
 

@@ -13,6 +13,7 @@ def test_the_same_configuration_gives_the_same_results_in_another_folder(
 ):
     """Equal: manifests, copies' content, hit rates, answers in their order. Vectors to 1e-5."""
     other = Workflow(tmp_path / "elsewhere")
+    other.log_nothing()
     other.run("results/tiny/evaluation/short/metrics.json")
     one, two = finished_workflow.results, other.results
     for name in (

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from grading_server import GRADE, Server
 from tiny_workflow import CONFIG, Workflow, jobs_of
 
 EXPERIMENTS = {
@@ -34,6 +35,7 @@ def challenged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("challenged") / "gallerist"
     config = {**CONFIG, "experiments": EXPERIMENTS, "challenge": CHALLENGE}
     workflow = Workflow(folder, {**config, "search": {"depth": None}})
+    workflow.log_nothing()
     workflow.first_run = workflow.run()
     return workflow
 
@@ -132,9 +134,11 @@ def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workfl
     shutil.copy(first, folder / "query/copy.png")
     (folder / "query/broken.png").write_bytes(b"no picture")
     workflow.edit_config("challenge", {"folder": "mine"})
-    done = workflow.rerun("--forcerun", "write_submission")
+    assert workflow.dry_run() >= SUBMISSIONS
+    assert "grade_challenge" not in workflow.dry_run("--forceall")
+    done = workflow.rerun("results/tiny/challenge/submissions/hog/results.json")
     assert {f"import_images challenge_{part}" for part in ("gallery", "query")} <= done
-    assert "grade_challenge" not in done
+    assert "write_submission hog" in done
     images = submission(workflow, "hog")["images"]
     assert images["copy.png"] == images[first.name]
     assert "broken.png" not in images
@@ -142,6 +146,28 @@ def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workfl
     assert "broken.png" in log
     faults = workflow.rows("reports/faults/challenge_query.csv")
     assert {row["path"].rsplit("/", 1)[1] for row in faults} == {"copy.png", "broken.png"}
+
+
+def test_only_who_asks_sends_answers_and_their_grade_is_tracked(workflow):
+    """Neither a new address nor writing the answers again sends any."""
+    server = Server()
+    try:
+        workflow.edit_config("challenge.submit_to", server.url)
+        assert workflow.dry_run() == set()
+        path = "results/tiny/challenge/submissions/hog/results.json"
+        assert workflow.rerun(path, "--forcerun", "write_submission") == {"write_submission hog"}
+        assert server.requests == []
+        workflow.log_again()
+        said = workflow.gallerist("submit", "--experiment", "hog").stdout
+        assert json.loads(said.splitlines()[-1]) == GRADE
+        workflow.log_nothing()
+        assert workflow.rerun(path, "--forcerun", "write_submission") == {"write_submission hog"}
+        assert server.graded == [submission(workflow, "hog")]
+    finally:
+        server.stop()
+    (run,) = workflow.tracked_runs("tiny/stages", "tags.`gallerist.stage` = 'submit'")
+    assert (run.info.status, run.data.tags["gallerist.experiment"]) == ("FINISHED", "hog")
+    assert run.data.metrics["server/top1"] == GRADE["top1"]
 
 
 def test_nothing_of_a_challenge_is_done_without_one(workflow):

@@ -77,7 +77,10 @@ AFTER_SIFT = (
 def described(tmp_path_factory):
     folder = tmp_path_factory.mktemp("described") / "gallerist"
     workflow = Workflow(folder, {**CONFIG, "experiments": EXPERIMENTS})
+    workflow.log_nothing()
     workflow.first_run = workflow.run()
+    workflow.log_again()
+    workflow.gallerist("summary")
     return workflow
 
 
@@ -290,6 +293,7 @@ def mean_colour(pixels: Pixels, *, squared: bool) -> Vector:
 
 
 def test_a_descriptor_needs_one_function_and_one_entry_of_the_schema(workflow):
+    workflow.log_nothing()
     module = workflow.folder / "scripts/gallerist/colour.py"
     module.write_text(module.read_text(encoding="utf-8") + NEW_DESCRIPTOR, encoding="utf-8")
     schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))

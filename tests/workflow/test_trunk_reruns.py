@@ -33,6 +33,7 @@ def cached_workflow(tmp_path_factory):
     """The first run of three experiments, two of which share their frozen layers."""
     folder = tmp_path_factory.mktemp("cached") / "gallerist"
     workflow = Workflow(folder, {**CONFIG, "experiments": EXPERIMENTS})
+    workflow.log_nothing()
     workflow.first_run = workflow.run()
     return workflow
 
