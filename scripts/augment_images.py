@@ -1,4 +1,4 @@
-"""Rule augment_images: training pictures -> warped copies, and their manifest."""
+"""Rule augment_images: training pictures -> warped or drawn copies, and their manifest."""
 
 import json
 

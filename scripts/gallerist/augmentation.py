@@ -1,4 +1,4 @@
-"""Augmentation: turned, shifted, sheared, zoomed and mirrored copies of training pictures."""
+"""Augmentation: training pictures turned, shifted, sheared, zoomed, mirrored or drawn in lines."""
 
 import hashlib
 from collections.abc import Iterator
@@ -53,6 +53,8 @@ class Ranges:
     zoom: in [0, 1); a factor for x and one for y are drawn from [1 - zoom, 1 + zoom].
     horizontal_flip: mirror half of the copies.
     fill: what is seen outside the picture: nearest, reflect, wrap or constant (black).
+    drawings: share of the copies that are line drawings of their picture, in [0, 1]; paper is seen
+        outside of these, whatever the fill, since a border would continue a line to the edge.
 
     Raises AugmentationError when a value lies outside its interval.
     """
@@ -64,6 +66,7 @@ class Ranges:
     zoom: float = 0.2
     horizontal_flip: bool = True
     fill: str = "nearest"
+    drawings: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rotation <= 180:
@@ -72,7 +75,7 @@ class Ranges:
             raise AugmentationError(f"shear is {self.shear}: it must lie in [0, 90) degrees")
         if not 0 <= self.zoom < 1:
             raise AugmentationError(f"zoom is {self.zoom}: it must lie in [0, 1)")
-        for name in ("width_shift", "height_shift"):
+        for name in ("width_shift", "height_shift", "drawings"):
             if not 0 <= getattr(self, name) <= 1:
                 raise AugmentationError(f"{name} is {getattr(self, name)}: it must lie in [0, 1]")
         if self.fill not in FILLS:
@@ -89,6 +92,7 @@ class Warp:
     shear: degrees.
     zx, zy: factors along x and y; above 1 the picture shrinks, as in Keras.
     flip: mirrored left to right after all the rest.
+    drawn: the picture is drawn in lines before all the rest.
 
     Nothing is in pixels, so a warp means the same for a picture and its shrunk form.
     """
@@ -100,6 +104,7 @@ class Warp:
     zx: float = 1.0
     zy: float = 1.0
     flip: bool = False
+    drawn: bool = False
 
 
 def draw(ranges: Ranges, *, seed: int, picture_id: str, copy: int) -> Warp:
@@ -107,12 +112,13 @@ def draw(ranges: Ranges, *, seed: int, picture_id: str, copy: int) -> Warp:
 
     It depends on nothing but the arguments: another picture, or a larger number of copies, changes
     no copy that exists. Each quantity has its own number in the stream, whether or not its range is
-    zero, so changing one range leaves the other draws alone.
+    zero, so changing one range leaves the other draws alone; a larger share of drawings keeps those
+    that there were.
 
     copy: number of the copy, from 1.
     """
     stream = int(sha256_of_text(canonical_json([seed, picture_id, copy])), 16)
-    uniform = np.random.default_rng(stream).random(7)
+    uniform = np.random.default_rng(stream).random(8)
     theta, tx, ty, shear, zx, zy = (float(number) for number in 2 * uniform[:6] - 1)
     return Warp(
         theta=ranges.rotation * theta,
@@ -122,6 +128,7 @@ def draw(ranges: Ranges, *, seed: int, picture_id: str, copy: int) -> Warp:
         zx=1 + ranges.zoom * zx,
         zy=1 + ranges.zoom * zy,
         flip=ranges.horizontal_flip and bool(uniform[6] < 0.5),
+        drawn=bool(uniform[7] < ranges.drawings),
     )
 
 
@@ -152,11 +159,19 @@ def matrix(warp: Warp, height: int, width: int) -> NDArray[np.float64]:
 
 
 def apply(image: Pixels, warp: Warp, fill: str = "nearest") -> Pixels:
-    """Warp a picture, with linear interpolation.
+    """Warp a picture, with linear interpolation, drawn in lines before where the warp says so.
 
-    image: (height, width, 3) uint8. fill: a key of FILLS.
+    image: (height, width, 3) uint8. fill: a key of FILLS; around a drawing there is white paper.
     Returns a new array of the same shape and type.
     """
+    if warp.drawn:
+        # Here, because it loads scikit-image, which is not needed without drawings.
+        from gallerist.sketches import drawing
+
+        # Inverted twice: the constant border is black.
+        ink = 255 - drawing(image)
+        inked: Pixels = 255 - apply(ink, replace(warp, drawn=False), "constant")
+        return inked
     height, width = image.shape[:2]
     warped: Pixels = cv2.warpAffine(
         image,

@@ -27,6 +27,7 @@ from gallerist.augmentation import (
     shrink,
 )
 from gallerist.manifest import Manifest, Picture
+from gallerist.sketches import drawing, is_sketch
 
 # Keras's own use of SciPy.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`")
@@ -266,8 +267,10 @@ def test_draws_have_the_distributions_of_keras(keras):
 
 
 def test_the_numbers_of_one_draw_do_not_depend_on_each_other():
-    numbers = np.array([list(asdict(drawn(number)).values()) for number in range(2000)], float)
-    correlations = np.corrcoef(numbers.T) - np.eye(7)
+    ranges = replace(PUBLISHED, drawings=0.5)
+    warps = [drawn(number, ranges) for number in range(2000)]
+    numbers = np.array([list(asdict(warp).values()) for warp in warps], float)
+    correlations = np.corrcoef(numbers.T) - np.eye(8)
     assert np.abs(correlations).max() < 0.08  # 3.5 standard errors
 
 
@@ -280,6 +283,7 @@ ranges_drawn = st.builds(
     shear=st.floats(0, 89),
     zoom=fractions,
     horizontal_flip=st.booleans(),
+    drawings=st.floats(0, 1),
 )
 arguments = st.fixed_dictionaries(
     {
@@ -313,9 +317,21 @@ def test_another_seed_picture_or_copy_is_another_draw(arguments, other):
 @given(arguments=arguments, ranges=ranges_drawn)
 def test_one_range_does_not_move_the_draws_of_another(arguments, ranges):
     before = draw(ranges, **arguments)
-    after = draw(replace(ranges, rotation=0, horizontal_flip=False), **arguments)
-    assert after == replace(before, theta=after.theta, flip=False)
+    after = draw(replace(ranges, rotation=0, horizontal_flip=False, drawings=0), **arguments)
+    assert after == replace(before, theta=after.theta, flip=False, drawn=False)
     assert after.theta == 0
+
+
+@given(arguments=arguments, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_a_larger_share_of_drawings_keeps_those_that_there_were(arguments, shares):
+    few, many = (draw(replace(PUBLISHED, drawings=share), **arguments) for share in sorted(shares))
+    assert many.drawn or not few.drawn
+    assert replace(few, drawn=many.drawn) == many
+
+
+def test_the_share_of_drawings_is_the_one_asked_for():
+    found = sum(drawn(number, replace(PUBLISHED, drawings=0.3)).drawn for number in range(2000))
+    assert stats.binomtest(found, 2000, 0.3).pvalue > 1e-3
 
 
 def test_no_range_at_all_is_the_identity():
@@ -334,11 +350,63 @@ def test_no_range_at_all_is_the_identity():
         ("zoom", 1),
         ("zoom", float("nan")),
         ("fill", "mirror"),
+        ("drawings", 1.1),
     ],
 )
 def test_a_range_out_of_bounds_is_refused_by_name(setting, value):
     with pytest.raises(AugmentationError, match=f"^{setting} is .*{value}.*must"):
         Ranges(**{setting: value})
+
+
+# Drawings
+
+
+def photo(side: int = 120) -> np.ndarray:
+    """A brown disc on green, both a little noisy."""
+    across, down = np.meshgrid(*[np.arange(side) - side / 2] * 2)
+    image = np.where((np.hypot(across, down) < side / 4)[..., None], [120, 70, 30], [60, 160, 60])
+    noise = np.random.default_rng(1).integers(-8, 9, image.shape)
+    return (image + noise).astype(np.uint8)
+
+
+def test_a_drawn_copy_that_is_not_moved_is_the_drawing_itself():
+    assert np.array_equal(apply(photo(), Warp(drawn=True)), drawing(photo()))
+
+
+def test_a_drawn_copy_is_a_sketch_and_its_line_lies_on_the_edge_of_the_animal():
+    assert not is_sketch(photo())
+    for image in (apply(photo(), Warp(drawn=True)), apply(photo(), Warp(theta=30, drawn=True))):
+        assert is_sketch(image)
+        down, across = np.nonzero(image[..., 0] < 128)
+        assert np.abs(np.hypot(across - 60, down - 60) - 30).max() < 6
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_around_a_drawn_copy_is_white_paper_whatever_the_fill(fill):
+    half = np.zeros((100, 100, 3), np.uint8)
+    half[50:] = 200  # the line between them runs to both edges
+    moved = apply(half, Warp(tx=0.4, drawn=True), fill)
+    assert (moved[:, 61:] == 255).all()
+    assert (moved[:, :58] < 128).any()
+
+
+def test_a_copy_of_a_sketch_has_its_lines_once():
+    sketch = drawing(photo())
+    assert np.array_equal(apply(sketch, Warp(drawn=True)), sketch)
+
+
+def test_some_copies_are_drawn_and_the_others_stay_as_they_were(photos, tmp_path):
+    before = contents(augmented(photos, tmp_path / "before"))
+    ranges = replace(PUBLISHED, drawings=0.5)
+    after = contents(augmented(photos, tmp_path / "after", ranges=ranges))
+    changed = {name for name in before if before[name] != after[name]}
+    expected = set()
+    for id in photos.ids:
+        for copy in (1, 2, 3):
+            if draw(ranges, seed=99, picture_id=id, copy=copy).drawn:
+                expected.add(f"{id}-{copy}.png")
+    assert changed == expected
+    assert 0 < len(changed) < len(before)
 
 
 # The copies
