@@ -4,8 +4,9 @@ import json
 import logging
 
 from gallerist import answers, assessment, experiment_row
+from gallerist.comparison_page import HIT_RATE as HIT_RATE_CURVE
 from gallerist.evaluation import evaluate
-from gallerist.evaluation_curves import curves_of, write_curves
+from gallerist.evaluation_curves import HIT_RATE, curves_of, write_curves
 from gallerist.evaluation_pictures import KINDS, Drawn, draw_classes, draw_strips
 from gallerist.files import write_json
 from gallerist.manifest import Manifest
@@ -79,6 +80,7 @@ with stage(snakemake) as run:
         title=title,
     )
 
+    hits = curves[HIT_RATE]
     upstream = [read_record(path) for path in snakemake.input.records]
     figures = {**assessment.flat(measured["metrics"]), **counts}
     run.metrics(figures)
@@ -101,10 +103,14 @@ with stage(snakemake) as run:
         output.row,
         experiment,
         parameters={
+            **experiment_row.outline(upstream, weights),
             **experiment_row.upstream_parameters(upstream, experiment),
             **{f"evaluate_retrieval.{name}": value for name, value in params.items()},
         },
         metrics={**figures, **experiment_row.costs(upstream)},
-        curves=experiment_row.training_curves(upstream),
+        curves={
+            **experiment_row.training_curves(upstream),
+            HIT_RATE_CURVE: experiment_row.hit_rate_points(hits.at, hits.means),
+        },
         artifacts=shown,
     )

@@ -334,7 +334,8 @@ def _ui_command(store: str, port: int) -> list[str]:
 
 
 def _ui(options: argparse.Namespace, config: dict[str, Any]) -> None:
-    from gallerist.tracking_store import database_path
+    from gallerist.comparison_page import CURRENT, address
+    from gallerist.tracking_store import database_path, known_experiment
 
     store = _store(config)
     if store.startswith("http"):
@@ -344,8 +345,13 @@ def _ui(options: argparse.Namespace, config: dict[str, Any]) -> None:
     if database is not None and not database.exists():  # MLflow would set up an empty one
         raise ValueError(f"{database} is not there yet. Run the workflow first: make run")
     command = _ui_command(store, options.port)
-    shown = hide_passwords(shlex.join(command))
-    print(f"http://127.0.0.1:{options.port}\n{shown}", flush=True)
+    root, dataset = f"http://127.0.0.1:{options.port}", config["dataset"]["name"]
+    identity = known_experiment(database, dataset) if database is not None else None
+    print(f"{root}\n{hide_passwords(shlex.join(command))}")
+    if identity is not None:
+        print(f"table        {address(root, identity)}")
+        print(f"charts       {address(root, identity, charts=True)}")
+    print(f"Rows that were made again are hidden by the filter {CURRENT}", flush=True)
     environment = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # there are no jobs to do

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from gallerist.records import Record, Scalar
+from gallerist.comparison_page import accuracies
+from gallerist.records import RUN_ID, Record, Scalar
 
 DESCRIBING = ("extract_features", "describe_images", "encode_key_points")
 """The stages that turn pictures into vectors."""
 
 SEARCHED = ("gallery", "query")
+
+_DRAWN_TO = 100
+_STRIP = "pictures/median.png"
+"""The artifact of a row that its note shows."""
 
 
 def upstream_parameters(upstream: Sequence[Record], experiment: str) -> dict[str, Scalar]:
@@ -83,6 +88,43 @@ def weights(upstream: Sequence[Record]) -> str:
     return ", ".join(dict.fromkeys(started)) or "none"
 
 
+def outline(upstream: Sequence[Record], weights: str) -> dict[str, Scalar]:
+    """The parameters that one looks at first, under short names, the same for every experiment.
+
+    kind: the network or the descriptor; of a combination, all of them, joined by +. Where networks
+    differ, theirs stand side by side; what an experiment does without is "none", epochs 0.
+    """
+    trained = [record.parameters for record in of_stage(upstream, "train_network")]
+    described = [record for stage in DESCRIBING for record in of_stage(upstream, stage)]
+    sized = [*trained, *(record.parameters for record in described)]
+    kinds = [
+        str(each[name]) for name in ("network", "descriptor") for each in sized if name in each
+    ]
+    return {
+        "kind": " + ".join(dict.fromkeys(kinds)) or "none",
+        "backbone": _side_by_side(trained, "backbone"),
+        "weights": weights,
+        "pooling": _side_by_side(trained, "pooling"),
+        "image_size": _side_by_side(sized, "image_size"),
+        "epochs": _side_by_side(trained, "epochs") if trained else 0,
+    }
+
+
+def _side_by_side(parameters: Iterable[Mapping[str, Scalar]], name: str) -> Scalar:
+    """The values of a parameter, each once; itself where it is one, "none" where there is none."""
+    found = [each[name] for each in parameters if each.get(name) is not None]
+    different = list(dict.fromkeys(found))
+    if len(different) == 1:
+        return different[0]
+    return ", ".join(map(str, different)) or "none"
+
+
+def hit_rate_points(at: Iterable[float], means: Iterable[float]) -> list[tuple[int, float]]:
+    """The hit rate at each k as points of a curve whose step is k, up to k = 100."""
+    points = ((round(k), float(mean)) for k, mean in zip(at, means, strict=True))
+    return [(k, mean) for k, mean in points if k <= _DRAWN_TO]
+
+
 def training_curves(upstream: Sequence[Record]) -> dict[str, list[tuple[int, float]]]:
     """The curves of its one training; none where there is none, or several."""
     trained = of_stage(upstream, "train_network")
@@ -103,17 +145,21 @@ def note(
 ) -> str:
     """What a reader sees above the row's page in MLflow, in Markdown.
 
-    metrics: as `assessment.measured` gives them.
+    metrics: as `assessment.measured` gives them. The address of the picture is relative to the page
+    of MLflow's UI, and lacks the id of the run (RUN_ID) until that is known.
     """
+    summary = ", ".join(f"{name} {metrics[name]['mean']:.4f}" for name in accuracies(metrics))
     lines = [
         f"| {name} | {figures['mean']:.4f} | {_interval(figures)} |"
         for name, figures in metrics.items()
     ]
     table = "\n".join(["| metric | mean | interval |", "|---|---|---|", *lines])
     return (
-        f"**{experiment}** on **{dataset}**, {queries} queries.\n\n{table}\n\n"
+        f"**{experiment}** on **{dataset}**, {queries} queries: {summary}.\n\n"
         f"Weights it started from: {weights}. Top-k is the share of the queries with a picture of "
-        "their class among the first k answers. Pictures and tables are under Artifacts."
+        "their class among the first k answers. Pictures and tables are under Artifacts.\n\n"
+        f"{table}\n\nQueries of middling average precision, each with its answers:\n\n"
+        f"![its middling queries](get-artifact?path={_STRIP}&run_uuid={RUN_ID})"
     )
 
 

@@ -25,6 +25,10 @@ Status = Literal["running", "finished", "failed"]
 Destination = Literal["stages", "comparison"]
 
 
+RUN_ID = "{mlflow run id}"
+"""Stands in a note for the id of the run that the note is of: MLflow gives it when it is logged."""
+
+
 class RecordError(ValueError):
     """A record that cannot be read: the message names the file and the reason."""
 

@@ -5,6 +5,7 @@ with stage(snakemake) as run:
     run.metrics(images=len(images))
 """
 
+import ast
 import json
 import logging
 import os
@@ -88,7 +89,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         host=host(),
         pid=os.getpid(),
         process_started=process_started(os.getpid()),
-        tags={"threads": str(snakemake.threads)},
+        tags={"threads": str(snakemake.threads), **_purpose(snakemake)},
         artifacts=_code_changes(snakemake.config, code) if recorded else (),
     )
     return Run(
@@ -146,6 +147,17 @@ def _title(snakemake: Any) -> str:
     wildcards = _named(snakemake.wildcards)
     chosen = [wildcards[name] for name in ("experiment", *_ITEMS, "part") if wildcards.get(name)]
     return " ".join(map(str, [snakemake.rule, *chosen]))
+
+
+def _purpose(snakemake: Any) -> dict[str, str]:
+    """What the first line of the rule's script says after its name, as a tag."""
+    path = Path(getattr(snakemake, "scriptdir", "")) / f"{snakemake.rule}.py"
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError):
+        return {}
+    _, _, purpose = text.partition("\n\n")[0].partition(": ")
+    return {"purpose": " ".join(purpose.split())} if purpose else {}
 
 
 def _named(values: Any) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gallerist.records import Record, milliseconds
+from gallerist.comparison_page import experiment_tags
+from gallerist.records import RUN_ID, Record, milliseconds
 from gallerist.tracking_access import in_short
 from gallerist.tracking_store import (
     Client,
@@ -39,7 +40,8 @@ _PARAMETER_LIMIT = 6000
 _TAG_LIMIT = 8000
 _DIGEST_LIMIT = 36
 _FAILURES_IN_A_ROW = 3
-_STALE_TAGS = {"gallerist.reaped", "mlflow.note.content"}
+_NOTE = "mlflow.note.content"
+_STALE_TAGS = {"gallerist.reaped", _NOTE}
 
 
 def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None = None) -> bool:
@@ -58,6 +60,7 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
     run_id, ended = run.info.run_id, milliseconds(record.finished or record.started)
     with _never_left_running(client, run_id):
         _log_numbers(client, run, record)
+        _describe_experiment(client, run.info.experiment_id, record)
         status = "FINISHED" if record.status == "finished" else "FAILED"
         patiently(client.set_terminated, run_id, status, ended)
     if record.status == "finished":
@@ -80,7 +83,8 @@ def open_run(client: Client, record: Record) -> str:
     )
     run_id = str(run.info.run_id)
     with _never_left_running(client, run_id):
-        _log_batch(client, run_id, parameters=_parameters(record))
+        note = _note(record, run_id)
+        _log_batch(client, run_id, parameters=_parameters(record), tags=note)
     return run_id
 
 
@@ -97,7 +101,7 @@ def _never_left_running(client: Client, run_id: str) -> Iterator[None]:
 
 def _log_numbers(client: Client, run: Any, record: Record) -> None:
     """Give a run all that its record has, except the files."""
-    tags = _tags(record) | _closing_tags(record)
+    tags = _tags(record) | _closing_tags(record) | _note(record, run.info.run_id)
     _log_batch(
         client,
         run.info.run_id,
@@ -328,7 +332,7 @@ def _tags(record: Record) -> dict[str, str]:
         "gallerist.pid": str(record.pid),
         "gallerist.process_started": record.process_started,
         **{f"version.{name}": version for name, version in record.versions.items()},
-        **record.tags,
+        **{name: text for name, text in record.tags.items() if name != _NOTE},
     }
     return {
         _name(name): _cut(str(value), _TAG_LIMIT)
@@ -338,10 +342,33 @@ def _tags(record: Record) -> dict[str, str]:
 
 
 def _closing_tags(record: Record) -> dict[str, str]:
-    tags = {"current": "false"}  # a finished one becomes current when all is there
+    return {"current": "false"}  # a finished one becomes current when all is there
+
+
+def _note(record: Record, run_id: str) -> dict[str, str]:
+    """What MLflow shows above a run: why it failed, else its own note, else what it worked on."""
     if record.error:
-        tags["mlflow.note.content"] = _cut(f"Failed: {record.error}", _TAG_LIMIT)
-    return tags
+        return {_NOTE: _cut(f"Failed: {record.error}", _TAG_LIMIT)}
+    text = record.tags.get(_NOTE) or _what_it_is(record)
+    return {_NOTE: _cut(text.replace(RUN_ID, run_id), _TAG_LIMIT)}
+
+
+def _what_it_is(record: Record) -> str:
+    lines = [f"**{record.title}** on the data set **{record.dataset}**."]
+    if purpose := record.tags.get("purpose"):
+        lines.append(f"What it does: {purpose}")
+    if record.datasets:
+        pictures = ", ".join(f"{each.name} ({each.images})" for each in record.datasets)
+        lines.append(f"Pictures: {pictures}.")
+    return "\n\n".join(lines)
+
+
+def _describe_experiment(client: Client, identity: str, record: Record) -> None:
+    """Say on the MLflow experiment itself what it lists, and how to look at it."""
+    present = patiently(client.get_experiment, identity).tags
+    for name, text in experiment_tags(record).items():
+        if present.get(name) != text:
+            patiently(client.set_experiment_tag, identity, name, text)
 
 
 def _log_datasets(client: Client, run_id: str, record: Record) -> None:

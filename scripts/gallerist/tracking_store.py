@@ -268,6 +268,14 @@ def runs(
             return
 
 
+def known_experiment(database: Path, name: str) -> str | None:
+    """The id of an MLflow experiment in a SQLite database, without MLflow; None if it has none."""
+    question = "SELECT experiment_id FROM experiments WHERE name = ?"
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as opened:
+        row = opened.execute(question, [name]).fetchone()
+    return None if row is None else str(row[0])
+
+
 def reap(uri: str, experiments: Sequence[str] | None = None) -> int:
     """End the runs that a killed process of this machine left RUNNING: they become FAILED.
 
