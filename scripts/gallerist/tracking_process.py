@@ -18,8 +18,9 @@ from typing import Any
 
 from gallerist.history import History, as_killed
 from gallerist.records import Record, find_records, mlflow_experiments
+from gallerist.run_contents import Point
 from gallerist.tracking_access import in_short, what_it_said
-from gallerist.tracking_runs import Point, log_points, log_record, open_run, sync
+from gallerist.tracking_runs import log_points, log_record, open_run, sync
 from gallerist.tracking_store import Client, connect, database_path, follow_move, prepare, reap
 
 logger = logging.getLogger("gallerist")

@@ -8,10 +8,6 @@ forgot is put right by logging its record again.
 
 import json
 import logging
-import math
-import posixpath
-import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -19,7 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.comparison_page import experiment_tags
-from gallerist.records import RUN_ID, Record, milliseconds
+from gallerist.records import Record, milliseconds
+from gallerist.run_contents import (
+    NOTE,
+    Point,
+    allowed_name,
+    closing_tags,
+    comparable,
+    note_of,
+    parameters_of,
+    points_of,
+    tags_of,
+)
 from gallerist.tracking_access import in_short
 from gallerist.tracking_store import (
     Client,
@@ -33,15 +40,9 @@ from gallerist.tracking_store import (
 
 logger = logging.getLogger("gallerist")
 
-Point = tuple[str, int, float, int]
-"""One point of a curve: name, step, value, milliseconds since the epoch."""
-
-_PARAMETER_LIMIT = 6000
-_TAG_LIMIT = 8000
 _DIGEST_LIMIT = 36
 _FAILURES_IN_A_ROW = 3
-_NOTE = "mlflow.note.content"
-_STALE_TAGS = {"gallerist.reaped", _NOTE}
+_STALE_TAGS = {"gallerist.reaped", NOTE}
 
 
 def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None = None) -> bool:
@@ -78,13 +79,13 @@ def open_run(client: Client, record: Record) -> str:
         client.create_run,
         experiment_id(client, record.mlflow_experiment),
         start_time=milliseconds(record.started),
-        tags=_tags(record),
+        tags=tags_of(record),
         run_name=record.title,
     )
     run_id = str(run.info.run_id)
     with _never_left_running(client, run_id):
-        note = _note(record, run_id)
-        _log_batch(client, run_id, parameters=_parameters(record), tags=note)
+        note = note_of(record, run_id)
+        _log_batch(client, run_id, parameters=parameters_of(record), tags=note)
     return run_id
 
 
@@ -101,12 +102,12 @@ def _never_left_running(client: Client, run_id: str) -> Iterator[None]:
 
 def _log_numbers(client: Client, run: Any, record: Record) -> None:
     """Give a run all that its record has, except the files."""
-    tags = _tags(record) | _closing_tags(record) | _note(record, run.info.run_id)
+    tags = tags_of(record) | closing_tags() | note_of(record, run.info.run_id)
     _log_batch(
         client,
         run.info.run_id,
         points=_missing_points(client, run, record),
-        parameters=_missing(_parameters(record), run.data.params),
+        parameters=_missing(parameters_of(record), run.data.params),
         tags=tags,
     )
     for stale in _STALE_TAGS & set(run.data.tags) - set(tags):
@@ -235,7 +236,7 @@ def _reusable(client: Client, found: Sequence[Any], record: Record) -> Any:
 
     MLflow keeps a parameter's first value, so a run with another one cannot become right.
     """
-    parameters = _parameters(record)
+    parameters = parameters_of(record)
     kept = None
     for run in found:
         right = all(
@@ -261,7 +262,7 @@ def _log_batch(
     patiently(
         client.log_batch,
         run_id,
-        metrics=[Metric(_name(key), value, at, step) for key, step, value, at in points],
+        metrics=[Metric(allowed_name(key), value, at, step) for key, step, value, at in points],
         params=[Param(key, value) for key, value in (parameters or {}).items()],
         tags=[RunTag(key, value) for key, value in (tags or {}).items()],
     )
@@ -273,94 +274,17 @@ def _missing(wanted: Mapping[str, str], present: Mapping[str, str]) -> dict[str,
 
 def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
     """The metrics and curve points of a record that its run does not have yet."""
-    at = milliseconds(record.finished or record.started)
-    points = [
-        (name, step, value, record.moments.get(step, at))
-        for name, curve in record.curves.items()
-        for step, value in curve
-    ]
-    began = milliseconds(record.started)
-    points += [
-        (name, second, value, began + 1000 * second)
-        for name, curve in record.machine_use.items()
-        for second, value in curve
-    ]
-    # A metric named like a curve is the curve's outcome: it belongs to its last step, and comes a
-    # millisecond later, because MLflow shows the latest.
-    last = {name: curve[-1][0] for name, curve in record.curves.items() if curve}
-    points += [(name, last.get(name, 0), value, at + 1) for name, value in record.metrics.items()]
+    points = points_of(record)
     present = {
-        (name, metric.step, _comparable(metric.value))
-        for name in {_name(name) for name, *_ in points} & set(run.data.metrics)
+        (name, metric.step, comparable(metric.value))
+        for name in {allowed_name(name) for name, *_ in points} & set(run.data.metrics)
         for metric in patiently(client.get_metric_history, run.info.run_id, name)
     }
     missing = {
-        (_name(name), step, _comparable(value)): (name, step, value, at)
+        (allowed_name(name), step, comparable(value)): (name, step, value, at)
         for name, step, value, at in reversed(points)  # of two alike the curve's own is logged
     }
     return [point for key, point in missing.items() if key not in present]
-
-
-def _comparable(value: float) -> float | str:
-    """A value that equals itself, also when MLflow has kept infinity as the largest number."""
-    if math.isnan(value):
-        return "nan"
-    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
-
-
-def _parameters(record: Record) -> dict[str, str]:
-    return {
-        _name(name): _cut(str(value), _PARAMETER_LIMIT) for name, value in record.parameters.items()
-    }
-
-
-def _tags(record: Record) -> dict[str, str]:
-    """What a run is known by from its beginning."""
-    tags = {
-        "mlflow.user": "gallerist",
-        "mlflow.source.name": record.stage,
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": record.git_commit,
-        "gallerist.git_dirty": None if record.git_dirty is None else str(record.git_dirty).lower(),
-        "gallerist.dataset": record.dataset,
-        "gallerist.stage": record.stage,
-        "gallerist.experiment": record.experiment,
-        "gallerist.item": record.item,
-        "gallerist.part": record.part,
-        "gallerist.execution": record.execution,
-        "gallerist.host": record.host,
-        "gallerist.pid": str(record.pid),
-        "gallerist.process_started": record.process_started,
-        **{f"version.{name}": version for name, version in record.versions.items()},
-        **{name: text for name, text in record.tags.items() if name != _NOTE},
-    }
-    return {
-        _name(name): _cut(str(value), _TAG_LIMIT)
-        for name, value in tags.items()
-        if value is not None
-    }
-
-
-def _closing_tags(record: Record) -> dict[str, str]:
-    return {"current": "false"}  # a finished one becomes current when all is there
-
-
-def _note(record: Record, run_id: str) -> dict[str, str]:
-    """What MLflow shows above a run: why it failed, else its own note, else what it worked on."""
-    if record.error:
-        return {_NOTE: _cut(f"Failed: {record.error}", _TAG_LIMIT)}
-    text = record.tags.get(_NOTE) or _what_it_is(record)
-    return {_NOTE: _cut(text.replace(RUN_ID, run_id), _TAG_LIMIT)}
-
-
-def _what_it_is(record: Record) -> str:
-    lines = [f"**{record.title}** on the data set **{record.dataset}**."]
-    if purpose := record.tags.get("purpose"):
-        lines.append(f"What it does: {purpose}")
-    if record.datasets:
-        pictures = ", ".join(f"{each.name} ({each.images})" for each in record.datasets)
-        lines.append(f"Pictures: {pictures}.")
-    return "\n\n".join(lines)
 
 
 def _describe_experiment(client: Client, identity: str, record: Record) -> None:
@@ -407,22 +331,3 @@ def _log_artifact(client: Client, run_id: str, path: Path, folder: str | None) -
         client.log_artifact(run_id, str(path), folder)
     else:
         logger.warning("%s is not there to be shown in MLflow", path)
-
-
-def _name(name: str) -> str:
-    """A name with what MLflow does not allow replaced, such as the @ of recall@5.
-
-    Nor does it allow names that, read as paths, have a shorter spelling or lead upwards.
-    """
-    allowed = re.sub(r"[^\w./: -]", "_", name)[:250]
-    if posixpath.normpath(allowed) != allowed or allowed.startswith(("/", "..")) or allowed == ".":
-        allowed = re.sub(r"[./]", "_", allowed)
-    return allowed
-
-
-def _cut(text: str, limit: int) -> str:
-    """A text within MLflow's limit; one that is cut says so."""
-    if len(text) <= limit:
-        return text
-    note = f"... (cut from {len(text)} characters: the record has them all)"
-    return text[: limit - len(note)] + note
