@@ -2,15 +2,18 @@
 
 import pytest
 
+from gallerist.comparison_page import OUTLINE
 from gallerist.experiment_row import (
     costs,
+    hit_rate_points,
     note,
     of_stage,
+    outline,
     training_curves,
     upstream_parameters,
     weights,
 )
-from gallerist.records import Record
+from gallerist.records import RUN_ID, Record
 
 TRAINED = {"training_seconds": 60.0, "epochs_run": 5, "parameters": 1000, "parameters_trained": 10}
 
@@ -240,6 +243,33 @@ def test_parameters_of_several_weights_and_trunks_bear_their_names():
 # The rest of a row
 
 
+def test_the_outline_has_the_same_short_names_for_every_experiment():
+    network = record(
+        "train_network", experiment="net",
+        parameters={
+            "network": "transfer", "backbone": "ResNet50", "pooling": "avg", "image_size": 64,
+            "epochs": 2,
+        },
+    )  # fmt: skip
+    plain = record("describe_images", experiment="hog", parameters={"descriptor": "hog"})
+    one = outline([network], "imagenet")
+    assert one == {
+        "kind": "transfer", "backbone": "ResNet50", "weights": "imagenet", "pooling": "avg",
+        "image_size": 64, "epochs": 2,
+    }  # fmt: skip
+    assert outline([plain, plain], "none") == {
+        **dict.fromkeys(one, "none"), "kind": "hog", "epochs": 0,
+    }  # fmt: skip
+    assert outline([network, plain], "imagenet")["kind"] == "transfer + hog"
+    assert tuple(one) == OUTLINE
+
+
+def test_the_hit_rate_is_a_curve_whose_step_is_k():
+    points = hit_rate_points([float(k) for k in range(1, 201)], [k / 200 for k in range(1, 201)])
+    assert points[:2] == [(1, 0.005), (2, 0.01)]
+    assert points[-1][0] == 100
+
+
 def test_weights_are_those_of_its_networks_each_once():
     assert weights([trained("a", "ImageNet"), trained("b", "ImageNet")]) == "ImageNet"
     assert weights([trained("a", "ImageNet"), trained("b", "my.keras")]) == "ImageNet, my.keras"
@@ -269,7 +299,8 @@ def test_the_note_is_a_table_of_the_metrics():
         },
         600,
     )  # fmt: skip
-    assert text.startswith("**net** on **animals**, 600 queries.\n\n| metric |")
+    assert text.startswith("**net** on **animals**, 600 queries: top-1 0.9383, mAP 0.5000.\n\n")
+    assert f"](get-artifact?path=pictures/median.png&run_uuid={RUN_ID})" in text
     assert "| top-1 | 0.9383 | 0.9000 to 0.9600 |\n| mAP | 0.5000 |  |" in text
     assert "Weights it started from: ImageNet." in text
     markdown_it = pytest.importorskip("markdown_it")
