@@ -4,7 +4,6 @@ import json
 import logging
 
 from gallerist import answers, assessment, experiment_row
-from gallerist.comparison_page import HIT_RATE as HIT_RATE_CURVE
 from gallerist.evaluation import evaluate
 from gallerist.evaluation_curves import HIT_RATE, curves_of, write_curves
 from gallerist.evaluation_pictures import KINDS, Drawn, draw_classes, draw_strips
@@ -110,7 +109,7 @@ with stage(snakemake) as run:
         metrics={**figures, **experiment_row.costs(upstream)},
         curves={
             **experiment_row.training_curves(upstream),
-            HIT_RATE_CURVE: experiment_row.hit_rate_points(hits.at, hits.means),
+            experiment_row.HIT_RATE: experiment_row.hit_rate_points(hits.at, hits.means),
         },
         artifacts=shown,
     )

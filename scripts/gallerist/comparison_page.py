@@ -7,10 +7,10 @@ stay those of the tables.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from gallerist.experiment_row import HIT_RATE, OUTLINE, accuracies
 from gallerist.records import Record
 
 VIEW = "gallerist"
@@ -19,24 +19,12 @@ VIEW = "gallerist"
 CURRENT = 'tags.current = "true"'
 """The filter that hides runs that a later one replaces."""
 
-HIT_RATE = "hit rate at k"
-"""The curve of a row whose step is k."""
-
-OUTLINE = ("kind", "backbone", "weights", "pooling", "image_size", "epochs")
-"""The short parameters of a row, in the order of their columns: see `experiment_row.outline`."""
-
 _SORTED_BY = ("mAP", "top-1")
 _COSTS = ("training_seconds", "extraction_images_per_second")
 _TRAINING = ("val_accuracy", "accuracy", "val_loss", "loss")
 _NARROW, _WIDE = 100, 160
 _COMPARED = 20
 """Rows that a chart draws at most."""
-
-
-def accuracies(metrics: Mapping[str, object]) -> list[str]:
-    """The hit rates among the names of a row's metrics by their k, then mAP where it is there."""
-    rates = sorted(int(name[4:]) for name in metrics if re.fullmatch(r"top-\d+", name))
-    return [*(f"top-{k}" for k in rates), *(name for name in ("mAP",) if name in metrics)]
 
 
 def experiment_tags(record: Record) -> dict[str, str]:

@@ -5,7 +5,8 @@ import json
 import pytest
 from tracked import a_record, store_in
 
-from gallerist.comparison_page import CURRENT, VIEW, accuracies, address, experiment_tags
+from gallerist.comparison_page import CURRENT, VIEW, address, experiment_tags
+from gallerist.experiment_row import accuracies
 from gallerist.records import RUN_ID
 from gallerist.tracking_runs import log_record
 from gallerist.tracking_store import connect, database_path, known_experiment, prepare

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gallerist.comparison_page import OUTLINE
 from gallerist.experiment_row import (
+    OUTLINE,
     costs,
     hit_rate_points,
     note,
