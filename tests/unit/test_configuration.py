@@ -119,6 +119,23 @@ def test_the_other_configurations_on_the_embedded_pictures_are_whole(name):
     assert notices(whole) == []
 
 
+def test_the_configuration_for_sketches_has_drawn_copies_for_those_that_train(tmp_path):
+    config = edited("dataset.folder", str(picture_tree(tmp_path)), load("sketches.yaml"))
+    whole = complete(config)
+    assert 0 < whole["augmentation"]["drawings"] < 1
+    assert whole["experiments"]["trained"]["augmented"]
+    assert notices(whole) == []
+
+
+def test_the_configuration_for_the_challenge_learns_nothing(tmp_path):
+    for part in ("gallery", "query"):
+        (tmp_path / part).mkdir()
+    whole = complete(edited("challenge.folder", str(tmp_path), load("challenge.yaml")))
+    networks = [each for each in whole["experiments"].values() if "network" in each]
+    assert [each["epochs"] for each in networks] == [0, 0]
+    assert notices(whole) == []
+
+
 def test_the_published_configuration_has_the_published_settings(tmp_path):
     config = load("published.yaml")
     assert config["dataset"]["folder"] == "data/animals"
