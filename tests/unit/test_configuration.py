@@ -787,13 +787,17 @@ def test_a_number_is_shown_as_yaml_reads_it(number):
 
 
 def test_every_configuration_that_comes_along_is_complete_but_for_its_pictures(tmp_path):
-    tree = str(picture_tree(tmp_path))
+    tree, challenge = str(picture_tree(tmp_path)), tmp_path / "challenge"
+    for part in ("gallery", "query"):
+        (challenge / part).mkdir(parents=True)
     for path in sorted(CONFIG.glob("*.yaml")):
         if path.name == "schema.yaml":
             continue
         config = load(path.name)
         if "folder" in config["dataset"]:
             config = edited("dataset.folder", tree, config)
+        if "folder" in config.get("challenge", {}):
+            config = edited("challenge.folder", str(challenge), config)
         assert set(complete(config)["experiments"]) == set(config["experiments"]), path.name
 
 
