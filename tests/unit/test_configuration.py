@@ -123,7 +123,7 @@ def test_the_configuration_for_sketches_has_drawn_copies_for_those_that_train(tm
     config = edited("dataset.folder", str(picture_tree(tmp_path)), load("sketches.yaml"))
     whole = complete(config)
     assert 0 < whole["augmentation"]["drawings"] < 1
-    assert whole["experiments"]["trained"]["augmented"]
+    assert whole["experiments"]["mobile_tuned"]["augmented"]
     assert notices(whole) == []
 
 
