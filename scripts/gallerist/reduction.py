@@ -212,7 +212,8 @@ def centre_domains(training: Vectors, sketches: Booleans) -> Reduction:
                 "training pictures. Add some, or switch the reduction off."
             )
     photo_mean, sketch_mean = (
-        np.asarray(training[rows].mean(axis=0, dtype=np.float64)) for rows in (of_photos, of_sketches)
+        np.asarray(training[rows].mean(axis=0, dtype=np.float64))
+        for rows in (of_photos, of_sketches)
     )
     scale = np.ones(training.shape[1], np.float32)
     return Reduction(DOMAIN_CENTRING, photo_mean, None, scale, sketch_mean)
