@@ -5,6 +5,7 @@ rule fit_reduction:
     """Fit an experiment's reduction on the vectors of the training pictures."""
     input:
         training=described("training"),
+        pictures=manifest("training"),
         code=library("fit_reduction"),
     output:
         reduction=results("reductions/{experiment}.npz"),
@@ -19,6 +20,7 @@ rule fit_reduction:
         mem_mb=4000,
     params:
         settings=step("reduction"),
+        max_pixels=config["dataset"]["images"]["max_pixels"],
     script:
         "../scripts/fit_reduction.py"
 

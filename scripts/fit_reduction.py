@@ -3,15 +3,31 @@
 import json
 import time
 
+import numpy as np
+
 from gallerist.features import Features
-from gallerist.reduction import fit
+from gallerist.images import read_image
+from gallerist.manifest import Manifest
+from gallerist.reduction import DOMAIN_CENTRING, centre_domains, fit
 from gallerist.stage import stage
 
 with stage(snakemake) as run:
     settings = json.loads(snakemake.params.settings)
     training = Features.read(*snakemake.input.training)
     started = time.monotonic()
-    reduction = fit(settings["method"], settings["dimensions"], training.vectors, settings["seed"])
+    method, dimensions, seed = (settings[name] for name in ("method", "dimensions", "seed"))
+    if method == DOMAIN_CENTRING:
+        # Here, because it loads scikit-image, which other reductions need not wait for.
+        from gallerist.sketches import is_sketch
+
+        picture = Manifest.read(snakemake.input.pictures).by_id()
+        limit = snakemake.params.max_pixels
+        paths = (picture[each].path for each in training.ids)
+        drawn = [is_sketch(read_image(path, max_pixels=limit)) for path in paths]
+        reduction = centre_domains(training.vectors, np.array(drawn))
+        run.metrics(sketches=sum(drawn))
+    else:
+        reduction = fit(method, dimensions, training.vectors, seed)
     reduction.write(snakemake.output.reduction)
     run.parameters(settings)
     run.metrics(

@@ -144,12 +144,13 @@ def _check_reductions(whole: Config, _: Mapping[str, Any]) -> Problems:
             continue
         path, whole_length = (
             ("experiments", name, "reduction", "dimensions"),
-            reduction["method"] == "standardise",
+            reduction["method"] in ("standardise", "domain_centring"),
         )
         if whole_length and reduction.get("dimensions") is not None:
             yield (
                 path,
-                "standardise keeps all numbers: leave dimensions out, or take pca_whitening.",
+                f"{reduction['method']} keeps all numbers: leave dimensions out, or take "
+                "pca_whitening.",
             )
         if not whole_length and reduction.get("dimensions") is None:
             yield path, f"missing. {reduction['method']} needs to know how many numbers are left."

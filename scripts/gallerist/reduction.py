@@ -23,8 +23,11 @@ logger = logging.getLogger("gallerist")
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
+Booleans = npt.NDArray[np.bool_]
 Method = Literal["standardise", "pca", "pca_whitening", "random_projection"]
 METHODS: tuple[Method, ...] = get_args(Method)
+DOMAIN_CENTRING = "domain_centring"
+"""The one that needs to know which training pictures are sketches: `centre_domains` fits it."""
 
 SIDE = 4096
 """Largest matrix whose eigenvectors are looked for without need: 128 MB of float64."""
@@ -52,12 +55,14 @@ class Reduction:
 
     method: what fitted it. mean: (d,) float64. components: (k, d) float32, or None for the
     identity (standardise). scale: (k,) float32, nowhere 0.
+    sketch_mean: (d,) float64, taken from vectors that are nearer to it than to the mean; or None.
     """
 
     method: str
     mean: Numbers
     components: Vectors | None
     scale: Vectors
+    sketch_mean: Numbers | None = None
 
     @property
     def length(self) -> int:
@@ -100,12 +105,22 @@ class Reduction:
 
     def _projected(self, block: Vectors) -> Numbers:
         if self.components is None:
-            return block - self.mean
+            return block - self._mean_for(block)
         total = np.zeros((len(block), self.length))
         for columns in _slices(block.shape[1], COLUMNS):
             centred = block[:, columns] - self.mean[columns]
             total += centred @ self.components[:, columns].T.astype(np.float64)
         return total
+
+    def _mean_for(self, block: Vectors) -> Numbers:
+        """The mean; or (n, d), of each row the nearer one of the photos' and the sketches'."""
+        if self.sketch_mean is None:
+            return self.mean
+        to_sketches, to_photos = (
+            np.square(block - each).sum(axis=1) for each in (self.sketch_mean, self.mean)
+        )
+        nearer = (to_sketches < to_photos)[:, np.newaxis]
+        return np.asarray(np.where(nearer, self.sketch_mean, self.mean))
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -113,7 +128,8 @@ class Reduction:
             "mean": self.mean,
             "scale": self.scale,
         }
-        return arrays if self.components is None else {**arrays, "components": self.components}
+        optional = {"components": self.components, "sketch_mean": self.sketch_mean}
+        return {**arrays, **{name: each for name, each in optional.items() if each is not None}}
 
     def write(self, path: PathLike) -> None:
         """Store as a `.npz` of plain arrays, whole or not at all."""
@@ -125,8 +141,12 @@ class Reduction:
         """Read what `write` stored, bit by bit; raises BadReduction when it is something else."""
         try:
             with Path(path).open("rb") as stored, np.load(stored, allow_pickle=False) as file:
-                components = file["components"] if "components" in file.files else None
-                return cls(str(file["method"]), file["mean"], components, file["scale"])
+                components, sketch_mean = (
+                    file[name] if name in file.files else None
+                    for name in ("components", "sketch_mean")
+                )
+                method = str(file["method"])
+                return cls(method, file["mean"], components, file["scale"], sketch_mean)
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise BadReduction(
                 f"{path}: this is not a stored reduction ({error}): remove it, and run again"
@@ -168,6 +188,35 @@ def fit(method: Method, dimensions: int | None, training: Vectors, seed: int) ->
         return _random_projection(dimensions, training, seed)
     with threadpool_limits(1, user_api="blas"):
         return _principal_components(method, dimensions, training, kept, seed)
+
+
+def centre_domains(training: Vectors, sketches: Booleans) -> Reduction:
+    """Take from photos the mean of the training photos, and from sketches that of the sketches.
+
+    training: (n, d) float32; rows of zeros are left out. sketches: (n,), which rows are sketches.
+
+    To a network, two sketches of anything are nearer to each other than a sketch to a photo of the
+    same. What all sketches have in common and all photos lack goes with the means. That is the
+    shift of the first moment in domain adaptation (B. Sun, J. Feng, K. Saenko, Return of
+    Frustratingly Easy Domain Adaptation, 2016, aligns the second one too). Which of the two a
+    vector is, is told by the nearer mean, so that a query needs no label and no picture.
+
+    Raises BadReduction when there are no photos, or no sketches, with content.
+    """
+    kept = _rows_with_content(training)
+    of_sketches, of_photos = kept[sketches[kept]], kept[~sketches[kept]]
+    for rows, name in ((of_sketches, "sketch"), (of_photos, "photo")):
+        if not len(rows):
+            raise BadReduction(
+                f"reduction {DOMAIN_CENTRING}: no {name} with content is among the {len(sketches)} "
+                "training pictures. Add some, or switch the reduction off."
+            )
+    photo_mean, sketch_mean = (
+        np.asarray(training[rows].mean(axis=0, dtype=np.float64))
+        for rows in (of_photos, of_sketches)
+    )
+    scale = np.ones(training.shape[1], np.float32)
+    return Reduction(DOMAIN_CENTRING, photo_mean, None, scale, sketch_mean)
 
 
 def _rows_with_content(training: Vectors) -> Rows:

@@ -119,6 +119,23 @@ def test_the_other_configurations_on_the_embedded_pictures_are_whole(name):
     assert notices(whole) == []
 
 
+def test_the_configuration_for_sketches_has_drawn_copies_for_those_that_train(tmp_path):
+    config = edited("dataset.folder", str(picture_tree(tmp_path)), load("sketches.yaml"))
+    whole = complete(config)
+    assert 0 < whole["augmentation"]["drawings"] < 1
+    assert whole["experiments"]["mobile_tuned"]["augmented"]
+    assert notices(whole) == []
+
+
+def test_the_configuration_for_the_challenge_learns_nothing(tmp_path):
+    for part in ("gallery", "query"):
+        (tmp_path / part).mkdir()
+    whole = complete(edited("challenge.folder", str(tmp_path), load("challenge.yaml")))
+    networks = [each for each in whole["experiments"].values() if "network" in each]
+    assert [each["epochs"] for each in networks] == [0, 0]
+    assert notices(whole) == []
+
+
 def test_the_published_configuration_has_the_published_settings(tmp_path):
     config = load("published.yaml")
     assert config["dataset"]["folder"] == "data/animals"
@@ -770,13 +787,17 @@ def test_a_number_is_shown_as_yaml_reads_it(number):
 
 
 def test_every_configuration_that_comes_along_is_complete_but_for_its_pictures(tmp_path):
-    tree = str(picture_tree(tmp_path))
+    tree, challenge = str(picture_tree(tmp_path)), tmp_path / "challenge"
+    for part in ("gallery", "query"):
+        (challenge / part).mkdir(parents=True)
     for path in sorted(CONFIG.glob("*.yaml")):
         if path.name == "schema.yaml":
             continue
         config = load(path.name)
         if "folder" in config["dataset"]:
             config = edited("dataset.folder", tree, config)
+        if "folder" in config.get("challenge", {}):
+            config = edited("challenge.folder", str(challenge), config)
         assert set(complete(config)["experiments"]) == set(config["experiments"]), path.name
 
 

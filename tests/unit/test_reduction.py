@@ -8,7 +8,7 @@ from sklearn.random_projection import GaussianRandomProjection
 from threadpoolctl import threadpool_limits
 
 from gallerist import reduction
-from gallerist.reduction import BadReduction, Reduction, fit
+from gallerist.reduction import BadReduction, Reduction, centre_domains, fit
 
 SHAPES = {"more pictures": (90, 12), "longer vectors": (25, 60), "square": (30, 30)}
 
@@ -261,3 +261,64 @@ def test_other_arrays_and_pickles_are_refused(tmp_path):
     for name in ("other.npz", "pickle.npz", "plain.npy"):
         with pytest.raises(BadReduction, match=name):
             Reduction.read(tmp_path / name)
+
+
+# Sketches and photos, each by their own mean
+
+
+def two_domains(count=40, length=12, apart=2.0):
+    """Vectors of two kinds of things, seen as photos and, all moved alike, as sketches."""
+    draw = np.random.default_rng(5)
+    things = np.repeat(draw.normal(size=(2, length)) / 4, count // 2, axis=0)
+    photos = things + draw.normal(size=things.shape) / 50
+    sketches = things + draw.normal(size=things.shape) / 50 + apart
+    rows = np.concatenate([photos, sketches]).astype(np.float32)
+    return rows, np.arange(2 * count) >= count, np.tile(np.repeat([0, 1], count // 2), 2)
+
+
+def test_after_centring_both_domains_have_their_mean_at_zero():
+    rows, sketches, _ = two_domains()
+    centred = centre_domains(rows, sketches).apply(rows)
+    for domain in (sketches, ~sketches):
+        np.testing.assert_allclose(centred[domain].mean(axis=0), 0, atol=1e-6)
+        expected = StandardScaler(with_std=False).fit_transform(rows[domain].astype(np.float64))
+        np.testing.assert_allclose(centred[domain], expected, atol=1e-6)
+
+
+def test_centring_brings_a_sketch_to_the_photos_of_its_own_kind():
+    rows, sketches, kinds = two_domains()
+    fitted = centre_domains(rows[::2], sketches[::2])
+    others, drawn, kind = rows[1::2], sketches[1::2], kinds[1::2]
+
+    def own_kind_is_nearest(vectors):
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines = (vectors / lengths)[drawn] @ (vectors / lengths)[~drawn].T
+        return (kind[~drawn][cosines.argmax(axis=1)] == kind[drawn]).mean()
+
+    assert own_kind_is_nearest(fitted.apply(others)) == 1
+    assert own_kind_is_nearest(others) < 1
+
+
+def test_pictures_without_content_have_no_part_in_the_means_and_stay_zeros():
+    rows, sketches, _ = two_domains()
+    empty = np.zeros((3, rows.shape[1]), np.float32)
+    more, drawn = np.concatenate([empty, rows]), np.concatenate([[True, False, True], sketches])
+    found = centre_domains(more, drawn)
+    assert found.sha256 == centre_domains(rows, sketches).sha256
+    assert not found.apply(more)[:3].any()
+
+
+def test_centred_domains_read_back_bit_by_bit_and_differ_from_others(tmp_path):
+    rows, sketches, _ = two_domains()
+    found = centre_domains(rows, sketches)
+    found.write(tmp_path / "centred.npz")
+    again = Reduction.read(tmp_path / "centred.npz")
+    assert again.sha256 == found.sha256 != centre_domains(rows, ~sketches).sha256
+    assert np.array_equal(again.apply(rows), found.apply(rows))
+
+
+@pytest.mark.parametrize(("drawn", "missing"), [(True, "photo"), (False, "sketch")])
+def test_centring_needs_both_domains_and_says_which_one_is_missing(drawn, missing):
+    rows, sketches, _ = two_domains()
+    with pytest.raises(BadReduction, match=f"no {missing} with content .* 80 training pictures"):
+        centre_domains(rows, np.full(len(sketches), drawn))
