@@ -27,17 +27,17 @@ def cases(edits):
 
 
 @pytest.fixture(scope="module")
-def calls(request, finished_workflow, tmp_path_factory):
+def planned(request, finished_workflow, tmp_path_factory):
     """Edit -> a future of the jobs it calls for. All that are asked for start together."""
     wanted = [
         item.callspec.params["change"]
         for item in request.session.items
-        if "calls" in getattr(item, "fixturenames", ())
+        if "planned" in getattr(item, "fixturenames", ())
     ]
 
     changes = {change: change for change in wanted}
-    with dry_runs(finished_workflow, changes, tmp_path_factory) as planned:
-        yield planned
+    with dry_runs(finished_workflow, changes, tmp_path_factory) as calls:
+        yield calls
 
 
 def rerun_and_check_the_rest(workflow, expected, first_run):
@@ -68,8 +68,8 @@ def test_without_an_edit_nothing_is_done(workflow, record_property):
 
 
 @cases(EDITS)
-def test_an_edit_calls_for_exactly_the_jobs_it_can_change(calls, change, expected):
-    assert calls[change].result() == expected
+def test_an_edit_calls_for_exactly_the_jobs_it_can_change(planned, change, expected):
+    assert planned[change].result() == expected
 
 
 @pytest.mark.slow
