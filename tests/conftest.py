@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 from filelock import FileLock
@@ -16,6 +17,14 @@ def pytest_collection_modifyitems(items):
     Two processes take a file at a time: the short ones at the end let both finish together.
     """
     items.sort(key=lambda item: LONGEST_FIRST.get(item.path.parent.name, 3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def search_path():
+    """MLflow puts the code of a model that it has loaded first, where later tests would find it."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="session")

@@ -29,9 +29,8 @@ CHECKOUT = Path(gallerist.__file__).parents[2]
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
-def configured(**tracking):
-    config = yaml.safe_load((CHECKOUT / "config" / "config.yaml").read_text(encoding="utf-8"))
-    return complete({**config, "tracking": tracking}) if tracking else complete(config)
+def configured():
+    return complete(yaml.safe_load((CHECKOUT / "config/config.yaml").read_text(encoding="utf-8")))
 
 
 # --- the configuration
@@ -66,7 +65,8 @@ def test_jobs_that_begin_together_keep_one_whole_file(tmp_path):
 
 def test_no_password_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(CHECKOUT)
-    config = configured(uri="https://ann:secret@example.org/mlflow")
+    config = configured()
+    config["tracking"]["uri"] = "https://ann:secret@example.org/mlflow"
     text = keep_configuration(tmp_path, config).read_text()
     assert "https://***@example.org/mlflow" in text
     assert "secret" not in text

@@ -53,7 +53,9 @@ def _content(client, run):
         "name": run.info.run_name,
         "status": run.info.status,
         "times": (run.info.start_time, run.info.end_time),
-        "tags": run.data.tags,
+        "tags": {
+            name: text.replace(run.info.run_id, "its id") for name, text in run.data.tags.items()
+        },
         "parameters": run.data.params,
         "metrics": {name: repr(value) for name, value in run.data.metrics.items()},
         "curves": {

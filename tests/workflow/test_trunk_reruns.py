@@ -177,7 +177,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch(workflow, tmp_path):
     # The block has ended: the whole process group is killed.
     workflow.gallerist("unlock")
     workflow.run(target)
-    assert "epoch 1 of 60" not in log.read_text(encoding="utf-8")
+    assert "INFO epoch 1 of 60" not in log.read_text(encoding="utf-8")
     assert not checkpoint.exists()
     histories = [
         pd.read_csv(each.results / "models/one/history.csv").drop(columns="epoch_seconds")
