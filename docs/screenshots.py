@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="together", help="whose page is shown")
     parser.add_argument("--folder", type=Path, default=Path("docs/pictures"))
     options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
     config = read(options.configfile)
     store = resolve_uri(config["tracking"]["uri"], "results")
     client = connect(store)
