@@ -152,6 +152,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_separate_processes_with_other_global_seeds_give_equal_weights(
     training, validation, tmp_path
 ):

@@ -92,6 +92,7 @@ def test_a_killed_training_job_leaves_nothing_and_is_done_again(training):
     check_the_killed_run_failed(training)
 
 
+@pytest.mark.slow
 def test_a_killed_workflow_is_unlocked_and_goes_on_without_half_written_files(training):
     with training.started(MODEL) as process:
         pid = pid_at_work(training)

@@ -139,6 +139,7 @@ def test_a_store_without_runs_is_filled_from_the_records_when_a_job_is_done(work
     ]
 
 
+@pytest.mark.slow
 def test_a_deleted_store_is_filled_from_the_records_also_when_nothing_is_to_do(workflow):
     the_tracking_store_is_deleted(workflow)
     assert workflow.rerun() == set()

@@ -159,6 +159,7 @@ def test_after_another_pooling_the_kept_rows_are_really_used(workflow):
     assert workflow.content([f"results/tiny/trunks/{TRUNK}"]) == kept
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_epoch(workflow, tmp_path):
     """Its curves are those of a training that was never stopped."""
     whole = workflow.copy(tmp_path / "whole")
