@@ -120,7 +120,8 @@ def check_run(server, folder, run, number, auth=None):
     metrics = {"top_1": number / 8, "seconds": record["metrics"]["seconds"]}
     shown = named(run["data"]["metrics"])
     assert shown.pop("loss") == number + 1 / EPOCHS
-    assert shown == metrics
+    # A job that takes long enough on a busy machine has metrics of the system too.
+    assert {name: shown[name] for name in shown if not name.startswith("system/")} == metrics
     history = server.api(
         "metrics/get-history", auth, run_id=run["info"]["run_id"], metric_key="loss"
     )["metrics"]
@@ -130,7 +131,12 @@ def check_run(server, folder, run, number, auth=None):
     # The address says that whoever reads or writes a file must ask the server for it.
     assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:/")
     files = server.artifacts(run, auth=auth)
-    assert files.keys() == {f"pictures/picture {number}.png", f"log/{number}.log", "run.json"}
+    # The last where the checkout that is tested differs from its commit.
+    assert files.keys() - {"code.diff"} == {
+        f"pictures/picture {number}.png",
+        f"log/{number}.log",
+        "run.json",
+    }
     assert files[f"pictures/picture {number}.png"] == bytes([number]) * 300_000
     assert json.loads(files["run.json"]) == record
 
@@ -269,8 +275,13 @@ def shown_on(server):
         )
         for experiment in ("tiny", "tiny/stages")
         for run in server.runs(experiment)
-        for tags in [named(run["data"]["tags"])]
+        for tags in [as_anywhere(named(run["data"]["tags"]), run["info"]["run_id"])]
     }
+
+
+def as_anywhere(tags, run_id):
+    """Tags without the run's id, by which a description addresses a picture."""
+    return {name: text.replace(run_id, "its id") for name, text in tags.items()}
 
 
 @pytest.fixture(scope="module")
