@@ -195,7 +195,7 @@ def _cache(network: "keras.Model", forward: Any, task: Task, folder: Path) -> It
     for part, images in (("training", task.training), ("validation", task.held_out)):
         files = [folder / f"{part}.{end}" for end in ("npy", "ids.csv", "origin.json")]
         write_trunk_cache(
-            map(forward, decoded_ahead(images.paths, preprocessing, threads=threads())),
+            forward.stream(decoded_ahead(images.paths, preprocessing, threads=threads())),
             images.ids,
             part=part,
             trunk=trunk_identity(network),

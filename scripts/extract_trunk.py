@@ -34,7 +34,7 @@ with stage(snakemake) as run:
     )
     started = time.monotonic()
     cache = write_trunk_cache(
-        map(forward, decoded_ahead(images.paths, preprocessing, threads=threads)),
+        forward.stream(decoded_ahead(images.paths, preprocessing, threads=threads)),
         images.ids,
         part=snakemake.wildcards.part,
         trunk=trunk.trunk_identity(network),

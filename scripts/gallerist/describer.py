@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import chain
 
 import keras
 import numpy as np
@@ -112,9 +113,10 @@ class Describer:
                 )
                 for size in self._networks
             ]
-            for pixels in zip(*batches, strict=True):
-                yield self._of_pixels(pixels)
-                progress.advance(len(pixels[0]))
+            seen = self._plainly(batches[0]) if self._plain else self._in_views(batches)
+            for rows in seen:
+                yield rows
+                progress.advance(len(rows))
 
     def vectors_of_rows(self, rows: TrunkCache, *, batch_size: int = 256) -> Iterator[Vectors]:
         """The same vectors from stored rows of this network's trunk, in their order.
@@ -133,31 +135,40 @@ class Describer:
                 "with other views, describe the pictures"
             )
         check_trunk(rows, trunk_identity(self.network), self.preprocessing.sha256)
-        return self._after_trunk(self._compiled(after_trunk(self.network)), rows, batch_size)
+        forward = self._compiled(after_trunk(self.network), batch_size)
+        return self._after_trunk(forward, rows, batch_size)
 
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
         progress = Progress("images", len(rows))
-        for block in rows.blocks(size):
-            yield forward(block)
-            progress.advance(len(block))
+        for vectors in forward.stream(rows.blocks(size)):
+            yield vectors
+            progress.advance(len(vectors))
 
-    def _of_pixels(self, batches: Sequence[Pixels]) -> Vectors:
-        """One batch of pictures at each size of the views."""
-        if self._plain:
-            return self._seen(batches[0])
-        mirrored = [batch[:, :, ::-1] for batch in batches] if self.views.flip else []
-        rows = [normalise(self._seen(view)) for view in (*batches, *mirrored)]
-        return np.asarray(np.mean(rows, axis=0, dtype=np.float64), dtype=np.float32)
+    def _plainly(self, batches: Iterator[Pixels]) -> Iterator[Vectors]:
+        for first in batches:
+            yield from self._forward(first).stream(chain([first], batches))
 
-    def _seen(self, pixels: Pixels) -> Vectors:
-        size = pixels.shape[1]
+    def _in_views(self, batches: Sequence[Iterator[Pixels]]) -> Iterator[Vectors]:
+        for sizes in zip(*batches, strict=True):
+            mirrored = [pixels[:, :, ::-1] for pixels in sizes] if self.views.flip else []
+            views = (*sizes, *mirrored)
+            rows = [normalise(self._forward(pixels)(pixels)) for pixels in views]
+            yield np.asarray(np.mean(rows, axis=0, dtype=np.float64), dtype=np.float32)
+
+    def _forward(self, pixels: Pixels) -> Forward:
+        """What runs the network for pictures of that size, made ready for such batches."""
+        count, size = pixels.shape[:2]
         if size not in self._forwards:
-            self._forwards[size] = self._compiled(self._networks[size])
-        return self._forwards[size](pixels)
+            self._forwards[size] = self._compiled(self._networks[size], count)
+        return self._forwards[size]
 
-    def _compiled(self, network: keras.Model) -> Forward:
+    def _compiled(self, network: keras.Model, batch_size: int) -> Forward:
         forward = compile_network(
-            network, engine=self._engine, threads=self._threads, xla=self._xla
+            network,
+            engine=self._engine,
+            threads=self._threads,
+            batch_size=batch_size,
+            xla=self._xla,
         )
         self.engine_name = forward.name
         return forward

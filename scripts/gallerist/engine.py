@@ -2,7 +2,8 @@
 
 OpenVINO folds batch normalisation into convolutions and joins operations, and computes in float32
 as TensorFlow does: left alone it takes bfloat16 on processors that have it, which is not exact.
-A network that it cannot take, or for which it gives other numbers, is left to TensorFlow.
+What its convolutions multiply needlessly is rewritten before (see `winograd`). A network that it
+cannot take, or for which it gives other numbers, is left to TensorFlow.
 """
 
 import logging
@@ -11,8 +12,10 @@ import sys
 import tempfile
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +23,16 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+
+from gallerist.frozen_graph import (
+    input_dtype,
+    input_spec,
+    quiet_tensorflow,
+    structured,
+    traced,
+    write_frozen_graph,
+)
+from gallerist.winograd import rewrite_convolutions
 
 logger = logging.getLogger("gallerist")
 
@@ -32,7 +45,9 @@ TOLERANCE = 1e-3
 1e-6 to 1e-4, depending on the network and for either engine alike; bfloat16 1e-2 and more. Cosines
 between vectors that differ so little are above .999999."""
 
-_MOST_AT_ONCE = 8
+_MOST_AT_ONCE = 2
+"""Pictures in one go of OpenVINO. Weights are read once for all of them; but what a layer makes of
+more does not stay in a processor's cache."""
 
 
 class EngineRefused(RuntimeError):
@@ -51,29 +66,41 @@ class Forward(ABC):
         self._input, self._output = (
             tuple(tensors[0].shape[1:]) for tensors in (model.inputs, model.outputs)
         )
-        self._dtype = _input_dtype(model)
+        self._dtype = input_dtype(model)
 
     def __call__(self, batch: Batch) -> Rows:
         """(n, s, s, 3) uint8 pixels, or (n, d) floating-point rows -> (n, ...) float32.
 
         Raises TypeError for another dtype, ValueError for another shape.
         """
+        return next(iter(self.stream([batch])))
+
+    def stream(self, batches: Iterable[Batch]) -> Iterator[Rows]:
+        """The same of many batches, in their order; the next may be worked on before it is given.
+
+        Quicker than one batch at a time: no thread waits at the end of each for the others.
+        """
+        return self._run(map(self._prepared, batches))
+
+    def _prepared(self, batch: Batch) -> Batch:
         if batch.shape[1:] != self._input:
             raise ValueError(
                 f"the network takes {self._input} for each picture, not {batch.shape[1:]}"
             )
-        batch = batch.astype(self._dtype, casting="same_kind", copy=False)
-        if not len(batch):  # which TensorFlow's convolutions refuse
-            return np.empty((0, *self._output), np.float32)
-        return self._run(np.ascontiguousarray(batch))
+        return np.ascontiguousarray(batch.astype(self._dtype, casting="same_kind", copy=False))
 
     @abstractmethod
-    def _run(self, batch: Batch) -> Rows:
-        """The same, of a batch as it has to be, of one or more."""
+    def _run(self, batches: Iterator[Batch]) -> Iterator[Rows]:
+        """The same, of batches as they have to be."""
 
 
 def compile_network(
-    model: keras.Model, *, engine: Engine = "auto", threads: int, xla: bool = False
+    model: keras.Model,
+    *,
+    engine: Engine = "auto",
+    threads: int,
+    batch_size: int = 32,
+    xla: bool = False,
 ) -> Forward:
     """Make a network of one input and one output ready, in inference mode, with its weights of now.
 
@@ -82,6 +109,8 @@ def compile_network(
         is tried on two random inputs.
     threads: processor threads for OpenVINO, which takes no more; of those that there are.
         TensorFlow's number is the process's own (see `runtime.configure`).
+    batch_size: how many inputs mostly come at once; OpenVINO is made ready for some of them in one
+        go. Other numbers are not refused, but a single input then takes as long as these.
     xla: whether TensorFlow compiles the network with XLA; OpenVINO pays no heed to it.
 
     An input of the shape of pictures is compiled for uint8 pixels, another for float32 rows.
@@ -92,7 +121,7 @@ def compile_network(
     if engine == "tensorflow" or (engine == "auto" and tf.config.list_physical_devices("GPU")):
         return _TensorFlow(model, xla=xla)
     try:
-        forward = _OpenVino(model, threads)
+        forward = _OpenVino(model, threads, batch_size)
         _check_equal(forward, model)
     except Exception as error:  # conversion raises everything from OSError to its own
         reason = _reason(error)
@@ -115,9 +144,9 @@ class _TensorFlow(Forward):
 
     def __init__(self, model: keras.Model, *, xla: bool) -> None:
         super().__init__(model)
-        self._function = _traced(
-            lambda batch: model(_structured(model, batch), training=False),
-            _input_spec(model),
+        self._function = traced(
+            lambda batch: model(structured(model, batch), training=False),
+            input_spec(model),
             xla=xla,
         )
         self._model = model  # whose variables the graph reads, and does not keep alive
@@ -130,13 +159,38 @@ class _TensorFlow(Forward):
         where = ", ".join(names) if names else _counted(threads)
         self.name = f"TensorFlow {tf.__version__}, {where}{', XLA' if xla else ''}"
 
-    def _run(self, batch: Batch) -> Rows:
+    def _run(self, batches: Iterator[Batch]) -> Iterator[Rows]:
+        return map(self._rows_of, batches)
+
+    def _rows_of(self, batch: Batch) -> Rows:
         count = len(batch)
+        if not count:  # which TensorFlow's convolutions refuse
+            return np.empty((0, *self._output), np.float32)
         if self._fills_up:
             self._largest = max(self._largest, count)
             filling = ((0, self._largest - count), *[(0, 0)] * (batch.ndim - 1))
             batch = np.pad(batch, filling)
         return np.asarray(self._function(tf.constant(batch)).numpy()[:count], dtype=np.float32)
+
+
+@dataclass
+class _Piece:
+    """Some pictures of a batch on their way through the network.
+
+    pictures: kept, because the request reads them where they are. rows: their place in `batch`, the
+    outputs of the whole batch. last: whether none of the batch comes after them.
+    """
+
+    request: Any
+    pictures: Batch
+    rows: Rows
+    batch: Rows
+    last: bool
+
+    def finish(self) -> None:
+        """Wait for the outputs and put them in their place."""
+        self.request.wait()
+        self.rows[:] = self.request.get_output_tensor(0).data[: len(self.rows)]
 
 
 class _OpenVino(Forward):
@@ -145,16 +199,23 @@ class _OpenVino(Forward):
     A batch is divided among independent streams, of one thread each on small machines. Threads that
     share one picture would wait for each other at every layer, for long where other work runs
     beside. No picture's vector depends on the others, so that the division changes nothing.
+
+    The pieces all have the size that the network is compiled for, the last one of a batch filled
+    up: of open sizes, OpenVINO would plan no memory, and let every layer write to another place.
     """
 
-    def __init__(self, model: keras.Model, threads: int) -> None:
+    def __init__(self, model: keras.Model, threads: int, batch_size: int) -> None:
         super().__init__(model)
         openvino = import_openvino()
         core = openvino.Core()
         with tempfile.TemporaryDirectory(prefix="gallerist-") as folder:
             graph = Path(folder) / "network.pb"
-            _write_frozen_graph(model, graph)
+            write_frozen_graph(model, graph)
             network = core.read_model(graph)
+        at_work = min(threads, os.cpu_count() or 1)
+        self._size = min(max(batch_size // (2 * at_work), 1), _MOST_AT_ONCE)
+        network.reshape([self._size, *self._input])
+        rewrite_convolutions(network)
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads,
@@ -163,27 +224,49 @@ class _OpenVino(Forward):
             "ENABLE_CPU_PINNING": False,
         }
         compiled = core.compile_model(network, "CPU", settings)
-        self._streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         # Twice as many requests as streams: the next one waits when a stream has finished one.
-        self._queue = openvino.AsyncInferQueue(compiled, 2 * self._streams)
-        self._queue.set_callback(_keep)
+        self._requests = [compiled.create_infer_request() for _ in range(2 * streams)]
         version = openvino.__version__.split("-")[0]
         used = int(compiled.get_property("INFERENCE_NUM_THREADS"))
         self.name = f"OpenVINO {version}, {_counted(used)}"
 
-    def _run(self, batch: Batch) -> Rows:
+    def _run(self, batches: Iterator[Batch]) -> Iterator[Rows]:
+        begun: deque[_Piece] = deque()
+        requests = cycle(self._requests)
+        try:
+            for batch in batches:
+                for piece in self._pieces(batch, requests):
+                    begun.append(piece)
+                    piece.request.start_async({0: piece.pictures}, share_inputs=True)
+                    # The oldest has the request that comes next.
+                    yield from _finished(begun, len(self._requests) - 1)
+            yield from _finished(begun, 0)
+        finally:  # of what nobody waits for any longer, too, the pictures are still read
+            for piece in begun:
+                piece.request.wait()
+
+    def _pieces(self, batch: Batch, requests: Iterator[Any]) -> Iterator[_Piece]:
         outputs = np.empty((len(batch), *self._output), np.float32)
-        # Small networks gain by several at once; several rounds keep the last one short.
-        size = min(max(len(batch) // (8 * self._streams), 1), _MOST_AT_ONCE)
-        for start in range(0, len(batch), size):
-            piece = slice(start, start + size)
-            self._queue.start_async({0: batch[piece]}, outputs[piece], share_inputs=True)
-        self._queue.wait_all()
-        return outputs
+        starts = range(0, max(1, len(batch)), self._size)
+        for start in starts:
+            part = slice(start, start + self._size)
+            pictures = batch[part]
+            if len(pictures) < self._size:
+                filled = np.zeros((self._size, *batch.shape[1:]), batch.dtype)
+                filled[: len(pictures)] = pictures
+                pictures = filled
+            yield _Piece(next(requests), pictures, outputs[part], outputs, start == starts[-1])
 
 
-def _keep(request: Any, rows: Rows) -> None:
-    rows[:] = request.get_output_tensor(0).data
+def _finished(begun: deque[_Piece], most: int) -> Iterator[Rows]:
+    """Finish pieces until so many are left; the outputs of batches that are complete by then."""
+    while len(begun) > most:
+        piece = begun[0]
+        piece.finish()
+        begun.popleft()
+        if piece.last:
+            yield piece.batch
 
 
 def import_openvino() -> Any:
@@ -205,91 +288,14 @@ def import_openvino() -> Any:
     return openvino
 
 
-def _input_dtype(model: keras.Model) -> type[np.generic]:
-    return np.uint8 if len(model.inputs[0].shape) == 4 else np.float32
-
-
-def _input_spec(model: keras.Model) -> Any:
-    return tf.TensorSpec((None, *model.inputs[0].shape[1:]), _input_dtype(model))
-
-
-def _traced(function: Callable[..., Any], *specs: Any, xla: bool = False) -> Any:
-    """A function of tensors as a graph, a tf.ConcreteFunction."""
-    traced = tf.function(function, specs, autograph=False, jit_compile=xla or None)
-    with _quiet_tensorflow():
-        return traced.get_concrete_function()
-
-
-def _structured(model: keras.Model, batch: Any) -> Any:
-    """A batch as the model wants it: alone, or as the only one of a list where it was loaded."""
-    return keras.tree.pack_sequence_as(model.input, [batch])
-
-
-def _write_frozen_graph(model: keras.Model, path: Path) -> None:
-    """Write the network as a GraphDef with its weights as constants.
-
-    It is traced as a function of its weights, so that they are placeholders, which are replaced
-    while the nodes are written one by one: a file of GraphDefs one after the other is one GraphDef
-    of all their nodes (so protobuf merges messages). Hence only one layer's weights are in memory
-    twice. TensorFlow's own way to freeze variables takes 9 s for ResNet152, this one 3 s.
-    """
-    weights = [*model.trainable_variables, *model.non_trainable_variables]
-    trained = len(model.trainable_variables)
-
-    def forward(batch: Any, values: Any) -> Any:
-        given = _structured(model, batch)
-        outputs, _ = model.stateless_call(values[:trained], values[trained:], given, training=False)
-        return outputs
-
-    specs = [tf.TensorSpec(weight.shape, weight.dtype) for weight in weights]
-    function = _traced(forward, _input_spec(model), specs)
-    given = [*weights, *function.captured_inputs]
-    values = {tensor.op.name: each for tensor, each in zip(function.inputs[1:], given, strict=True)}
-    graph = function.graph.as_graph_def()
-    with path.open("wb") as file:
-        header = tf.compat.v1.GraphDef(versions=graph.versions, library=graph.library)
-        file.write(header.SerializeToString())
-        for node in _needed(graph, function.outputs[0].op.name):
-            known = values.get(node.name)
-            written = node if known is None else _constant(node.name, known.numpy())
-            file.write(tf.compat.v1.GraphDef(node=[written]).SerializeToString())
-
-
-def _needed(graph: Any, output: str) -> Iterator[Any]:
-    """The nodes that an output is computed from, in their order, without control inputs.
-
-    Those order assignments, and in inference nothing is assigned.
-    """
-    nodes = {node.name: node for node in graph.node}
-    needed, waiting = set(), [output]
-    while waiting:
-        name = waiting.pop()
-        if name in needed:
-            continue
-        needed.add(name)
-        node = nodes[name]
-        data = [each for each in node.input if not each.startswith("^")]
-        del node.input[:]
-        node.input.extend(data)
-        waiting += [each.split(":")[0] for each in data]
-    return (node for node in graph.node if node.name in needed)
-
-
-def _constant(name: str, array: Batch) -> Any:
-    node = tf.compat.v1.NodeDef(name=name, op="Const")
-    node.attr["dtype"].type = tf.as_dtype(array.dtype).as_datatype_enum
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))
-    return node
-
-
 def _check_equal(forward: Forward, model: keras.Model) -> None:
     """Raise EngineRefused when a network gives other numbers than in Keras, for two random inputs.
 
     A network that has diverged gives undefined numbers in both, and is not compared.
     """
     probe = _probe(model)
-    with _quiet_tensorflow():
-        by_keras = model(_structured(model, probe), training=False)
+    with quiet_tensorflow():
+        by_keras = model(structured(model, probe), training=False)
     expected, found = (np.asarray(each, np.float64) for each in (by_keras, forward(probe)))
     expected, found = expected.reshape(2, -1), found.reshape(2, -1)
     if not np.isfinite(expected).all():
@@ -308,23 +314,11 @@ def _probe(model: keras.Model) -> Batch:
     Noise of single pixels can drive a network so far out that its numbers are mostly rounding.
     """
     random, shape = np.random.default_rng(0), model.inputs[0].shape[1:]
-    if _input_dtype(model) is not np.uint8:
+    if input_dtype(model) is not np.uint8:
         return random.random((2, *shape), np.float32)
     tiles = random.integers(0, 256, (2, 8, 8, shape[2]), np.uint8)
     down, across = (np.arange(side) * 8 // side for side in shape[:2])
     return tiles[:, down][:, :, across]
-
-
-@contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
-    """Keep TensorFlow from warning of what is done only once, such as tracing a convolution."""
-    notices = tf.get_logger()
-    level = notices.level
-    notices.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        notices.setLevel(level)
 
 
 def _counted(threads: int) -> str:

@@ -17,6 +17,7 @@ import tensorflow as tf
 import gallerist
 from gallerist import engine
 from gallerist.engine import EngineRefused, Forward, compile_network
+from gallerist.frozen_graph import write_frozen_graph
 from gallerist.network import Head, Scratch, Transfer, without_head
 from gallerist.preprocessing import Preprocessing
 from gallerist.trunk import after_trunk, trunk_of
@@ -235,6 +236,72 @@ def test_batches_of_another_shape_are_refused(name, mobilenet):
             forward(batch)
 
 
+@pytest.mark.parametrize("name", ["openvino", "tensorflow"])
+def test_a_stream_gives_what_its_batches_give_one_by_one(name):
+    forward = compile_network(dense(), engine=name, threads=2)
+    lengths = [5, 1, 0, 32, 7, 2, 64]
+    batches = [rows(length) * (place + 1) for place, length in enumerate(lengths)]
+    found = list(forward.stream(iter(batches)))
+    assert [len(each) for each in found] == lengths
+    for batch, each in zip(batches, found, strict=True):
+        np.testing.assert_array_equal(each, forward(batch))
+
+
+def test_a_stream_that_is_left_early_waits_for_nothing_and_harms_nothing(mobilenet):
+    forward = compile_network(mobilenet, engine="openvino", threads=2)
+    expected = forward(pixels())
+    for _ in range(3):
+        stream = forward.stream(pixels() for _ in range(1000))
+        np.testing.assert_array_equal(next(stream), expected)
+        stream.close()
+    np.testing.assert_array_equal(forward(pixels()), expected)
+
+
+def test_a_stream_asks_for_few_batches_ahead(mobilenet):
+    forward, given = compile_network(mobilenet, engine="openvino", threads=2), []
+
+    def batches():
+        for number in range(50):
+            given.append(number)
+            yield pixels(16)
+
+    for taken, _ in enumerate(forward.stream(batches()), start=1):
+        assert len(given) <= taken + 2
+
+
+def test_a_batch_that_cannot_be_had_ends_a_stream_after_those_before_it(mobilenet):
+    forward = compile_network(mobilenet, engine="openvino", threads=2)
+
+    def batches():
+        yield pixels()
+        raise ValueError("the second is broken")
+
+    with pytest.raises(ValueError, match="the second is broken"):
+        list(forward.stream(batches()))
+    assert len(forward(pixels())) == 16
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 1000])
+def test_made_ready_for_any_number_at_once_a_network_gives_the_same(batch_size, mobilenet):
+    forward = compile_network(mobilenet, engine="openvino", threads=1, batch_size=batch_size)
+    assert_equal_to_keras(mobilenet, pixels(5), forward)
+
+
+def test_with_convolutions_in_tiles_a_network_gives_what_keras_predicts(monkeypatch):
+    keras.utils.set_random_seed(8)
+    given = keras.Input((SIDE, SIDE, 3))
+    wide = keras.layers.Conv2D(96, 3, 4, "same", activation="relu")(given)
+    for side in (96, 128):
+        wide = keras.layers.Conv2D(side, 3, padding="same", activation="relu")(wide)
+    network = keras.Model(given, keras.layers.GlobalAveragePooling2D()(wide))
+    counts = []
+    rewrite = engine.rewrite_convolutions
+    monkeypatch.setattr(engine, "rewrite_convolutions", lambda each: counts.append(rewrite(each)))
+    forward = compile_network(network, engine="openvino", threads=2)
+    assert counts == [2]
+    assert_equal_to_keras(network, pixels(), forward)
+
+
 # --- which engine -----------------------------------------------------------------------------
 
 
@@ -270,12 +337,13 @@ class Wrong(Forward):
 
     name = "wrong"
 
-    def __init__(self, model, threads):
+    def __init__(self, model, threads, batch_size):
         super().__init__(model)
         self.model = model
 
-    def _run(self, batch):
-        return np.asarray(self.model(batch)) * np.float32(1.001)
+    def _run(self, batches):
+        for batch in batches:
+            yield np.asarray(self.model(batch)) * np.float32(1.001)
 
 
 def test_an_engine_that_gives_other_numbers_is_not_taken(monkeypatch, caplog):
@@ -358,7 +426,7 @@ def test_converting_is_silent(capfd, caplog, mobilenet):
 def test_only_what_the_output_needs_is_converted(tmp_path):
     """EfficientNetB0's activations have a second output, for gradients that nobody asks for."""
     network = network_of("EfficientNetB0", side=32)
-    engine._write_frozen_graph(network, tmp_path / "network.pb")
+    write_frozen_graph(network, tmp_path / "network.pb")
     graph = tf.compat.v1.GraphDef.FromString((tmp_path / "network.pb").read_bytes())
     read = {name.split(":")[0] for node in graph.node for name in node.input}
     (unread,) = [node for node in graph.node if node.name not in read]
