@@ -70,8 +70,22 @@ def _measured(rounds: int, folder: Path, *, quick: bool) -> Table:
         notes=(
             f"the published way: 10 answers, {few} queries a round, from memory and from a file",
             "Gallerist orders by float64 distances and equal ones by id; the others by float32",
+            f"OpenBLAS multiplies for {_kernels('numpy')} in NumPy, and for {_kernels('faiss')} "
+            "in faiss, which brings another",
         ),
     )
+
+
+def _kernels(package: str) -> str:
+    """The processor that a package's OpenBLAS takes this one for, which OPENBLAS_CORETYPE may say.
+
+    A product takes twice as long where it is one without AVX-512.
+    """
+    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+
+    loaded = (each for each in threadpool_info() if each["internal_api"] == "openblas")
+    found = [each["architecture"] for each in loaded if f"/{package}" in each["filepath"]]
+    return " and ".join(found) or "no processor it names"
 
 
 def vectors(count: int, length: int, *, seed: int) -> Vectors:
