@@ -12,7 +12,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ _NOT_IMAGES = (
     (rb"[\t\n\r\x20-\x7e]+\Z", "text"),
 )
 
+_NOT_A_FILE = "a pipe, socket or device, not a file"
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -112,7 +114,7 @@ def image_format(path: PathLike) -> str:
 
     Raises BadImage with the reason when it is none of them or cannot be read.
     """
-    with _reasons(path), _open_regular(path).open("rb") as file:
+    with _reasons(path), _open_regular(path) as file:
         return format_of(file.read(512))
 
 
@@ -123,7 +125,7 @@ def read_bytes(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> bytes:
     `max_pixels` pixels: a film in the wrong folder must not fill the memory.
     Raises BadImage with the reason.
     """
-    with _reasons(path), _open_regular(path).open("rb") as file:
+    with _reasons(path), _open_regular(path) as file:
         head = file.read(512)
         format_of(head)
         size = os.fstat(file.fileno()).st_size
@@ -318,14 +320,18 @@ def _png_reaches_end(data: bytes) -> bool:
     return False
 
 
-def _open_regular(path: PathLike) -> Path:
-    """Return the path of a regular file; opening a pipe would wait for ever."""
-    mode = Path(path).stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise BadImage("a folder, not a file")
-    if not stat.S_ISREG(mode):
-        raise BadImage("a pipe, socket or device, not a file")
-    return Path(path)
+def _open_regular(path: PathLike) -> FileIO:
+    """Open a regular file, without a buffer: all but its first bytes are read at once."""
+    file = FileIO(path, opener=_without_waiting)
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise BadImage(_NOT_A_FILE)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open; a pipe, too, that nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @contextmanager
@@ -345,5 +351,7 @@ def _reason(path: Path, error: OSError) -> str:
         errno.EACCES: "no permission to read it",
         errno.EPERM: "no permission to read it",
         errno.ELOOP: "a link that leads back to itself",
+        errno.EISDIR: "a folder, not a file",
+        errno.ENXIO: _NOT_A_FILE,  # a socket
     }
     return known.get(error.errno or 0, f"cannot be read: {error.strerror or error}")

@@ -35,8 +35,9 @@ def decode_plain_jpeg(data: bytes, *, max_pixels: int) -> Pixels | None:
                 return None
             frame = height, width
         elif marker == 0xDA:
-            # Within a scan a byte FF is followed by 00 or D0 to D7, so that this is the file's end.
-            whole = data[start + 2] == 3 and data.find(b"\xff\xd9", position) >= 0
+            # Within a scan a byte FF is followed by 00 or D0 to D7, so that this is its end. It is
+            # looked for from the end of the file, where it mostly stands.
+            whole = data[start + 2] == 3 and data.rfind(b"\xff\xd9", position) >= 0
             return _decoded(data, *frame) if frame and whole else None
     return None
 

@@ -487,7 +487,7 @@ def test_a_file_that_the_system_does_not_give_is_named(tmp_path, monkeypatch, co
     def refuse(*arguments, **options):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert path_reason(path) == expected
 
 
