@@ -29,12 +29,12 @@ class Comparison:
 COMPARISONS = {
     name: Comparison(name, rounds)
     for name, rounds in (
-        ("decoding", 9),
+        ("decoding", 15),
         ("augmentation", 9),
         ("search", 7),
         ("indexes", 3),
-        ("engines", 3),
-        ("extraction", 3),
+        ("engines", 5),
+        ("extraction", 9),
         ("training", 2),
         ("memory", 1),
         ("overhead", 1),
