@@ -27,6 +27,9 @@ FEWEST_CHANNELS = 96
 """With fewer, transforming tiles takes as long as the products that are saved, or longer. With 256
 and more, a third of the time is saved."""
 
+SHORTEST_SIDE = 14
+"""Of smaller pictures there are too few tiles for a quick product."""
+
 _TAPS = (((0, 2), (1, -1)), ((1, 2), (1, 1)), ((1, 2), (-1, 1)), ((1, 3), (1, -1)))
 """The rows of Bᵀ: places in the tile that are not 0, and what stands there."""
 
@@ -39,8 +42,9 @@ def rewrite_convolutions(network: Any) -> int:
     """Replace, within an OpenVINO model, every convolution that this makes quicker.
 
     Those are of 3x3 constant float32 weights, step 1, an output as large as the input, whose size
-    is known, and at least FEWEST_CHANNELS channels in and out. Returns how many there were. Their
-    weights take 16/9 of the memory.
+    is known and at least SHORTEST_SIDE each way, and at least FEWEST_CHANNELS channels in and out.
+    Returns how many there were. Their weights take 16/9 of the memory; ResNet152 is compiled in two
+    seconds more, which are won back with 400 pictures.
     """
     found = [node for node in network.get_ordered_ops() if _worth_while(node)]
     for node in found:
@@ -66,6 +70,7 @@ def _worth_while(node: Any) -> bool:
         and given["pads_begin"] == given["pads_end"] == [1, 1]
         and min(outputs, inputs) >= FEWEST_CHANNELS
         and all(pictures[axis].is_static and pictures[axis] == result[axis] for axis in (2, 3))
+        and min(pictures[axis].get_length() for axis in (2, 3)) >= SHORTEST_SIDE
     )
 
 
@@ -98,8 +103,9 @@ def _by_tiles(node: Any) -> Any:
 def transformed_weights(weights: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """G g Gᵀ of (outputs, inputs, 3, 3) weights: (4, 4, outputs, inputs) float32."""
     exact = np.asarray(weights, np.float64)
-    transformed = np.einsum("au,oiuv,bv->aboi", _G, exact, _G, optimize=True)
-    return np.asarray(transformed, np.float32)
+    outputs, inputs = exact.shape[:2]
+    transformed = np.kron(_G, _G) @ exact.reshape(outputs * inputs, 9).T
+    return transformed.astype(np.float32).reshape(4, 4, outputs, inputs)
 
 
 def _tap(opset: Any, pictures: Any, sides: tuple[int, int], down: int, across: int) -> Any:

@@ -52,6 +52,7 @@ def error(found, exact):
 @pytest.mark.parametrize("sides", [(14, 14), (7, 7), (1, 1), (2, 3), (9, 4), (4, 13)])
 def test_tiles_give_what_the_definition_gives(sides, monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 1)
+    monkeypatch.setattr(winograd, "SHORTEST_SIDE", 1)
     pictures = np.random.default_rng(2).standard_normal((3, 5, *sides)).astype(np.float32)
     weights = random_weights(7, 5)
     network = model(list(pictures.shape), weights)
@@ -73,7 +74,7 @@ def test_tiles_are_nearly_as_near_to_the_exact_numbers_as_openvino_is():
 
 
 def test_the_rewritten_model_has_no_convolution_of_three_by_three_left():
-    network = model([1, 96, 8, 8], random_weights(96, 96))
+    network = model([1, 96, 14, 14], random_weights(96, 96))
     rewrite_convolutions(network)
     kinds = [node.get_type_name() for node in network.get_ordered_ops()]
     assert kinds.count("GroupConvolution") == 16
@@ -100,14 +101,18 @@ def test_weights_are_transformed_as_by_hand():
 @pytest.mark.parametrize(
     ("why", "network"),
     [
-        ("steps of two", lambda: model([1, 96, 8, 8], random_weights(96, 96), steps=(2, 2))),
-        ("one tap", lambda: model([1, 96, 8, 8], random_weights(96, 96, (1, 1)), border=(0, 0))),
-        ("five taps", lambda: model([1, 96, 8, 8], random_weights(96, 96, (5, 5)), border=(2, 2))),
-        ("no border", lambda: model([1, 96, 8, 8], random_weights(96, 96), border=(0, 0))),
-        ("taps apart", lambda: model([1, 96, 8, 8], random_weights(96, 96), apart=(2, 2))),
-        ("few inputs", lambda: model([1, 95, 8, 8], random_weights(96, 95))),
-        ("few outputs", lambda: model([1, 96, 8, 8], random_weights(95, 96))),
-        ("an open size", lambda: model([1, 96, -1, 8], random_weights(96, 96))),
+        ("steps of two", lambda: model([1, 96, 14, 14], random_weights(96, 96), steps=(2, 2))),
+        ("one tap", lambda: model([1, 96, 14, 14], random_weights(96, 96, (1, 1)), border=(0, 0))),
+        (
+            "five taps",
+            lambda: model([1, 96, 14, 14], random_weights(96, 96, (5, 5)), border=(2, 2)),
+        ),
+        ("no border", lambda: model([1, 96, 14, 14], random_weights(96, 96), border=(0, 0))),
+        ("taps apart", lambda: model([1, 96, 14, 14], random_weights(96, 96), apart=(2, 2))),
+        ("few inputs", lambda: model([1, 95, 14, 14], random_weights(96, 95))),
+        ("few outputs", lambda: model([1, 96, 14, 14], random_weights(95, 96))),
+        ("small pictures", lambda: model([1, 96, 14, 13], random_weights(96, 96))),
+        ("an open size", lambda: model([1, 96, -1, 14], random_weights(96, 96))),
     ],
 )
 def test_other_convolutions_are_left(why, network):
@@ -119,5 +124,5 @@ def test_other_convolutions_are_left(why, network):
 
 def test_a_border_that_the_network_leaves_to_be_found_is_known():
     """As TensorFlow writes it: the border of `same`."""
-    network = model([1, 96, 8, 8], random_weights(96, 96), border=(0, 0), pad="same_upper")
+    network = model([1, 96, 14, 14], random_weights(96, 96), border=(0, 0), pad="same_upper")
     assert rewrite_convolutions(network) == 1
