@@ -55,7 +55,7 @@ class EngineRefused(RuntimeError):
 
 
 class Forward(ABC):
-    """A network ready to run on batches of any size, from one thread at a time.
+    """A network ready to run on batches of any size, from one thread, one stream at a time.
 
     name: what runs it, its version and its processor threads or GPUs.
     """

@@ -21,9 +21,10 @@ MODULES = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__i
 
 HEAVY = {
     "tensorflow": {
-        *("describer", "engine", "fused_adam", "gem", "graph_cut", "network", "pixel_scaling"),
+        *("describer", "engine", "frozen_graph", "fused_adam", "gem", "graph_cut", "network"),
         *(
             "network_sizes",
+            "pixel_scaling",
             "rmac",
             "runtime",
             "similarity_map",
