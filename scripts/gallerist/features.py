@@ -25,6 +25,10 @@ Vectors = npt.NDArray[np.float32]
 Norms = npt.NDArray[np.float64]
 
 
+SCALED_AT_ONCE = 1 << 17
+"""Numbers scaled at once: a megabyte of float64, which a processor's cache can hold."""
+
+
 class FeatureMismatch(ValueError):
     """Features that were made differently, or files of one set that do not belong together."""
 
@@ -213,10 +217,6 @@ def _listing(ids: Sequence[str], norms: Sequence[float]) -> str:
     return "".join(["id,norm\n", *rows])
 
 
-CACHED_CELLS = 1 << 17
-"""Numbers scaled at once: a megabyte of float64, which a processor's cache can hold."""
-
-
 def normalise(vectors: npt.NDArray[Any]) -> Vectors:
     """Scale rows to Euclidean length 1; rows of zeros stay zeros. See `unit_rows`."""
     return unit_rows(vectors)[0]
@@ -229,7 +229,7 @@ def unit_rows(vectors: npt.NDArray[Any]) -> tuple[Vectors, Norms]:
     """
     count, length = vectors.shape
     scaled, lengths = np.empty((count, length), np.float32), np.empty(count)
-    step = max(1, CACHED_CELLS // max(1, length))
+    step = max(1, SCALED_AT_ONCE // max(1, length))
     for start in range(0, count, step):
         part = slice(start, start + step)
         exact = np.array(vectors[part], dtype=np.float64)

@@ -11,12 +11,14 @@ from peak_memory import needs_linux, peak_megabytes
 from sklearn.preprocessing import normalize
 
 from gallerist.features import (
+    SCALED_AT_ONCE,
     FeatureMismatch,
     Features,
     FeatureSummary,
     NotFinite,
     check_comparable,
     normalise,
+    unit_rows,
     write_features,
 )
 from gallerist.files import read_json, sha256_of_file, write_json
@@ -242,3 +244,17 @@ def test_ten_times_the_pictures_take_no_more_memory(tmp_path):
     few, many = (peak_megabytes(MEASURES_MEMORY, tmp_path, count) for count in (1000, 10_000))
     assert (tmp_path / "10000.npy").stat().st_size > 190 * 2**20
     assert many - few < 16, f"MB: {few}, {many}"
+
+
+def test_many_long_rows_are_scaled_as_all_at_once_would_be():
+    vectors = np.random.default_rng(4).standard_normal((7, SCALED_AT_ONCE // 2 - 5), np.float32)
+    vectors[3] = 0
+    exact = vectors.astype(np.float64)
+    lengths = np.linalg.norm(exact, axis=1)
+    scaled, found = unit_rows(vectors)
+    np.testing.assert_array_equal(found, lengths)
+    expected = exact / np.where(lengths > 0, lengths, 1)[:, None]
+    np.testing.assert_array_equal(scaled, expected.astype(np.float32))
+    vectors[[1, 6], 0] = np.inf, np.nan
+    with pytest.raises(NotFinite, match="2 of 7 feature vectors"):
+        unit_rows(vectors)
