@@ -13,8 +13,8 @@ from benchmarks.machine import threads
 from benchmarks.photos import Photos, photos
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.augmentation import Ranges, apply, augment, draw
-from gallerist.preprocessing import Preprocessing
+from gallerist.data.augmentation import Ranges, apply, augment, draw
+from gallerist.data.preprocessing import Preprocessing
 
 RANGES = Ranges()
 SEED = 99

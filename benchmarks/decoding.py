@@ -9,7 +9,7 @@ import numpy.typing as npt
 from benchmarks.photos import photos
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.preprocessing import Preprocessing
+from gallerist.data.preprocessing import Preprocessing
 
 IMAGE_SIZE = 224
 

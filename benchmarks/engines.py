@@ -14,7 +14,7 @@ from benchmarks.networks import SMALL, Measured, configured
 from benchmarks.photos import photos
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.preprocessing import Pixels, Preprocessing
+from gallerist.data.preprocessing import Pixels, Preprocessing
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +29,7 @@ Run = Callable[[Pixels], npt.NDArray[np.float32]]
 def measure(rounds: int, *, quick: bool = False) -> Table:
     """Keras, TensorFlow, ONNX Runtime, OpenVINO and ours."""
     where = configured()
-    from gallerist.network import without_head
+    from gallerist.networks.architectures import without_head
 
     measured = SMALL if quick else Measured()
     network = without_head(measured.build())
@@ -70,7 +70,7 @@ def _runs(network: "keras.Model", folder: Path) -> dict[str, Run]:
     """Every way through the network, with all threads."""
     import tensorflow as tf
 
-    from gallerist.engine import compile_network
+    from gallerist.networks.inference import compile_network
 
     size = network.input_shape[1]
     spec = tf.TensorSpec((None, size, size, 3), tf.uint8)
@@ -109,7 +109,7 @@ def _write_onnx(network: "keras.Model", path: Path) -> None:
 
 def _openvino(network: "keras.Model", folder: Path) -> dict[str, Run]:
     """As its manual begins, and for throughput: from the ONNX file, which has nothing of ours."""
-    from gallerist.engine import import_openvino
+    from gallerist.networks.inference import import_openvino
 
     openvino = import_openvino()
     path = str(folder / "network.onnx")

@@ -15,8 +15,8 @@ from benchmarks.tables import Table
 def measure(rounds: int, *, quick: bool = False) -> Table:
     """The published loop, one picture at a time, and ours."""
     where = configured()
-    from gallerist.describer import Describer
-    from gallerist.features import normalise
+    from gallerist.features.network import Describer
+    from gallerist.features.store import normalise
 
     measured = SMALL if quick else Measured()
     few, many = (2, 8) if quick else (32, 192)

@@ -8,9 +8,9 @@ import numpy as np
 from benchmarks.machine import threads
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Cell, Table
-from gallerist.approximate_search import BuiltIndex, build_index, recall, search_index
-from gallerist.features import Vectors, normalise
-from gallerist.search import Measure, search
+from gallerist.features.store import Vectors, normalise
+from gallerist.search.approximate import BuiltIndex, build_index, recall, search_index
+from gallerist.search.exact import Measure, search
 
 DEPTH = 10
 

@@ -17,12 +17,12 @@ from benchmarks.networks import SMALL, Measured, configured
 from benchmarks.photos import photos
 from benchmarks.tables import Cell, Table
 from benchmarks.training import Task, schedule
-from gallerist.manifest import Manifest
+from gallerist.data.manifest import Manifest
 
 if TYPE_CHECKING:
     import keras
 
-    from gallerist.training_data import TrainingData
+    from gallerist.training.data import TrainingData
 
 NETWORK = Measured("MobileNetV2", 64, "block_16", classes=10)
 """Small, so that 10,000 pictures take a minute. A feature vector has 5120 numbers."""
@@ -67,8 +67,8 @@ def _peak(work: str, count: int, *, quick: bool) -> dict[str, int]:
 
 def extract(measured: Measured, count: int, folder: Path) -> int:
     """What rule extract_features does; returns the bytes of the vectors."""
-    from gallerist.describer import Describer
-    from gallerist.features import write_features
+    from gallerist.features.network import Describer
+    from gallerist.features.store import write_features
 
     model, preprocessing = measured.store(folder)
     with photos(count) as pictures:
@@ -88,8 +88,8 @@ def extract(measured: Measured, count: int, folder: Path) -> int:
 
 def train(measured: Measured, count: int, folder: Path) -> int:
     """One epoch of rule train_network on kept rows, here of random numbers; their bytes."""
-    from gallerist import training
-    from gallerist.trunk import after_trunk, trunk_identity
+    from gallerist.networks.trunk import after_trunk, trunk_identity
+    from gallerist.training import loop as training
 
     network = measured.build()
     with photos(count) as pictures, photos(8) as few:
@@ -106,8 +106,8 @@ def _random_rows(
     network: "keras.Model", data: "TrainingData", images: Manifest, folder: Path
 ) -> list[Path]:
     """A trunk cache of random numbers: rows, ids and origin."""
-    from gallerist.trunk import cut_of_network, trunk_identity
-    from gallerist.trunk_cache import write_trunk_cache
+    from gallerist.networks.trunk import cut_of_network, trunk_identity
+    from gallerist.networks.trunk_cache import write_trunk_cache
 
     random, values = np.random.default_rng(0), cut_of_network(network).values
     files = [folder / name for name in ("rows.npy", "ids.csv", "origin.json")]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import threads
-from gallerist.preprocessing import Preprocessing
+from gallerist.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,7 @@ class Measured:
 
     def build(self) -> "keras.Model":
         """As rule train_network builds it; equal calls give equal weights."""
-        from gallerist.network import Head, Transfer
+        from gallerist.networks.architectures import Head, Transfer
 
         head = Head("published", dropout=0.1, dropout_seed=999, l1=0.01, l2=0.01)
         network = Transfer(self.backbone, self.image_size, self.freeze_until, "flatten", head)
@@ -33,7 +33,7 @@ class Measured:
 
     def store(self, folder: Path) -> tuple[Path, Path]:
         """Write it as rule train_network does: the model file, and its preprocessing."""
-        from gallerist.training import save
+        from gallerist.training.loop import save
 
         model, preprocessing = folder / "model.keras", folder / "preprocessing.json"
         save(self.build(), model)
@@ -47,7 +47,7 @@ SMALL = Measured("VGG16", 32, "block5")
 
 def configured() -> str:
     """TensorFlow, with all the threads that this process may use; what it computes on."""
-    from gallerist.runtime import configure
+    from gallerist.networks.runtime import configure
 
     return configure(threads=threads())
 

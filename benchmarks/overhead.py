@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.tables import Cell, Table
-from gallerist.records import Record, read_record
+from gallerist.records.record import Record, read_record
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+TESTS = Path(__file__).resolve().parents[1] / "tests" / "helpers"
 
 COMPUTE_WITH_IT = ("extract_features", "extract_trunk", "train_network")
 """The rules that have a reason to import TensorFlow."""

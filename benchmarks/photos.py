@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from gallerist.manifest import Manifest, Picture
+from gallerist.data.manifest import Manifest, Picture
 
 SHARED = Path(os.environ.get("GALLERIST_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 PHOTOS = SHARED / "data" / "monkeys10"
@@ -70,7 +70,7 @@ def _in_turn(classes: list[list[Path]]) -> Iterator[Path]:
 
 
 def _silhouettes(folder: Path) -> Path:
-    from gallerist.silhouettes import draw_tree
+    from gallerist.data.silhouettes import draw_tree
 
     draw_tree(folder, training_per_class=20, gallery_per_class=2, query_per_class=10,
               image_size=SIDE, seed=99)  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gallerist.batches import Batches
+from gallerist.training.batches import Batches
 
 if TYPE_CHECKING:
     import keras

@@ -10,8 +10,8 @@ from benchmarks import published
 from benchmarks.machine import threads
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.features import Vectors, normalise
-from gallerist.search import search
+from gallerist.features.store import Vectors, normalise
+from gallerist.search.exact import search
 
 ONE_BY_ONE = 40
 """Queries of the published way in one round: each takes as long as the others."""

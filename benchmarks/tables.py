@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import Machine
-from gallerist.files import write_json, write_text
+from gallerist.io.files import write_json, write_text
 
 Cell = str | int | float | None
 

@@ -19,13 +19,13 @@ from benchmarks.networks import SMALL, Measured, configured
 from benchmarks.photos import photos
 from benchmarks.rounds import ratio
 from benchmarks.tables import Cell, Table
-from gallerist.manifest import Manifest
-from gallerist.preprocessing import Preprocessing
+from gallerist.data.manifest import Manifest
+from gallerist.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras
 
-    from gallerist.training_data import TrainingData
+    from gallerist.training.data import TrainingData
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 SEED = 99
@@ -61,7 +61,7 @@ class Task:
     @property
     def data(self) -> "TrainingData":
         """The pictures as batches, in one order for both ways."""
-        from gallerist.training_data import TrainingData
+        from gallerist.training.data import TrainingData
 
         preprocessing = Preprocessing(self.measured.image_size)
         return TrainingData(self.training, self.held_out, preprocessing, published.BATCH_SIZE, SEED)
@@ -146,10 +146,10 @@ def as_published(task: Task) -> Course:
 
 def with_kept_rows(task: Task) -> Course:
     """What the rules extract_trunk and train_network do."""
-    from gallerist import training
-    from gallerist.checkpoint import Checkpoint
-    from gallerist.engine import compile_network
-    from gallerist.trunk import after_trunk, trunk_identity, trunk_of
+    from gallerist.networks.inference import compile_network
+    from gallerist.networks.trunk import after_trunk, trunk_identity, trunk_of
+    from gallerist.training import loop as training
+    from gallerist.training.checkpoint import Checkpoint
 
     network = task.measured.build()
     with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as name:
@@ -172,7 +172,7 @@ def with_kept_rows(task: Task) -> Course:
 
 def schedule(epochs: int) -> Any:
     """The published one, to the last epoch."""
-    from gallerist.training import Schedule
+    from gallerist.training.loop import Schedule
 
     return Schedule(
         epochs=epochs,
@@ -187,9 +187,9 @@ def schedule(epochs: int) -> Any:
 
 def _cache(network: "keras.Model", forward: Any, task: Task, folder: Path) -> Iterator[Path]:
     """Compute the frozen part for all pictures; the three files of each part, in order."""
-    from gallerist.picture_batches import decoded_ahead
-    from gallerist.trunk import cut_of_network, trunk_identity
-    from gallerist.trunk_cache import write_trunk_cache
+    from gallerist.data.batches import decoded_ahead
+    from gallerist.networks.trunk import cut_of_network, trunk_identity
+    from gallerist.networks.trunk_cache import write_trunk_cache
 
     preprocessing = task.data.preprocessing
     for part, images in (("training", task.training), ("validation", task.held_out)):

@@ -22,9 +22,9 @@ from typing import Any
 
 from PIL import Image
 
-from gallerist.comparison_page import address
-from gallerist.configuration import read
-from gallerist.tracking_store import connect, resolve_uri
+from gallerist.config.completion import read
+from gallerist.tracking.experiment_page import address
+from gallerist.tracking.store import connect, resolve_uri
 
 BROWSER = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),

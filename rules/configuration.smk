@@ -7,10 +7,10 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from gallerist.configuration import ConfigurationError, complete, notices
-from gallerist.dependencies import use_library_in
-from gallerist.files import canonical_json
-from gallerist.sweeps import groups
+from gallerist.config.completion import ConfigurationError, complete, notices
+from gallerist.workflow.dependencies import use_library_in
+from gallerist.io.files import canonical_json
+from gallerist.config.sweeps import groups
 
 use_library_in(SCRIPTS)
 

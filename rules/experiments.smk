@@ -1,8 +1,8 @@
 # What each experiment is made of: the files that one stage leaves for the next.
 import hashlib
 
-from gallerist.layout import ranking_name
-from gallerist.searchability import describing_files, is_searchable
+from gallerist.workflow.results import ranking_name
+from gallerist.workflow.experiments import describing_files, is_searchable
 
 EXPERIMENTS = config["experiments"]
 STEPS = ("views", "reduction", "search", "k_reciprocal", "geometric_verification")

@@ -1,8 +1,8 @@
 # Where things are. Rules name files through these functions, never by joining strings.
 import os
 
-from gallerist.dependencies import library_files
-from gallerist.fingerprint import folder_fingerprint
+from gallerist.workflow.dependencies import library_files
+from gallerist.data.folders import folder_fingerprint
 
 RESULTS = "results"
 DATASET = config["dataset"]["name"]

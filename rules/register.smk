@@ -19,7 +19,7 @@ rule register_models:
         files=model_files(),
         code=library("register_models"),
         # The code that becomes part of a model.
-        answering=library("gallerist/searchable_pyfunc"),
+        answering=library("gallerist/serving/pyfunc"),
     output:
         registered=results("registry/registered.json"),
         record=results("registry/registered.record.json"),

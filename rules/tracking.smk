@@ -7,9 +7,9 @@ STORE_IS_AWAITED = 300
 
 def prepare_run():
     """Say what is odd, note who holds the lock, and bring MLflow up to date with the records."""
-    from gallerist.origin import keep_rule_graph
-    from gallerist.tracking import in_words, refresh_configured
-    from gallerist.workflow_lock import claim
+    from gallerist.records.origin import keep_rule_graph
+    from gallerist.tracking.tracker import in_words, refresh_configured
+    from gallerist.workflow.lock import claim
 
     for notice in notices(config):
         logger.warning(notice)

@@ -2,9 +2,9 @@
 
 import json
 
-from gallerist.augmentation import Ranges, augment
-from gallerist.manifest import Manifest
-from gallerist.stage import stage
+from gallerist.data.augmentation import Ranges, augment
+from gallerist.data.manifest import Manifest
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     settings = json.loads(snakemake.params.settings)

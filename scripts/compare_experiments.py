@@ -2,16 +2,17 @@
 
 import json
 
-from gallerist import comparison, curve_plots
-from gallerist.assessment import Settings, read_queries
-from gallerist.differences import better_than, differences, write_differences
-from gallerist.evaluation_curves import GROWTH, HIT_RATE, PRECISION, read_curves
-from gallerist.files import read_json, replacing, write_text
-from gallerist.palette import styles
-from gallerist.plots import draw_comparison
-from gallerist.records import read_record
-from gallerist.remarks import remarks
-from gallerist.stage import stage
+from gallerist.evaluation import comparison
+from gallerist.evaluation.differences import better_than, differences, write_differences
+from gallerist.evaluation.evaluation_curves import GROWTH, HIT_RATE, PRECISION, read_curves
+from gallerist.evaluation.remarks import remarks
+from gallerist.evaluation.scores import Settings, read_queries
+from gallerist.figures import curve_plots
+from gallerist.figures.plots import draw_comparison
+from gallerist.figures.style import styles
+from gallerist.io.files import read_json, replacing, write_text
+from gallerist.records.record import read_record
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params

@@ -3,12 +3,16 @@
 import json
 import time
 
-from gallerist.descriptors import vector_length
-from gallerist.features import write_features
-from gallerist.manifest import Manifest
-from gallerist.picture_describer import describe_in_parallel, descriptor_settings, model_of
-from gallerist.preprocessing import Preprocessing
-from gallerist.stage import stage
+from gallerist.data.manifest import Manifest
+from gallerist.data.preprocessing import Preprocessing
+from gallerist.features.descriptors.extract import (
+    describe_in_parallel,
+    descriptor_settings,
+    model_of,
+)
+from gallerist.features.descriptors.registry import vector_length
+from gallerist.features.store import write_features
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output

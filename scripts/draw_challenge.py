@@ -4,9 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-from gallerist.challenge_drawing import TRUTH_FILE, draw_challenge
-from gallerist.files import replacing
-from gallerist.stage import stage
+from gallerist.challenge.drawing import TRUTH_FILE, draw_challenge
+from gallerist.io.files import replacing
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     folder = Path(snakemake.output.folder)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from gallerist import feature_map
-from gallerist.features import Features
-from gallerist.manifest import DISTRACTOR, Manifest
-from gallerist.ranking import Ranking
-from gallerist.stage import stage
+from gallerist.data.manifest import DISTRACTOR, Manifest
+from gallerist.features.store import Features
+from gallerist.figures import feature_map
+from gallerist.search.ranking import Ranking
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, seed = snakemake.input, snakemake.params.seed

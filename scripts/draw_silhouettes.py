@@ -2,8 +2,8 @@
 
 import json
 
-from gallerist.silhouettes import draw_tree
-from gallerist.stage import stage
+from gallerist.data.silhouettes import draw_tree
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     drawn = draw_tree(snakemake.output.folder, **json.loads(snakemake.params.settings))

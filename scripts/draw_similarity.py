@@ -1,17 +1,17 @@
 """Rule draw_similarity: queries and their first answers -> which regions made them match."""
 
-from gallerist.records import require_made
-from gallerist.stage import stage
+from gallerist.records.record import require_made
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     require_made(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
-    from gallerist.describer import Describer
-    from gallerist.manifest import DISTRACTOR, Manifest
-    from gallerist.ranking import Ranking
-    from gallerist.runtime import configure
-    from gallerist.similarity_map import SimilarityMaps
-    from gallerist.similarity_pictures import MatchedRegions, draw
+    from gallerist.data.manifest import DISTRACTOR, Manifest
+    from gallerist.features.network import Describer
+    from gallerist.figures.grad_cam import SimilarityMaps
+    from gallerist.figures.matched_regions import MatchedRegions, draw
+    from gallerist.networks.runtime import configure
+    from gallerist.search.ranking import Ranking
 
     given = snakemake.input
     configure(threads=snakemake.threads)

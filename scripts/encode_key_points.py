@@ -3,11 +3,11 @@
 import json
 import time
 
-from gallerist.features import write_features
-from gallerist.files import sha256_of_text
-from gallerist.manifest import Manifest
-from gallerist.stage import stage
-from gallerist.vocabulary import Vocabulary, described, encoded_length, encoding_sha256
+from gallerist.data.manifest import Manifest
+from gallerist.features.store import write_features
+from gallerist.features.vocabulary import Vocabulary, described, encoded_length, encoding_sha256
+from gallerist.io.files import sha256_of_text
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output

@@ -3,16 +3,18 @@
 import json
 import logging
 
-from gallerist import answers, assessment, experiment_row
-from gallerist.evaluation import evaluate
-from gallerist.evaluation_curves import HIT_RATE, curves_of, write_curves
-from gallerist.evaluation_pictures import KINDS, Drawn, draw_classes, draw_strips
-from gallerist.files import write_json
-from gallerist.manifest import Manifest
-from gallerist.metrics import average_precision_at_k
-from gallerist.ranking import Ranking
-from gallerist.records import read_record
-from gallerist.stage import stage
+from gallerist.data.manifest import Manifest
+from gallerist.evaluation import answers
+from gallerist.evaluation import scores as assessment
+from gallerist.evaluation import summary as experiment_row
+from gallerist.evaluation.evaluate import evaluate
+from gallerist.evaluation.evaluation_curves import HIT_RATE, curves_of, write_curves
+from gallerist.evaluation.metrics import average_precision_at_k
+from gallerist.figures.evaluation import KINDS, Drawn, draw_classes, draw_strips
+from gallerist.io.files import write_json
+from gallerist.records.record import read_record
+from gallerist.search.ranking import Ranking
+from gallerist.workflow.stage import stage
 
 logger = logging.getLogger("gallerist")
 

@@ -1,8 +1,8 @@
 """Rule extend_training: training pictures and a pool -> fuller training classes."""
 
-from gallerist.extension import extend, write_refusals
-from gallerist.manifest import Manifest
-from gallerist.stage import stage
+from gallerist.data.manifest import Manifest
+from gallerist.data.pool import extend, write_refusals
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params

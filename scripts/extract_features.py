@@ -3,18 +3,18 @@
 import json
 import time
 
-from gallerist.records import require_made
-from gallerist.stage import stage
+from gallerist.records.record import require_made
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     require_made(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
-    from gallerist.describer import Describer
-    from gallerist.features import write_features
-    from gallerist.manifest import Manifest
-    from gallerist.runtime import configure
-    from gallerist.trunk_cache import TrunkCache
-    from gallerist.views import Views
+    from gallerist.data.manifest import Manifest
+    from gallerist.features.network import Describer
+    from gallerist.features.store import write_features
+    from gallerist.features.views import Views
+    from gallerist.networks.runtime import configure
+    from gallerist.networks.trunk_cache import TrunkCache
 
     given, output = snakemake.input, snakemake.output
     compute = json.loads(snakemake.params.compute)

@@ -4,19 +4,19 @@ import json
 import logging
 import time
 
-from gallerist.stage import stage
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
-    from gallerist import trunk
-    from gallerist.engine import compile_network
-    from gallerist.manifest import Manifest
-    from gallerist.network import backbone_on_pixels
-    from gallerist.picture_batches import decoded_ahead
-    from gallerist.preprocessing import Preprocessing
-    from gallerist.runtime import configure
-    from gallerist.trunk_cache import write_trunk_cache
-    from gallerist.weights import Weights
+    from gallerist.data.batches import decoded_ahead
+    from gallerist.data.manifest import Manifest
+    from gallerist.data.preprocessing import Preprocessing
+    from gallerist.networks import trunk
+    from gallerist.networks.architectures import backbone_on_pixels
+    from gallerist.networks.inference import compile_network
+    from gallerist.networks.runtime import configure
+    from gallerist.networks.trunk_cache import write_trunk_cache
+    from gallerist.networks.weights import Weights
 
     params, output, threads = snakemake.params, snakemake.output, snakemake.threads
     settings, compute = json.loads(params.settings), json.loads(params.compute)

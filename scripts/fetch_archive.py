@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from gallerist.archive import unpack
-from gallerist.download import fetch
-from gallerist.stage import stage
+from gallerist.data.archive import unpack
+from gallerist.data.download import fetch
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params

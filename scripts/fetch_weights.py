@@ -1,7 +1,7 @@
 """Rule fetch_weights: a backbone's name -> its pretrained weights, and which they are."""
 
-from gallerist.stage import stage
-from gallerist.weights import fetch
+from gallerist.networks.weights import fetch
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params

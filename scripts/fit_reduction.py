@@ -5,11 +5,11 @@ import time
 
 import numpy as np
 
-from gallerist.features import Features
-from gallerist.images import read_image
-from gallerist.manifest import Manifest
-from gallerist.reduction import DOMAIN_CENTRING, centre_domains, fit
-from gallerist.stage import stage
+from gallerist.data.decoding import read_image
+from gallerist.data.manifest import Manifest
+from gallerist.features.reduction import DOMAIN_CENTRING, centre_domains, fit
+from gallerist.features.store import Features
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     settings = json.loads(snakemake.params.settings)
@@ -18,7 +18,7 @@ with stage(snakemake) as run:
     method, dimensions, seed = (settings[name] for name in ("method", "dimensions", "seed"))
     if method == DOMAIN_CENTRING:
         # Here, because it loads scikit-image, which other reductions need not wait for.
-        from gallerist.sketches import is_sketch
+        from gallerist.data.line_drawings import is_sketch
 
         picture = Manifest.read(snakemake.input.pictures).by_id()
         limit = snakemake.params.max_pixels

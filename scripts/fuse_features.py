@@ -2,10 +2,10 @@
 
 import json
 
-from gallerist.features import read_sets, write_features
-from gallerist.files import canonical_json, read_json, sha256_of_text
-from gallerist.fusion import concatenated
-from gallerist.stage import stage
+from gallerist.features.fusion import concatenated
+from gallerist.features.store import read_sets, write_features
+from gallerist.io.files import canonical_json, read_json, sha256_of_text
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output

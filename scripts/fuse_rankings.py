@@ -2,9 +2,9 @@
 
 import json
 
-from gallerist.fusion import fused_ranks
-from gallerist.ranking import Ranking
-from gallerist.stage import stage
+from gallerist.features.fusion import fused_ranks
+from gallerist.search.ranking import Ranking
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params

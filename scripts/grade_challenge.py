@@ -3,14 +3,16 @@
 import json
 import logging
 
-from gallerist import challenge_grading, challenge_tables, curve_plots
-from gallerist.challenge_truth import Truth, match
-from gallerist.files import write_text
-from gallerist.manifest import Manifest
-from gallerist.palette import styles
-from gallerist.ranking import Ranking
-from gallerist.retrieval_curves import CurveFault
-from gallerist.stage import stage
+from gallerist.challenge import grading as challenge_grading
+from gallerist.challenge import tables as challenge_tables
+from gallerist.challenge.truth import Truth, match
+from gallerist.data.manifest import Manifest
+from gallerist.evaluation.curves import CurveFault
+from gallerist.figures import curve_plots
+from gallerist.figures.style import styles
+from gallerist.io.files import write_text
+from gallerist.search.ranking import Ranking
+from gallerist.workflow.stage import stage
 
 logger = logging.getLogger("gallerist")
 

@@ -1,7 +1,7 @@
 """Rule import_images: a folder of class folders -> a manifest, and the files with faults."""
 
-from gallerist.importing import import_folder, stop_on_bad_images, write_faults
-from gallerist.stage import stage
+from gallerist.data.importing import import_folder, stop_on_bad_images, write_faults
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params

@@ -2,11 +2,11 @@
 
 import json
 
-from gallerist.features import read_sets
-from gallerist.files import write_json
-from gallerist.fusion import learned_weights
-from gallerist.manifest import Manifest
-from gallerist.stage import stage
+from gallerist.data.manifest import Manifest
+from gallerist.features.fusion import learned_weights
+from gallerist.features.store import read_sets
+from gallerist.io.files import write_json
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     names = json.loads(snakemake.params.members)

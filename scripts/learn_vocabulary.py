@@ -3,11 +3,11 @@
 import json
 import time
 
-from gallerist.key_point_pictures import draw
-from gallerist.key_points import Detector
-from gallerist.manifest import Manifest
-from gallerist.stage import stage
-from gallerist.vocabulary import learn, sampled, weighted
+from gallerist.data.manifest import Manifest
+from gallerist.features.key_points import Detector
+from gallerist.features.vocabulary import learn, sampled, weighted
+from gallerist.figures.key_points import draw
+from gallerist.workflow.stage import stage
 
 DRAWN = 4
 """Training pictures of different classes that are drawn with their key points."""

@@ -1,8 +1,8 @@
 """Rule plot_training: a training's history -> its curves as a picture."""
 
-from gallerist.plots import draw_curves
-from gallerist.stage import stage
-from gallerist.training_history import read_history
+from gallerist.figures.plots import draw_curves
+from gallerist.training.history import read_history
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     history = read_history(snakemake.input.history)

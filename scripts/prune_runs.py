@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from gallerist.files import write_text
-from gallerist.tracking import configured_store
-from gallerist.tracking_pruning import prune
-from gallerist.tracking_store import TrackingError
+from gallerist.io.files import write_text
+from gallerist.tracking.pruning import prune
+from gallerist.tracking.store import TrackingError
+from gallerist.tracking.tracker import configured_store
 
 results, dataset = snakemake.params.results, snakemake.config["dataset"]["name"]
 try:

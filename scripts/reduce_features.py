@@ -1,9 +1,9 @@
 """Rule reduce_features: vectors of one part -> shorter, or better comparable, ones."""
 
-from gallerist.features import Features, write_features
-from gallerist.files import sha256_of_text
-from gallerist.reduction import Reduction
-from gallerist.stage import stage
+from gallerist.features.reduction import Reduction
+from gallerist.features.store import Features, write_features
+from gallerist.io.files import sha256_of_text
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from gallerist.files import write_json
-from gallerist.registered import registered_beside
-from gallerist.stage import stage
+from gallerist.io.files import write_json
+from gallerist.serving.register_process import registered_beside
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     asked = json.loads(snakemake.params.experiments)

@@ -1,8 +1,8 @@
 """Rule report_leaks: the manifests of all parts -> the pictures that are in two of them."""
 
-from gallerist.manifest import Manifest
-from gallerist.near_duplicates import find_leaks, summarise_leaks, write_leaks
-from gallerist.stage import stage
+from gallerist.data.manifest import Manifest
+from gallerist.data.near_duplicates import find_leaks, summarise_leaks, write_leaks
+from gallerist.workflow.stage import stage
 
 PARTS = ("training", "validation", "gallery", "query")
 

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 
-from gallerist.features import Features, check_comparable
-from gallerist.k_reciprocal import k_reciprocal
-from gallerist.stage import stage
+from gallerist.features.store import Features, check_comparable
+from gallerist.search.k_reciprocal import k_reciprocal
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     gallery = Features.read(*snakemake.input.gallery)

@@ -3,9 +3,9 @@
 import json
 import time
 
-from gallerist.features import Features, check_comparable
-from gallerist.gallery_search import Settings, searched
-from gallerist.stage import stage
+from gallerist.features.store import Features, check_comparable
+from gallerist.search.gallery import Settings, searched
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     gallery = Features.read(*snakemake.input.gallery)

@@ -2,9 +2,9 @@
 
 import json
 
-from gallerist.manifest import Manifest
-from gallerist.split import split
-from gallerist.stage import stage
+from gallerist.data.manifest import Manifest
+from gallerist.data.splitting import split
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     fractions = json.loads(snakemake.params.fractions)

@@ -2,8 +2,8 @@
 
 import sys
 
-from gallerist.files import write_text
-from gallerist.tracking import in_words, refresh_configured
+from gallerist.io.files import write_text
+from gallerist.tracking.tracker import in_words, refresh_configured
 
 logged = refresh_configured(snakemake.config, snakemake.params.results)
 if logged is None:

@@ -2,19 +2,19 @@
 
 import json
 
-from gallerist.stage import stage
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
-    from gallerist import training
-    from gallerist.checkpoint import Checkpoint, identity_of
-    from gallerist.manifest import Manifest
-    from gallerist.network import architecture
-    from gallerist.preprocessing import Preprocessing
-    from gallerist.runtime import configure
-    from gallerist.training_data import TrainingData
-    from gallerist.trunk import after_trunk, trunk_identity
-    from gallerist.weights import Weights
+    from gallerist.data.manifest import Manifest
+    from gallerist.data.preprocessing import Preprocessing
+    from gallerist.networks.architectures import architecture
+    from gallerist.networks.runtime import configure
+    from gallerist.networks.trunk import after_trunk, trunk_identity
+    from gallerist.networks.weights import Weights
+    from gallerist.training import loop as training
+    from gallerist.training.checkpoint import Checkpoint, identity_of
+    from gallerist.training.data import TrainingData
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
     settings = json.loads(params.settings)

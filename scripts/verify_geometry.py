@@ -3,12 +3,12 @@
 import json
 import time
 
-from gallerist.geometric_verification import matched, verified
-from gallerist.key_points import Detector
-from gallerist.manifest import Manifest
-from gallerist.match_pictures import MatchedPictures, draw
-from gallerist.ranking import Ranking
-from gallerist.stage import stage
+from gallerist.data.manifest import Manifest
+from gallerist.features.key_points import Detector
+from gallerist.figures.matched_key_points import MatchedPictures, draw
+from gallerist.search.geometric_verification import matched, verified
+from gallerist.search.ranking import Ranking
+from gallerist.workflow.stage import stage
 
 DRAWN = 4
 """Queries that are drawn beside their first answer."""

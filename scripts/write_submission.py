@@ -3,12 +3,12 @@
 import logging
 from pathlib import Path
 
-from gallerist.manifest import Manifest
-from gallerist.ranking import Ranking
-from gallerist.stage import stage
-from gallerist.submission import Submission, with_copies
-from gallerist.submission_command import picture_names
-from gallerist.submission_faults import faults
+from gallerist.challenge.answer_file import Submission, with_copies
+from gallerist.challenge.lint import faults
+from gallerist.challenge.lint_command import picture_names
+from gallerist.data.manifest import Manifest
+from gallerist.search.ranking import Ranking
+from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params, output = snakemake.params, snakemake.output

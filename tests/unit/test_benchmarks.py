@@ -5,25 +5,24 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import CHECKOUT
 from PIL import Image
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT))
 
-from benchmarks import published, rounds  # noqa: E402
-from benchmarks.apart import WorkFailed, apart  # noqa: E402
-from benchmarks.comparisons import COMPARISONS  # noqa: E402
-from benchmarks.machine import Machine, threads  # noqa: E402
-from benchmarks.photos import photos  # noqa: E402
-from benchmarks.rounds import Way, compared, in_turn, ratio  # noqa: E402
-from benchmarks.search import vectors  # noqa: E402
-from benchmarks.tables import Table, shown  # noqa: E402
+from benchmarks import published, rounds
+from benchmarks.apart import WorkFailed, apart
+from benchmarks.comparisons import COMPARISONS
+from benchmarks.machine import Machine, threads
+from benchmarks.photos import photos
+from benchmarks.rounds import Way, compared, in_turn, ratio
+from benchmarks.search import vectors
+from benchmarks.tables import Table, shown
 
-from gallerist.search import search  # noqa: E402
+from gallerist.search.exact import search
 
 TIMED = ("decoding", "augmentation", "search", "indexes", "engines", "extraction")
 IN_PROCESSES_OF_THEIR_OWN = ("training", "memory")
@@ -271,7 +270,7 @@ def test_the_published_search_gives_the_same_answers():
 def test_the_published_loop_gives_the_same_features_where_nothing_is_resized(tmp_path):
     from benchmarks.networks import SMALL, backbone_of
 
-    from gallerist.describer import Describer
+    from gallerist.features.network import Describer
 
     random = np.random.default_rng(0)
     paths = [tmp_path / f"{number}.png" for number in range(3)]

@@ -7,16 +7,15 @@ import re
 import sys
 import tomllib
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 import yaml
+from checkout import CHECKOUT
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-CHECKOUT = Path(__file__).parents[2]
 ENVS = CHECKOUT / "envs"
 LOCKS = (
     *("requirements.lock", "requirements-gpu.lock"),

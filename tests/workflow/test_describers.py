@@ -10,13 +10,13 @@ from edits import dry_runs
 from sklearn.neighbors import NearestNeighbors
 from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of
 
-from gallerist.configuration import read
-from gallerist.layout import Results
-from gallerist.manifest import Manifest
-from gallerist.ranking import Ranking
-from gallerist.searchability import NotSearchable, refusal
-from gallerist.searchable import SearchableGallery
-from gallerist.searchable_model import pack
+from gallerist.config.completion import read
+from gallerist.data.manifest import Manifest
+from gallerist.search.ranking import Ranking
+from gallerist.serving.gallery import SearchableGallery
+from gallerist.serving.package import pack
+from gallerist.workflow.experiments import NotSearchable, refusal
+from gallerist.workflow.results import Results
 
 SIFT = {"descriptor": "sift", "words": 4, "max_points": 60}
 EXPERIMENTS = {
@@ -149,8 +149,8 @@ def set_key(key, value):
 
 def change_code(name):
     def change(workflow):
-        with (workflow.folder / f"scripts/gallerist/{name}.py").open("a") as file:
-            file.write("\nADDED = 1\n")
+        file = workflow.folder / f"scripts/gallerist/{name}.py"
+        file.write_text(file.read_text() + "\nADDED = 1\n")
 
     return change
 
@@ -200,10 +200,10 @@ EDITS = {
     ),
     "the constant of a fusion of ranks": (set_key("experiments.by_rank.constant", 10), BY_RANK),
     "the code of the reduction": (
-        change_code("reduction"),
+        change_code("features/reduction"),
         {"fit_reduction reduced"} | of_parts("reduce_features", "reduced") | searched("reduced"),
     ),
-    "the code of re-ranking": (change_code("k_reciprocal"), RERANKED | judged("reranked")),
+    "the code of re-ranking": (change_code("search/k_reciprocal"), RERANKED | judged("reranked")),
     "a training picture": (
         replace_a_training_picture,
         {"import_images originals", "split_images", "report_leaks"}
@@ -294,7 +294,7 @@ def mean_colour(pixels: Pixels, *, squared: bool) -> Vector:
 
 def test_a_descriptor_needs_one_function_and_one_entry_of_the_schema(workflow):
     workflow.log_nothing()
-    module = workflow.folder / "scripts/gallerist/colour.py"
+    module = workflow.folder / "scripts/gallerist/features/descriptors/colour.py"
     module.write_text(module.read_text(encoding="utf-8") + NEW_DESCRIPTOR, encoding="utf-8")
     schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
     entry = copy.deepcopy(schema["$defs"]["hu_moments"])

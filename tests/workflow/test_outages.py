@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from checkout import HELPERS, SCRIPTS
 from test_kills import EPOCHS, MODEL, check_the_training_is_whole, pid_at_work
 from tiny_workflow import wait_for
 from tracking_server import TrackingServer
 
-import gallerist
-from gallerist.records import Record, read_record, write_record
-from gallerist.tracking import Store, refresh
+from gallerist.records.record import Record, read_record, write_record
+from gallerist.tracking.tracker import Store, refresh
 
 PATIENCE = 6.0
 """Seconds that a stage here waits for MLflow."""
@@ -82,7 +82,7 @@ STAGE = """
 import json, sys, time
 from pathlib import Path
 from types import SimpleNamespace as Values
-from gallerist.stage import stage
+from gallerist.workflow.stage import stage
 
 name, dataset, tracking, waits, fails = json.loads(sys.argv[1])
 waited = 0.0
@@ -166,7 +166,7 @@ class Outage:
         self.patience[name] = patience or self.fault.patience
         tracking = {"uri": uri or self.server.proxy_uri, "patience": self.patience[name]}
         order = json.dumps([name, self.dataset, tracking, waits, fails])
-        library = str(Path(gallerist.__file__).resolve().parents[1])
+        library = str(SCRIPTS)
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-c", STAGE, order],
             stderr=subprocess.PIPE,
@@ -314,10 +314,10 @@ FULL_DISK = """
 import sys
 import time
 from pathlib import Path
-from gallerist.tracking import Store, Tracker, refresh
-from gallerist.tracking_store import artifact_root_of, resolve_uri
+from gallerist.tracking.tracker import Store, Tracker, refresh
+from gallerist.tracking.store import artifact_root_of, resolve_uri
 from tracked import Runs, a_record, running, wait_for
-from gallerist.records import write_record
+from gallerist.records.record import write_record
 
 disk, results = Path(sys.argv[1]), Path(sys.argv[2])
 uri = resolve_uri(None, disk)
@@ -349,9 +349,7 @@ def test_a_disk_that_is_full_under_the_store_of_the_results(tmp_path):
     mount = f'mount -t tmpfs -o size=8m tmpfs "{disk}"'
     if subprocess.run([*own_disk, mount], capture_output=True).returncode != 0:
         pytest.skip("this system lets nobody mount a small disk")
-    tests = Path(__file__).resolve().parents[1]
-    library = Path(gallerist.__file__).resolve().parents[1]
-    path = os.pathsep.join(map(str, [library, tests, tests / "unit"]))
+    path = os.pathsep.join(map(str, (SCRIPTS, HELPERS)))
     words = [sys.executable, "-c", FULL_DISK, str(disk), str(tmp_path / "results")]
     answer = subprocess.run(
         [*own_disk, f'{mount} && exec "$@"', "sh", *words],

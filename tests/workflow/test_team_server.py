@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))
 STAGE = """
 import json, pathlib, sys, time
 from types import SimpleNamespace as Values
-from gallerist.stage import stage
+from gallerist.workflow.stage import stage
 number, tracking = sys.argv[1], json.loads(sys.argv[2])
 job = Values(
     rule="train_network", threads=1, input=[], resources=Values(),
@@ -349,7 +349,7 @@ def test_a_job_with_a_wrong_password_ends_well_and_is_shown_later(
         encoding="utf-8",
     )
     sync = (
-        "from gallerist.tracking import Store, refresh\n"
+        "from gallerist.tracking.tracker import Store, refresh\n"
         f"print(refresh(Store({guarded_server.url!r}, None), {dataset!r}, 'results/{dataset}'))"
     )
     said = subprocess.run(

@@ -7,8 +7,8 @@ import yaml
 from PIL import Image
 from tiny_workflow import CONFIG
 
-from gallerist.configuration import complete
-from gallerist.files import read_json, sha256_of_file
+from gallerist.config.completion import complete
+from gallerist.io.files import read_json, sha256_of_file
 
 MEASURED = ("train_network", "extract_features")
 CURVES = {

@@ -1,0 +1,179 @@
+"""The embedded challenge: silhouettes and outlines of animals among digits, without class folders.
+
+Everything comes from packages that hold it: silhouettes of animal-mnist, as in the embedded data
+set, and the handwritten digits of scikit-learn as confusion images, in which there is no animal.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from gallerist.challenge.truth import CONFUSION, PHOTO, SKETCH, Truth
+from gallerist.data.silhouettes import (
+    CLASSES,
+    SIDE,
+    SMALLEST,
+    Pixels,
+    SilhouettesRefused,
+    _replacing_folder,
+    _seeded_distinct,
+    _without_near_duplicates,
+    draw,
+    load,
+)
+from gallerist.io.files import PathLike
+
+TRUTH_FILE = "ground_truth.json"
+
+_PAPER, _INK = 255, 30
+_FINER = 4
+"""Outlines are drawn so many times larger, and then reduced: lines without steps."""
+
+_LINE = 1 / 48
+"""Width of an outline, as a share of the side."""
+
+_MARGIN = 2
+_SHARPER = 3.0
+"""Pixels around an enlarged digit, and its contrast about the middle grey."""
+
+_Drawn = tuple[str, str, Image.Image]
+
+
+def draw_challenge(
+    folder: PathLike,
+    *,
+    gallery_per_class: int,
+    query_per_class: int,
+    distractors: int,
+    image_size: int,
+    seed: int,
+) -> dict[str, int]:
+    """Draw an unlabelled challenge as PNG files, `image_size` pixels a side.
+
+    `folder` gets gallery/, query/ and ground_truth.json (`challenge_truth.Truth`), whole or not at
+    all. The gallery holds silhouettes and `distractors` digits; of the queries one half are
+    silhouettes (domain photo), the other outlines of silhouettes (domain sketch), by turns. Files
+    are numbered in an order drawn by the seed, over both folders: a name says nothing about the
+    class, and no two pictures share one.
+
+    The silhouettes of a class are those in the middle of the order in which `draw_tree` takes them
+    with the same seed. That data set takes training pictures from the front, gallery and query
+    from the back. So none of its pictures is in the challenge unless it needs nearly half of what a
+    class has to offer (about 590). Under another seed, some may be. No two silhouettes of the
+    challenge are equal or nearly so. Larger counts keep the pictures of smaller ones, though not
+    their names or domains.
+
+    Returns the number of pictures drawn for "gallery" (with distractors), "query", "distractors".
+    Raises SilhouettesRefused for counts that cannot be filled, a size below `silhouettes.SMALLEST`,
+    or a folder that holds something already.
+    """
+    counts = (gallery_per_class, query_per_class, distractors)
+    if image_size < SMALLEST or min(counts) < 0 or 0 in counts[:2]:
+        raise SilhouettesRefused(
+            f"a challenge of {gallery_per_class} gallery pictures and {query_per_class} queries a "
+            f"class, {distractors} distractors, {image_size} pixels a side, cannot be drawn: take "
+            f"one of each at least, no distractors or more, and {SMALLEST} pixels or more."
+        )
+    digits = _digits(distractors, seed)
+    with _replacing_folder(folder) as temporary:
+        gallery, queries = _animals(gallery_per_class, query_per_class, image_size, seed)
+        gallery += [(CONFUSION, PHOTO, draw(digit, image_size)) for digit in digits]
+        names = _names(len(gallery) + len(queries), seed)
+        listed = {"gallery": names[: len(gallery)], "query": names[len(gallery) :]}
+        for part, pictures in (("gallery", gallery), ("query", queries)):
+            _save(temporary / part, listed[part], pictures)
+        Truth(
+            {name: label for name, (label, _, _) in zip(listed["query"], queries, strict=True)},
+            {name: label for name, (label, _, _) in zip(listed["gallery"], gallery, strict=True)},
+            {name: domain for name, (_, domain, _) in zip(listed["query"], queries, strict=True)},
+        ).write(temporary / TRUTH_FILE)
+    return {"gallery": len(gallery), "query": len(queries), "distractors": len(digits)}
+
+
+def outline(silhouette: Pixels, image_size: int) -> Image.Image:
+    """Draw a (28, 28) silhouette as a thin dark line on white, (image_size, image_size) grey.
+
+    The line runs along the edge of what `draw` draws dark, around holes too.
+    """
+    large = np.asarray(draw(silhouette, _FINER * image_size))
+    animal = (large < (_PAPER + _INK) / 2).astype(np.uint8)
+    contours, _ = cv2.findContours(animal, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    width = max(_FINER, round(_FINER * image_size * _LINE))
+    lines = cv2.drawContours(np.full_like(large, _PAPER), contours, -1, _INK, width)
+    return Image.fromarray(np.asarray(lines, dtype=np.uint8)).reduce(_FINER)
+
+
+def _animals(
+    gallery_per_class: int, query_per_class: int, image_size: int, seed: int
+) -> tuple[list[_Drawn], list[_Drawn]]:
+    """Class, domain and picture of the gallery's animals, and of the queries."""
+    images, labels = load()
+    rows = _without_near_duplicates(images, _seeded_distinct(images, seed))
+    gallery: list[_Drawn] = []
+    queries: list[_Drawn] = []
+    for number, name in enumerate(CLASSES):
+        own = _from_the_middle([row for row in rows if labels[row] == name])
+        chosen_gallery, chosen_query = own[0::2][:gallery_per_class], own[1::2][:query_per_class]
+        if (len(chosen_gallery), len(chosen_query)) != (gallery_per_class, query_per_class):
+            raise SilhouettesRefused(
+                f"{gallery_per_class} gallery pictures and {query_per_class} queries of class "
+                f"{name} are asked for, but there are {len(own[0::2])} and {len(own[1::2])} that "
+                "differ enough from each other. Ask for fewer a class."
+            )
+        gallery += [(name, PHOTO, draw(images[row], image_size)) for row in chosen_gallery]
+        for turn, row in enumerate(chosen_query):
+            # By turns over the classes too: with one query a class, half of all are sketches.
+            sketched = (number + turn) % 2 == 1
+            picture = (outline if sketched else draw)(images[row], image_size)
+            queries.append((name, SKETCH if sketched else PHOTO, picture))
+    return gallery, queries
+
+
+def _from_the_middle(rows: list[int]) -> list[int]:
+    """The same rows, those in the middle first, then by turns to both sides."""
+    middle = (len(rows) - 1) / 2
+    return [
+        rows[place] for place in sorted(range(len(rows)), key=lambda at: (abs(at - middle), at))
+    ]
+
+
+def _digits(count: int, seed: int) -> list[Pixels]:
+    """So many different digits, (28, 28) uint8, 255 is ink, in an order drawn by the seed."""
+    from sklearn.datasets import load_digits
+
+    images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    rows = _seeded_distinct(images, seed)
+    if count > len(rows):
+        raise SilhouettesRefused(
+            f"{count} distractors are asked for, but there are {len(rows)} different digits to "
+            "draw as confusion images. Ask for fewer."
+        )
+    return [_enlarged(images[row]) for row in rows[:count]]
+
+
+def _enlarged(digit: Pixels) -> Pixels:
+    """An (8, 8) digit of the size of a silhouette, with a margin, and edges as sharp.
+
+    Otherwise blur alone would tell confusion images from animals.
+    """
+    inner = SIDE - 2 * _MARGIN
+    large = np.asarray(
+        Image.fromarray(digit.astype(np.float32)).resize((inner, inner), Image.Resampling.BICUBIC)
+    )
+    sharp = np.rint(np.clip((large - 127.5) * _SHARPER + 127.5, 0, 255)).astype(np.uint8)
+    return np.pad(sharp, _MARGIN)
+
+
+def _names(count: int, seed: int) -> list[str]:
+    """File names in an order drawn by the seed: of numbers of one width, from 1."""
+    digits = len(str(count))
+    order = np.random.default_rng(seed).permutation(count) + 1
+    return [f"{number:0{digits}d}.png" for number in order.tolist()]
+
+
+def _save(folder: Path, names: list[str], pictures: list[_Drawn]) -> None:
+    folder.mkdir()
+    for name, (_, _, picture) in zip(names, pictures, strict=True):
+        picture.save(folder / name)

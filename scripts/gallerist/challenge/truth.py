@@ -1,0 +1,249 @@
+"""The ground truth of the unlabelled challenge: the class of every file, by its name.
+
+Two forms. JSON as published, with an optional part of Gallerist's own for the domains:
+
+    {"gallery": {file name: class}, "query": {file name: class}, "domain": {query name: "sketch"}}
+
+CSV with the columns file, part (gallery or query), label, and if wanted domain (photo, sketch, or
+empty where it is unknown), a row a file.
+"""
+
+import csv
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gallerist.data.manifest import DISTRACTOR
+from gallerist.evaluation.relevance import count_right
+from gallerist.io.files import PathLike, write_json
+
+CONFUSION = "confusion_classes"
+"""What the published form calls the class `DISTRACTOR`. Both names are read."""
+
+PHOTO, SKETCH, UNKNOWN = "photo", "sketch", "unknown"
+DOMAINS = (PHOTO, SKETCH, UNKNOWN)
+
+COLUMNS = ("file", "part", "label")
+_SHOWN = 5
+
+
+class TruthFault(ValueError):
+    """A ground truth that cannot be read, or is of other pictures. The message is complete."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The class of every query and every gallery picture.
+
+    query, gallery: file name -> class. `CONFUSION` becomes `DISTRACTOR`, which is nobody's answer:
+        it never matches anything, itself included. A class may be in the gallery only.
+    domains: query name -> photo or sketch; of a query that is not there, the domain is unknown.
+
+    The two folders are two: a query and a gallery picture of one name are different pictures.
+    """
+
+    query: Mapping[str, str]
+    gallery: Mapping[str, str]
+    domains: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Name distractors as everywhere else; refuse what is empty, and domains of no query."""
+        for part in ("query", "gallery"):
+            labels = {name: _class(label) for name, label in getattr(self, part).items()}
+            blank = [name for name, label in labels.items() if not label.strip()]
+            if blank:
+                raise TruthFault(
+                    f"{blank[0]} of the {part} has no class: write one, or {CONFUSION}"
+                )
+            if not labels:
+                raise TruthFault(f"there is no {part} picture in it")
+            object.__setattr__(self, part, labels)
+        for name, domain in self.domains.items():
+            if name not in self.query:
+                raise TruthFault(f"the domain of {name} is given, which is no query")
+            if domain not in DOMAINS:
+                raise TruthFault(
+                    f"the domain of {name} is {domain!r}; a domain is one of {', '.join(DOMAINS)}"
+                )
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Names of the queries that have a right picture in the gallery, sorted."""
+        return self._queries(answerable=True)
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Names of the other queries, sorted: no ranking could answer them. Distractors, too."""
+        return self._queries(answerable=False)
+
+    @property
+    def distractors(self) -> int:
+        """How many pictures of the gallery are distractors."""
+        return list(self.gallery.values()).count(DISTRACTOR)
+
+    def domain(self, query: str) -> str:
+        """photo, sketch or unknown."""
+        return self.domains.get(query, UNKNOWN)
+
+    def write(self, path: PathLike) -> None:
+        """Write as JSON in the published form, sorted by name, with the domains that are known."""
+        value: dict[str, dict[str, str]] = {
+            part: {name: CONFUSION if label == DISTRACTOR else label for name, label in pairs}
+            for part, pairs in (
+                ("gallery", sorted(self.gallery.items())),
+                ("query", sorted(self.query.items())),
+            )
+        }
+        known = {name: own for name, own in sorted(self.domains.items()) if own != UNKNOWN}
+        write_json(path, {**value, "domain": known} if known else value)
+
+    @classmethod
+    def read(cls, path: PathLike) -> "Truth":
+        """Read a file of either form, chosen by its ending.
+
+        Raises TruthFault naming the file, and for CSV the line, when it has another form, names a
+        file twice, or leaves a class empty.
+        """
+        readers = {".json": _read_json, ".csv": _read_csv}
+        reader = readers.get(Path(path).suffix.lower())
+        if reader is None:
+            raise TruthFault(f"{path}: a ground truth is a .json or a .csv file")
+        try:
+            return cls(*reader(Path(path)))
+        except OSError as error:
+            raise TruthFault(f"{path} cannot be read: {error.strerror}.") from error
+        except (ValueError, RecursionError, csv.Error) as error:
+            raise TruthFault(f"{path} is not a ground truth: {error}.") from error
+
+    def _queries(self, *, answerable: bool) -> tuple[str, ...]:
+        names = sorted(self.query)
+        right = count_right([self.query[name] for name in names], list(self.gallery.values()))
+        return tuple(
+            name for name, count in zip(names, right, strict=True) if bool(count) == answerable
+        )
+
+
+@dataclass(frozen=True)
+class Match:
+    """A ground truth cut to the pictures that are there, and what the two did not share.
+
+    absent_queries, absent_gallery: names in the truth that no picture has; they count nowhere, not
+    as right pictures that should have been found either. unlabelled_queries: names of queries that
+    the truth lacks, which are not judged. All sorted.
+    """
+
+    truth: Truth
+    absent_queries: tuple[str, ...]
+    absent_gallery: tuple[str, ...]
+    unlabelled_queries: tuple[str, ...]
+
+    def remarks(self) -> list[str]:
+        """A sentence for each kind of difference; none when truth and pictures agree."""
+        said = (
+            (self.absent_queries, "queries of the ground truth are not among the pictures"),
+            (self.absent_gallery, "gallery pictures of the ground truth are not in the gallery"),
+            (self.unlabelled_queries, "queries are not in the ground truth, and are not judged"),
+        )
+        return [f"{len(names)} {what}: {_some(names)}" for names, what in said if names]
+
+
+def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]) -> Match:
+    """Compare a ground truth with the pictures that were searched.
+
+    query_names, gallery_names: file names. Take them from the manifests: a picture that the import
+    left out cannot be found by any ranking, and must not be missed.
+
+    A gallery picture that the truth lacks is not taken for a distractor: it may be the right answer
+    to any query, and with a truth of other pictures all would be. Raises TruthFault naming such
+    pictures, and when no query or no gallery picture is left.
+    """
+    queries, gallery = set(query_names), set(gallery_names)
+    unlabelled = sorted(gallery - set(truth.gallery))
+    if unlabelled:
+        raise TruthFault(
+            f"the ground truth lacks {len(unlabelled)} of {len(gallery)} gallery pictures: "
+            f"{_some(unlabelled)}.\n  Is it the one of this gallery? If they are distractors, add "
+            f"them with the class {CONFUSION}."
+        )
+    if not queries & set(truth.query) or not gallery:
+        raise TruthFault(
+            f"the ground truth knows none of the {len(queries)} queries, or the gallery of "
+            f"{len(gallery)} pictures is empty: it is of other pictures."
+        )
+    cut = Truth(
+        {name: label for name, label in truth.query.items() if name in queries},
+        {name: label for name, label in truth.gallery.items() if name in gallery},
+        {name: domain for name, domain in truth.domains.items() if name in queries},
+    )
+    return Match(
+        cut,
+        tuple(sorted(set(truth.query) - queries)),
+        tuple(sorted(set(truth.gallery) - gallery)),
+        tuple(sorted(queries - set(truth.query))),
+    )
+
+
+Parts = tuple[dict[str, str], dict[str, str], dict[str, str]]
+
+
+def _read_json(path: Path) -> Parts:
+    value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unrepeated)
+    if not isinstance(value, dict) or not {"gallery", "query"} <= set(value):
+        raise TruthFault("it is no object with the keys gallery and query")
+    strange = set(value) - {"gallery", "query", "domain"}
+    if strange:
+        raise TruthFault(f"its key {min(strange)} is none of gallery, query and domain")
+    return _texts("query", value), _texts("gallery", value), _texts("domain", value)
+
+
+def _texts(part: str, parts: dict[str, Any]) -> dict[str, str]:
+    texts = parts.get(part, {})
+    if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
+        raise TruthFault(f"{part} is not an object of file names and texts")
+    return texts
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that stands twice, Python would silently drop the first class."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise TruthFault(f"{next(n for n in names if names.count(n) > 1)} stands in it twice")
+    return value
+
+
+def _read_csv(path: Path) -> Parts:
+    parts: dict[str, dict[str, str]] = {"query": {}, "gallery": {}}
+    domains: dict[str, str] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a mark
+        rows = csv.reader(file)
+        header = tuple(next(rows, ()))
+        if header not in (COLUMNS, (*COLUMNS, "domain")):
+            raise TruthFault(f"its columns are not {', '.join(COLUMNS)} and, if wanted, domain")
+        for cells in rows:
+            where = f"line {rows.line_num}"
+            if len(cells) != len(header):
+                raise TruthFault(f"{where} has {len(cells)} cells, and there are {len(header)}")
+            name, part, label, domain = (*cells, "")[:4]
+            if part not in parts:
+                raise TruthFault(f"{where}: the part {part!r} is neither query nor gallery")
+            if name in parts[part]:
+                raise TruthFault(f"{where}: {name} of the {part} stands in it twice")
+            if domain not in ("", *DOMAINS):
+                raise TruthFault(f"{where}: {domain!r} is no domain: {', '.join(DOMAINS)} or empty")
+            parts[part][name] = label
+            if part == "query" and domain:
+                domains[name] = domain
+    return parts["query"], parts["gallery"], domains
+
+
+def _class(label: str) -> str:
+    return DISTRACTOR if label == CONFUSION else label
+
+
+def _some(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(list(names)[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -1,0 +1,344 @@
+"""Sweeps: an entry whose keys list several values stands for one experiment a combination.
+
+    resnet152: {network: transfer, epochs: [10, 50], seed: [1, 2]}
+
+is resnet152-epochs10-seed1, resnet152-epochs10-seed2, resnet152-epochs50-seed1 and
+resnet152-epochs50-seed2. A name depends on the entry and on its own values alone, so that another
+value in a list leaves the experiments that are there, and what they have computed, as they are.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from itertools import product, takewhile
+from math import isfinite, prod
+from typing import Any
+
+from gallerist.config.schema import KeyPath, Schema, branches, filled, resolved, types
+from gallerist.io.files import canonical_json, sha256_of_text
+
+LARGEST = 1000
+"""Experiments that one entry may make."""
+
+LONGEST_NAME = 100
+"""Characters of an expanded name. File names, which add to it, end at 255 bytes."""
+
+_LONGEST_WORD = 40
+_SAYS_WHAT_IT_IS = ("network", "backbone")
+"""Keys that a name leaves out: ResNet50 needs no `backbone` before it."""
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A configuration without lists of values to try, and the way back to what was written.
+
+    problems: written path -> what is wrong with a list, as `configuration_schema` words it.
+    origins: name of an expanded experiment -> its entry, and for each key that had a list the
+    index of the value it took.
+    """
+
+    config: Any
+    problems: dict[KeyPath, str] = field(default_factory=dict)
+    origins: dict[str, tuple[str, Mapping[KeyPath, int]]] = field(default_factory=dict)
+
+    def written(self, path: KeyPath) -> KeyPath:
+        """Where in the written configuration a path of the expanded one comes from."""
+        if len(path) < 2 or path[0] != "experiments" or path[1] not in self.origins:
+            return path
+        entry, chosen = self.origins[str(path[1])]
+        steps: list[str | int] = ["experiments", entry]
+        for end in range(3, len(path) + 1):
+            steps.append(path[end - 1])
+            if path[2:end] in chosen:
+                steps.append(chosen[path[2:end]])
+        return tuple(steps)
+
+
+def expand(config: Any, root: Schema) -> Expansion:
+    """Write every list of values to try out as experiments of their own.
+
+    config: as written; not changed. What is no sweep, or no configuration, stays as it is.
+    root: the schema. A key takes a list of values unless its own type is a list.
+
+    Experiments stand where their entry stood; the values of the last key, in the schema's order of
+    keys, change fastest. The result is its own expansion.
+    """
+    experiments = config.get("experiments") if isinstance(config, Mapping) else None
+    if not isinstance(experiments, Mapping):
+        return Expansion(config)
+    schema = root.get("properties", {}).get("experiments", {}).get("additionalProperties")
+    expanded: dict[Any, Any] = {}
+    expansion = Expansion({**config, "experiments": expanded})
+    made = _made(experiments, schema if isinstance(schema, dict) else {}, root, expansion.problems)
+    taken = {name for name, each in made if each is None}
+    for entry, alternatives in made:
+        if alternatives is None:
+            expanded[entry] = experiments[entry]
+            continue
+        for alternative in alternatives:
+            name = _name(entry, alternative.labels)
+            if name in taken:
+                expansion.problems.setdefault(
+                    ("experiments", entry),
+                    f"its lists make an experiment {name}, but another one has this name. "
+                    "Rename one of the two.",
+                )
+                continue
+            taken.add(name)
+            expanded[name] = alternative.value
+            expansion.origins[name] = entry, alternative.chosen
+    return expansion
+
+
+def groups(experiments: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Experiments with the same settings in all but `seed`: name of the group -> theirs.
+
+    experiments: of a complete configuration, swept or written by hand. Every experiment is in one
+    group, alone where no other has its settings; of those with the same seed too, only the first.
+    A group is called what its members' names share; its members stand in the order given.
+    """
+    members: dict[str, dict[Any, str]] = {}
+    for name, settings in experiments.items():
+        others = {key: value for key, value in settings.items() if key != "seed"}
+        members.setdefault(canonical_json(others), {}).setdefault(settings.get("seed"), name)
+    named: dict[str, list[str]] = {}
+    for by_seed in members.values():
+        name = _shared_name(by_seed)
+        if name in named or (name in experiments and name not in by_seed.values()):
+            name = f"{next(iter(by_seed.values()))}_and_{len(by_seed) - 1}_more"
+        named[name] = list(by_seed.values())
+    return named
+
+
+@dataclass(frozen=True)
+class _Alternative:
+    """A value with one choice made from each of its lists."""
+
+    value: Any
+    labels: tuple[str, ...] = ()
+    chosen: Mapping[KeyPath, int] = field(default_factory=dict)
+
+
+def _made(
+    experiments: Mapping[Any, Any], schema: Schema, root: Schema, problems: dict[KeyPath, str]
+) -> list[tuple[Any, list[_Alternative] | None]]:
+    """Each entry with its alternatives, or None where it has no list and stays as it is."""
+    made: list[tuple[Any, list[_Alternative] | None]] = []
+    for entry, settings in experiments.items():
+        alternatives = None
+        if isinstance(entry, str) and isinstance(settings, Mapping):
+            reader = _Reader(root, ("experiments", entry), problems)
+            alternatives = reader.within_limit(reader.mapping(settings, schema, ()), ())
+            if alternatives == [_Alternative(settings)]:
+                alternatives = None
+        made.append((entry, alternatives))
+    return made
+
+
+class _Reader:
+    """Finds the alternatives of one entry, and what is wrong with its lists."""
+
+    def __init__(self, root: Schema, entry: KeyPath, problems: dict[KeyPath, str]) -> None:
+        self._root, self._entry, self._problems = root, entry, problems
+
+    def alternatives(self, value: Any, schema: Schema, written: KeyPath) -> list[_Alternative]:
+        """All ways to read a value. written: its path within the entry, indices included."""
+        schema = resolved(schema, self._root)
+        if isinstance(value, list) and "array" not in types(schema):
+            return self._list(value, schema, written)
+        if isinstance(value, Mapping):
+            return self.mapping(value, schema, written)
+        return [_Alternative(value)]
+
+    def mapping(
+        self, value: Mapping[Any, Any], schema: Schema, written: KeyPath
+    ) -> list[_Alternative]:
+        """The combinations of the alternatives of a mapping's keys."""
+        schema = resolved(schema, self._root)
+        for key, kinds in branches(schema, self._root).items():
+            if key in value:
+                return list(self._of_each_kind(value, key, kinds, written))
+        known = schema.get("properties", {})
+        parts = {}
+        for key in [*(key for key in known if key in value), *(k for k in value if k not in known)]:
+            if key not in known:
+                parts[key] = [_Alternative(value[key])]
+            elif found := self.alternatives(value[key], known[key], (*written, key)):
+                parts[key] = found
+        return self._combinations(parts, written)
+
+    def within_limit(self, found: list[_Alternative], written: KeyPath) -> list[_Alternative]:
+        """The same, or the first one and a problem where there are too many."""
+        if len(found) <= LARGEST:
+            return found
+        self._refuse(written, f"{len(found)} experiments")
+        return found[:1]
+
+    def _of_each_kind(
+        self,
+        value: Mapping[Any, Any],
+        key: str,
+        kinds: Mapping[str, Schema],
+        written: KeyPath,
+    ) -> Iterator[_Alternative]:
+        named = value[key]
+        listed = (
+            self._list(named, {}, (*written, key))
+            if isinstance(named, list)
+            else [_Alternative(named)]
+        )
+        for kind in listed:
+            one = {**value, key: kind.value} if isinstance(named, list) else value
+            known = isinstance(kind.value, str) and kind.value in kinds
+            found = self.mapping(one, kinds[kind.value], written) if known else [_Alternative(one)]
+            for each in found:
+                yield _Alternative(
+                    each.value, (*kind.labels, *each.labels), {**kind.chosen, **each.chosen}
+                )
+
+    def _list(self, values: list[Any], schema: Schema, written: KeyPath) -> list[_Alternative]:
+        keys = _keys(written)
+        found: dict[str, _Alternative] = {}
+        for index, value in enumerate(values):
+            place = (*written, index)
+            inner = (
+                self.mapping(value, schema, place)
+                if isinstance(value, Mapping)
+                else [_Alternative(value)]
+            )
+            for each in inner:
+                identity = repr(filled(each.value, schema, self._root))
+                if identity in found:
+                    first = found[identity].chosen[keys]
+                    equal = "has the same settings" if isinstance(value, Mapping) else "is the same"
+                    self._problem(place, f"{equal} as the list's value [{first}]. Remove one.")
+                else:
+                    found[identity] = replace(each, chosen={**each.chosen, keys: index})
+        if not values:
+            self._problem(written, "an empty list. Give it a value, or leave the key out.")
+        words = [_label(keys, each.value, schema, self._root) for each in found.values()]
+        labels = _told_apart(words, list(found))
+        return [
+            replace(each, labels=(label,))
+            for each, label in zip(found.values(), labels, strict=True)
+        ]
+
+    def _combinations(
+        self, parts: Mapping[Any, list[_Alternative]], written: KeyPath
+    ) -> list[_Alternative]:
+        listed = {key: len(found) for key, found in parts.items() if len(found) > 1}
+        count = prod(listed.values())
+        if count > LARGEST:
+            factors = " x ".join(f"{key} ({length})" for key, length in listed.items())
+            if len(listed) == 1:
+                self._refuse((*written, *listed), f"{count} experiments")
+            else:
+                self._refuse(written, f"{factors} = {count} experiments")
+            parts = {key: found[:1] for key, found in parts.items()}
+        return [
+            _Alternative(
+                dict(zip(parts, (each.value for each in combination), strict=True)),
+                tuple(label for each in combination for label in each.labels),
+                {key: index for each in combination for key, index in each.chosen.items()},
+            )
+            for combination in product(*parts.values())
+        ]
+
+    def _refuse(self, written: KeyPath, made: str) -> None:
+        self._problem(
+            written, f"{made}, but one entry may make {LARGEST} at most. Shorten its lists."
+        )
+
+    def _problem(self, written: KeyPath, problem: str) -> None:
+        self._problems.setdefault((*self._entry, *written), problem)
+
+
+def _keys(written: KeyPath) -> KeyPath:
+    """A path without the indices of lists."""
+    return tuple(step for step in written if isinstance(step, str))
+
+
+def _name(entry: str, labels: Sequence[str]) -> str:
+    """Join an entry's name and the labels. They begin with letters, so no two joins are equal."""
+    name = "-".join([entry, *labels])
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = sha256_of_text(name)[:8]
+    return f"{name[: LONGEST_NAME - 9].rstrip('-_.')}-{digest}"
+
+
+def _told_apart(words: Sequence[str], identities: Sequence[str]) -> list[str]:
+    """The words, those that differ at most in capitals with a hash of what they stand for."""
+    times = Counter(word.lower() for word in words)
+    return [
+        word if times[word.lower()] == 1 else f"{word}_{sha256_of_text(identity)[:6]}"
+        for word, identity in zip(words, identities, strict=True)
+    ]
+
+
+def _label(keys: KeyPath, value: Any, schema: Schema, root: Schema) -> str:
+    """Key and value as a part of a name: epochs10, head_standard, early_stopping_patience3."""
+    key = re.sub(r"[^A-Za-z0-9]+", "_", "_".join(map(str, keys))) or "_"
+    word = _word(value, schema, root)
+    if keys[-1] in _SAYS_WHAT_IT_IS and isinstance(value, str) and word[0].isalpha():
+        return word
+    joint = "" if key[-1].isalpha() and word[0].isdigit() else "_"
+    return f"{key}{joint}{word}"
+
+
+def _word(value: Any, schema: Schema, root: Schema) -> str:
+    """A value in letters, digits, underscores, and the dots and hyphens of numbers (0.5, 1e-5)."""
+    schema = resolved(schema, root)
+    if isinstance(value, Mapping):
+        known = schema.get("properties", {})
+        parts = [_label((str(key),), each, known.get(key, {}), root) for key, each in value.items()]
+        return _short("_".join(parts) or "defaults")
+    value = filled(value, schema, root)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        return _number(value)
+    # The last part of a path is what its writer tells files apart by.
+    text = re.split(r"[/\\]", str(value).rstrip("/\\"))[-1]
+    stem = re.sub(r"(\.weights)?\.(h5|keras)$", "", text)
+    return _short(re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_") or sha256_of_text(text)[:6])
+
+
+def _short(word: str) -> str:
+    if len(word) <= _LONGEST_WORD:
+        return word
+    return f"{word[:_LONGEST_WORD].rstrip('-_.')}_{sha256_of_text(word)[:6]}"
+
+
+def _number(value: int | float) -> str:
+    """The shorter of 0.0025 and 2.5e-3, in digits where both are as long: 0.05, 1e-5, 400."""
+    exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    sign = "minus" if exact < 0 else ""
+    exact = abs(exact)
+    plain = format(exact.normalize() if isinstance(value, float) else exact, "f")
+    digits = "".join(map(str, exact.as_tuple().digits)).strip("0") or "0"
+    fraction = f".{digits[1:]}" if digits[1:] else ""
+    scientific = f"{digits[0]}{fraction}e{exact.adjusted()}"
+    many = exact >= 10**7 or "." in plain
+    return sign + (min(plain, scientific, key=len) if many else plain)
+
+
+def _shared_name(by_seed: Mapping[Any, str]) -> str:
+    """What the names of one group share: all but their seeds, or else their first words."""
+    names = list(by_seed.values())
+    if len(names) == 1:
+        return names[0]
+    swept = {re.sub(rf"-seed{seed}(?=-|$)", "", name) for seed, name in by_seed.items()}
+    numbered = {re.sub(rf"[-_]*(seed)?[-_]*{seed}$", "", name) for seed, name in by_seed.items()}
+    for shared in (swept, numbered):
+        if len(shared) == 1 and all(shared):
+            return shared.pop()
+    words = takewhile(
+        lambda each: len(set(each)) == 1,
+        zip(*(re.split(r"([-_])", name) for name in names), strict=False),
+    )
+    return (
+        "".join(each[0] for each in words).rstrip("-_") or f"{names[0]}_and_{len(names) - 1}_more"
+    )

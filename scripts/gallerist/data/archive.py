@@ -1,0 +1,234 @@
+"""Archives unpacked into a folder that nothing leaves, by its name, by a link or by its size."""
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from gallerist.data.archive_formats import ArchiveError, Member, members, refusal
+from gallerist.io.files import PathLike
+
+__all__ = ["ArchiveError", "unpack"]
+
+logger = logging.getLogger("gallerist")
+
+
+def unpack(
+    archive: PathLike, folder: PathLike, *, max_bytes: int, max_files: int = 5_000_000
+) -> int:
+    """Unpack a tar (plain, gzip, bzip2, xz) or a zip; return the number of files, links included.
+
+    The format is known by the content, not by the name. The folder appears when all is unpacked;
+    one that is there is replaced then, and left as it is on failure.
+    max_bytes: of all files together, counted as they are written, whatever the archive declares.
+    max_files: files at most, and folders at most.
+
+    What macOS adds (`__MACOSX/`, `._*`) is left out. Owners, permissions and times are not taken
+    over: files older than the archive they came from confuse whatever compares times. Links within
+    the folder are kept as links. Of two files of one name the later counts, as for `tar -r`.
+
+    Raises ArchiveError, naming the member, for absolute paths, paths and links out of the folder,
+    links to nothing, devices and pipes, encrypted members, more than max_bytes or max_files, a file
+    in the place of a folder or link, damage, unknown formats, and archives without a file.
+    """
+    source, target = Path(archive), Path(folder).resolve()
+    if not source.is_file():
+        raise ArchiveError(f"{source}: there is no such file.")
+    if target.exists() and not target.is_dir():
+        raise ArchiveError(f"{folder} is a file. Remove it, or unpack {source} elsewhere.")
+    if source.resolve().is_relative_to(target):
+        raise ArchiveError(f"{source} lies in {folder}, which unpacking replaces. Move it first.")
+    try:
+        with _replacing_folder(target) as staging:
+            unpacking = _Unpacking(source, staging, max_bytes, max_files)
+            for member in members(source, staging, max_bytes):
+                unpacking.take(member)
+            return unpacking.finish()
+    except OSError as error:
+        raise ArchiveError(f"{source} could not be unpacked into {folder}: {error}") from error
+
+
+@contextmanager
+def _replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target`, which takes its place when the block ends well."""
+    staging = target.with_name(f".{target.name}.{os.getpid()}.unpacking")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    for left in (staging, old):  # by a killed process of the same number, as in a container
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        if target.exists():
+            target.rename(old)
+        try:
+            staging.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    finally:
+        for left in (staging, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+class _Unpacking:
+    """The folder being filled, and all that is checked before something is put into it.
+
+    Links are made when all files are there: no file can then be written through a link.
+    """
+
+    def __init__(self, archive: Path, root: Path, max_bytes: int, max_files: int) -> None:
+        self.archive, self.root = archive, root
+        self.max_bytes, self.max_files = max_bytes, max_files
+        self.bytes = self.files = self.folders = self.replaced = self.left_out = 0
+        self.links: list[tuple[Member, Path]] = []
+
+    def take(self, member: Member) -> None:
+        """Write a file or folder; keep a link for later."""
+        if _is_of_macos(member.name):
+            self.left_out += 1
+            return
+        path = self._path(member)
+        if member.kind == "folder":
+            self._count_folder(member)
+            with self._writing(member):
+                path.mkdir(parents=True, exist_ok=True)
+            return
+        if path == self.root:
+            raise self._refusal(member, "is a file without a name.")
+        with self._writing(member):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if member.kind == "file":
+            self._write(member, path)
+        else:
+            self._count_file(member)
+            self._link_end(member, path)
+            self.links.append((member, path))
+
+    def finish(self) -> int:
+        """Make the links; return the number of files and links."""
+        self._make_hard_links()
+        self._make_symbolic_links()
+        if not self.files:
+            raise ArchiveError(f"{self.archive} holds no file.")
+        if self.replaced:
+            logger.warning("%s: %d files replaced by later ones", self.archive, self.replaced)
+        if self.left_out:
+            logger.info("%s: %d additions of macOS left out", self.archive, self.left_out)
+        return self.files
+
+    def _write(self, member: Member, path: Path) -> None:
+        self._check_size(member, member.size)
+        with self._writing(member):
+            if path.is_file():
+                self.replaced += 1
+            else:
+                self._count_file(member)
+            with path.open("wb") as file:
+                for piece in member.content:
+                    self._check_size(member, len(piece))
+                    self.bytes += len(piece)
+                    file.write(piece)
+
+    def _make_hard_links(self) -> None:
+        for member, path in self.links:
+            if member.kind == "hard link":
+                original = self._link_end(member, path)
+                if not original.is_file():
+                    raise self._refusal(
+                        member, f"is a link to {member.target!r}, which is no file of the archive."
+                    )
+                with self._writing(member):
+                    path.hardlink_to(original)
+
+    def _make_symbolic_links(self) -> None:
+        made = [(member, path) for member, path in self.links if member.kind == "symbolic link"]
+        for member, path in made:
+            with self._writing(member):
+                path.symlink_to(member.target)
+        # Through one link another may leave the folder though the words of neither do.
+        for member, path in made:
+            try:
+                end = path.resolve(strict=True)
+            except (OSError, RuntimeError) as error:
+                what = f"is a link to {member.target!r}, which is not in the archive."
+                raise self._refusal(member, what) from error
+            if not end.is_relative_to(self.root):
+                raise self._leads_out(member)
+
+    def _path(self, member: Member) -> Path:
+        if "\0" in member.name:
+            raise self._refusal(member, "has a NUL in its name.")
+        if _is_absolute(member.name):
+            raise self._refusal(member, "has an absolute path; those in an archive are relative.")
+        inside = _normal(member.name)
+        if inside is None:
+            raise self._refusal(member, "leads out of the folder.")
+        return self.root / inside
+
+    def _link_end(self, member: Member, path: Path) -> Path:
+        """Where a link points, by its words. A symbolic one starts at its own folder."""
+        base = path.parent.relative_to(self.root) if member.kind == "symbolic link" else ""
+        inside = _normal(f"{base}/{member.target}")
+        if inside is None or _is_absolute(member.target) or "\0" in member.target:
+            raise self._leads_out(member)
+        return self.root / inside
+
+    def _count_file(self, member: Member) -> None:
+        self.files += 1
+        if self.files > self.max_files:
+            raise self._refusal(member, f"is one more than the {self.max_files} files allowed.")
+
+    def _count_folder(self, member: Member) -> None:
+        self.folders += 1
+        if self.folders > self.max_files:
+            raise self._refusal(member, f"is one more than the {self.max_files} folders allowed.")
+
+    def _check_size(self, member: Member, size: int) -> None:
+        if self.bytes + size > self.max_bytes:
+            raise self._refusal(
+                member,
+                f"makes it more than the {self.max_bytes} bytes that may be unpacked. "
+                "If you trust the archive, allow more.",
+            )
+
+    def _leads_out(self, member: Member) -> ArchiveError:
+        return self._refusal(member, f"is a link out of the folder, to {member.target!r}.")
+
+    def _refusal(self, member: Member, what: str) -> ArchiveError:
+        return refusal(self.archive, member.name, what)
+
+    @contextmanager
+    def _writing(self, member: Member) -> Iterator[None]:
+        try:
+            yield
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise self._refusal(member, "wants the place of another member.") from error
+        except OSError as error:
+            raise self._refusal(member, f"cannot be written: {error.strerror}.") from error
+
+
+def _is_of_macos(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and (parts[0] == "__MACOSX" or parts[-1].startswith("._"))
+
+
+def _is_absolute(path: str) -> bool:
+    """Whether a path is absolute for Unix or for Windows."""
+    return re.match(r"/|\\\\|[A-Za-z]:[/\\]", path) is not None
+
+
+def _normal(path: str) -> PurePosixPath | None:
+    """A path without `.` and `..`, by its words alone; None if it climbs above its beginning."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return PurePosixPath(*parts)

@@ -1,0 +1,310 @@
+"""What is in a tar or a zip, member by member and in one form. Nothing is written here."""
+
+import bz2
+import gzip
+import io
+import logging
+import lzma
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Literal
+
+from gallerist.workflow.progress import Progress
+
+logger = logging.getLogger("gallerist")
+
+_CHUNK = 1 << 20
+"""Bytes read at once."""
+_LONGEST_READ = 1 << 24
+"""Bytes. tarfile reads a header (long name, attributes) at once; no real one is so long."""
+_LONGEST_LINK = 4096
+"""Bytes of a link's target: PATH_MAX of Linux."""
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What the readers of the standard library raise on bytes that make no sense."""
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_COMPRESSIONS: dict[bytes, tuple[str, Callable[[BinaryIO], Any]]] = {
+    b"\x1f\x8b": ("gzip", gzip.open),
+    b"BZh": ("bzip2", bz2.open),
+    b"\xfd7zXZ\x00": ("xz", lzma.open),
+}
+_OTHERS = {
+    b"7z\xbc\xaf\x27\x1c": "It is a 7z archive.",
+    b"Rar!": "It is a RAR archive.",
+    b"\x28\xb5\x2f\xfd": "It is compressed by Zstandard.",
+    b"\x1f\x9d": "It is compressed by compress.",
+    b"<": "It looks like a web page, perhaps a login.",
+}
+
+
+class ArchiveError(ValueError):
+    """An archive is damaged, hostile, too large, or of no known format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of an archive.
+
+    name: as the archive has it, with `/` between folders: not yet checked.
+    size: bytes of a file, as declared: not yet checked.
+    target: of a link; relative to the link's folder if symbolic, a member's name if hard.
+    content: the bytes of a file, in pieces; to be read before the next member is asked for.
+    """
+
+    name: str
+    kind: Literal["file", "folder", "symbolic link", "hard link"]
+    size: int = 0
+    target: str = ""
+    content: Iterable[bytes] = ()
+
+
+def members(path: Path, folder: Path, max_bytes: int) -> Iterator[Member]:
+    """Yield what is in an archive, in its order; the format is known by the content.
+
+    folder: where it will be unpacked; tarfile's own filter wants to know.
+    max_bytes: a zip that declares more is refused before its first member.
+    Raises ArchiveError for unknown formats, damage, devices and encryption.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+        file.seek(0)
+        if start.startswith(_ZIP):
+            yield from _zip_members(file, path, max_bytes)
+        else:
+            yield from _tar_members(file, start, path, folder, max_bytes)
+
+
+def refusal(archive: Path, name: str, what: str) -> ArchiveError:
+    """The error about one member. Its name is quoted: it may hold anything."""
+    return ArchiveError(f"{archive}: {name!r} {what}")
+
+
+def _pieces(archive: Path, name: str, opened: Callable[[], IO[bytes] | None]) -> Iterator[bytes]:
+    """The bytes of one file. Here only reading fails: what is done with a piece happens outside."""
+    try:
+        stream = opened()
+        while stream is not None and (piece := stream.read(_CHUNK)):
+            yield piece
+    except NotImplementedError as error:
+        what = f"cannot be read: {error}. Unpack it by hand, and pack it again as a tar."
+        raise refusal(archive, name, what) from error
+    except _DAMAGE as error:
+        raise refusal(archive, name, f"is damaged: {error}. Fetch the archive again.") from error
+
+
+# -- tar --------------------------------------------------------------------------------------
+
+
+class _Guarded(io.RawIOBase):
+    """The bytes of a tar. Remembers the last read, and refuses one only hostile headers ask for."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self.last = stream, b""
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LONGEST_READ:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        self.last = self.stream.read(size)
+        return self.last
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+
+def _tar_members(
+    file: BinaryIO, start: bytes, path: Path, folder: Path, max_bytes: int
+) -> Iterator[Member]:
+    progress = Progress(f"bytes of {path.name}", path.stat().st_size)
+    compressions = [value for magic, value in _COMPRESSIONS.items() if start.startswith(magic)]
+    compression, opener = compressions[0] if compressions else ("", lambda same: same)
+    stream = _Guarded(opener(file))
+    try:
+        tar = tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape")
+    except _DAMAGE as error:
+        raise _no_tar(path, compression, start, error) from error
+    while (info := _next_info(tar, path)) is not None:
+        yield _tar_member(tar, info, path, folder)
+        if step := file.tell() - progress.done:  # of the compressed bytes, whose end is known
+            progress.advance(step)
+    _check_end(stream, path, max_bytes)
+
+
+def _no_tar(path: Path, compression: str, start: bytes, error: Exception) -> ArchiveError:
+    if compression:
+        return ArchiveError(
+            f"{path} is compressed by {compression}, but its content is damaged or no tar: {error}."
+        )
+    if start:
+        known = [what for magic, what in _OTHERS.items() if start.startswith(magic)]
+        what = known[0] if known else f"It begins with {start[:8]!r}."
+    else:
+        what = "It is empty."
+    return ArchiveError(
+        f"{path} is neither a tar (plain, gzip, bzip2 or xz) nor a zip. {what}\n"
+        "  Get it in one of these formats, or unpack it by hand, and give the folder."
+    )
+
+
+def _next_info(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
+    at = tar.offset
+    try:
+        info = tar.next()
+    except _DAMAGE as error:
+        raise ArchiveError(
+            f"{path} is damaged or cut short near byte {at} of the tar: {error}. Fetch it again."
+        ) from error
+    tar.members.clear()  # type: ignore[attr-defined]  # it keeps them all, a kilobyte each
+    return info
+
+
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path, folder: Path) -> Member:
+    name, target = _utf8_or_latin1(info.name), _utf8_or_latin1(info.linkname)
+    if info.size < 0:  # tarfile would go back, and read the same for ever
+        raise refusal(path, name, "is damaged: it has a size below 0.")
+    if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
+        kind = "a device or a pipe" if info.isdev() else f"of the unknown kind {info.type!r}"
+        raise refusal(path, name, f"is {kind}; only files, folders and links are unpacked.")
+    if info.isdir():
+        return Member(name, "folder")
+    if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; a second opinion beside our own
+        _filter(info, name, target, path, folder)
+    if info.issym():
+        return Member(name, "symbolic link", target=target)
+    if info.islnk():
+        return Member(name, "hard link", target=target)
+    content = _pieces(path, name, lambda: tar.extractfile(info))
+    return Member(name, "file", info.size, content=content)
+
+
+def _filter(info: tarfile.TarInfo, name: str, target: str, path: Path, folder: Path) -> None:
+    try:
+        tarfile.data_filter(info, str(folder))
+    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError) as error:
+        raise refusal(path, name, f"is a link out of the folder, to {target!r}.") from error
+    except tarfile.OutsideDestinationError as error:
+        raise refusal(path, name, "leads out of the folder.") from error
+    except (tarfile.FilterError, ValueError, OSError) as error:
+        raise refusal(path, name, f"is refused: {error}.") from error
+
+
+def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
+    """A tar ends with a block of zeros. tarfile is silent where it is cut off between two members,
+    or where a later header is damaged; and a compressed one is verified only at its last byte.
+    """
+    if stream.last != bytes(tarfile.BLOCKSIZE):
+        whole = len(stream.last) == tarfile.BLOCKSIZE
+        how = "has a damaged header" if whole else "is cut short: its end mark is missing"
+        raise ArchiveError(f"{path} {how}. Fetch it again.")
+    after, meaning, allowed = 0, False, max_bytes + _CHUNK  # tar fills its last record with zeros
+    try:
+        while (piece := stream.read(_CHUNK)) and after <= allowed:
+            after += len(piece)
+            meaning |= piece.count(0) < len(piece)
+    except _DAMAGE as error:
+        raise ArchiveError(f"{path} is damaged at its end: {error}. Fetch it again.") from error
+    if after > allowed:
+        raise ArchiveError(f"{path} has more than {allowed} bytes after its end mark.")
+    if meaning:
+        logger.warning("%s: the bytes after the end mark of the tar are ignored", path)
+
+
+def _utf8_or_latin1(name: str) -> str:
+    """A name that is not UTF-8 is of an old system; Latin-1 is the likeliest, and never fails."""
+    raw = name.encode("utf-8", "surrogateescape")
+    return _utf8(raw) or raw.decode("latin-1")
+
+
+def _utf8(raw: bytes) -> str | None:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+# -- zip --------------------------------------------------------------------------------------
+
+
+def _zip_members(file: BinaryIO, path: Path, max_bytes: int) -> Iterator[Member]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (*_DAMAGE, NotImplementedError) as error:
+        raise ArchiveError(
+            f"{path} is a zip that is damaged or cut short: {error}. Fetch it again."
+        ) from error
+    infos = archive.infolist()
+    declared = sum(info.file_size for info in infos)
+    if declared > max_bytes:
+        raise ArchiveError(
+            f"{path} holds {declared} bytes, and {max_bytes} may be unpacked. "
+            "If you trust the archive, allow more."
+        )
+    progress = Progress(f"bytes of {path.name}", declared)
+    for info in infos:
+        yield _zip_member(archive, info, path)
+        if info.file_size:
+            progress.advance(info.file_size)
+
+
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
+    name, mode = _zip_name(info), info.external_attr >> 16
+    if info.flag_bits & 0x1:
+        raise refusal(path, name, "is encrypted. Unpack it by hand, and give the folder.")
+    if name.endswith("/") or stat.S_ISDIR(mode):
+        return Member(name, "folder")
+    content = _pieces(path, name, lambda: archive.open(info))
+    if stat.S_ISLNK(mode):
+        if info.file_size > _LONGEST_LINK:
+            raise refusal(path, name, f"is a link with a target of {info.file_size} bytes.")
+        raw = b"".join(content)
+        return Member(name, "symbolic link", target=_utf8(raw) or raw.decode("latin-1"))
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise refusal(
+            path, name, "is a device or a pipe; only files, folders and links are unpacked."
+        )
+    return Member(name, "file", info.file_size, content=content)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name in Unicode. Unless flagged as UTF-8 a zip should have it in code page 437
+    (APPNOTE.TXT, appendix D), but many programs write UTF-8 all the same.
+    """
+    name = info.orig_filename
+    if not info.flag_bits & 0x800:
+        raw = name.encode("cp437")  # as zipfile has decoded it
+        name = _unicode_path(info.extra, raw) or _utf8(raw) or name
+    # Old programs of Windows put backslashes between folders, which APPNOTE.TXT, 4.4.17, forbids.
+    return name if info.create_system else name.replace("\\", "/")
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """The name in Info-ZIP's Unicode Path field, if it belongs to `raw` (APPNOTE.TXT, 4.6.9)."""
+    while len(extra) >= 4:
+        field, length = struct.unpack("<HH", extra[:4])
+        data, extra = extra[4 : 4 + length], extra[4 + length :]
+        if (
+            field == 0x7075
+            and data[:1] == b"\1"
+            and data[1:5] == struct.pack("<I", zlib.crc32(raw))
+        ):
+            return _utf8(data[5:])
+    return None

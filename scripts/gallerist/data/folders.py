@@ -1,0 +1,162 @@
+"""A folder of files as one digest: what is in it, not when it was touched.
+
+Cheap enough to ask at every start: with its memory of sizes and times, a folder of 20,000 files
+takes a fraction of a second, because no content is read again.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gallerist.io.files import PathLike, read_json, sha256_of_file, write_json
+
+IGNORED = frozenset({"thumbs.db", "desktop.ini"})
+"""What file managers leave behind, in lower case. Names with a leading dot are ignored too."""
+
+_RACY_NS = 2_000_000_000
+"""Nanoseconds within which a second edit may leave a file with the same times.
+
+A file changed so recently is not remembered, as git does with its index."""
+
+_Known = dict[str, list[Any]]
+
+
+class FolderFault(ValueError):
+    """A folder that cannot be listed. The message is complete."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What lies below a folder, hidden names left out. All paths are relative to it.
+
+    files: path -> status of what it leads to, or None where that cannot be had (dangling link).
+        Sorted by path, code point by code point.
+    folders: every folder below, sorted.
+    troubles: folder -> why its content could not be listed.
+    """
+
+    files: dict[str, os.stat_result | None]
+    folders: tuple[str, ...]
+    troubles: dict[str, str]
+
+
+def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
+    """SHA-256 (64 hexadecimal digits) over the paths and contents of all files below `folder`.
+
+    Renaming, adding, removing or editing a file changes it; touching or copying the folder does
+    not. Names with a leading dot, Thumbs.db and desktop.ini are left out; links are followed.
+    A file that cannot be read counts with its path alone.
+
+    cache: a JSON file outside the folder, which remembers the hash of each file with its size and
+    times (of content and of status). It is rewritten only when something changed; a missing,
+    damaged or unwritable one only costs time.
+    Raises FolderFault when the folder cannot be listed.
+    """
+    tree = walk(folder)
+    known = {} if cache is None else _remembered(cache)
+    remembered: _Known = {}
+    digest = hashlib.sha256()
+    now = time.time_ns()
+    for relative, status in tree.files.items():
+        content = "unreadable"
+        if status is not None and stat.S_ISREG(status.st_mode):
+            identity = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            entry = known.get(relative)
+            if entry is not None and entry[:3] == identity:
+                content = entry[3]
+            else:
+                with contextlib.suppress(OSError):
+                    content = sha256_of_file(os.path.join(folder, relative))  # noqa: PTH118
+            settled = now - status.st_ctime_ns > _RACY_NS
+            if settled and content != "unreadable" and is_utf8(relative):
+                remembered[relative] = [*identity, content]
+        name = os.fsencode(relative)
+        digest.update(b"%d:%b:%b\n" % (len(name), name, content.encode()))
+    if cache is not None and remembered != known:
+        with contextlib.suppress(OSError):
+            write_json(cache, remembered)
+    return digest.hexdigest()
+
+
+def walk(folder: PathLike) -> Tree:
+    """List a folder with everything below, following links, but never round in a circle.
+
+    Raises FolderFault when `folder` itself is missing, is a file, or cannot be listed.
+    """
+    if not Path(folder).exists():
+        raise FolderFault(f"{folder}: no such folder")
+    if not Path(folder).is_dir():
+        raise FolderFault(f"{folder}: a file, not a folder")
+    files: dict[str, os.stat_result | None] = {}
+    folders: list[str] = []
+    troubles: dict[str, str] = {}
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while waiting:
+        relative, above = waiting.pop()
+        path = os.path.join(folder, relative) if relative else os.fspath(folder)  # noqa: PTH118
+        try:
+            status = os.stat(path)  # noqa: PTH116 - plain strings keep this fast
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                troubles[relative] = "a link to a folder that it lies in"
+                continue
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.name.startswith(".") or entry.name.lower() in IGNORED:
+                        continue
+                    below = f"{relative}/{entry.name}" if relative else entry.name
+                    if _is_folder(entry):
+                        folders.append(below)
+                        waiting.append((below, above | {identity}))
+                    else:
+                        files[below] = _status(entry)
+        except OSError as error:
+            troubles[relative] = f"this folder cannot be listed: {error.strerror or error}"
+    if "" in troubles:
+        raise FolderFault(f"{folder}: {troubles['']}")
+    return Tree(dict(sorted(files.items())), tuple(sorted(folders)), troubles)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name from the file system can stand in a UTF-8 file."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None
+
+
+def _remembered(cache: PathLike) -> _Known:
+    """Read the cache; anything that is not one counts as empty."""
+    try:
+        value = read_json(cache)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    return {path: entry for path, entry in value.items() if _is_entry(entry)}
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, list)
+        and len(entry) == 4
+        and all(isinstance(number, int) for number in entry[:3])
+        and isinstance(entry[3], str)
+        and len(entry[3]) == 64
+    )

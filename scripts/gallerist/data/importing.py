@@ -1,0 +1,256 @@
+"""Import of a folder of class folders: a manifest of what can be used, and what cannot and why."""
+
+import csv
+import hashlib
+import logging
+import os
+import unicodedata
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import astuple, dataclass
+from functools import partial
+from pathlib import PurePath
+from typing import Literal
+
+import imagehash
+from PIL import Image
+
+from gallerist.data.decoding import FORMAT_OF_SUFFIX, BadImage, decode_image, format_of, read_bytes
+from gallerist.data.folders import FolderFault, Tree, is_utf8, walk
+from gallerist.data.manifest import Manifest, Picture
+from gallerist.io.files import PathLike, replacing
+from gallerist.workflow.progress import tracked
+
+logger = logging.getLogger("gallerist")
+
+_COPY = "same picture as "
+_STRAY = "not inside a class folder"
+_NESTED = "inside a folder, where the pictures have to lie side by side"
+
+
+class ImportFault(ValueError):
+    """A folder from which nothing can be imported. The message is complete."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """What is wrong with one file or folder.
+
+    severity: "skipped" when it is not in the manifest, "warning" when it is all the same.
+    """
+
+    path: str
+    severity: Literal["skipped", "warning"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Import:
+    """The usable pictures, and the faults sorted by path."""
+
+    manifest: Manifest
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    label: str
+    relative: str
+    path: str
+
+
+_Examined = tuple[Picture | None, Fault | None]
+
+
+def import_folder(
+    folder: PathLike,
+    *,
+    part: str,
+    min_side: int,
+    max_pixels: int,
+    threads: int = 1,
+    flat: bool = False,
+) -> Import:
+    """List the pictures of a folder that holds one folder a class, or none (flat).
+
+    flat: the files lie in the folder itself, and nothing says of which class they are: their label
+    is empty. Files in folders below it are skipped.
+
+    Every file at any depth below a class folder is tried; its label is the name of the class folder
+    (NFC-normalised unicode). Names with a leading dot, Thumbs.db and desktop.ini are ignored; links
+    are followed. Pictures come by label, then by path, compared code point by code point. Paths are
+    `folder`, as given, joined with what lies below it.
+
+    A file is skipped, with its reason, when it is no usable picture (see `images.decode_image`;
+    `min_side` and `max_pixels` are in pixels), when it lies in no class folder, and when an earlier
+    file has the same content. It is used, with a warning, when its name promises another format.
+    `threads` pictures are decoded at a time, and only as many are in memory.
+
+    Raises ImportFault when the folder is missing, holds no class folder, or no usable picture.
+    """
+    try:
+        tree = walk(folder)
+    except FolderFault as error:
+        raise ImportFault(str(error)) from error
+    candidates, faults = _candidates(os.fspath(folder), tree, flat)
+    examine = partial(_examine, part=part, min_side=min_side, max_pixels=max_pixels)
+    pictures: dict[str, Picture] = {}
+    with closing(_in_order(examine, candidates, threads)) as examined:
+        for found, fault in tracked(examined, "pictures examined", len(candidates)):
+            if found is not None and (first := pictures.setdefault(found.id, found)) is not found:
+                fault = _same_picture(found, first)
+            if fault is not None:
+                faults.append(fault)
+    if not pictures:
+        raise ImportFault(_nothing_usable(folder, faults))
+    if not flat:
+        faults += _empty_classes(os.fspath(folder), tree, pictures.values())
+    skipped = sum(fault.severity == "skipped" for fault in faults)
+    logger.info("%s: %d pictures, %d files skipped", folder, len(pictures), skipped)
+    return Import(Manifest(tuple(pictures.values())), tuple(sorted(faults)))
+
+
+def stop_on_bad_images(faults: Iterable[Fault]) -> None:
+    """Raise ImportFault with the list of all files that are no usable picture, if there are any.
+
+    Copies of another picture, files outside the class folders and warnings are not among them.
+    """
+    bad = [
+        f"\n  {fault.path}: {fault.reason}"
+        for fault in faults
+        if fault.severity == "skipped"
+        and fault.reason != _STRAY
+        and not fault.reason.startswith(_COPY)
+    ]
+    if bad:
+        raise ImportFault(
+            f"{len(bad)} files are no usable pictures. Repair or remove them, "
+            f"or set dataset.images.on_bad: skip to go on without them:{''.join(bad)}"
+        )
+
+
+def write_faults(path: PathLike, faults: Iterable[Fault]) -> None:
+    """Write faults as CSV (path, severity, reason), whole or not at all.
+
+    Every value is quoted, so that any file name survives; bytes that are not UTF-8 are written
+    as escapes.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(("path", "severity", "reason"))
+        writer.writerows(astuple(fault) for fault in faults)
+
+
+def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Fault]]:
+    """Files to be tried, in manifest order, and the faults that names alone show."""
+    candidates: list[_Candidate] = []
+    faults = [
+        Fault(_join(folder, relative), "skipped", reason)
+        for relative, reason in tree.troubles.items()
+    ]
+    for relative in tree.folders:
+        if PurePath(relative).suffix.lower() in FORMAT_OF_SUFFIX:
+            reason = "a folder, though its name is a picture's; the files in it are tried"
+            faults.append(Fault(_join(folder, relative), "warning", reason))
+    for relative in tree.files:
+        path = _join(folder, relative)
+        if fault := _unusable_name(relative, flat):
+            faults.append(Fault(path, "skipped", fault))
+        else:
+            candidates.append(_Candidate("" if flat else _label(relative), relative, path))
+    return sorted(candidates, key=lambda found: (found.label, found.relative)), faults
+
+
+def _unusable_name(relative: str, flat: bool) -> str | None:
+    if not is_utf8(relative):
+        return "its name is not UTF-8: rename it"
+    if "\r" in relative:
+        return "its name has a carriage return, which a manifest cannot hold: rename it"
+    if flat:
+        return _NESTED if "/" in relative else None
+    return None if "/" in relative else _STRAY
+
+
+def _label(relative: str) -> str:
+    return unicodedata.normalize("NFC", relative.split("/", 1)[0])
+
+
+def _join(folder: str, relative: str) -> str:
+    return os.path.join(folder, relative)  # noqa: PTH118 - the folder stays as it was given
+
+
+def _in_order(
+    examine: Callable[[_Candidate], _Examined], candidates: list[_Candidate], threads: int
+) -> Generator[_Examined, None, None]:
+    """Examine `threads` files at a time; an interrupted import does not wait for the rest."""
+    if threads == 1:
+        yield from map(examine, candidates)
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(examine, candidates)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _examine(candidate: _Candidate, *, part: str, min_side: int, max_pixels: int) -> _Examined:
+    """Return the picture, its fault, or a picture with a warning."""
+    try:
+        data = read_bytes(candidate.path, max_pixels=max_pixels)
+        pixels = decode_image(data, max_pixels=max_pixels, min_side=min_side)
+    except BadImage as error:
+        return None, Fault(candidate.path, "skipped", str(error))
+    identity = hashlib.sha256(data).hexdigest()[:16]
+    picture = Picture(
+        id=identity,
+        path=candidate.path,
+        label=candidate.label,
+        part=part,
+        source_id=identity,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        phash=str(imagehash.phash(Image.fromarray(pixels))),
+    )
+    warning = _misnamed(candidate.relative, format_of(data))
+    return picture, Fault(candidate.path, "warning", warning) if warning else None
+
+
+def _misnamed(relative: str, content: str) -> str | None:
+    suffix = PurePath(relative).suffix
+    promised = FORMAT_OF_SUFFIX.get(suffix.lower())
+    if promised == content:
+        return None
+    if promised is not None:
+        return f"the content is {content}, though the name says {promised}"
+    if suffix:
+        return f"the content is {content}, though '{suffix}' is no picture's extension"
+    return f"the content is {content}, though the name has no extension"
+
+
+def _same_picture(copy: Picture, first: Picture) -> Fault:
+    other_class = "" if copy.label == first.label else f", but under another class ({first.label})"
+    return Fault(copy.path, "skipped", f"{_COPY}{first.path}{other_class}")
+
+
+def _empty_classes(folder: str, tree: Tree, pictures: Iterable[Picture]) -> Iterator[Fault]:
+    filled = {picture.label for picture in pictures}
+    for relative in tree.folders:
+        if "/" not in relative and _label(relative) not in filled:
+            yield Fault(_join(folder, relative), "warning", "no usable picture in this class")
+
+
+def _nothing_usable(folder: PathLike, faults: list[Fault]) -> str:
+    skipped = sorted(fault for fault in faults if fault.severity == "skipped")
+    if not skipped:
+        return f"{folder}: no files. It must hold one folder a class, with the pictures in them"
+    if all(fault.reason == _STRAY for fault in skipped):
+        return (
+            f"{folder}: {len(skipped)} files, but none of them in a class folder. "
+            "It must hold one folder a class, with the pictures in them"
+        )
+    examples = "".join(f"\n  {fault.path}: {fault.reason}" for fault in skipped[:5])
+    return f"{folder}: none of its {len(skipped)} files is a usable picture:{examples}"

@@ -1,0 +1,127 @@
+"""The manifest: one row an image, the only list of pictures that any stage reads."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import get_type_hints
+
+from gallerist.io.files import PathLike, replacing, sha256_of_text
+
+DISTRACTOR = "distractor"
+"""The class that is nobody's answer: a picture of it is never right for any query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One row of a manifest.
+
+    id: first 16 hexadecimal digits of the SHA-256 of the file's bytes; for an augmented copy, of
+        its original's id and its number followed by the bytes. Unique in a manifest.
+    path: where the file is, as the workflow opens it.
+    label: the class, which is the name of the folder the picture came from.
+    part: training, validation, gallery or query.
+    source_id: the id of the picture this one was made from; its own id for an original.
+    width, height: pixels, as seen (after EXIF orientation).
+    phash: 64-bit DCT perceptual hash as 16 hexadecimal digits.
+    """
+
+    id: str
+    path: str
+    label: str
+    part: str
+    source_id: str
+    width: int
+    height: int
+    phash: str
+
+
+COLUMNS = tuple(field.name for field in fields(Picture))
+_TYPES = get_type_hints(Picture)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Pictures in a fixed order. Features and rankings refer to them by id."""
+
+    pictures: tuple[Picture, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse two rows with one id: a ranking could not tell them apart."""
+        seen: dict[str, str] = {}
+        for picture in self.pictures:
+            if picture.id in seen:
+                raise ValueError(
+                    f"id {picture.id} stands for both {seen[picture.id]} and {picture.path}"
+                )
+            seen[picture.id] = picture.path
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(self.pictures)
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids in manifest order."""
+        return [picture.id for picture in self.pictures]
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths in manifest order."""
+        return [picture.path for picture in self.pictures]
+
+    @property
+    def labels(self) -> list[str]:
+        """Class of each picture, in manifest order."""
+        return [picture.label for picture in self.pictures]
+
+    @property
+    def classes(self) -> list[str]:
+        """The distinct classes, sorted: their positions are the network's outputs."""
+        return sorted(set(self.labels))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ids and labels: equal exactly when pictures and classes are, in this order."""
+        return sha256_of_text("".join(f"{row.id} {row.label}\n" for row in self.pictures))
+
+    def by_id(self) -> dict[str, Picture]:
+        """Look pictures up by id."""
+        return {picture.id: picture for picture in self.pictures}
+
+    def write(self, path: PathLike) -> None:
+        """Write as CSV with a header, whole or not at all."""
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(asdict(picture) for picture in self.pictures)
+
+    @classmethod
+    def read(cls, *paths: PathLike) -> "Manifest":
+        """Read one manifest, or several as one, in the order given.
+
+        Raises ValueError naming the file when its columns are not those of a manifest, and the line
+        when a row has other cells.
+        """
+        return cls(tuple(picture for path in paths for picture in _read_rows(path)))
+
+
+def _read_rows(path: PathLike) -> Iterable[Picture]:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())) != COLUMNS:
+            raise ValueError(f"{path}: the columns of a manifest are {', '.join(COLUMNS)}")
+        for cells in rows:
+            try:
+                row = {name: _TYPES[name](cell) for name, cell in zip(COLUMNS, cells, strict=True)}
+            except ValueError:
+                raise ValueError(
+                    f"{path}, line {rows.line_num}: a manifest's rows are {', '.join(COLUMNS)}; "
+                    "this one has too few or too many, or a size that is no number"
+                ) from None
+            yield Picture(**row)

@@ -1,0 +1,169 @@
+"""More training pictures from a pool, without letting a held-out picture in."""
+
+import csv
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+
+from gallerist.data.manifest import Manifest, Picture
+from gallerist.data.near_duplicates import near_pictures
+from gallerist.io.files import PathLike, replacing
+
+
+class ExtensionFault(ValueError):
+    """Settings with which a training part cannot be extended. The message is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A picture of the pool that was considered and not taken."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The outcome of `extend`.
+
+    manifest: the training pictures, as they were, and after them those added, class by class.
+    refusals: pool pictures not taken: first those of unknown classes, then class by class.
+    shortfalls: class -> pictures it still lacks, of the classes that could not be filled.
+    """
+
+    manifest: Manifest
+    refusals: tuple[Refusal, ...]
+    shortfalls: dict[str, int]
+
+
+def extend(
+    training: Manifest,
+    pool: Manifest,
+    held_out: Sequence[Manifest],
+    *,
+    per_class: int,
+    distance: int,
+    seed: int,
+) -> Extension:
+    """Add pictures of `pool` to the classes of `training` until each has `per_class`.
+
+    A class that has as many or more is left alone. Within a class the pool's pictures are
+    considered in an order drawn from `seed` and their content, whatever else is in the pool; those
+    left when the class is full are in no list. A picture is refused when its class is not one of
+    training's, or when it, or one that differs from it in at most `distance` bits of 64 (see
+    `near_duplicates`), is in `held_out` (validation, gallery, query), in training, or was added.
+    Of two near-duplicates in different classes of the pool only the one drawn earlier can be
+    taken, so what one class gets does not depend on how much another lacks.
+
+    Added pictures get part "training".
+    Raises ExtensionFault when `per_class` or `distance` is negative.
+    """
+    if per_class < 0 or distance < 0:
+        raise ExtensionFault(
+            f"per_class ({per_class}) and distance ({distance}) must be 0 or more: "
+            "pictures a class, and bits of 64"
+        )
+    present = Counter(training.labels)
+    refusals = [
+        Refusal(picture.path, f"class '{picture.label}' is not one of the training classes")
+        for picture in pool
+        if picture.label not in present
+    ]
+    known = [picture for picture in pool if picture.label in present]
+    known.sort(key=lambda picture: _draw(seed, picture))
+    forbidden = _forbidden(known, [*held_out, training], distance)
+    alike = _alike(known, forbidden, distance)
+
+    added: list[Picture] = []
+    shortfalls: dict[str, int] = {}
+    for label in training.classes:
+        missing = per_class - present[label]
+        candidates = [picture for picture in known if picture.label == label]
+        taken, refused = _fill(missing, candidates, forbidden, alike)
+        added += taken
+        refusals += refused
+        if len(taken) < missing:
+            shortfalls[label] = missing - len(taken)
+    return Extension(Manifest((*training, *added)), tuple(refusals), shortfalls)
+
+
+def write_refusals(path: PathLike, refusals: Iterable[Refusal]) -> None:
+    """Write refused pool pictures as CSV (path, reason), whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "reason"))
+        writer.writerows(astuple(refusal) for refusal in refusals)
+
+
+def _fill(
+    missing: int,
+    candidates: Sequence[Picture],
+    forbidden: Mapping[str, str],
+    alike: Mapping[str, list[tuple[Picture, int]]],
+) -> tuple[list[Picture], list[Refusal]]:
+    """Take candidates of one class in their order until `missing` are found."""
+    taken: dict[str, Picture] = {}
+    refused: list[Refusal] = []
+    for picture in candidates:
+        if len(taken) >= missing:
+            break
+        reason = forbidden.get(picture.id) or _clash(picture, alike.get(picture.id, []), taken)
+        if reason is None:
+            taken[picture.id] = replace(picture, part="training")
+        else:
+            refused.append(Refusal(picture.path, reason))
+    return list(taken.values()), refused
+
+
+def _draw(seed: int, picture: Picture) -> str:
+    """Place of a picture in the order of consideration: a hash of seed and content."""
+    return hashlib.sha256(f"{seed}:{picture.id}".encode()).hexdigest()
+
+
+def _forbidden(
+    known: Sequence[Picture], manifests: Sequence[Manifest], distance: int
+) -> dict[str, str]:
+    """Map the ids of pictures that may not be added, whatever else is added, to the reason."""
+    reasons: dict[str, str] = {}
+    others = [picture for manifest in manifests for picture in manifest]
+    by_id = {picture.id: picture for picture in reversed(others)}
+    for picture in known:
+        if other := by_id.get(picture.id):
+            conflict = _conflict(picture, other)
+            reasons[picture.id] = f"same picture as {other.path} ({other.part}){conflict}"
+    for picture, other, bits in near_pictures(known, others, distance):
+        reasons.setdefault(picture.id, _near(picture, other, bits, other.part))
+    return reasons
+
+
+def _alike(
+    known: Sequence[Picture], forbidden: Collection[str], distance: int
+) -> dict[str, list[tuple[Picture, int]]]:
+    """Map ids to the near-duplicates, with bits, that were drawn before them and might be taken."""
+    earlier: dict[str, list[tuple[Picture, int]]] = defaultdict(list)
+    possible = [picture for picture in known if picture.id not in forbidden]
+    for first, later, bits in near_pictures(possible, None, distance):
+        earlier[later.id].append((first, bits))
+    return earlier
+
+
+def _clash(
+    picture: Picture, earlier: list[tuple[Picture, int]], taken: Collection[str]
+) -> str | None:
+    """Why a picture clashes with one drawn before it: taken into its class, or of another class."""
+    for other, bits in earlier:
+        if other.label != picture.label:
+            return _near(picture, other, bits, "pool")
+        if other.id in taken:
+            return _near(picture, other, bits, "added")
+    return None
+
+
+def _near(picture: Picture, other: Picture, bits: int, where: str) -> str:
+    conflict = _conflict(picture, other)
+    return f"near-duplicate ({bits} of 64 bits differ) of {other.path} ({where}){conflict}"
+
+
+def _conflict(picture: Picture, other: Picture) -> str:
+    return "" if picture.label == other.label else f", there under another class ({other.label})"

@@ -1,0 +1,180 @@
+"""One experiment as one row: what every job upstream was given and measured, under one name."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from gallerist.records.record import RUN_ID, Record, Scalar
+
+DESCRIBING = ("extract_features", "describe_images", "encode_key_points")
+"""The stages that turn pictures into vectors."""
+
+SEARCHED = ("gallery", "query")
+
+_DRAWN_TO = 100
+_STRIP = "pictures/median.png"
+"""The artifact of a row that its note shows."""
+
+HIT_RATE = "hit rate at k"
+"""The curve of a row whose step is k."""
+
+OUTLINE = ("kind", "backbone", "weights", "pooling", "image_size", "epochs")
+"""The short parameters of a row, in the order of their columns."""
+
+
+def accuracies(metrics: Mapping[str, object]) -> list[str]:
+    """The hit rates among the names of a row's metrics by their k, then mAP where it is there."""
+    rates = sorted(int(name[4:]) for name in metrics if re.fullmatch(r"top-\d+", name))
+    return [*(f"top-{k}" for k in rates), *(name for name in ("mAP",) if name in metrics)]
+
+
+def upstream_parameters(upstream: Sequence[Record], experiment: str) -> dict[str, Scalar]:
+    """Parameters of all jobs that an accuracy rests on.
+
+    They become `stage.parameter`, or `stage.part.parameter` where a stage runs once a part; those
+    of another experiment, which this one is combined from, `stage.experiment.parameter`; of several
+    pretrained weights or trunks, which its members start from, `stage.weights.parameter`.
+    """
+    items: dict[str, set[str | None]] = {}
+    for record in upstream:
+        items.setdefault(record.stage, set()).add(record.item)
+    found = {}
+    for record in upstream:
+        other = record.experiment if record.experiment != experiment else None
+        item = record.item if len(items[record.stage]) > 1 else None
+        for name, value in record.parameters.items():
+            found[".".join(filter(None, (record.stage, other, item, record.part, name)))] = value
+    return found
+
+
+def costs(upstream: Sequence[Record]) -> dict[str, float]:
+    """What the experiment took and what it works with, from the records of its jobs.
+
+    training_seconds: all epochs, validation included. trunk_seconds: what frozen layers took, once,
+    for the pictures that are trained on and validated; 0 where they are in every epoch.
+    extraction_images_per_second: gallery and queries together, frozen layers and all; a picture
+    that several members describe is one picture, which takes the time of all of them.
+    feature_length: numbers a picture. images_skipped, _warned: of all parts.
+
+    What an experiment does without, such as the epochs of a descriptor, is 0.
+    """
+    trained = [record.metrics for record in of_stage(upstream, "train_network")]
+    described = [record for stage in DESCRIBING for record in of_stage(upstream, stage)]
+    imports = [record.metrics for record in of_stage(upstream, "import_images")]
+    trunks = of_stage(upstream, "extract_trunk")
+    searched = [record for record in [*trunks, *described] if record.part in SEARCHED]
+    seconds = _extraction_seconds(searched)
+    images = {record.part: record.metrics["images"] for record in searched}
+    kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
+    return {
+        **{name: sum(metrics[name] for metrics in trained) for name in kept},
+        "trunk_seconds": _extraction_seconds(
+            record for record in trunks if record.part not in SEARCHED
+        ),
+        "feature_length": _feature_length(upstream),
+        "extraction_images_per_second": sum(images.values()) / seconds if seconds else 0.0,
+        "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
+        "images_warned": sum(metrics["images_warned"] for metrics in imports),
+    }
+
+
+def _extraction_seconds(records: Iterable[Record]) -> float:
+    return sum(record.metrics["extraction_seconds"] for record in records)
+
+
+def _feature_length(upstream: Sequence[Record]) -> float:
+    """Of what was searched: the last of the steps that made vectors; 0 for fused rankings."""
+    if of_stage(upstream, "fuse_rankings"):
+        return 0.0
+    joined = {record.experiment for record in of_stage(upstream, "fuse_features")}
+    for stage in ("reduce_features", "fuse_features", *DESCRIBING):
+        for record in of_stage(upstream, stage):
+            own = not joined or record.experiment in joined  # a member's vectors are not searched
+            if own and record.part == "gallery":
+                return record.metrics["feature_length"]
+    return 0.0
+
+
+def weights(upstream: Sequence[Record]) -> str:
+    """The weights its networks started from, each once; "none" where there is no network."""
+    started = [record.tags["weights"] for record in of_stage(upstream, "train_network")]
+    return ", ".join(dict.fromkeys(started)) or "none"
+
+
+def outline(upstream: Sequence[Record], weights: str) -> dict[str, Scalar]:
+    """The parameters that one looks at first, under short names, the same for every experiment.
+
+    kind: the network or the descriptor; of a combination, all of them, joined by +. Where networks
+    differ, theirs stand side by side; what an experiment does without is "none", epochs 0.
+    """
+    trained = [record.parameters for record in of_stage(upstream, "train_network")]
+    described = [record for stage in DESCRIBING for record in of_stage(upstream, stage)]
+    sized = [*trained, *(record.parameters for record in described)]
+    kinds = [
+        str(each[name]) for name in ("network", "descriptor") for each in sized if name in each
+    ]
+    return {
+        "kind": " + ".join(dict.fromkeys(kinds)) or "none",
+        "backbone": _side_by_side(trained, "backbone"),
+        "weights": weights,
+        "pooling": _side_by_side(trained, "pooling"),
+        "image_size": _side_by_side(sized, "image_size"),
+        "epochs": _side_by_side(trained, "epochs") if trained else 0,
+    }
+
+
+def _side_by_side(parameters: Iterable[Mapping[str, Scalar]], name: str) -> Scalar:
+    """The values of a parameter, each once; itself where it is one, "none" where there is none."""
+    found = [each[name] for each in parameters if each.get(name) is not None]
+    different = list(dict.fromkeys(found))
+    if len(different) == 1:
+        return different[0]
+    return ", ".join(map(str, different)) or "none"
+
+
+def hit_rate_points(at: Iterable[float], means: Iterable[float]) -> list[tuple[int, float]]:
+    """The hit rate at each k as points of a curve whose step is k, up to k = 100."""
+    points = ((round(k), float(mean)) for k, mean in zip(at, means, strict=True))
+    return [(k, mean) for k, mean in points if k <= _DRAWN_TO]
+
+
+def training_curves(upstream: Sequence[Record]) -> dict[str, list[tuple[int, float]]]:
+    """The curves of its one training; none where there is none, or several."""
+    trained = of_stage(upstream, "train_network")
+    return dict(trained[0].curves) if len(trained) == 1 else {}
+
+
+def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
+    """The records of one stage."""
+    return [record for record in records if record.stage == stage]
+
+
+def note(
+    experiment: str,
+    dataset: str,
+    weights: str,
+    metrics: Mapping[str, Mapping[str, float | None]],
+    queries: int,
+) -> str:
+    """What a reader sees above the row's page in MLflow, in Markdown.
+
+    metrics: as `assessment.measured` gives them. The address of the picture is relative to the page
+    of MLflow's UI, and lacks the id of the run (RUN_ID) until that is known.
+    """
+    summary = ", ".join(f"{name} {metrics[name]['mean']:.4f}" for name in accuracies(metrics))
+    lines = [
+        f"| {name} | {figures['mean']:.4f} | {_interval(figures)} |"
+        for name, figures in metrics.items()
+    ]
+    table = "\n".join(["| metric | mean | interval |", "|---|---|---|", *lines])
+    return (
+        f"**{experiment}** on **{dataset}**, {queries} queries: {summary}.\n\n"
+        f"Weights it started from: {weights}. Top-k is the share of the queries with a picture of "
+        "their class among the first k answers. Pictures and tables are under Artifacts.\n\n"
+        f"{table}\n\nQueries of middling average precision, each with its answers:\n\n"
+        f"![its middling queries](get-artifact?path={_STRIP}&run_uuid={RUN_ID})"
+    )
+
+
+def _interval(figures: Mapping[str, float | None]) -> str:
+    low, high = figures["low"], figures["high"]
+    return "" if low is None or high is None else f"{low:.4f} to {high:.4f}"

@@ -1,0 +1,171 @@
+"""Text files of other tools: which form one has, and its rows, with errors that name the line.
+
+The form is seen from a file's first line, never from its name. Files are UTF-8.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from sys import intern
+from typing import Literal
+
+from gallerist.io.files import PathLike
+
+Kind = Literal["ranking", "run", "labels", "pairs", "qrels"]
+
+RANKINGS: tuple[Kind, ...] = ("ranking", "run")
+TRUTHS: tuple[Kind, ...] = ("labels", "pairs", "qrels")
+
+FORMS: Mapping[Kind, str] = {
+    "ranking": "a ranking: CSV with the columns query_id, rank, gallery_id and perhaps distance",
+    "run": "a TREC run: lines `qid Q0 docid rank score tag`",
+    "labels": "classes: CSV with the columns id, label and perhaps part, source_id, path",
+    "pairs": "right pairs: CSV with the columns query_id, gallery_id and perhaps relevant",
+    "qrels": "TREC qrels: lines `qid 0 docid relevance`",
+}
+"""Every form that is read."""
+
+_FIELDS = re.compile(r"[^ \t\n\r\f\v]+")
+"""What trec_eval's blanks divide. Others, such as U+00A0, may stand in a file name."""
+
+
+class ForeignFileError(ValueError):
+    """A file of another form or with a line that has no meaning, or ids that a form cannot hold."""
+
+
+def file_kind(path: PathLike) -> Kind:
+    """Which of FORMS a file has, by its first line. Raises ForeignFileError when it has none."""
+    first = next((line for _, line in _lines(path) if line.strip()), "").strip()
+    columns = set(next(csv.reader([first]), ()))
+    if {"query_id", "rank", "gallery_id"} <= columns:
+        return "ranking"
+    if {"query_id", "gallery_id"} <= columns:
+        return "pairs"
+    if {"id", "label"} <= columns:
+        return "labels"
+    fields = _FIELDS.findall(first)
+    if len(fields) == 6:
+        return "run"
+    if len(fields) == 4 and re.fullmatch(r"[+-]?\d+", fields[3]):
+        return "qrels"
+    begins = f"begins with {first[:80]!r}" if first else "is empty"
+    forms = "".join(f"\n  - {form}" for form in FORMS.values())
+    raise ForeignFileError(f"{path} {begins}, which is none of the forms that are read:{forms}")
+
+
+def require_kind(path: PathLike, kinds: Sequence[Kind]) -> Kind:
+    """Which of `kinds` a file is. Raises ForeignFileError that says what was expected instead."""
+    kind = file_kind(path)
+    if kind not in kinds:
+        wanted = "".join(f"\n  - {FORMS[each]}" for each in kinds)
+        raise ForeignFileError(f"{path} is {FORMS[kind]}\n  What was expected here:{wanted}")
+    return kind
+
+
+def table(
+    path: PathLike, required: Sequence[str], optional: Sequence[str]
+) -> Iterator[tuple[str, list[str], list[str | None]]]:
+    """Rows of a CSV: where each stands, its required cells, its optional ones.
+
+    A column that the file lacks gives None; further columns are passed over. Raises
+    ForeignFileError when a row has another number of cells than the header, or nothing in a
+    required one.
+    """
+    place = str(path)
+    rows = csv.reader(line for _, line in _lines(path))
+    try:
+        header = next(row for row in rows if row)
+        needed = [header.index(name) for name in required]
+        further = [header.index(name) if name in header else None for name in optional]
+        for row in rows:
+            place = f"{path}, line {rows.line_num}"
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise ForeignFileError(f"{place}: {len(row)} cells under {len(header)} columns")
+            cells = [intern(row[column]) for column in needed]
+            if not all(cells):
+                raise ForeignFileError(f"{place}: there is no {required[cells.index('')]}")
+            yield place, cells, [None if column is None else row[column] for column in further]
+    except csv.Error as error:
+        raise ForeignFileError(f"{path}, line {rows.line_num}: no CSV: {error}") from error
+
+
+def trec_lines(path: PathLike, kind: Kind) -> Iterator[tuple[str, list[str]]]:
+    """Lines of a TREC run or of qrels: where each stands, its fields. Blank lines are passed over.
+
+    Raises ForeignFileError when a line has another number of fields.
+    """
+    count = 6 if kind == "run" else 4
+    for number, line in _lines(path):
+        fields = _FIELDS.findall(line)
+        if fields and len(fields) != count:
+            raise ForeignFileError(
+                f"{path}, line {number}: {len(fields)} fields. This is taken for {FORMS[kind]}; "
+                "ids cannot have blanks in them"
+            )
+        if fields:
+            yield f"{path}, line {number}", [intern(field) for field in fields]
+
+
+def number(text: str, name: str, place: str) -> float:
+    """A number. Raises ForeignFileError, also for NaN."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise ForeignFileError(f"{place}: {name} is {text!r}, which is not a number")
+    return value
+
+
+def whole_number(text: str, name: str, place: str) -> int:
+    """A whole number. Raises ForeignFileError."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ForeignFileError(
+            f"{place}: {name} is {text!r}, which is not a whole number"
+        ) from None
+
+
+class Pairings:
+    """Pairs of a query and an answer, each of which may stand once in a file."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[str]] = {}
+
+    def add(self, query: str, answer: str, place: str) -> None:
+        """Take note of a pair. Raises ForeignFileError when it is there already."""
+        seen = self._seen.setdefault(query, set())
+        if answer in seen:
+            raise ForeignFileError(f"{place}: query {query} has {answer} a second time")
+        seen.add(answer)
+
+
+def refuse_blanks(ids: Sequence[str], path: PathLike) -> None:
+    """Raise ForeignFileError for an id that is empty or has a blank in it: TREC's forms lack both.
+
+    path: what was to be written.
+    """
+    for each in ids:
+        if _FIELDS.fullmatch(each) is None:
+            raise ForeignFileError(
+                f"{path} is not written: {each!r} is empty or has a blank in it, which TREC's "
+                "files cannot hold"
+            )
+
+
+def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers and their ends."""
+    with Path(path).open("rb") as file:
+        for count, line in enumerate(file, start=1):
+            try:
+                yield count, line.decode("utf-8-sig" if count == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise ForeignFileError(
+                    f"{path}, line {count}: byte 0x{line[error.start]:02x} is not UTF-8: save the "
+                    "file as UTF-8"
+                ) from None

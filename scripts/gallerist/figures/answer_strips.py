@@ -1,0 +1,133 @@
+"""The published picture: a query and its answers in a row, right ones and wrong ones marked."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gallerist.data.decoding import BadImage, read_image
+from gallerist.evaluation.evaluate import QueryResult
+from gallerist.figures.style import entitle, save, shortened
+from gallerist.io.files import PathLike
+
+RIGHT, WRONG, UNKNOWN, QUERY = "#1b7837", "#b2182b", "#666666", "#2166ac"
+TILE = 128
+"""Pixels a side that a thumbnail is shrunk to."""
+
+_COLUMN = 1.12
+"""Inches from one picture to the next."""
+
+_CAPTION = 6.5
+"""Points of a caption's letters."""
+
+Strip = tuple[str, str, list[tuple[str, str, bool | None]]]
+"""Path of the query, its caption, and path, caption and rightness of each answer."""
+
+
+class ScoreFault(ValueError):
+    """Scores by which queries cannot be put in order."""
+
+
+def best(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
+    """Ids of the queries with the highest scores, the highest first; of equal ones by id.
+
+    scores: (queries,) the higher the better, such as the average precision; the rank of the first
+    right answer with a minus, -inf for none. Raises ScoreFault for scores that are not numbers.
+    """
+    return [query for _, query in sorted((-s, q) for s, q in _scored(ids, scores))][:count]
+
+
+def worst(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
+    """Ids of the queries with the lowest scores, the lowest first; as for `best`."""
+    return [query for _, query in sorted(_scored(ids, scores))][:count]
+
+
+def median(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
+    """Ids of the queries in the middle of the order from best to worst, in that order.
+
+    Where as many cannot stand on either side of the middle, one more of the better side is taken.
+    """
+    order = best(ids, scores, len(ids))
+    start = max(0, (len(order) - count) // 2)
+    return order[start : start + count]
+
+
+def _scored(ids: Sequence[str], scores: npt.ArrayLike) -> list[tuple[float, str]]:
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != (len(ids),):
+        raise ScoreFault(f"{len(ids)} queries and scores of shape {values.shape}: one each, please")
+    if np.isnan(values).any():
+        raise ScoreFault(f"the score of {ids[int(np.isnan(values).argmax())]} is not a number")
+    return list(zip(values.tolist(), ids, strict=True))
+
+
+def strips(
+    results: Sequence[QueryResult], paths: Mapping[str, str], query_paths: Mapping[str, str],
+    answers: int,
+) -> list[Strip]:  # fmt: skip
+    """The strips of judged queries, `answers` answers each. paths, query_paths: id -> file."""
+    rows: list[Strip] = []
+    for result in results:
+        shown = zip(
+            result.answers, result.answer_labels, result.distances, result.right, strict=True
+        )
+        tiles: list[tuple[str, str, bool | None]] = [
+            (paths[answer], f"{label}\n{distance:.3f}", right)
+            for answer, label, distance, right in list(shown)[:answers]
+        ]
+        name = Path(query_paths[result.query_id]).name
+        rows.append((query_paths[result.query_id], f"{result.label}\n{name}", tiles))
+    return rows
+
+
+def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
+    """Draw strips below each other into a PNG: the query in blue, o right in green, x wrong in red.
+
+    The number below an answer is its distance to the query. Without rows, says that there are none.
+    """
+    columns = 1 + max((len(tiles) for _, _, tiles in rows), default=0)
+    height = max(len(rows), 1)
+    figure = Figure(figsize=(max(_COLUMN * columns, 5), 1.55 * height + 0.4), layout="constrained")
+    axes = figure.subplots(height, columns, squeeze=False)
+    entitle(figure, title)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    if not rows:
+        axes[0, 0].text(0.5, 0.5, "no such query", fontsize=9, ha="center")
+    for line, (query, caption, tiles) in zip(axes, rows, strict=False):
+        _tile(line[0], query, caption, QUERY, "query")
+        for rank, (axis, (answer, text, right)) in enumerate(
+            zip(line[1:], tiles, strict=False), start=1
+        ):
+            colour = {True: RIGHT, False: WRONG, None: UNKNOWN}[right]
+            mark = {True: "o", False: "x", None: ""}[right]
+            _tile(axis, answer, text, colour, f"{rank} {mark}".strip())
+    save(figure, path)
+
+
+def _tile(axis: Axes, path: str, caption: str, colour: str, head: str) -> None:
+    axis.set_axis_on()
+    axis.set(xticks=[], yticks=[])
+    axis.imshow(_thumbnail(path), vmin=0, vmax=255)
+    for spine in axis.spines.values():
+        spine.set(color=colour, linewidth=2.5)
+    axis.set_title(head, fontsize=8, color=colour, pad=4, fontweight="bold")
+    # A file's name may have dollar signs, which are no formula.
+    lines = "\n".join(
+        shortened(line, points=_CAPTION, inches=0.9 * _COLUMN) for line in caption.split("\n")
+    )
+    axis.set_xlabel(lines, fontsize=_CAPTION, labelpad=3, parse_math=False)
+
+
+def _thumbnail(path: str) -> npt.NDArray[np.uint8]:
+    """The picture at most TILE pixels a side; a grey field where it cannot be read any more."""
+    try:
+        image = Image.fromarray(read_image(path))
+    except BadImage:
+        return np.full((TILE, TILE, 3), 200, dtype=np.uint8)
+    image.thumbnail((TILE, TILE))
+    return np.asarray(image)

@@ -1,0 +1,142 @@
+"""Curves of all experiments drawn: hit rate against k, precision against recall, growth."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from gallerist.evaluation.curves import LINEAR_DEPTH, Curve, CurveFault
+from gallerist.figures.style import (
+    WIDTH,
+    Style,
+    entitle,
+    intervals_at,
+    legend_below,
+    rate_axis_bottom,
+    save,
+)
+from gallerist.io.files import PathLike
+
+Curves = Mapping[str, Curve]
+Styles = Mapping[str, Style]
+
+_MARKED = 12
+"""Curves of so few places have a mark at each, others here and there."""
+
+
+def draw_hit_rates(
+    curves: Curves, styles: Styles, path: PathLike, *, title: str, level: float = 0.95
+) -> None:
+    """Hit rate against k of all experiments, as PNG: logarithmic when k goes beyond 50.
+
+    curves: experiment -> `hit_rate_curve`. styles: `palette.styles` of all configured experiments.
+    level: of confidence of the intervals. Without any curve, the picture says so.
+    """
+    figure, axis = _lines(curves, styles, title, level)
+    deepest = max((each.at[-1] for each in curves.values()), default=1.0)
+    axis.set(xlabel="k (answers looked at)", ylabel="hit rate at k (share of queries)")
+    if deepest > LINEAR_DEPTH:
+        axis.set_xscale("log")
+        _tick(axis, [float(k) for k in _one_two_five(deepest)])
+        axis.set_xlim(0.95, deepest * 1.05)
+    else:
+        every = next(step for step in (1, 2, 5, 10) if deepest <= 10 * step)
+        _tick(axis, [1.0, *(float(k) for k in range(every, int(deepest) + 1, every) if k > 1)])
+        axis.set_xlim(min(0.98, 1 - 0.02 * deepest), deepest + 0.02 * deepest)
+    save(figure, path)
+
+
+def draw_precision_recall(
+    curves: Curves, styles: Styles, path: PathLike, *, title: str, level: float = 0.95
+) -> None:
+    """Interpolated precision against recall of all experiments, as PNG.
+
+    curves: experiment -> `precision_recall_curve`. Others as for `draw_hit_rates`.
+    """
+    figure, axis = _lines(curves, styles, title, level)
+    axis.set(
+        xlabel="recall (share of the right pictures found)",
+        ylabel="interpolated precision\n(share of the answers that are right)",
+        xlim=(-0.01, 1.01),
+        ylim=(0, 1.02),
+    )
+    save(figure, path)
+
+
+def draw_growth(
+    curves: Curves, styles: Styles, path: PathLike, *, title: str, k: int = 1, level: float = 0.95
+) -> None:
+    """Hit rate at k against the number of distractors in the gallery, of all experiments, as PNG.
+
+    The axis is logarithmic from its first number above 0, with 0 kept beside it, when that number
+    is less than a twentieth of the last one. curves: experiment -> `curve` at numbers of
+    distractors. Others as for `draw_hit_rates`.
+    """
+    figure, axis = _lines(curves, styles, title, level)
+    places = sorted({0.0, *(float(place) for each in curves.values() for place in each.at)})
+    least = next((place for place in places if place > 0), 1.0)
+    axis.set(
+        xlabel="distractors in the gallery (pictures)", ylabel=f"hit rate at {k} (share of queries)"
+    )
+    if places[-1] > 20 * least:
+        axis.set_xscale("symlog", linthresh=least, linscale=0.4)
+        ticks = [0.0, *(place for place in _one_two_five(places[-1]) if place >= least)]
+        _tick(axis, [*ticks, places[-1]] if places[-1] > 1.35 * ticks[-1] else ticks)
+        axis.set_xlim(places[0] - 0.05 * least, places[-1] * 1.08)
+    save(figure, path)
+
+
+def _lines(curves: Curves, styles: Styles, title: str, level: float) -> tuple[Figure, Axes]:
+    """A figure with a line, a band and an entry of the legend for each experiment."""
+    lacking = [name for name in curves if name not in styles]
+    if lacking:
+        raise CurveFault(f"no style for {', '.join(lacking)}: give those of all experiments")
+    figure = Figure(figsize=(WIDTH, 4), layout="constrained")
+    axis = figure.subplots()
+    axis.grid(alpha=0.3)
+    if not curves:
+        axis.text(0.5, 0.5, "not known of any experiment", transform=axis.transAxes, ha="center")
+        axis.set_ylim(0, 1.02)
+        entitle(axis, title)
+        return figure, axis
+    # Bands of many experiments lie over each other: all together still let the lines be seen.
+    faint = min(0.18, 1 - 0.45 ** (1 / len(curves)))
+    handles = {
+        name: _line(axis, each, styles[name], faint, number)
+        for number, (name, each) in enumerate(curves.items())
+    }
+    values = np.concatenate([np.r_[each.means, each.lows] for each in curves.values()])
+    axis.set_ylim(rate_axis_bottom(float(np.nanmin(values))), 1.02)
+    banded = any(np.isfinite(each.lows).any() for each in curves.values())
+    entitle(axis, title + (f", bands: {intervals_at(level)}" if banded else ""))
+    legend_below(figure, handles)
+    return figure, axis
+
+
+def _line(axis: Axes, drawn: Curve, style: Style, faint: float, number: int) -> Line2D:
+    """One experiment's line and band, with marks at other places than its neighbours'."""
+    colour = style["color"]
+    axis.fill_between(drawn.at, drawn.lows, drawn.highs, color=colour, linewidth=0, alpha=faint)
+    if len(drawn.at) == 1:
+        axis.vlines(drawn.at, drawn.lows, drawn.highs, color=colour, linewidth=1.6)
+    every = None if len(drawn.at) <= _MARKED else (0.13 * (number % 8) / 8, 0.13)
+    (line,) = axis.plot(
+        drawn.at, drawn.means, **style, markersize=4.5, linewidth=1.3, markevery=every
+    )
+    return line
+
+
+def _one_two_five(last: float) -> list[int]:
+    """1, 2, 5, 10, ... up to the last; every power of ten only where that is too many."""
+    steps = (1, 2, 5) if last <= 2000 else (1,)
+    powers = range(len(str(int(last))))
+    return [step * 10**power for power in powers for step in steps if step * 10**power <= last]
+
+
+def _tick(axis: Axes, places: Sequence[float]) -> None:
+    axis.xaxis.set_major_locator(FixedLocator(list(places)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())

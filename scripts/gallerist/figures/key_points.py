@@ -1,0 +1,84 @@
+"""Key points drawn on their pictures: a circle as large as the point, a radius where it points."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gallerist.features.key_points import Detector, KeyPoints, Pixels
+from gallerist.figures.style import SMALL, entitle, save, shortened
+from gallerist.io.files import PathLike
+
+SHOWN = 100
+"""Key points drawn on a picture, the strongest: more would cover it."""
+
+_COLOUR = (0, 255, 0)
+_COLUMN = 2.4
+"""Inches from one picture to the next."""
+
+_DRAWN_SIDE = 600
+"""Pixels that the longer side of a small picture is enlarged to before lines are drawn on it."""
+
+
+def draw(paths: Sequence[PathLike], path: PathLike, *, detector: Detector, title: str) -> None:
+    """Draw pictures in a row into a PNG, each with its strongest key points.
+
+    Below each stand its file name, how many points it has, and how many are drawn where those are
+    fewer. Without pictures, says that there are none. The file is whole or not there.
+    Raises `images.BadImage` naming the picture that cannot be decoded.
+    """
+    pictures = [(Path(one).name, detector.prepared(one)) for one in paths]
+    columns = max(len(pictures), 1)
+    tallest = max((len(pixels) / pixels.shape[1] for _, pixels in pictures), default=0.5)
+    size = (_COLUMN * max(columns, 2), _COLUMN * min(tallest, 2) + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)
+    entitle(figure, title)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    if not pictures:
+        axes[0, 0].text(0.5, 0.5, "no such picture", fontsize=SMALL, ha="center")
+    for axis, (name, pixels) in zip(axes.flat, pictures, strict=False):
+        _tile(axis, name, pixels, detector.detect(pixels))
+    save(figure, path)
+
+
+def with_key_points(pixels: Pixels, points: KeyPoints) -> Pixels:
+    """A copy of uint8 (h, w, 3) RGB pixels with all these points drawn on it.
+
+    A small picture is enlarged first, by a whole number, so that its lines are thin.
+    """
+    factor = max(1, _DRAWN_SIDE // max(pixels.shape[:2]))
+    canvas = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    # The centre of a pixel stays the centre of its block.
+    places = (points.positions + 0.5) * factor - 0.5
+    drawn = [
+        cv2.KeyPoint(float(x), float(y), float(size * factor), float(angle))
+        for (x, y), size, angle in zip(places, points.sizes, points.angles, strict=True)
+    ]
+    flags = cv2.DRAW_MATCHES_FLAGS_DRAW_RICH_KEYPOINTS
+    # One colour: those that OpenCV would choose by chance differ from run to run.
+    return np.asarray(cv2.drawKeypoints(canvas, drawn, None, _COLOUR, flags), dtype=np.uint8)
+
+
+def _tile(axis: Axes, name: str, pixels: Pixels, points: KeyPoints) -> None:
+    axis.imshow(with_key_points(pixels, _strongest(points)))
+    drawn = f" ({SHOWN} strongest drawn)" if len(points) > SHOWN else ""
+    number = "1 key point" if len(points) == 1 else f"{len(points)} key points"
+    caption = f"{shortened(name, points=SMALL, inches=0.9 * _COLUMN)}\n{number}{drawn}"
+    # A file's name may have dollar signs, which are no formula.
+    axis.set_xlabel(caption, fontsize=SMALL, labelpad=3, parse_math=False)
+
+
+def _strongest(points: KeyPoints) -> KeyPoints:
+    """The first SHOWN: they come with the strongest first."""
+    return KeyPoints(
+        points.positions[:SHOWN],
+        points.sizes[:SHOWN],
+        points.angles[:SHOWN],
+        points.responses[:SHOWN],
+        points.descriptors[:SHOWN],
+    )

@@ -1,0 +1,4 @@
+"""Backbones, weights, architectures, the frozen trunk, and inference.
+
+It may import io, settings and data.
+"""

@@ -1,0 +1,246 @@
+"""The two networks: a pretrained backbone with a new head, and a small one from scratch.
+
+Both end in a layer named "embedding", whose output is the feature vector, and a head that
+classifies it. Cutting the head off gives the describer.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from gallerist.networks.backbones import BACKBONES
+from gallerist.networks.gem import GeM
+from gallerist.networks.pixel_scaling import scaling_layer
+from gallerist.networks.rmac import RMAC
+
+EMBEDDING = "embedding"
+
+_RANDOM_BACKBONE = 99
+"""Seed of a backbone's random weights."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The classifier after the embedding.
+
+    published: Dense(softmax) and then Dropout, as in the published code. Dropping *after* the
+        softmax removes class probabilities during training, so that training accuracy cannot pass
+        about 1 - dropout.
+    standard: Dropout, then Dense(softmax).
+    l1, l2: penalties on the kernel's absolute and squared weights, added to the loss.
+    """
+
+    kind: str
+    dropout: float
+    dropout_seed: int
+    l1: float
+    l2: float
+
+    def regulariser(self) -> keras.regularizers.Regularizer:
+        """A fresh L1L2 (the string "l1_l2" means something else in every Keras)."""
+        return keras.regularizers.L1L2(self.l1, self.l2)
+
+    def attach(self, embedding: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+        """(n, features) -> (n, classes) probabilities."""
+        dropout = keras.layers.Dropout(self.dropout, seed=self.dropout_seed, name="head_dropout")
+        dense = keras.layers.Dense(
+            classes,
+            activation="softmax",
+            kernel_regularizer=self.regulariser(),
+            dtype="float32",  # under a mixed precision too, where small probabilities would vanish
+            name="head",
+        )
+        if self.kind == "published":
+            return dropout(dense(embedding))
+        return dense(dropout(embedding))
+
+
+@keras.saving.register_keras_serializable(package="gallerist")
+class InferenceMode(keras.layers.Wrapper):  # type: ignore[misc]
+    """Calls a network in inference mode, in training too: its moving averages stay as they are.
+
+    `network(x, training=False)` does not do it: once that call is part of a functional model, Keras
+    3 replaces the argument by the mode of the whole model, and `fit` moves the averages.
+    """
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Whatever the network takes and gives."""
+        return self.layer(inputs, training=False)
+
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Shapes as the network knows them; Keras would trace all of it anew to find them."""
+        return self.layer.compute_output_spec(inputs)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A pretrained backbone, frozen up to a layer, called in inference mode throughout.
+
+    freeze_until: the first layer of this name, or else whose name starts so, and all that follow
+        it, are trained; "nothing" trains every layer, "everything" none.
+    pooling: what makes a vector of the last feature map: "flatten", "avg", "max", "rmac" or "gem".
+        The exponent of the last one is trained whatever is frozen.
+    """
+
+    backbone: str
+    image_size: int
+    freeze_until: str
+    pooling: str
+    head: Head
+
+    def build(self, classes: int, weights: str | None, seed: int = 0) -> keras.Model:
+        """(n, image_size, image_size, 3) RGB pixels 0-255 -> (n, classes) probabilities.
+
+        weights: a Keras weights file of the backbone, or None for random ones.
+        seed: of the head's first weights.
+        Raises ValueError when the pictures are too small for the backbone, no layer is called
+        `freeze_until`, or the weights do not fit.
+        """
+        maps = backbone_on_pixels(self.backbone, self.image_size, self.freeze_until, weights)
+        keras.utils.set_random_seed(seed)
+        embedding = _pooling(self.pooling)(maps.output)
+        return keras.Model(maps.input, self.head.attach(embedding, classes), name="transfer")
+
+
+def backbone_on_pixels(
+    name: str, image_size: int, freeze_until: str, weights: str | None
+) -> keras.Model:
+    """A backbone as every network on it begins: (n, s, s, 3) RGB pixels 0-255 -> (n, h, w, c) maps.
+
+    Random weights, where `weights` is None, are always the same ones, so that experiments with
+    different seeds have their frozen layers in common. Errors as of `Transfer.build`.
+    """
+    chosen = BACKBONES[name]
+    keras.utils.set_random_seed(_RANDOM_BACKBONE)
+    backbone = chosen.build(image_size)
+    if weights is not None:
+        try:
+            backbone.load_weights(weights)
+        except Exception as error:  # ValueError, OSError, KeyError, BadZipFile ...
+            raise ValueError(f"{weights} does not fit {name}: {error}") from error
+    freeze(backbone, freeze_until)
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    # As published: what is trained of the backbone keeps its moving averages, too.
+    maps = InferenceMode(backbone, name="backbone")(scaling_layer(chosen.scaling)(pixels))
+    return keras.Model(pixels, maps, name="backbone_on_pixels")
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The published small network: five convolutions, batch normalisation and dropout.
+
+    padding: "valid" as published (needs 73 pixels a side) or "same" for smaller pictures.
+    head.dropout is the rate of every dropout, head.l1 and head.l2 penalise every kernel.
+    """
+
+    image_size: int
+    padding: str
+    head: Head
+    blocks: tuple[tuple[int, int, int, bool], ...] = field(
+        default=((8, 7, 3, True), (16, 3, 2, False), (16, 3, 1, True), (32, 3, 2, False),
+                 (32, 3, 1, True)),
+    )  # fmt: skip
+    """Filters, kernel size, stride, and whether dropout follows."""
+
+    def build(self, classes: int, weights: str | None = None, seed: int = 0) -> keras.Model:
+        """(n, image_size, image_size, 3) RGB pixels 0-255 -> (n, classes) probabilities.
+
+        seed: of the first weights.
+        """
+        if weights is not None:
+            raise ValueError("a network trained from scratch takes no weights")
+        keras.utils.set_random_seed(seed)
+        pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")
+        x = keras.layers.Rescaling(1 / 255, name="pixel_scaling")(pixels)
+        for number, (filters, kernel, stride, drops) in enumerate(self.blocks, start=1):
+            x = keras.layers.Conv2D(
+                filters,
+                kernel,
+                stride,
+                padding=self.padding,
+                activation="relu",
+                kernel_regularizer=self.head.regulariser(),
+                name=f"conv{number}",
+            )(x)
+            x = keras.layers.BatchNormalization(name=f"conv{number}_bn")(x)
+            if drops:
+                seed = self.head.dropout_seed + number
+                x = keras.layers.Dropout(self.head.dropout, seed=seed, name=f"dropout{number}")(x)
+        x = keras.layers.AveragePooling2D(2, name="pool")(x)
+        embedding = keras.layers.Flatten(name=EMBEDDING)(x)
+        return keras.Model(pixels, self.head.attach(embedding, classes), name="scratch")
+
+
+Architecture = Transfer | Scratch
+
+
+def architecture(settings: dict[str, Any]) -> Architecture:
+    """The architecture that a completed experiment of the configuration describes."""
+    head = Head(
+        kind=settings["head"],
+        dropout=settings["dropout"],
+        dropout_seed=settings["dropout_seed"],
+        l1=settings["l1"],
+        l2=settings["l2"],
+    )
+    if settings["network"] == "scratch":
+        return Scratch(settings["image_size"], settings["padding"], head)
+    return Transfer(
+        settings["backbone"],
+        settings["image_size"],
+        settings["freeze_until"],
+        settings["pooling"],
+        head,
+    )
+
+
+def freeze(backbone: keras.Model, until: str) -> None:
+    """Freeze every layer before the one named `until`, or else the first whose name starts so.
+
+    "nothing" freezes none, "everything" all. Raises ValueError listing what there is to name.
+    """
+    names = [layer.name for layer in backbone.layers]
+    if until == "nothing":
+        first = 0
+    elif until == "everything":
+        first = len(names)
+    elif until in names:  # "mixed1" and not "mixed10", whichever comes first
+        first = names.index(until)
+    else:
+        starts = [index for index, name in enumerate(names) if name.startswith(until)]
+        if not starts:
+            raise ValueError(
+                f"freeze_until: no layer of {backbone.name} has a name that starts with "
+                f"'{until}'. Names start with: {', '.join(_beginnings(names, backbone.name))}"
+            )
+        first = starts[0]
+    for index, layer in enumerate(backbone.layers):
+        layer.trainable = index >= first
+
+
+def _beginnings(names: list[str], network: str) -> list[str]:
+    """The first words of layers' names, each once; after the network's own name where it leads."""
+    own = f"{network}_"  # as in convnext_tiny_stage_3_block_0_layernorm
+    leading = [own if name.startswith(own) else "" for name in names]
+    words = [
+        first + name.removeprefix(first).split("_")[0]
+        for first, name in zip(leading, names, strict=True)
+    ]
+    return list(dict.fromkeys(words))
+
+
+def without_head(model: keras.Model) -> keras.Model:
+    """The network without its head: pixels -> (n, features), not yet normalised."""
+    return keras.Model(model.input, model.get_layer(EMBEDDING).output, name="describer")
+
+
+def _pooling(kind: str) -> keras.layers.Layer:
+    layers = {
+        "flatten": keras.layers.Flatten,
+        "avg": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+        "gem": GeM,
+        "rmac": RMAC,
+    }
+    return layers[kind](name=EMBEDDING)

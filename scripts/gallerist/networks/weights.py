@@ -1,0 +1,183 @@
+"""Pretrained weights: found once, checked, and said aloud when they cannot be had."""
+
+import logging
+import os
+import socket
+import time
+from contextlib import redirect_stdout, suppress
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
+from gallerist.networks.published_weights import PUBLISHED, Published
+
+logger = logging.getLogger("gallerist")
+
+
+class WeightsError(RuntimeError):
+    """The weights that the configuration asks for cannot be had."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights a backbone starts from.
+
+    backbone: its name. requested: as configured. used: "imagenet", "file" or "random".
+    file: a Keras weights file, None when random. sha256: of that file.
+    reason: why `used` is not what one would expect, else "".
+    """
+
+    backbone: str
+    requested: str
+    used: str
+    file: str | None
+    sha256: str | None
+    reason: str = ""
+
+    def write(self, path: PathLike) -> None:
+        """Store as JSON."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: PathLike) -> "Weights":
+        """Read what `write` stored.
+
+        Raises WeightsError when the weights file is gone or is not the one that was recorded.
+        """
+        weights = cls(**read_json(path))
+        if weights.file is not None:
+            if not Path(weights.file).is_file():
+                raise WeightsError(f"{weights.file} is gone. Remove {path} to fetch it again.")
+            if sha256_of_file(weights.file) != weights.sha256:
+                raise WeightsError(
+                    f"{weights.file} has changed since it was recorded in {path}. "
+                    "Remove that record to use the new file."
+                )
+        return weights
+
+    @property
+    def label(self) -> str:
+        """What a table says: "imagenet", "random (ImageNet not available)", a file's name."""
+        if self.used == "file":
+            return Path(self.requested).name
+        if self.used == "random" and self.requested == "auto":
+            return "random (ImageNet not available)"
+        return self.used
+
+
+def fetch(
+    backbone: str, requested: str, destination: PathLike, *, attempts: int = 3, backoff: float = 2.0
+) -> Weights:
+    """Find the weights for `backbone` and, unless they are a user's file, keep a copy.
+
+    requested: "auto" (ImageNet where it can be had, else random), "imagenet" (or an error),
+        "random", or the path of a Keras weights file without the classifier.
+    destination: where a fetched copy is kept, `*.weights.h5`.
+    attempts, backoff: of the download; waits backoff, 2 backoff, 4 backoff ... seconds between.
+
+    Raises WeightsError saying what was tried and what to do instead.
+    """
+    if requested == "random":
+        return Weights(backbone, requested, "random", None, None)
+    if requested not in ("auto", "imagenet"):
+        if not Path(requested).is_file():
+            raise WeightsError(f"{requested}: no such file; it was to hold weights for {backbone}")
+        return Weights(backbone, requested, "file", requested, sha256_of_file(requested))
+    try:
+        _keep_imagenet(backbone, Path(destination), attempts, backoff)
+    except WeightsError as error:
+        if requested == "imagenet":
+            raise
+        logger.warning(
+            "%s STARTS FROM RANDOM WEIGHTS, and its frozen layers keep them: expect little. %s",
+            backbone,
+            error,
+        )
+        return Weights(backbone, requested, "random", None, None, str(error))
+    return Weights(backbone, requested, "imagenet", str(destination), sha256_of_file(destination))
+
+
+def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> None:
+    if backbone == "EfficientNetLite2":
+        model = _packaged()
+    else:
+        model = _filled(backbone, _downloaded(backbone, attempts, backoff))
+    with replacing(destination) as temporary:
+        # Keras asks for this very ending.
+        kept = temporary.with_name(f"{temporary.name}.weights.h5")
+        model.save_weights(kept)
+        kept.replace(temporary)
+
+
+def _packaged() -> Any:
+    from gallerist.io.unpickling import PackagedFileMissing, UnpicklingRefused
+    from gallerist.networks import efficientnet_lite2
+
+    model = efficientnet_lite2.build()
+    try:
+        efficientnet_lite2.load_imagenet_weights(model)
+    except (PackagedFileMissing, UnpicklingRefused, efficientnet_lite2.WeightsRefused) as error:
+        raise WeightsError(str(error)) from error
+    return model
+
+
+def _filled(backbone: str, file: str) -> Any:
+    from gallerist.networks.backbones import BACKBONES
+
+    chosen = BACKBONES[backbone]
+    model = chosen.build(chosen.image_size)
+    try:
+        model.load_weights(file)
+    except Exception as error:  # h5py and Keras raise everything from KeyError to OSError
+        raise WeightsError(
+            f"{file} does not hold the weights of {backbone} ({error}). Remove it: it will be "
+            "downloaded again."
+        ) from error
+    return model
+
+
+def _downloaded(backbone: str, attempts: int, backoff: float) -> str:
+    """Path of the published file in Keras's cache, where it may have been; its digest checked."""
+    previous = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(30)  # a silent firewall would otherwise hold the job for minutes
+    try:
+        for attempt in range(attempts):
+            if attempt:
+                time.sleep(backoff * 2 ** (attempt - 1))
+            try:
+                return _from_keras(PUBLISHED[backbone])
+            except Exception as error:  # Keras wraps every network failure in a bare Exception
+                last = error
+                logger.info("%s, attempt %d of %d: %s", backbone, attempt + 1, attempts, error)
+    finally:
+        socket.setdefaulttimeout(previous)
+    published = PUBLISHED[backbone]
+    raise WeightsError(
+        f"ImageNet weights for {backbone} could not be downloaded in {attempts} attempts ({last}). "
+        f"Fetch {published.address} elsewhere and name it as weights: PATH, or copy it to "
+        f"{_cache() / published.file}."
+    ) from last
+
+
+def _from_keras(published: Published) -> str:
+    import keras
+
+    cache = _cache()
+    with suppress(OSError):  # Keras takes a folder under /tmp instead
+        cache.mkdir(parents=True, exist_ok=True)
+    with redirect_stdout(StringIO()):  # its progress bar would fill a log with thousands of lines
+        file = keras.utils.get_file(
+            published.file,
+            origin=published.address,
+            file_hash=published.digest,
+            cache_dir=cache.parent,
+            cache_subdir=cache.name,
+        )
+    return str(file)
+
+
+def _cache() -> Path:
+    """Folder where Keras keeps downloaded weights."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"

@@ -1,0 +1,287 @@
+"""The record of a run: the JSON beside an output that says how the output came to be.
+
+Records are the truth about what ran. MLflow is a view of them and can be rebuilt from them.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from gallerist.io.files import PathLike, read_json, sha256_of_file, write_json
+
+logger = logging.getLogger("gallerist")
+
+SCHEMA = 1
+"""Version of the record's layout. A reader refuses a version it does not know."""
+
+Curves = Mapping[str, list[tuple[int, float]]]
+Scalar = str | int | float | bool | None
+Status = Literal["running", "finished", "failed"]
+Destination = Literal["stages", "comparison"]
+
+
+RUN_ID = "{mlflow run id}"
+"""Stands in a note for the id of the run that the note is of: MLflow gives it when it is logged."""
+
+
+class RecordError(ValueError):
+    """A record that cannot be read: the message names the file and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file or folder worth showing: its path, and the folder that MLflow shows it in."""
+
+    path: str
+    folder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """The pictures a run worked on.
+
+    name: for people, such as "silhouettes gallery".
+    digest: hash of the content, the same exactly when the pictures are the same.
+    path: the manifest that lists them.
+    """
+
+    name: str
+    digest: str
+    images: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What one execution of a stage was given, what it measured and what it ran on.
+
+    execution: 32 hexadecimal digits, the identity of this execution: two records with the same one
+        are the same record.
+    item: what it is about where that is no experiment: the pretrained weights, the trunk.
+    status: finished or failed; running only while the stage is at work, never in a file.
+    started, finished: ISO 8601 in UTC; seconds lies between them.
+    curves: name -> [step, value] pairs, in order of step. moments: step -> when it was reported,
+        in milliseconds since the epoch; a step that is missing there was so when the stage ended.
+    machine_use: likewise, of what the machine did meanwhile; a step is a second since `started`.
+    inputs: path -> SHA-256 of each input that is a file; folders are left out.
+    made: likewise, of each file made that must not be opened when it is another (`require_made`).
+    git_dirty: the code differed from that commit; None where no commit is known.
+    process_started: seconds since the epoch, which tells a process from a later one of its pid.
+    destination: `stages` for a run among the stages of its data set; `comparison` for a row of
+        the page that compares experiments.
+    """
+
+    stage: str
+    dataset: str
+    execution: str
+    title: str
+    started: str
+    experiment: str | None = None
+    item: str | None = None
+    part: str | None = None
+    status: Status = "running"
+    finished: str | None = None
+    seconds: float | None = None
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Curves = field(default_factory=dict)
+    moments: Mapping[int, int] = field(default_factory=dict)
+    machine_use: Curves = field(default_factory=dict)
+    artifacts: tuple[Artifact, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[ImageSet, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    host: str = ""
+    pid: int = 0
+    process_started: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    destination: Destination = "stages"
+
+    @property
+    def subject(self) -> tuple[str, str, str | None, str | None, str | None]:
+        """What was computed: of all records of one subject, the last finished one is current."""
+        return (self.dataset, self.stage, self.experiment, self.item, self.part)
+
+    @property
+    def mlflow_experiment(self) -> str:
+        """The MLflow experiment this record is shown in."""
+        return self.dataset if self.destination == "comparison" else stages_of(self.dataset)
+
+    def to_json(self) -> dict[str, Any]:
+        """A value JSON can hold. Numbers it lacks become "NaN", "Infinity" and "-Infinity"."""
+        value = asdict(self)
+        value["metrics"] = {name: _to_json(number) for name, number in self.metrics.items()}
+        for kind, curves in (("curves", self.curves), ("machine_use", self.machine_use)):
+            value[kind] = {
+                name: [[step, _to_json(number)] for step, number in points]
+                for name, points in curves.items()
+            }
+        value["parameters"] = {
+            name: _to_json(scalar) if isinstance(scalar, float) else scalar
+            for name, scalar in self.parameters.items()
+        }
+        if not self.moments:
+            del value["moments"]  # as records without a curve had it before there were any
+        return {"schema": SCHEMA, **value}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Record":
+        """Inverse of `to_json`. Raises RecordError, without a file name, for anything else.
+
+        A parameter that was NaN or infinite comes back as its text: nobody calculates with it.
+        """
+        if not isinstance(value, dict) or "schema" not in value:
+            raise RecordError("this is not a record")
+        if value["schema"] != SCHEMA:
+            raise RecordError(
+                f"written in layout {value['schema']}, this Gallerist reads layout {SCHEMA}: "
+                "run the stage again, or use the Gallerist that wrote it"
+            )
+        known = {name: value[name] for name in _FIELDS if name in value}
+        if absent := [
+            name
+            for name in ("stage", "dataset", "execution", "title", "started")
+            if not known.get(name)
+        ]:
+            raise RecordError(f"lacks {', '.join(absent)}")
+        try:
+            known |= _typed(known)
+            record = cls(**known)
+            milliseconds(record.started)
+            milliseconds(record.finished or record.started)
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise RecordError(f"has a value that does not belong there: {error}") from error
+        return record
+
+
+_FIELDS = tuple(field.name for field in fields(Record))
+
+
+def _typed(known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values whose type JSON does not keep, and the words that have a closed list."""
+    for name, allowed in (("status", get_args(Status)), ("destination", get_args(Destination))):
+        if known.get(name, allowed[0]) not in allowed:
+            raise ValueError(f"{name} is {known[name]!r}, not one of {', '.join(allowed)}")
+    return {
+        "metrics": {name: float(number) for name, number in known.get("metrics", {}).items()},
+        **{
+            kind: {
+                name: [(int(step), float(number)) for step, number in points]
+                for name, points in known.get(kind, {}).items()
+            }
+            for kind in ("curves", "machine_use")
+        },
+        "moments": {int(step): int(at) for step, at in known.get("moments", {}).items()},
+        "artifacts": tuple(Artifact(**artifact) for artifact in known.get("artifacts", ())),
+        "datasets": tuple(ImageSet(**images) for images in known.get("datasets", ())),
+    }
+
+
+def _to_json(number: float) -> float | str:
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def stages_of(dataset: str) -> str:
+    """The MLflow experiment with a run for every stage job of a data set."""
+    return f"{dataset}/stages"
+
+
+def mlflow_experiments(dataset: str) -> tuple[str, str]:
+    """Both MLflow experiments of a data set: the comparison, and the stages."""
+    return (dataset, stages_of(dataset))
+
+
+def now() -> str:
+    """The present moment, ISO 8601 in UTC to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def milliseconds(moment: str) -> int:
+    """Milliseconds since the epoch of an ISO 8601 moment. Raises ValueError without a time zone."""
+    parsed = datetime.fromisoformat(moment)
+    if parsed.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    return round(parsed.timestamp() * 1000)
+
+
+def write_record(path: PathLike, record: Record) -> None:
+    """Write a record as JSON, whole or not at all. That of a stage still running is refused."""
+    if record.status == "running":
+        raise RecordError(f"{path}: a record is written when its stage has ended")
+    write_json(path, record.to_json())
+
+
+def read_record(path: PathLike) -> Record:
+    """Read a record. Raises RecordError naming the file when it is not one."""
+    try:
+        return Record.from_json(read_json(path))
+    except (RecordError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+def require_made(path: PathLike, record_path: PathLike) -> None:
+    """Refuse a file that is not, byte for byte, the one that the job of this record made.
+
+    To be called before a file is opened that could do harm. The record is the one beside it.
+    Raises RecordError naming the file, FileNotFoundError when it is gone.
+    """
+    name = Path(path).name
+    made = {Path(each).name: digest for each, digest in read_record(record_path).made.items()}
+    found = sha256_of_file(path)
+    if made.get(name) == found:
+        return
+    known = f"{made[name][:12]} there" if name in made else "nothing is said of it there"
+    raise RecordError(
+        f"{path} is not the file that its job made, says {record_path} (SHA-256 {found[:12]}, "
+        f"{known}): it was not opened. Remove it, and run the workflow to have it made again."
+    )
+
+
+def find_records(folder: PathLike) -> Iterator[Record]:
+    """Every record below `folder`, that is, every file named record.json or *.record.json.
+
+    One that cannot be read is named in a warning and left out: it must not hide the others.
+    """
+    for path in sorted(Path(folder).rglob("*record.json")):
+        if path.name == "record.json" or path.name.endswith(".record.json"):
+            try:
+                yield read_record(path)
+            except (RecordError, OSError) as error:
+                logger.warning("%s: left out: %s", path, error)
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Scalar]:
+    """A nested JSON-like value as flat, dotted names. A list stays one value: its JSON text.
+
+    {"search": {"depth": 50}, "k": [1, 3]} -> {"search.depth": 50, "k": "[1, 3]"}.
+    NumPy scalars become Python's; anything else becomes its text.
+    """
+    if isinstance(value, Mapping):
+        flat: dict[str, Scalar] = {}
+        for name, inner in value.items():
+            flat |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+        return flat
+    return {prefix: scalar(value)}
+
+
+def scalar(value: Any) -> Scalar:
+    """A value as a parameter keeps it: a plain scalar, or the text of anything else."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if value is None or isinstance(value, str | bool | int | float):
+        # Snakemake hands over subclasses of str, which must not be written into a record.
+        return str(value) if isinstance(value, str) else cast(Scalar, value)
+    if isinstance(value, list | tuple):
+        return json.dumps([scalar(item) for item in value], ensure_ascii=False)
+    return str(value)

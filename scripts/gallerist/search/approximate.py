@@ -1,0 +1,414 @@
+"""Approximate nearest neighbours with an index of FAISS, and what it costs in answers.
+
+FAISS finds the candidates; their distances are computed again, as the exact search does, and order
+them. So a distance means the same in every ranking, and an index can only miss an answer, never
+misplace one. (Johnson, Douze and Jégou, Billion-scale similarity search with GPUs, 2019.)
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import faiss as faiss_with_stubs
+import numpy as np
+
+from gallerist.search.exact import (
+    Measure,
+    Metric,
+    Norms,
+    Rows,
+    SearchRefused,
+    Vectors,
+    distances,
+    search,
+)
+from gallerist.search.ranking import Ranking
+
+logger = logging.getLogger("gallerist")
+
+faiss: Any = faiss_with_stubs  # whose stubs lack some of what it has
+
+SEED = 0
+"""Of the vectors that train an index, and of the queries whose recall is measured."""
+
+SAMPLE = 1_000
+"""Queries at most whose recall is measured: the exact search costs what the index was to save."""
+
+ADVISED = 39
+"""Training vectors for a centroid below which FAISS warns of a bad quantizer."""
+
+USEFUL = 256
+"""Training vectors for a centroid above which FAISS takes no notice of more."""
+
+OPQ_CENTROIDS = 256
+"""OPQ learns its rotation with a product quantizer of 8 bits."""
+
+ADDED_CELLS = 16_000_000
+"""Elements of gallery vectors added to an index at once: 64 MB. Another number makes another, as
+good, HNSW graph."""
+
+ASKED_CELLS = 16_000_000
+"""Elements of queries, or of candidates, handed to FAISS and back at once: 64 MB."""
+
+
+class IndexRefused(ValueError):
+    """A FAISS factory string or setting that cannot be used with these vectors."""
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an index costs and what it misses.
+
+    recall: k -> the share of the exact first k answers that are among the first k found, for k of
+    1, 10 and the depth; empty when no query has an answer. An answer counts when it is as near as
+    the k-th exact one, so that none of several equally near is wrong. (Aumüller, Bernhardsson and
+    Faithfull, ANN-Benchmarks, 2020.) recall_queries: how many queries that was measured on.
+    index_bytes: of the index as a file. build_seconds: training and adding. queries_per_second: of
+    finding candidates and ordering them.
+    """
+
+    recall: dict[int, float]
+    recall_queries: int
+    index_bytes: int
+    build_seconds: float
+    queries_per_second: float
+
+
+@dataclass(frozen=True)
+class BuiltIndex:
+    """A gallery in an index. factory: its FAISS string. index: of FAISS."""
+
+    factory: str
+    index: Any
+    seconds: float
+
+    @property
+    def bytes(self) -> int:
+        """What the index takes as a file, and hardly more in memory."""
+        count = 0
+
+        def counted(data: bytes) -> None:
+            nonlocal count
+            count += len(data)
+
+        faiss.write_index(self.index, faiss.PyCallbackIOWriter(counted))
+        return count
+
+
+def check_factory(
+    text: str,
+    length: int,
+    metric: Metric = "cosine",
+    *,
+    nprobe: int | None = None,
+    ef_search: int | None = None,
+) -> int:
+    """How many gallery vectors an index needs at least to be trained: 0 where it learns nothing.
+
+    text: a FAISS factory string. length: of the vectors. Takes milliseconds: nothing is trained.
+    Raises IndexRefused, naming the string, when FAISS cannot build it for vectors of that length
+    with that metric, or when it has no such setting.
+    """
+    index = _empty_index(text, length, metric)
+    _set_effort(index, text, nprobe, ef_search)
+    return 0 if index.is_trained else _centroids(index)
+
+
+def approximate(
+    queries: Vectors,
+    query_ids: Sequence[str],
+    gallery: Vectors,
+    gallery_ids: Sequence[str],
+    depth: int,
+    *,
+    index: str,
+    metric: Metric = "euclidean",
+    query_norms: Norms | None = None,
+    gallery_norms: Norms | None = None,
+    nprobe: int | None = None,
+    ef_search: int | None = None,
+    threads: int = 1,
+) -> tuple[Ranking, IndexReport]:
+    """Rank the gallery for every query as `search` does, as far as an index finds the answers.
+
+    index: a FAISS factory string: "Flat", "HNSW32", "IVF1024,PQ64", "OPQ16,IVF256,PQ16". Trained on
+    the gallery. nprobe: cells of an IVF index that are looked through (FAISS's default: 1);
+    ef_search: candidates kept on the way through an HNSW graph (16). They keep FAISS's names, one
+    for each kind of index: their numbers have nothing to do with each other. The rest is as in
+    `search`; fewer than `depth` answers also where the index finds no more.
+
+    The index is built by one thread, because a graph depends on the order in which threads come to
+    it; `threads` are for the queries.
+
+    Raises IndexRefused as `check_factory`, and when there are too few vectors to train the index;
+    SearchRefused as `search`.
+    """
+    measure = Measure.of(metric, queries, gallery, query_norms, gallery_norms)
+    if depth < 1:
+        raise SearchRefused(f"depth is {depth}; it is at least 1")
+    check_factory(index, gallery.shape[1], metric, nprobe=nprobe, ef_search=ef_search)
+    built = build_index(gallery, index, measure)
+    started = time.perf_counter()
+    ranking = search_index(
+        built,
+        *(queries, query_ids, gallery, gallery_ids, depth, measure),
+        nprobe=nprobe,
+        ef_search=ef_search,
+        threads=threads,
+    )
+    seconds = time.perf_counter() - started
+    sample = _sample(len(queries), SAMPLE)
+    exact = search(
+        np.asarray(queries)[sample],
+        [query_ids[row] for row in sample],
+        *(gallery, gallery_ids, depth),
+        metric=metric,
+        query_norms=None if query_norms is None else query_norms[sample],
+        gallery_norms=gallery_norms,
+    )
+    found = [ranking.distances[row] for row in sample]
+    report = IndexReport(
+        recall=recall(exact.distances, found, depth),
+        recall_queries=len(sample),
+        index_bytes=built.bytes,
+        build_seconds=built.seconds,
+        queries_per_second=len(queries) / seconds,
+    )
+    return ranking, report
+
+
+def build_index(gallery: Vectors, text: str, measure: Measure) -> BuiltIndex:
+    """Train an index on the gallery, or on a seeded sample of as many as it can use, and fill it.
+
+    Raises IndexRefused, saying how many there must be, when there are too few vectors to train it.
+    """
+    started = time.perf_counter()
+    index = _empty_index(text, gallery.shape[1], measure.metric)
+    with _threads(1), _refusals(text):
+        if not index.is_trained and len(gallery):
+            _train(index, text, gallery, measure)
+        step = max(1, ADDED_CELLS // max(1, gallery.shape[1]))
+        for start in range(0, len(gallery), step):
+            rows = np.arange(start, min(start + step, len(gallery)))
+            index.add(_as_given(gallery, rows, measure.gallery))
+    return BuiltIndex(text, index, time.perf_counter() - started)
+
+
+def search_index(
+    built: BuiltIndex,
+    queries: Vectors,
+    query_ids: Sequence[str],
+    gallery: Vectors,
+    gallery_ids: Sequence[str],
+    depth: int,
+    measure: Measure,
+    *,
+    nprobe: int | None = None,
+    ef_search: int | None = None,
+    threads: int = 1,
+) -> Ranking:
+    """The answers that the index finds, ordered by their exact distance and then by id.
+
+    gallery: the vectors that the index was built from, in the same order.
+    """
+    _set_effort(built.index, built.factory, nprobe, ef_search)
+    answers: list[tuple[str, ...]] = []
+    found: list[tuple[float, ...]] = []
+    step = max(1, ASKED_CELLS // max(1, gallery.shape[1], depth + 1))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        chunk, of_chunk = np.asarray(queries[part]), measure.of_queries(part)
+        of_query, rows = _candidates(built, chunk, len(gallery), depth, of_chunk, threads)
+        names = np.array([gallery_ids[row] for row in rows], np.str_)
+        asked = np.array(list(query_ids[part]), np.str_)[of_query]
+        others = names != asked  # a picture is no answer to itself
+        of_query, rows, names = of_query[others], rows[others], names[others]
+        exact = distances(chunk, of_query, gallery, rows, of_chunk)
+        order = np.lexsort((names, exact, of_query))
+        names, exact = names[order], exact[order]
+        ends = np.searchsorted(of_query, np.arange(len(chunk) + 1))
+        for first, last in pairwise(ends.tolist()):
+            kept = slice(first, min(last, first + depth))
+            answers.append(tuple(names[kept].tolist()))
+            found.append(tuple(exact[kept].tolist()))
+    return Ranking(tuple(query_ids), tuple(answers), tuple(found))
+
+
+def recall(
+    exact: Sequence[Sequence[float]], found: Sequence[Sequence[float]], depth: int
+) -> dict[int, float]:
+    """The share of the exact first k answers that were found: k -> share, for 1, 10 and `depth`.
+
+    exact, found: for each query the distances of its answers, ascending, computed alike.
+    """
+    shares = {}
+    for k in sorted({min(k, depth) for k in (1, 10, depth)}):
+        wanted = sum(min(k, len(line)) for line in exact)
+        right = sum(
+            sum(distance <= best[:k][-1] for distance in line[:k])
+            for best, line in zip(exact, found, strict=True)
+            if best
+        )
+        if wanted:
+            shares[k] = right / wanted
+    return shares
+
+
+def _candidates(
+    built: BuiltIndex,
+    queries: Vectors,
+    pictures: int,
+    depth: int,
+    measure: Measure,
+    threads: int,
+) -> tuple[Rows, Rows]:
+    """Pairs of query and gallery row, query by query: one more than `depth`, or all there are."""
+    asked = min(depth + 1, pictures)  # one more, because the query itself may be among them
+    if asked == 0 or not len(queries):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    vectors = _as_given(queries, np.arange(len(queries)), measure.queries)
+    with _threads(threads), _refusals(built.factory):
+        _, rows = built.index.search(vectors, asked)
+    there = rows >= 0  # FAISS fills up with -1
+    return np.nonzero(there)[0], rows[there].astype(np.intp)
+
+
+def _train(index: Any, text: str, gallery: Vectors, measure: Measure) -> None:
+    """Train an index in place."""
+    centroids = _centroids(index)
+    if len(gallery) < centroids:
+        raise IndexRefused(
+            f"index '{text}' needs at least {centroids} gallery vectors to be trained, better "
+            f"{ADVISED * centroids}; there are {len(gallery)}. Smaller numbers in it need fewer; "
+            "Flat and HNSW32 need none."
+        )
+    if len(gallery) < ADVISED * centroids:
+        logger.warning(
+            "index '%s' is trained on %d gallery vectors; FAISS advises %d for %d centroids",
+            *(text, len(gallery), ADVISED * centroids, centroids),
+        )
+    sample = _sample(len(gallery), USEFUL * max(centroids, OPQ_CENTROIDS))
+    with _only_what_is_used(index):
+        index.train(_as_given(gallery, sample, measure.gallery))
+
+
+def _empty_index(text: str, length: int, metric: Metric) -> Any:
+    # The cosine is the inner product of rows of length 1, and 0 for rows of zeros as it should be.
+    measured = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
+    with _refusals(text, f" for vectors of length {length} by {metric} distance"):
+        index = faiss.index_factory(length, text, measured)
+    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+        raise IndexRefused(f"index '{text}': IDMap is not needed, pictures keep their ids anyway")
+    return index
+
+
+def _set_effort(index: Any, text: str, nprobe: int | None, ef_search: int | None) -> None:
+    settings = (("nprobe", "nprobe", nprobe), ("ef_search", "efSearch", ef_search))
+    for name, faiss_name, value in settings:
+        if value is None:
+            continue
+        if value < 1:
+            raise IndexRefused(f"{name} is {value}; it is at least 1")
+        try:
+            faiss.ParameterSpace().set_index_parameter(index, faiss_name, value)
+        except RuntimeError as error:
+            raise IndexRefused(
+                f"index '{text}' has no {name}: nprobe is for IVF, ef_search for HNSW"
+            ) from error
+
+
+def _parts(index: Any) -> Iterator[Any]:
+    """An index and those inside it: transforms, quantizer, storage, what it refines."""
+    index = faiss.downcast_index(index)
+    yield index
+    if isinstance(index, faiss.IndexPreTransform):
+        for number in range(index.chain.size()):
+            yield faiss.downcast_VectorTransform(index.chain.at(number))
+        yield from _parts(index.index)
+    elif isinstance(index, faiss.IndexRefine):
+        yield from _parts(index.base_index)
+    elif isinstance(index, faiss.IndexIVF):
+        yield from _parts(index.quantizer)
+    elif isinstance(index, faiss.IndexHNSW):
+        yield from _parts(index.storage)
+
+
+def _centroids(index: Any) -> int:
+    """The most centroids that a part of the index learns: FAISS takes no fewer vectors for it."""
+    most = 1
+    for part in _parts(index):
+        if isinstance(part, faiss.OPQMatrix):
+            most = max(most, OPQ_CENTROIDS)
+        elif isinstance(part, faiss.IndexIVF) and part.quantizer_trains_alone != 1:
+            most = max(most, part.nlist)
+        if isinstance(getattr(part, "pq", None), faiss.ProductQuantizer):
+            most = max(most, part.pq.ksub)
+    return most
+
+
+@contextmanager
+def _only_what_is_used(index: Any) -> Iterator[None]:
+    """Have FAISS learn no polysemous codes, which take over a second for each byte of a code, and
+    print nothing about few vectors, which it does a thousand times for OPQ.
+    """
+    lent = []
+    for part in _parts(index):
+        if isinstance(part, faiss.OPQMatrix):
+            quantizer = faiss.ProductQuantizer(part.d_out, part.M, 8)
+            quantizer.cp.min_points_per_centroid = 1
+            part.pq = quantizer
+            lent.append((part, quantizer))  # FAISS has a pointer to it, and does not keep it alive
+        if hasattr(part, "do_polysemous_training"):
+            part.do_polysemous_training = False
+        for clustered in (part, getattr(part, "pq", part)):
+            if hasattr(clustered, "cp"):
+                clustered.cp.min_points_per_centroid = 1
+    try:
+        yield
+    finally:
+        for part, _ in lent:
+            part.pq = None
+
+
+def _as_given(vectors: Vectors, rows: Rows, lengths: Norms | None) -> Vectors:
+    """Rows of vectors in the order of memory that FAISS wants, as long as they were."""
+    chosen = np.ascontiguousarray(vectors[rows], np.float32)
+    return chosen if lengths is None else chosen * lengths[rows, None].astype(np.float32)
+
+
+def _sample(count: int, most: int) -> Rows:
+    """Which of `count` rows stand for all: all, or a seeded choice of `most`, ascending."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(SEED).choice(count, most, replace=False))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """FAISS's threads are those of the whole process: they are put back."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@contextmanager
+def _refusals(text: str, wanted: str = "") -> Iterator[None]:
+    """Say which index FAISS will not have, and why, without the place in its sources."""
+    try:
+        yield
+    except IndexRefused:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error), flags=re.DOTALL)
+        raise IndexRefused(
+            f"'{text}' is no index that FAISS can build{wanted}: {reason.strip()}. "
+            "Examples: Flat, HNSW32, IVF64,Flat, OPQ16,IVF64,PQ16"
+        ) from error

@@ -1,0 +1,108 @@
+"""Vectors mixed with those of their nearest neighbours: query expansion, database augmentation."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gallerist.features.store import normalise
+from gallerist.search.exact import search
+
+Vectors = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.float64]
+
+BATCH_CELLS = 4_000_000
+"""Elements of mixed vectors held at once: 32 MB of float64."""
+
+
+class BadExpansion(ValueError):
+    """Settings of an expansion that mean nothing."""
+
+
+def expanded(
+    queries: Vectors,
+    query_ids: Sequence[str],
+    gallery: Vectors,
+    gallery_ids: Sequence[str],
+    *,
+    neighbours: int,
+    alpha: float,
+) -> Vectors:
+    """Each query, mixed with the nearest `neighbours` vectors of the gallery.
+
+    queries: (q, d), gallery: (g, d) float32, rows of length 1 (or 0: a picture without content).
+    Returns (q, d) float32, rows of length 1. A query of zeros stays zeros. A gallery picture with
+    the query's own id is no neighbour of it.
+
+    The mixture is q + sum of w_i g_i, scaled to length 1, over the neighbours g_i. Its weights are
+    w_i = max(0, q·g_i)^alpha: with alpha = 0 all are 1, which is average query expansion (Chum et
+    al., Total recall, 2007); with alpha > 0 it is alpha query expansion (Radenovic, Tolias and
+    Chum, Fine-tuning CNN image retrieval with no human annotation, 2018, where alpha is 3).
+
+    Memory beyond arguments and result: that of `search`, and BATCH_CELLS.
+    Raises BadExpansion for neighbours below 1 or a negative alpha.
+    """
+    _check(neighbours, alpha)
+    mixed = np.empty(queries.shape, np.float32)
+    start = 0
+    for batch in _mixed(queries, query_ids, gallery, gallery_ids, neighbours, alpha):
+        mixed[start : start + len(batch)] = batch
+        start += len(batch)
+    return mixed
+
+
+def augmented_gallery(
+    gallery: Vectors, gallery_ids: Sequence[str], *, neighbours: int, alpha: float
+) -> Iterator[Vectors]:
+    """Each gallery vector, mixed with its nearest `neighbours` others, in batches in gallery order.
+
+    gallery: (g, d) float32, rows of length 1 or 0. The batches, (any number, d) float32 with rows
+    of length 1 (or 0), suit `features.write_features`: a gallery may be larger than the memory.
+
+    Database-side feature augmentation (Arandjelovic and Zisserman, Three things everyone should
+    know to improve object retrieval, 2012; Gordo et al., End-to-end learning of deep visual
+    representations for image retrieval, 2017), with the weights of `expanded`. All neighbours are
+    those of the gallery as given: no vector is mixed with an already mixed one.
+
+    Raises BadExpansion as `expanded`, at once.
+    """
+    _check(neighbours, alpha)
+    return _mixed(gallery, gallery_ids, gallery, gallery_ids, neighbours, alpha)
+
+
+def _check(neighbours: int, alpha: float) -> None:
+    if neighbours < 1:
+        raise BadExpansion(
+            f"neighbours is {neighbours}; it is at least 1. To mix nothing, switch the step off."
+        )
+    if not (math.isfinite(alpha) and alpha >= 0):
+        raise BadExpansion(f"alpha is {alpha}; it is 0 (plain average) or a positive number")
+
+
+def _mixed(
+    vectors: Vectors,
+    ids: Sequence[str],
+    gallery: Vectors,
+    gallery_ids: Sequence[str],
+    neighbours: int,
+    alpha: float,
+) -> Iterator[Vectors]:
+    row_of = {gallery_id: row for row, gallery_id in enumerate(gallery_ids)}
+    nearest = search(vectors, ids, gallery, gallery_ids, neighbours).answers
+    others = np.asarray(gallery)  # indexing a np.memmap costs more than reading it
+    step = max(1, BATCH_CELLS // max(1, vectors.shape[1]))
+    for start in range(0, len(vectors), step):
+        mixtures = vectors[start : start + step].astype(np.float64)
+        for mixture, answers in zip(mixtures, nearest[start : start + step], strict=True):
+            rows = [row_of[answer] for answer in answers]
+            if mixture.any():
+                mixture += _weighted_sum(mixture, others[rows].astype(np.float64), alpha)
+        yield normalise(mixtures)
+
+
+def _weighted_sum(vector: Numbers, neighbours: Numbers, alpha: float) -> Numbers:
+    # einsum, not a BLAS product, whose last bits depend on its threads.
+    cosines = np.einsum("d,nd->n", vector, neighbours)
+    weights = np.maximum(cosines, 0.0) ** alpha  # 0 ** 0 is 1: an average weighs all alike
+    return np.asarray(np.einsum("n,nd->d", weights, neighbours))

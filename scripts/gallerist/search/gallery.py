@@ -1,0 +1,123 @@
+"""Search as an experiment has it set: its metric, its index, and what mixes vectors before it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gallerist.features.store import Features, Vectors
+from gallerist.search.exact import Measure, Metric, search
+from gallerist.search.expansion import augmented_gallery, expanded
+from gallerist.search.ranking import Ranking
+
+if TYPE_CHECKING:
+    from gallerist.search.approximate import BuiltIndex
+
+Mixture = Mapping[str, Any] | None
+"""neighbours and alpha of `query_expansion`, or None to mix nothing."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an experiment's gallery is searched: the keys of the configuration's `search`.
+
+    index: a FAISS factory string, or None for exact search. nprobe, ef_search: its effort, or None.
+    """
+
+    metric: Metric = "cosine"
+    index: str | None = None
+    nprobe: int | None = None
+    ef_search: int | None = None
+    database_augmentation: Mixture = None
+    query_expansion: Mixture = None
+
+
+def searched(
+    queries: Features, gallery: Features, depth: int, settings: Settings, *, threads: int
+) -> tuple[Ranking, Any]:
+    """Rank the gallery for every query; keep `depth` answers.
+
+    The gallery is augmented first, then the queries are expanded with the augmented gallery. Mixed
+    vectors are of length 1, so that there are no norms left for a Euclidean distance.
+
+    Returns the ranking, and the `approximate_search.IndexReport` where there is an index, else
+    None. Raises as `search`, `query_expansion` and `approximate_search`.
+    """
+    targets = _augmented(gallery, settings)
+    rows = _expanded(queries, targets, gallery, settings)
+    data = rows, queries.ids, targets, gallery.ids, depth
+    measure = _measure(queries, gallery, settings)
+    if settings.index is None:
+        return search(*data, **measure), None
+    from gallerist.search.approximate import approximate
+
+    return approximate(
+        *data,
+        index=settings.index,
+        nprobe=settings.nprobe,
+        ef_search=settings.ef_search,
+        threads=threads,
+        **measure,
+    )
+
+
+class PreparedGallery:
+    """A gallery that is searched again and again: augmented, and in its index, once.
+
+    Its answers are those of `searched`. Not for several threads at once.
+    """
+
+    def __init__(self, gallery: Features, settings: Settings, *, threads: int) -> None:
+        """Augment the gallery where the settings say so; threads: for queries of an index."""
+        self._gallery, self._settings, self._threads = gallery, settings, threads
+        self._targets = np.asarray(_augmented(gallery, settings))
+        self._built: tuple[int, BuiltIndex] | None = None
+
+    def rank(self, queries: Features, depth: int) -> Ranking:
+        """Rank the gallery for every query; keep `depth` answers. Raises as `searched`."""
+        rows = _expanded(queries, self._targets, self._gallery, self._settings)
+        data = rows, queries.ids, self._targets, self._gallery.ids, depth
+        measure = _measure(queries, self._gallery, self._settings)
+        if self._settings.index is None:
+            return search(*data, **measure)
+        return self._approximately(data, Measure.of(queries=rows, gallery=self._targets, **measure))
+
+    def _approximately(self, data: Any, measure: Measure) -> Ranking:
+        from gallerist.search.approximate import build_index, search_index
+
+        settings = self._settings
+        assert settings.index is not None
+        # Its vectors are as long as the measure has them, which a very long query changes.
+        if self._built is None or self._built[0] != measure.exponent:
+            self._built = measure.exponent, build_index(self._targets, settings.index, measure)
+        return search_index(
+            self._built[1],
+            *(*data, measure),
+            nprobe=settings.nprobe,
+            ef_search=settings.ef_search,
+            threads=self._threads,
+        )
+
+
+def _measure(queries: Features, gallery: Features, settings: Settings) -> dict[str, Any]:
+    measure: dict[str, Any] = {"metric": settings.metric}
+    if not (settings.database_augmentation or settings.query_expansion):
+        measure |= {"query_norms": queries.norms, "gallery_norms": gallery.norms}
+    return measure
+
+
+def _augmented(gallery: Features, settings: Settings) -> Vectors:
+    targets = gallery.vectors
+    if settings.database_augmentation:
+        batches = augmented_gallery(targets, gallery.ids, **settings.database_augmentation)
+        targets = np.concatenate([np.empty((0, targets.shape[1]), np.float32), *batches])
+    return targets
+
+
+def _expanded(
+    queries: Features, targets: Vectors, gallery: Features, settings: Settings
+) -> Vectors:
+    if not settings.query_expansion:
+        return queries.vectors
+    return expanded(queries.vectors, queries.ids, targets, gallery.ids, **settings.query_expansion)

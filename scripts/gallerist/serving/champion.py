@@ -1,0 +1,90 @@
+"""Whether a new model takes the place of the champion: by a paired test on the same data."""
+
+from dataclasses import dataclass, replace
+
+from gallerist.evaluation.differences import Difference, OtherQueries, differences
+from gallerist.evaluation.scores import Assessment, Settings
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A registered model and what it reached.
+
+    title: what to call it. gallery, query: digests of the pictures it was judged on.
+    judged: its values by query.
+    """
+
+    title: str
+    gallery: str
+    query: str
+    judged: Assessment
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the alias moves to the challenger, and why, in a sentence."""
+
+    moves: bool
+    reason: str
+
+
+def verdict(
+    challenger: Contender, champion: Contender | None, metric: str, settings: Settings
+) -> Verdict:
+    """Let a challenger be champion where it is really better, or where there is none.
+
+    metric: the one that decides. settings: its confidence is that of the test, which is
+    `differences.differences` on the two alone; the less likely the seed matters, the more rounds.
+    """
+    if champion is None:
+        return Verdict(True, f"{challenger.title} is champion: there was none")
+    for part in ("gallery", "query"):
+        if getattr(challenger, part) != getattr(champion, part):
+            return Verdict(
+                False,
+                f"{champion.title} stays champion: it was judged on another {part}, "
+                "so that the two cannot be compared. To replace it all the same: --crown",
+            )
+    for each in (challenger, champion):
+        if metric not in each.judged.values:
+            return Verdict(
+                False, f"{champion.title} stays champion: {each.title} was not judged by {metric}"
+            )
+    try:
+        (found,) = differences(
+            {
+                side: _only(metric, each.judged)
+                for side, each in (("challenger", challenger), ("champion", champion))
+            },
+            settings,
+        )
+    except OtherQueries:
+        return Verdict(
+            False,
+            f"{champion.title} stays champion: {challenger.title} was judged on other queries of "
+            "the same data. To replace it all the same: --crown",
+        )
+    better = found.different and found.pair.test.difference > 0
+    figures = _figures(found, settings)
+    if better:
+        return Verdict(
+            True,
+            f"{challenger.title} is champion: better than {champion.title} by {metric}, {figures}",
+        )
+    return Verdict(
+        False,
+        f"{champion.title} stays champion: {challenger.title} is not really better by {metric}, "
+        f"{figures}",
+    )
+
+
+def _only(metric: str, judged: Assessment) -> Assessment:
+    return replace(judged, values={metric: judged.values[metric]})
+
+
+def _figures(found: Difference, settings: Settings) -> str:
+    test = found.pair.test
+    return (
+        f"{test.difference:+.4f}, ahead on {test.ahead} pictures and behind on {test.behind}, "
+        f"p = {test.p_value:.2g} ({test.method}), at {settings.confidence:.0%} confidence"
+    )

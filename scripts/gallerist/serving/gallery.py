@@ -1,0 +1,113 @@
+"""A gallery that answers for any picture by itself, without the workflow and its configuration.
+
+It is a folder of the results' own layout, with what describes a picture, the gallery's vectors and
+the names of its pictures: see `searchable_model`, which makes it.
+"""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gallerist.data.manifest import Manifest
+from gallerist.features.store import Features
+from gallerist.io.files import PathLike, read_json
+from gallerist.search.gallery import PreparedGallery, Settings
+from gallerist.serving.describe import Means, check_described_alike, describer_of
+from gallerist.serving.requests import as_files
+from gallerist.workflow.results import Results
+
+SETTINGS = "searchable.json"
+"""The file of an artifact that says what it holds."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers to one picture, best first; one item an answer in each.
+
+    names: of the gallery's files, within their common folder. labels: their classes.
+    ids: of their content. distances: from the picture, by the experiment's own measure.
+    """
+
+    names: list[str]
+    labels: list[str]
+    ids: list[str]
+    distances: list[float]
+
+
+class SearchableGallery:
+    """One experiment's gallery, loaded and ready. Several threads may ask it at once."""
+
+    def __init__(self, folder: PathLike) -> None:
+        """Load a folder that `searchable_model.pack` made, and answer for an example.
+
+        So what takes seconds is done here, and what does not fit together is found here.
+        Raises FeatureMismatch when it does not, and as `describer_of`.
+        """
+        results = Results(Path(folder))
+        held = read_json(results.path(SETTINGS))
+        name, experiments = held["experiment"], held["experiments"]
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        means = Means(threads, held["max_pixels"], held["engine"])
+        settings = Settings(**experiments[name]["search"])
+        gallery = Features.read(
+            *results.features(name, "gallery", reduced=bool(experiments[name].get("reduction")))
+        )
+        # An index finds other answers when it is asked for fewer.
+        self._least_depth = 0 if settings.index is None else held["depth"] or len(gallery.ids)
+        self._pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
+        self._describe = describer_of(results, name, experiments, means)
+        self._gallery = PreparedGallery(gallery, settings, threads=threads)
+        self._described = gallery
+        self._lock = Lock()
+        self.rank([{"bytes": example_picture()}], 1)
+
+    def rank(self, pictures: Sequence[Mapping[str, Any]], answers: int) -> list[Answers]:
+        """The first `answers` pictures of the gallery for each picture, as the workflow ranks them.
+
+        pictures: a mapping each, see `given_pictures.as_files`; a gallery picture is no answer to
+        itself. Raises given_pictures.PictureRefused naming the one that is none, and ValueError for
+        fewer than one answer.
+        """
+        if answers < 1:
+            raise ValueError(f"answers is {answers}; it is at least 1")
+        if not pictures:
+            return []
+        with as_files(pictures) as given, self._lock:
+            # One row for one content: a file that is given twice is one query.
+            at = {identifier: place for place, identifier in enumerate(given.ids)}
+            queries = self._describe([given.paths[place] for place in at.values()], list(at))
+            check_described_alike(queries, self._described)
+            found = self._gallery.rank(queries, max(answers, self._least_depth))
+        row_of = {identifier: row for row, identifier in enumerate(found.query_ids)}
+        rows = [row_of[identifier] for identifier in given.ids]
+        return [
+            self._answers(found.answers[row][:answers], found.distances[row][:answers])
+            for row in rows
+        ]
+
+    def _answers(self, ids: Sequence[str], distances: Sequence[float]) -> Answers:
+        pictures = [self._pictures[identifier] for identifier in ids]
+        return Answers(
+            [picture.path for picture in pictures],
+            [picture.label for picture in pictures],
+            list(ids),
+            list(distances),
+        )
+
+
+def example_picture() -> bytes:
+    """A small PNG for examples: a disc and a bar on white. Nobody's picture."""
+    y, x = np.mgrid[:64, :64]
+    pixels = np.full((64, 64, 3), 255, np.uint8)
+    pixels[(y - 26) ** 2 + (x - 26) ** 2 < 240] = (200, 60, 40)
+    pixels[46:54, 8:56] = (40, 60, 160)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

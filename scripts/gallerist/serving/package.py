@@ -1,0 +1,181 @@
+"""An experiment as one MLflow model: what describes a picture, the gallery, and the code for both.
+
+The model is `serving.pyfunc`, as code, over a folder in the layout of the results, so that what
+describes and searches is what the workflow describes and searches with. `saved_model` saves it.
+"""
+
+import ast
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from gallerist import LIBRARY
+from gallerist.data.manifest import Manifest
+from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text, write_json
+from gallerist.records.record import Record, read_record
+from gallerist.serving.gallery import SETTINGS
+from gallerist.serving.licences import licences
+from gallerist.workflow.dependencies import library_files
+from gallerist.workflow.experiments import (
+    Experiments,
+    check_searchable,
+    describing,
+    describing_files,
+    require_own_networks,
+)
+from gallerist.workflow.results import Results
+
+CODE = LIBRARY / "serving" / "pyfunc.py"
+GALLERY = "artifacts/gallery"
+CONTENTS = "contents.json"
+
+PER_QUERY = "evaluation/queries.csv"
+"""Within the gallery's folder: what the experiment reaches for each query."""
+
+_ONLY_FOR = {
+    "features.network": "network",
+    "features.views": "network",
+    "features.descriptors": "descriptor",
+    "features.vocabulary": "encoding",
+    "features.reduction": "reduction",
+    "search.approximate": "index",
+}
+"""Module -> what an experiment has that needs it, with all that only it uses."""
+
+_ALWAYS = ("mlflow", "pandas")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An experiment ready to be saved as a model.
+
+    folder: has artifacts/ and code/. digest: of every file in it, and of the requirements; equal
+    for equal models. requirements: name==version. facts: what a reader wants to know of it.
+    """
+
+    folder: Path
+    digest: str
+    requirements: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+
+def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: PathLike) -> Packed:
+    """Copy what an experiment's gallery needs to answer by itself, and hash it.
+
+    config: complete. folder: empty or absent.
+    Raises searchability.NotSearchable, and layout.ResultMissing naming what has not been made.
+    """
+    settings = config["experiments"][experiment]
+    check_searchable(experiment, settings)
+    require_own_networks(results, experiment, config["experiments"])
+    folder = Path(folder)
+    used = describing(experiment, config["experiments"])
+    code = _copy_code(used.values(), folder / "code" / "gallerist")
+    _copy_results(results, experiment, used, folder / GALLERY)
+    requirements = _requirements([CODE, *code])
+    facts = _facts(results, config, experiment, used)
+    held = {
+        "experiment": experiment,
+        "experiments": used,
+        "depth": config["search"]["depth"],
+        "engine": config["compute"]["engine"],
+        "max_pixels": config["dataset"]["images"]["max_pixels"],
+        "requirements": requirements,
+        "facts": facts,
+    }
+    write_json(folder / GALLERY / SETTINGS, held)
+    contents = {
+        file.relative_to(folder).as_posix(): sha256_of_file(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+    contents[CODE.name] = sha256_of_file(CODE)
+    write_json(folder / GALLERY / CONTENTS, contents)
+    return Packed(folder, sha256_of_text(canonical_json(contents)), requirements, facts)
+
+
+def _copy_results(results: Results, experiment: str, used: Experiments, target: Path) -> None:
+    for name in describing_files(experiment, used):
+        _copy(results.path(name), target / name)
+    _copy(results.path(f"evaluation/{experiment}/queries.csv"), target / PER_QUERY)
+    gallery = Manifest.read(results.path("manifests/gallery.csv"))
+    # Where the pictures lay is nobody's business; their folder's name may be their class.
+    common = os.path.commonpath([Path(path).parent for path in gallery.paths])
+    named = [replace(picture, path=os.path.relpath(picture.path, common)) for picture in gallery]
+    Manifest(tuple(named)).write(target / "manifests/gallery.csv")
+
+
+def _copy_code(used: Iterable[Mapping[str, Any]], target: Path) -> list[Path]:
+    """The modules that these experiments need; the library itself may hold many more."""
+    has = {key for settings in used for key, value in settings.items() if value}
+    has |= {"index" for settings in used if settings.get("search", {}).get("index")}
+    without = {module for module, key in _ONLY_FOR.items() if key not in has}
+    files = library_files(CODE, LIBRARY, without=without)
+    folders = {folder for file in files for folder in file.parents}
+    files += [
+        folder / "__init__.py" for folder in sorted(folders) if folder.is_relative_to(LIBRARY)
+    ]
+    for file in files:
+        _copy(file, target / file.relative_to(LIBRARY))
+    return files
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _requirements(code: Sequence[Path]) -> tuple[str, ...]:
+    """The packages that these modules import, as they are installed here."""
+    distributions = packages_distributions()
+    roots = {name for file in code for name in _imported_roots(file)} - sys.stdlib_module_names
+    names = {
+        root if root in distributions[root] else distributions[root][0]
+        for root in {*roots, *_ALWAYS}
+        if root in distributions
+    }
+    return tuple(f"{name}=={version(name)}" for name in sorted(names, key=str.lower))
+
+
+def _imported_roots(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found - {"gallerist"}
+
+
+def row_of(results: Results, experiment: str) -> Record:
+    """The record of an experiment's row in the comparison, which is its run in MLflow."""
+    return read_record(results.path(f"evaluation/{experiment}/experiment.record.json"))
+
+
+def _facts(
+    results: Results,
+    config: Mapping[str, Any],
+    experiment: str,
+    used: Experiments,
+) -> dict[str, Any]:
+    networks = [
+        (settings, read_record(results.path(f"models/{name}/training.record.json")).tags["weights"])
+        for name, settings in used.items()
+        if "network" in settings
+    ]
+    queries = Manifest.read(results.path("manifests/query.csv"))
+    gallery = Manifest.read(results.path("manifests/gallery.csv"))
+    return {
+        "dataset": config["dataset"]["name"],
+        "experiment": experiment,
+        "gallery_digest": gallery.digest,
+        "gallery_images": len(gallery),
+        "query_digest": queries.digest,
+        "weights": str(row_of(results, experiment).tags["weights"]),
+        "licences": licences(networks, embedded="embedded" in config["dataset"]),
+    }

@@ -1,0 +1,288 @@
+"""MLflow's model registry: an experiment becomes a version, the best one has the alias champion.
+
+One registered model a data set, under its name. A version is an experiment as `searchable_model`
+packs it; its source is the experiment's row in the comparison. What is equal is registered once.
+This talks to MLflow in its own process: it is for a command, not for a stage.
+"""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from gallerist.evaluation.scores import Settings, read_queries
+from gallerist.io.files import PathLike, read_json
+from gallerist.records.record import stages_of
+from gallerist.serving.champion import Contender, Verdict, verdict
+from gallerist.serving.package import GALLERY, PER_QUERY, Packed, pack, row_of
+from gallerist.serving.register_process import Registered
+from gallerist.serving.saved_model import save
+from gallerist.tracking.access import in_short
+from gallerist.tracking.runs import log_record
+from gallerist.tracking.store import (
+    Client,
+    TrackingError,
+    artifact_root_of,
+    connect,
+    experiment_id,
+    patiently,
+    prepare,
+    resolve_uri,
+    runs,
+)
+from gallerist.workflow.experiments import NotSearchable, check_searchable
+from gallerist.workflow.results import Results
+
+CHAMPION = "champion"
+BEST = "best"
+
+_UPLOAD_LIMIT = 600
+"""Seconds in which a server takes one file of a model."""
+
+
+def register(
+    config: Mapping[str, Any],
+    experiments: Sequence[str] = (BEST,),
+    *,
+    root: PathLike = "results",
+    crown: bool = False,
+) -> list[Registered]:
+    """Register experiments of a finished workflow, one after the other.
+
+    config: complete. experiments: names, or BEST for the one that is best.
+    root: the folder of all results. crown: let each be champion without a test.
+    Raises searchability.NotSearchable, layout.ResultMissing, TrackingError, and ValueError for
+    an experiment that the configuration does not have.
+    """
+    results = Results.of(dict(config), root)
+    chosen = [best(results, config) if name == BEST else name for name in experiments]
+    for name in chosen:
+        if name not in config["experiments"]:
+            known = ", ".join(config["experiments"])
+            raise ValueError(f"no experiment is called {name}; there are: {known}")
+        check_searchable(name, config["experiments"][name])
+    uri = resolve_uri(config["tracking"]["uri"], root)
+    client = connect(uri, request_timeout=_UPLOAD_LIMIT)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        dataset = config["dataset"]["name"]
+        prepare(uri, artifact_root_of(uri, root), [dataset, stages_of(dataset)])
+        return [_registered(client, results, config, name, crown) for name in chosen]
+    except MlflowException as error:
+        raise TrackingError(f"MLflow refuses the model: {in_short(error)}") from error
+
+
+def best(results: Results, config: Mapping[str, Any]) -> str:
+    """The experiment with the highest mean of the deciding metric, of those that can be registered.
+
+    The first in the configuration, of equal ones. Raises NotSearchable when none can be registered.
+    """
+    metric = config["evaluation"]["decided_by"]
+    reached: dict[str, float] = {}
+    refusals = []
+    for name, settings in config["experiments"].items():
+        try:
+            check_searchable(name, settings)
+        except NotSearchable as error:
+            refusals.append(str(error))
+            continue
+        found = read_json(results.path(f"evaluation/{name}/metrics.json"))["metrics"]
+        if metric in found:
+            reached[name] = found[metric]["mean"]
+    if not reached:
+        raise NotSearchable("; ".join(refusals) or f"no experiment was judged by {metric}")
+    return max(reached, key=lambda name: reached[name])
+
+
+def _registered(
+    client: Client, results: Results, config: Mapping[str, Any], experiment: str, crown: bool
+) -> Registered:
+    model = str(config["dataset"]["name"])
+    run_id = _source_run(client, results, config, experiment)
+    _ensure_model(client, model)
+    with TemporaryDirectory(prefix="gallerist-") as folder:
+        packed = pack(results, config, experiment, Path(folder) / "packed")
+        known = _version_of(client, model, packed.digest)
+        version = known or _new_version(client, model, packed, run_id, Path(folder) / "model")
+    found = _crown(client, model, version, config, crown=crown)
+    for name, value in {"gallerist.verdict": found.reason, "gallerist.run": run_id}.items():
+        patiently(client.set_model_version_tag, model, version.version, name, value)
+    return Registered(
+        experiment,
+        model,
+        str(version.version),
+        known is None,
+        found.moves,
+        found.reason,
+        packed.digest,
+    )
+
+
+def _source_run(
+    client: Client, results: Results, config: Mapping[str, Any], experiment: str
+) -> str:
+    record = row_of(results, experiment)
+    log_record(client, record)  # which the job that wrote it may not have been able to
+    question = f"tags.`gallerist.execution` = '{record.execution}'"
+    identity = experiment_id(client, record.mlflow_experiment)
+    for run in runs(client, [identity], question):
+        return str(run.info.run_id)
+    raise TrackingError(
+        f"MLflow does not show the run of {experiment} in {config['dataset']['name']}: it was "
+        "deleted there, or could not be logged. Evaluate the experiment again"
+    )
+
+
+def _ensure_model(client: Client, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        patiently(
+            client.create_registered_model,
+            model,
+            description=f"Galleries of {model} that answer with their nearest pictures. "
+            "The alias champion is the experiment that no other is really better than.",
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _versions(client: Client, model: str) -> list[Any]:
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = patiently(
+            client.search_model_versions, f"name = '{model}'", max_results=1000, page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _version_of(client: Client, model: str, digest: str) -> Any:
+    """The version that is this very artifact, or None. One that never became ready is not."""
+    for version in _versions(client, model):
+        if version.tags.get("gallerist.digest") == digest and version.status == "READY":
+            return version
+    return None
+
+
+def _new_version(client: Client, model: str, packed: Packed, run_id: str, path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's advice about type hints
+        save(packed, path)
+    run = patiently(client.get_run, run_id)
+    tags = _tags(packed)
+    logged = patiently(
+        client.create_logged_model,
+        run.info.experiment_id,
+        name=packed.facts["experiment"],
+        source_run_id=run_id,
+        tags=tags,
+        model_type="gallerist",
+    )
+    try:
+        client.log_model_artifacts(logged.model_id, os.fspath(path))
+        patiently(client.finalize_logged_model, logged.model_id, "READY")
+    except Exception:
+        patiently(client.finalize_logged_model, logged.model_id, "FAILED")
+        raise
+    version = patiently(
+        client.create_model_version,
+        model,
+        source=logged.artifact_location,  # MLflow would look for its own name in another store
+        run_id=run_id,
+        tags={**tags, "gallerist.logged_model": logged.model_id},
+        description=f"{packed.facts['experiment']} on {packed.facts['gallery_images']} pictures",
+    )
+    # By which the page of the model leads to its versions.
+    link = json.dumps([{"name": model, "version": version.version}])
+    patiently(client.set_logged_model_tags, logged.model_id, {"mlflow.modelVersions": link})
+    return version
+
+
+def _tags(packed: Packed) -> dict[str, str]:
+    kept = ("dataset", "experiment", "gallery_digest", "query_digest", "weights")
+    return {
+        "gallerist.digest": packed.digest,
+        **{f"gallerist.{name}": str(packed.facts[name]) for name in kept},
+        **{f"licence.{what}": text for what, text in packed.facts["licences"].items()},
+    }
+
+
+def _crown(
+    client: Client, model: str, version: Any, config: Mapping[str, Any], *, crown: bool
+) -> Verdict:
+    """Move the alias to a version if it is due. moves: whether the version has the alias now."""
+    champion = _champion(client, model)
+    if champion is not None and champion.version == version.version:
+        return Verdict(True, f"{_title(version)} is champion already")
+    if crown:
+        found = Verdict(True, f"{_title(version)} is champion as asked, without a test")
+    else:
+        evaluation = config["evaluation"]
+        settings = Settings(
+            evaluation["seed"], evaluation["bootstrap_rounds"], evaluation["confidence"]
+        )
+        challenger = _contender(client, version)
+        present = None if champion is None else _contender(client, champion)
+        found = verdict(challenger, present, evaluation["decided_by"], settings)
+    if found.moves:
+        patiently(client.set_registered_model_alias, model, CHAMPION, version.version)
+    return found
+
+
+def _champion(client: Client, model: str) -> Any:
+    aliases = patiently(client.get_registered_model, model).aliases
+    if CHAMPION not in aliases:
+        return None
+    return patiently(client.get_model_version, model, str(aliases[CHAMPION]))
+
+
+def _contender(client: Client, version: Any) -> Contender:
+    """A version as it was judged when it was registered, whatever the results hold now."""
+    from mlflow.artifacts import download_artifacts
+
+    with TemporaryDirectory(prefix="gallerist-") as folder:
+        place = patiently(client.get_model_version_download_uri, version.name, version.version)
+        queries = download_artifacts(
+            artifact_uri=f"{place}/{GALLERY}/{PER_QUERY}",
+            dst_path=folder,
+            tracking_uri=client.tracking_uri,
+        )
+        judged = read_queries(queries)
+    tags = version.tags
+    return Contender(
+        _title(version), tags["gallerist.gallery_digest"], tags["gallerist.query_digest"], judged
+    )
+
+
+def _title(version: Any) -> str:
+    return f"{version.tags['gallerist.experiment']} (version {version.version})"
+
+
+def main() -> int:
+    """Register what standard input asks for, for a stage; the answer is on standard output.
+
+    {"config", "root", "experiments"} -> {"registered": [...]} or {"refused": why}.
+    """
+    asked = json.load(sys.stdin)
+    try:
+        found = register(asked["config"], asked["experiments"], root=asked["root"])
+    except (ValueError, RuntimeError, OSError) as error:
+        print(json.dumps({"refused": str(error)}))
+        return 0
+    print(json.dumps({"registered": [asdict(each) for each in found]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

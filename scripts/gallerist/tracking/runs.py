@@ -1,0 +1,333 @@
+"""A record as a run in MLflow, logged once whoever tries and however often.
+
+A record is known again by its execution. Its run is complete when it carries the tag
+gallerist.logged, which is written last; anything less is completed, or replaced where MLflow does
+not allow a change. So a run that a stage opened, a dead stage left behind or a lost database
+forgot is put right by logging its record again.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from gallerist.records.record import Record, milliseconds
+from gallerist.tracking.access import in_short
+from gallerist.tracking.contents import (
+    NOTE,
+    Point,
+    allowed_name,
+    closing_tags,
+    comparable,
+    note_of,
+    parameters_of,
+    points_of,
+    tags_of,
+)
+from gallerist.tracking.experiment_page import experiment_tags
+from gallerist.tracking.store import (
+    Client,
+    TrackingError,
+    connect,
+    experiment_id,
+    patiently,
+    prepare,
+    runs,
+)
+
+logger = logging.getLogger("gallerist")
+
+_DIGEST_LIMIT = 36
+_FAILURES_IN_A_ROW = 3
+_STALE_TAGS = {"gallerist.reaped", NOTE}
+
+
+def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None = None) -> bool:
+    """Log a record that has ended. Returns False when that was done before.
+
+    shown: where artifacts are that are no longer at their path, by that path.
+    The MLflow experiment must exist (`prepare`). Raises what MLflow raises; the record can then be
+    logged again. Of all runs of its subject a finished one becomes current, a failed one never.
+    """
+    found = _runs_of(client, experiment_id(client, record.mlflow_experiment), record.execution)
+    if _is_logged(client, found, record):
+        return False
+    run = _reusable(client, [run for run in found if _is_active(run)], record)
+    if run is None:
+        run = patiently(client.get_run, open_run(client, record))
+    run_id, ended = run.info.run_id, milliseconds(record.finished or record.started)
+    with _never_left_running(client, run_id):
+        _log_numbers(client, run, record)
+        _describe_experiment(client, run.info.experiment_id, record)
+        status = "FINISHED" if record.status == "finished" else "FAILED"
+        patiently(client.set_terminated, run_id, status, ended)
+    if record.status == "finished":
+        patiently(client.set_tag, run_id, "current", "true")
+        current = list(runs(client, [run.info.experiment_id], "tags.current = 'true'"))
+        restore_current(client, current, [record])
+    _log_artifacts(client, run_id, record, shown or {})
+    patiently(client.set_tag, run_id, "gallerist.logged", record.status)
+    return True
+
+
+def open_run(client: Client, record: Record) -> str:
+    """Create the RUNNING run of a stage that has begun. Returns its id."""
+    run = patiently(
+        client.create_run,
+        experiment_id(client, record.mlflow_experiment),
+        start_time=milliseconds(record.started),
+        tags=tags_of(record),
+        run_name=record.title,
+    )
+    run_id = str(run.info.run_id)
+    with _never_left_running(client, run_id):
+        note = note_of(record, run_id)
+        _log_batch(client, run_id, parameters=parameters_of(record), tags=note)
+    return run_id
+
+
+@contextmanager
+def _never_left_running(client: Client, run_id: str) -> Iterator[None]:
+    """A run that MLflow will not complete ends FAILED, until its record is logged again."""
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):
+            client.set_terminated(run_id, "FAILED")
+        raise
+
+
+def _log_numbers(client: Client, run: Any, record: Record) -> None:
+    """Give a run all that its record has, except the files."""
+    tags = tags_of(record) | closing_tags() | note_of(record, run.info.run_id)
+    _log_batch(
+        client,
+        run.info.run_id,
+        points=_missing_points(client, run, record),
+        parameters=_missing(parameters_of(record), run.data.params),
+        tags=tags,
+    )
+    for stale in _STALE_TAGS & set(run.data.tags) - set(tags):
+        patiently(client.delete_tag, run.info.run_id, stale)
+    _log_datasets(client, run.info.run_id, record)
+
+
+def log_points(client: Client, run_id: str, points: Sequence[Point]) -> None:
+    """Add points to the curves of a run."""
+    _log_batch(client, run_id, points=points)
+
+
+def sync(
+    uri: str,
+    artifact_root: str | None,
+    records: Iterable[Record],
+    progress: Callable[[], None] = lambda: None,
+    shown: Callable[[Record], Mapping[str, Path]] = lambda record: {},
+) -> int:
+    """Log every record that MLflow lacks, oldest first, and put the tags `current` right.
+
+    progress: called after each record, logged or not, so that a caller can tell slow from stuck.
+    shown: where the artifacts of a record are, as `log_record` is told.
+    Returns how many were logged. A record that cannot be logged is named in a warning and tried
+    again next time. Raises TrackingError when three in a row cannot: then it is not the record.
+    """
+    ended = [record for record in records if record.status != "running"]
+    ended.sort(key=lambda record: milliseconds(record.finished or record.started))
+    ended.sort(key=lambda record: record.mlflow_experiment)
+    if not ended:
+        return 0
+    names = sorted({record.mlflow_experiment for record in ended})
+    prepare(uri, artifact_root, names)
+    client = connect(uri)
+    logged = 0
+    for name, group in groupby(ended, key=lambda record: record.mlflow_experiment):
+        members = list(group)
+        identity = experiment_id(client, name)
+        logged += _log_missing(client, identity, members, progress, shown)
+        finished = [record for record in members if record.status == "finished"]
+        restore_current(client, list(runs(client, [identity], "")), finished)
+    return logged
+
+
+def _log_missing(
+    client: Client,
+    identity: str,
+    records: Sequence[Record],
+    progress: Callable[[], None],
+    shown: Callable[[Record], Mapping[str, Path]],
+) -> int:
+    known: dict[str, list[Any]] = {}
+    for run in runs(client, [identity], "", deleted=True):
+        known.setdefault(run.data.tags.get("gallerist.execution", ""), []).append(run)
+    logged = failures = 0
+    for record in records:
+        if not _is_logged(client, known.get(record.execution, ()), record):
+            try:
+                logged += log_record(client, record, shown(record))
+                failures = 0
+            except Exception as error:
+                failures += 1
+                logger.warning("%s is not in MLflow yet: %s", record.title, in_short(error))
+                if failures == _FAILURES_IN_A_ROW:
+                    raise TrackingError(
+                        f"MLflow refused {failures} records in a row, the last: {in_short(error)}"
+                    ) from error
+        progress()
+    return logged
+
+
+def restore_current(client: Client, among: Iterable[Any], records: Sequence[Record]) -> None:
+    """Of the runs `among`, those of these records are current, others of their subjects are not.
+
+    records: finished ones, oldest first; of two with one subject the later counts.
+    """
+    current = {record.subject: record.execution for record in records}
+    for run in among:
+        tags = run.data.tags
+        subject = (
+            tags.get("gallerist.dataset"),
+            tags.get("gallerist.stage"),
+            tags.get("gallerist.experiment"),
+            tags.get("gallerist.item"),
+            tags.get("gallerist.part"),
+        )
+        if subject in current and run.info.status != "RUNNING":
+            wanted = str(tags.get("gallerist.execution") == current[subject]).lower()
+            if tags.get("current") != wanted:
+                patiently(client.set_tag, run.info.run_id, "current", wanted)
+
+
+def is_complete(run: Any, record: Record) -> bool:
+    """Whether a run shows all of its record. One that somebody deleted in MLflow stays deleted."""
+    return bool(
+        run.data.tags.get("gallerist.execution") == record.execution
+        and run.data.tags.get("gallerist.logged") == record.status
+    )
+
+
+def _is_logged(client: Client, found: Sequence[Any], record: Record) -> bool:
+    """Whether one of the runs of a record's execution is complete. The others are then deleted.
+
+    A server that hung, or whose answers were lost, has opened runs that nobody knew of.
+    """
+    complete = [run for run in found if is_complete(run, record)]
+    shown = [run for run in complete if _is_active(run)] or complete
+    for run in found if shown else ():
+        if _is_active(run) and run is not shown[0]:
+            with suppress(Exception):  # the next sync tries again
+                patiently(client.delete_run, run.info.run_id)
+    return bool(shown)
+
+
+def _is_active(run: Any) -> bool:
+    return bool(run.info.lifecycle_stage == "active")
+
+
+def _runs_of(client: Client, identity: str, execution: str) -> list[Any]:
+    question = f"tags.`gallerist.execution` = '{execution}'"
+    return list(runs(client, [identity], question, deleted=True))
+
+
+def _reusable(client: Client, found: Sequence[Any], record: Record) -> Any:
+    """One of the incomplete runs to complete, or None. The others are deleted.
+
+    MLflow keeps a parameter's first value, so a run with another one cannot become right.
+    """
+    parameters = parameters_of(record)
+    kept = None
+    for run in found:
+        right = all(
+            parameters.get(name) == value or name not in parameters
+            for name, value in run.data.params.items()
+        )
+        if right and kept is None:
+            kept = run
+        else:
+            patiently(client.delete_run, run.info.run_id)
+    return kept
+
+
+def _log_batch(
+    client: Client,
+    run_id: str,
+    points: Sequence[Point] = (),
+    parameters: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    patiently(
+        client.log_batch,
+        run_id,
+        metrics=[Metric(allowed_name(key), value, at, step) for key, step, value, at in points],
+        params=[Param(key, value) for key, value in (parameters or {}).items()],
+        tags=[RunTag(key, value) for key, value in (tags or {}).items()],
+    )
+
+
+def _missing(wanted: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if name not in present}
+
+
+def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
+    """The metrics and curve points of a record that its run does not have yet."""
+    points = points_of(record)
+    present = {
+        (name, metric.step, comparable(metric.value))
+        for name in {allowed_name(name) for name, *_ in points} & set(run.data.metrics)
+        for metric in patiently(client.get_metric_history, run.info.run_id, name)
+    }
+    missing = {
+        (allowed_name(name), step, comparable(value)): (name, step, value, at)
+        for name, step, value, at in reversed(points)  # of two alike the curve's own is logged
+    }
+    return [point for key, point in missing.items() if key not in present]
+
+
+def _describe_experiment(client: Client, identity: str, record: Record) -> None:
+    """Say on the MLflow experiment itself what it lists, and how to look at it."""
+    present = patiently(client.get_experiment, identity).tags
+    for name, text in experiment_tags(record).items():
+        if present.get(name) != text:
+            patiently(client.set_experiment_tag, identity, name, text)
+
+
+def _log_datasets(client: Client, run_id: str, record: Record) -> None:
+    from mlflow.entities import Dataset, DatasetInput
+
+    inputs = [
+        DatasetInput(
+            Dataset(
+                name=images.name,
+                digest=images.digest[:_DIGEST_LIMIT],
+                source_type="local",
+                source=json.dumps({"uri": images.path}),
+                profile=json.dumps({"images": images.images}),
+            ),
+            tags=[],
+        )
+        for images in record.datasets
+    ]
+    if inputs:
+        patiently(client.log_inputs, run_id, inputs)
+
+
+def _log_artifacts(client: Client, run_id: str, record: Record, shown: Mapping[str, Path]) -> None:
+    for artifact in record.artifacts:
+        path = shown.get(artifact.path, Path(artifact.path))
+        _log_artifact(client, run_id, path, artifact.folder)
+    # The record itself, so that the page in MLflow is enough even where the files are gone.
+    text = json.dumps(record.to_json(), indent=2, ensure_ascii=False)
+    client.log_text(run_id, text, "run.json")
+
+
+def _log_artifact(client: Client, run_id: str, path: Path, folder: str | None) -> None:
+    if path.is_dir():
+        client.log_artifacts(run_id, str(path), folder or path.name)
+    elif path.is_file():
+        client.log_artifact(run_id, str(path), folder)
+    else:
+        logger.warning("%s is not there to be shown in MLflow", path)

@@ -1,0 +1,46 @@
+"""What a training leaves behind: one row an epoch, and how long it took."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from gallerist.io.files import PathLike, replacing
+
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
+"""Columns of a history, beside the epoch."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came of it.
+
+    history: one row an epoch, keys `CURVES`. seconds: of all epochs. images: of one epoch.
+    resumed_epochs: how many of the epochs ran before the training was killed and went on.
+    """
+
+    history: tuple[dict[str, float], ...]
+    seconds: float
+    images: int
+    resumed_epochs: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images a second, validation included in the time; 0 when nothing was trained."""
+        return self.images * len(self.history) / self.seconds if self.history else 0.0
+
+    def write_history(self, path: PathLike) -> None:
+        """Write as CSV, epochs counted from 1."""
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, ("epoch", *CURVES), lineterminator="\n")
+            writer.writeheader()
+            for epoch, row in enumerate(self.history, start=1):
+                writer.writerow({"epoch": epoch, **row})
+
+
+def read_history(path: PathLike) -> list[dict[str, float]]:
+    """Read what `Training.write_history` wrote."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -1,0 +1,137 @@
+"""Everything that a training changes as it goes, to be taken out and put back."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from gallerist.training.checkpoint import Saved
+
+_DECISIONS = ("best", "best_epoch", "wait", "stopped_epoch", "cooldown_counter")
+"""What Keras's EarlyStopping and ReduceLROnPlateau remember from epoch to epoch."""
+
+
+def changing_variables(model: keras.Model) -> list[Any]:
+    """The variables that training may change: all but those of frozen layers.
+
+    Moving averages of layers that are not frozen are among them, and the states of random seeds,
+    which frozen layers use up too.
+    """
+    frozen = {
+        id(variable)
+        for layer in model._flatten_layers()
+        if not layer.trainable
+        for variable in layer.weights
+    }
+    return [variable for variable in model.variables if id(variable) not in frozen]
+
+
+class BestWeights:
+    """A copy of the weights of the epoch with the least validation loss; the first one of equals.
+
+    A loss that is not a number is worse than any other.
+    """
+
+    def __init__(self, weights: Sequence[Any]) -> None:
+        self.weights = weights
+        self.loss = math.nan
+        self.values: list[npt.NDArray[Any]] = []
+
+    def watch(self, loss: float) -> None:
+        """Copy the weights if this epoch's loss is the least yet."""
+        if not self.values or loss < self.loss or (math.isnan(self.loss) and not math.isnan(loss)):
+            self.loss = loss
+            self.values = [np.array(weight.numpy()) for weight in self.weights]
+
+    def restore(self) -> None:
+        """Put the best weights back, if there was an epoch."""
+        for weight, value in zip(self.weights, self.values, strict=False):
+            weight.assign(value)
+
+
+class TrainingState:
+    """The network's variables, the optimiser's, what the callbacks remember, and the history.
+
+    history: one row an epoch. seconds: that the epochs took, of those who ran in other processes
+    too.
+    """
+
+    def __init__(
+        self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback], keep_best: bool
+    ) -> None:
+        """model: compiled. callbacks: Keras's, of which only the ends of epochs are called."""
+        self.model, self.callbacks = model, callbacks
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0
+        model.optimizer.build(model.trainable_variables)
+        changing = changing_variables(model)
+        weights = {id(weight) for weight in model.weights}
+        self._variables = [*changing, *model.optimizer.variables]
+        self._weights = [variable for variable in changing if id(variable) in weights]
+        self.best = BestWeights(self._weights) if keep_best else None
+        for callback in callbacks:
+            callback.set_model(model)
+            callback.on_train_begin()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a callback has ended the training."""
+        return bool(self.model.stop_training)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what `saved` would hold."""
+        best = self._weights if self.best else []
+        return sum(
+            math.prod(each.shape) * np.dtype(each.dtype).itemsize
+            for each in (*self._variables, *best)
+        )
+
+    def end_epoch(self, row: Mapping[str, float]) -> None:
+        """Add an epoch, and let the callbacks see its validation loss."""
+        self.history.append(dict(row))
+        if self.best:
+            self.best.watch(row["val_loss"])
+        for callback in self.callbacks:
+            callback.on_epoch_end(len(self.history) - 1, dict(row))
+
+    def saved(self) -> Saved:
+        """Everything, to be stored. The arrays may share memory with the variables."""
+        facts = {
+            "history": self.history,
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+            "callbacks": [
+                {name: vars(callback)[name] for name in _DECISIONS if name in vars(callback)}
+                for callback in self.callbacks
+            ],
+            "best": self.best.loss if self.best else None,
+        }
+        arrays = [variable.numpy() for variable in self._variables]
+        return Saved(facts, arrays + (self.best.values if self.best else []))
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from what `saved` held.
+
+        Raises ValueError when it is not of this training, before anything is changed.
+        """
+        facts, arrays = saved.facts, saved.arrays
+        shapes = [(tuple(each.shape), each.dtype) for each in self._variables]
+        if self.best:
+            shapes += [(tuple(each.shape), each.dtype) for each in self._weights]
+        if [(array.shape, array.dtype.name) for array in arrays] != shapes or len(
+            facts["callbacks"]
+        ) != len(self.callbacks):
+            raise ValueError("holds other variables than those of this network")
+        self.history, self.seconds = facts["history"], facts["seconds"]
+        self.model.stop_training = facts["stopped"]
+        for callback, decisions in zip(self.callbacks, facts["callbacks"], strict=True):
+            vars(callback).update(decisions)
+        for variable, array in zip(self._variables, arrays, strict=False):
+            variable.assign(array)
+        if self.best:
+            self.best.loss = facts["best"]
+            self.best.values = arrays[len(self._variables) :]

@@ -1,0 +1,4 @@
+"""A script at work, and what an experiment is made of: its steps, its files, its reruns.
+
+It may import io, settings, records and tracking, and knows no picture.
+"""

@@ -1,0 +1,232 @@
+"""One execution of a stage while it is at work: it gathers what the record will say."""
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gallerist.io.files import PathLike, sha256_of_file
+from gallerist.records.history import History
+from gallerist.records.provenance import InputHashes
+from gallerist.records.record import (
+    Artifact,
+    ImageSet,
+    Record,
+    Scalar,
+    flatten,
+    milliseconds,
+    now,
+    write_record,
+)
+from gallerist.tracking.tracker import Tracker
+from gallerist.workflow.log import Stopped
+from gallerist.workflow.machine import MachineUse
+
+logger = logging.getLogger("gallerist")
+
+_PATIENCE_WHEN_STOPPED = 10.0
+
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """A row of the page that compares experiments, to be written when the stage has succeeded."""
+
+    path: PathLike
+    record: Record
+
+
+class Run:
+    """What a stage reports about itself. Everything can be called often, and in any order."""
+
+    def __init__(
+        self,
+        opening: Record,
+        tracker: Tracker | None = None,
+        inputs: InputHashes | None = None,
+        machine: MachineUse | None = None,
+        log: PathLike | None = None,
+        row_artifacts: Sequence[Artifact] = (),
+        history: History | None = None,
+    ) -> None:
+        """`opening`: the record as far as it is known. Without a tracker MLflow is left out.
+
+        row_artifacts: what each row of the comparison shows besides what it is given.
+        history: where the record is kept when a rerun has replaced the one beside the output.
+        """
+        self._opening = opening
+        self._tracker = tracker
+        self._inputs = inputs
+        self._machine = machine
+        self._log = log
+        self._history = history
+        self._started = time.monotonic()
+        self._parameters: dict[str, Scalar] = dict(opening.parameters)
+        self._metrics: dict[str, float] = {}
+        self._curves: dict[str, dict[int, float]] = {}
+        self._moments: dict[int, int] = {}
+        self._artifacts: list[Artifact] = list(opening.artifacts)
+        self._row_artifacts = (*opening.artifacts, *row_artifacts)
+        self._datasets: list[ImageSet] = []
+        self._made: dict[str, str] = {}
+        self._tags: dict[str, str] = dict(opening.tags)
+        self._comparisons: list[_Comparison] = []
+        self._note()
+        if tracker is not None:
+            tracker.open(opening, history.folder if history is not None else None)
+
+    def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:
+        """Record parameters; nested ones get dotted names. A later value replaces an earlier."""
+        self._parameters |= flatten(nested or {}) | flatten(scalars)
+
+    def metrics(self, named: Mapping[str, float] | None = None, /, **floats: float) -> None:
+        """Record measured numbers. NaN and infinity are kept as what they are."""
+        for name, value in {**(named or {}), **floats}.items():
+            self._metrics[name] = float(value)
+
+    def curve_point(
+        self, step: int, named: Mapping[str, float] | None = None, /, **floats: float
+    ) -> None:
+        """Record one step of some curves, an epoch for example; MLflow shows it at once."""
+        values = {name: float(value) for name, value in {**(named or {}), **floats}.items()}
+        for name, value in values.items():
+            self._curves.setdefault(name, {})[int(step)] = value
+        at = self._moments.setdefault(int(step), milliseconds(now()))
+        if self._tracker is not None:
+            self._tracker.points(int(step), values, at)
+        self._note()
+
+    def artifact(self, path: PathLike, folder: str | None = None) -> None:
+        """Show a file in MLflow: in `folder`, where one is given."""
+        self._artifacts.append(Artifact(str(path), folder))
+
+    def made(self, path: PathLike) -> None:
+        """Vouch for a file as it is now: `records.require_made` takes no other in its place."""
+        self._made[str(path)] = sha256_of_file(path)
+
+    def dataset(self, name: str, manifest_path: PathLike, digest: str, images: int) -> None:
+        """Say which pictures were worked on. Equal digests mean equal pictures."""
+        self._datasets.append(ImageSet(name, digest, int(images), str(manifest_path)))
+
+    def tag(self, **tags: object) -> None:
+        """Note a fact that is neither set nor measured, such as the weights that could be had."""
+        self._tags |= {name: str(value) for name, value in tags.items()}
+
+    def compare(
+        self,
+        path: PathLike,
+        title: str,
+        *,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        curves: Curves | None = None,
+        artifacts: Sequence[tuple[PathLike, str | None]] = (),
+    ) -> None:
+        """Add a row to the page that compares experiments: a record of its own, written to `path`.
+
+        It is written, and shown, when the stage has succeeded. Its datasets, tags, versions and
+        times are the stage's; everything else is what is given here.
+        """
+        drawn = {
+            name: [(int(step), float(value)) for step, value in points]
+            for name, points in (curves or {}).items()
+        }
+        record = replace(
+            self._opening,
+            stage="experiment",
+            destination="comparison",
+            part=None,
+            title=title,
+            execution=uuid.uuid4().hex,
+            parameters=flatten(parameters),
+            metrics={name: float(value) for name, value in metrics.items()},
+            curves=drawn,
+            artifacts=(
+                *self._row_artifacts,
+                *(Artifact(str(file), folder) for file, folder in artifacts),
+            ),
+        )
+        self._comparisons.append(_Comparison(path, record))
+
+    def finish(self, path: PathLike | None) -> Record:
+        """Write the record to `path`, where one is given, then show it in MLflow.
+
+        From the moment the record is written the result stands: a signal only cuts MLflow short.
+        """
+        ending = self._ending(status="finished")
+        record = replace(self._opening, **ending, **self._gathered(seconds=ending["seconds"]))
+        rows = [self._row(comparison, ending) for comparison in self._comparisons]
+        for comparison, row in zip(self._comparisons, rows, strict=True):
+            write_record(comparison.path, row)
+        if path is not None:
+            write_record(path, record)
+        logger.info("finished in %.1f s", record.seconds)
+        try:
+            self._keep([record, *rows])
+            if self._tracker is not None:
+                self._tracker.close([record, *rows])
+        except Stopped as stopped:
+            if self._tracker is not None:
+                self._tracker.abandon(str(stopped))
+        return record
+
+    def fail(self, message: str, *, stopped: bool = False) -> Record:
+        """Show in MLflow that the stage failed and why. There is no result to put a record beside.
+
+        stopped: by a signal, so that somebody is waiting for the end of it.
+        """
+        ending = self._ending(status="failed")
+        gathered = self._gathered(seconds=ending["seconds"])
+        record = replace(self._opening, **ending, **gathered, error=message)
+        try:
+            self._keep([record])
+            if self._tracker is not None:
+                self._tracker.close([record], _PATIENCE_WHEN_STOPPED if stopped else None)
+        except Stopped as stop:
+            if self._tracker is not None:
+                self._tracker.abandon(str(stop))
+        return record
+
+    def _note(self) -> None:
+        """Leave word of the stage as far as it has come, for whoever finds it killed."""
+        if self._history is not None:
+            self._history.begin(replace(self._opening, **self._gathered()))
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        if self._history is not None:
+            for record in records:
+                self._history.keep(record)
+
+    def _ending(self, status: str) -> dict[str, Any]:
+        if self._machine is not None:
+            self._machine.stop()  # no look lies behind the end
+        patience = None if status == "finished" else 0.0
+        return {
+            "status": status,
+            "finished": now(),
+            "seconds": round(time.monotonic() - self._started, 3),
+            "inputs": self._inputs.result(patience) if self._inputs is not None else {},
+        }
+
+    def _gathered(self, **further: float) -> dict[str, Any]:
+        """What was reported. further: metrics that the run itself measures."""
+        log = [] if self._log is None else [Artifact(str(self._log), "log")]
+        return {
+            "parameters": dict(self._parameters),
+            "metrics": {**self._metrics, **further},
+            "curves": {name: sorted(points.items()) for name, points in self._curves.items()},
+            "moments": dict(self._moments),
+            "artifacts": tuple([a for a in self._artifacts if Path(a.path).exists()] + log),
+            "datasets": tuple(self._datasets),
+            "tags": dict(self._tags),
+            "made": dict(self._made),
+            "machine_use": self._machine.seen() if self._machine is not None else {},
+        }
+
+    def _row(self, comparison: _Comparison, ending: Mapping[str, Any]) -> Record:
+        tags = {**self._tags, "gallerist.evaluated_by": self._opening.execution}
+        return replace(comparison.record, **ending, tags=tags, datasets=tuple(self._datasets))

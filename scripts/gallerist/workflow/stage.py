@@ -1,0 +1,213 @@
+"""What every script of the workflow starts with; only this module knows Snakemake's object.
+
+with stage(snakemake) as run:
+    ...
+    run.metrics(images=len(images))
+"""
+
+import ast
+import json
+import logging
+import os
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gallerist import LIBRARY
+from gallerist.records.history import History
+from gallerist.records.origin import keep_code_changes, keep_configuration, last_rule_graph
+from gallerist.records.provenance import (
+    CodeState,
+    InputHashes,
+    code_state,
+    host,
+    process_started,
+    versions,
+)
+from gallerist.records.record import Artifact, Record, Scalar, flatten, milliseconds, now, scalar
+from gallerist.tracking.store import TrackingError, artifact_root_of, resolve_uri
+from gallerist.tracking.tracker import Store, Tracker
+from gallerist.workflow.log import Stopped, in_plain_words, logging_to, stoppable
+from gallerist.workflow.machine import MachineUse
+from gallerist.workflow.run import Run
+
+logger = logging.getLogger("gallerist")
+
+RESULTS = "results"
+"""The folder, below the working directory, that everything produced goes to."""
+
+_ITEMS = ("pretrained", "trunk")
+"""Wildcards that say what a job is about where that is no experiment."""
+
+
+@contextmanager
+def stage(snakemake: Any) -> Iterator[Run]:
+    """Run the body of a script as a stage: log file, signals, record and MLflow run.
+
+    Within, all output goes to the rule's log file. When the body has ended well, the record is
+    written to the output named `record` and MLflow is brought up to date. When it has not, the
+    traceback is in the log, a line for people is on standard error, the MLflow run is FAILED, and
+    SystemExit(1) is raised.
+
+    Begin it before importing anything heavy: what happens earlier is neither logged nor stoppable.
+    """
+    log = str(snakemake.log[0]) if len(snakemake.log) else None
+    with logging_to(log) as terminal, stoppable():
+        run = None
+        title = _title(snakemake)
+        try:
+            logger.info(
+                "%s on %s, pid %d, %s threads", title, host(), os.getpid(), snakemake.threads
+            )
+            run = _begin(snakemake, title, log)
+            yield run
+            run.finish(_named(snakemake.output).get("record"))
+        except BaseException as error:
+            traceback.print_exc()
+            message = in_plain_words(error)
+            _tell(terminal, title, message, log)
+            if run is not None:
+                run.fail(message, stopped=isinstance(error, Stopped))
+            raise SystemExit(1) from None
+
+
+def _begin(snakemake: Any, title: str, log: str | None) -> Run:
+    """Start everything that goes on beside the body."""
+    tracker = _tracker(snakemake.config.get("tracking"))
+    wildcards = _named(snakemake.wildcards)
+    code = code_state(LIBRARY)
+    # A rule that keeps no record leaves nothing else either.
+    recorded = "record" in _named(snakemake.output)
+    opening = Record(
+        stage=str(snakemake.rule),
+        dataset=str(snakemake.config["dataset"]["name"]),
+        experiment=wildcards.get("experiment"),
+        item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
+        part=wildcards.get("part"),
+        execution=uuid.uuid4().hex,
+        title=title,
+        started=now(),
+        parameters=_parameters(_named(snakemake.params)),
+        versions=versions(),
+        git_commit=code.commit,
+        git_dirty=code.dirty,
+        host=host(),
+        pid=os.getpid(),
+        process_started=process_started(os.getpid()),
+        tags={"threads": str(snakemake.threads), **_purpose(snakemake)},
+        artifacts=_code_changes(snakemake.config, code) if recorded else (),
+    )
+    return Run(
+        opening,
+        tracker,
+        inputs=InputHashes(map(str, snakemake.input)),
+        machine=MachineUse(_shown(tracker, opening)),
+        log=log,
+        row_artifacts=_setup(snakemake.config) if recorded else (),
+        history=History.of(_results(snakemake.config)),
+    )
+
+
+def _shown(tracker: Tracker | None, opening: Record) -> Callable[..., None] | None:
+    """Shows what the machine did at a second, at the same moment as the record tells it."""
+    if tracker is None:
+        return None
+    began = milliseconds(opening.started)
+    return lambda second, values: tracker.points(second, values, began + 1000 * second)
+
+
+def _code_changes(config: Mapping[str, Any], code: CodeState) -> tuple[Artifact, ...]:
+    """The code as it differs from its commit."""
+    if code.commit is None or not code.dirty:
+        return ()
+    kept = keep_code_changes(_results(config), code.commit, LIBRARY)
+    return () if kept is None else (Artifact(str(kept)),)
+
+
+def _setup(config: Mapping[str, Any]) -> tuple[Artifact, ...]:
+    """The configuration, and the rules of the workflow that this job belongs to."""
+    picture = last_rule_graph(_results(config))
+    kept = [keep_configuration(_results(config), config), *([picture] if picture else [])]
+    return tuple(Artifact(str(path)) for path in kept)
+
+
+def _results(config: Mapping[str, Any]) -> Path:
+    return Path(RESULTS, config["dataset"]["name"])
+
+
+def _tracker(settings: Mapping[str, Any] | None) -> Tracker | None:
+    """The tracker that the configuration asks for; none, with a warning, when that cannot be."""
+    if settings is None:
+        return None
+    try:
+        uri = resolve_uri(settings.get("uri"), RESULTS)
+    except TrackingError as error:
+        logger.warning("Nothing is shown in MLflow: %s", error)
+        return None
+    return Tracker(Store(uri, artifact_root_of(uri, RESULTS), settings.get("patience", 30)))
+
+
+def _title(snakemake: Any) -> str:
+    """The stage as people would call it: train_network resnet152."""
+    wildcards = _named(snakemake.wildcards)
+    chosen = [wildcards[name] for name in ("experiment", *_ITEMS, "part") if wildcards.get(name)]
+    return " ".join(map(str, [snakemake.rule, *chosen]))
+
+
+def _purpose(snakemake: Any) -> dict[str, str]:
+    """What the first line of the rule's script says after its name, as a tag."""
+    path = Path(getattr(snakemake, "scriptdir", "")) / f"{snakemake.rule}.py"
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError):
+        return {}
+    _, _, purpose = text.partition("\n\n")[0].partition(": ")
+    return {"purpose": " ".join(purpose.split())} if purpose else {}
+
+
+def _named(values: Any) -> dict[str, Any]:
+    """The named values of one of Snakemake's lists, or of anything that has attributes."""
+    if hasattr(values, "items"):
+        return {str(name): _plain(value) for name, value in values.items()}
+    return dict(vars(values)) if hasattr(values, "__dict__") else {}
+
+
+def _plain(value: Any) -> Any:
+    """Without Snakemake's own subclasses of str, which should not travel further."""
+    return str(value) if isinstance(value, str) else value
+
+
+def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Parameters of a rule, flat. A text that holds a JSON object stands for what is in it.
+
+    The keys of one called `settings` are the parameters themselves; others lend their name.
+    """
+    flat: dict[str, Scalar] = {}
+    for name, value in params.items():
+        inner = _json_object(value)
+        if inner is None:
+            flat[name] = scalar(value)
+        else:
+            flat |= flatten(inner, "" if name == "settings" else name)
+    return flat
+
+
+def _json_object(value: Any) -> Mapping[str, Any] | None:
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError:
+            return None
+        return parsed if isinstance(parsed, dict) else None
+    return None
+
+
+def _tell(terminal: int, title: str, message: str, log: str | None) -> None:
+    """One short message where whoever started the stage sees it."""
+    where = f"\n  All of it: {log}" if log else ""
+    os.write(terminal, f"{title} failed: {message}{where}\n".encode(errors="backslashreplace"))

@@ -1,0 +1,456 @@
+"""gallerist submit for an experiment: a real server, the records, and a real MLflow store."""
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+from filelock import FileLock
+from grading_server import GRADE, Server
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+from tracked import a_record, store_in
+
+import gallerist.challenge.records
+from gallerist.challenge.client import SubmitError
+from gallerist.challenge.receipts import Receipt, Receipts
+from gallerist.challenge.records import (
+    DEEPEST,
+    MOST_NUMBERS,
+    numbers_in,
+    record_sendings,
+)
+from gallerist.challenge.submit import Delivery, send
+from gallerist.commands.main import main
+from gallerist.records.record import find_records, read_record, write_record
+from gallerist.tracking.store import artifact_root_of, prepare, resolve_uri
+from gallerist.tracking.tracker import refresh
+
+EXPERIMENTS = {
+    "hog": {"descriptor": "hog"},
+    "edges": {"descriptor": "edge_histogram"},
+}
+RESULTS = {name: f"results/mine/challenge/submissions/{name}/results.json" for name in EXPERIMENTS}
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A folder of results in which MLflow is set up, and nothing is logged."""
+    folder = tmp_path_factory.mktemp("store") / "results"
+    uri = resolve_uri(None, folder)
+    prepare(uri, artifact_root_of(uri, folder), ["mine", "mine/stages"])
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path, server, monkeypatch):
+    """What the workflow leaves of a challenge, as far as a submission needs it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("gallery/a.png", "gallery/b.png", "query/q.png"):
+        path = tmp_path / "results/mine/challenge/source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for experiment, file in RESULTS.items():
+        record = a_record(
+            "mine", stage="write_submission", experiment=experiment, curves={}, datasets=()
+        )
+        write_record(tmp_path / file.replace(".json", ".record.json"), record)
+        answer(tmp_path / file, "a.png", "b.png")
+    configure(submit_to=server.url)
+    return tmp_path
+
+
+def answer(path, *answers):
+    path.write_text(json.dumps({"groupname": "the group", "images": {"q.png": answers}}))
+
+
+def configure(tracking=None, **challenge):
+    config = {
+        "dataset": {"name": "mine", "embedded": {}},
+        "experiments": EXPERIMENTS,
+        "challenge": {"embedded": {}, "k": 2, **challenge},
+        "tracking": tracking or {},
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def submit(*options, experiment="hog"):
+    return main(["submit", "--experiment", experiment, "--configfile", "config.yaml", *options])
+
+
+def deliver(server, experiment="hog", **options):
+    """Send as without a configuration: with a record, without MLflow."""
+    source = "results/mine/challenge/source"
+    delivery = Delivery(RESULTS[experiment], server.url, f"{source}/gallery", f"{source}/query", 2)
+    given = {"timeout": 0.5, "attempts": 1, "again": False, "dry_run": False, **options}
+    return send(delivery, receipts=None, **given)
+
+
+def sendings(folder="results"):
+    """The records of submissions that a synchronisation finds, oldest first."""
+    found = [record for record in find_records(folder) if record.stage == "submit"]
+    return sorted(found, key=lambda record: record.finished)
+
+
+# -- the configured address -------------------------------------------------------------------
+
+
+def test_the_answers_of_an_experiment_go_to_the_configured_address(work, server, capsys):
+    assert submit("--dry-run") == 0
+    assert f"would be posted to {server.url}" in capsys.readouterr().out
+    assert server.requests == sendings() == []
+    assert not (work / "results/mlflow").exists()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "challenge", "said"),
+    [
+        ("hob", {}, "no experiment is called hob; there are: hog, edges"),
+        ("hog", {"submit_to": None}, "challenge.submit_to is null"),
+        ("hog", {"submit_to": "ftp://x/y"}, "config.yaml: challenge.submit_to: found 'ftp://x/y'"),
+        (
+            "hog",
+            {"submit_to": "http:///y"},
+            "challenge.submit_to: found 'http:///y', expected null",
+        ),
+    ],
+)
+def test_what_is_not_configured_is_named_and_nothing_is_sent(
+    work, server, capsys, experiment, challenge, said
+):
+    configure(**{"submit_to": server.url, **challenge})
+    assert submit(experiment=experiment) == 1
+    assert said in capsys.readouterr().err
+    assert server.requests == []
+
+
+def test_a_password_does_not_belong_into_the_configuration(work, capsys):
+    configure(submit_to="https://ann:s3cret@server.example/submit")
+    assert submit() == 1
+    said = capsys.readouterr().err
+    assert "config.yaml: challenge.submit_to: has a user or a password in it" in said
+    assert "s3cret" not in said
+
+
+def test_answers_that_were_not_written_yet_are_asked_for(work, capsys):
+    (work / RESULTS["hog"]).unlink()
+    assert submit() == 1
+    assert "results.json is not there yet. Run the workflow first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--experiment", "hog", RESULTS["hog"]],
+        ["--experiment", "hog", "--k", "3"],
+        [RESULTS["hog"], "--configfile", "config.yaml"],
+        [RESULTS["hog"]],
+        [],
+    ],
+)
+def test_either_an_experiment_is_sent_or_a_file(work, server, capsys, arguments):
+    Path("config").mkdir()
+    shutil.copy("config.yaml", "config/config.yaml")
+    assert main(["submit", *arguments]) == 1
+    assert "RESULTS and URL" in capsys.readouterr().err
+    assert server.requests == []
+
+
+# -- the record -------------------------------------------------------------------------------
+
+
+def test_a_grade_becomes_a_record_beside_the_receipt(work, server):
+    receipt = deliver(server)
+    (record,) = sendings()
+    assert record.subject == ("mine", "submit", "hog", None, None)
+    assert (record.status, record.error, record.destination) == ("finished", None, "stages")
+    assert {name: value for name, value in record.metrics.items() if "server" in name} == {
+        "server/top1": 0.5,
+        "server/top10": 1.0,
+    }
+    assert record.metrics["http_status"] == 200
+    assert record.parameters == {
+        "url": server.url,
+        "file": RESULTS["hog"],
+        "sha256": receipt.key,
+        "group": "the group",
+        "attempts": 1,
+    }
+    assert record.tags == {"state": "answered", "answer": json.dumps(GRADE)}
+    assert record.inputs == {RESULTS["hog"]: receipt.key}
+    sent, kept = (work / artifact.path for artifact in record.artifacts)
+    assert sent.read_bytes() == server.requests[0].body
+    assert Receipt.read(kept) == receipt
+
+
+def hangs(server):
+    return lambda handler, request: (server.read(handler, request), server.closing.wait(30))
+
+
+def drops(server):
+    return lambda handler, request: (
+        server.read(handler, request),
+        server.hang_up(handler, request),
+    )
+
+
+FAILURES = {
+    "refused": (lambda server: server.answer(400, body=b'{"error": 7}'), "refused", 400),
+    "asks to wait": (lambda server: server.answer(503), "refused", 503),
+    "fails": (lambda server: server.answer(500, body=b"\0 oh\x1b[31m"), "unknown", 500),
+    "hangs": (hangs, "unknown", None),
+    "drops": (drops, "unknown", None),
+    "rubbish": (lambda server: server.answer(200, body=b"\0\xff<p>"), "answered", 200),
+    "half": (lambda server: server.answer(200, body=b'{"top1": 1}', cut=5), "answered", 200),
+    "no HTTP": (lambda server: server.raw(b"\x16\x03\x01\r\n\r\n"), "unknown", None),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_becomes_a_record_that_says_why(work, server, failure):
+    misdeed, state, status = FAILURES[failure]
+    server.misdeeds = [misdeed(server)]
+    with pytest.raises(SubmitError) as raised:
+        deliver(server)
+    (record,) = sendings()
+    assert (record.status, record.tags["state"]) == ("failed", state)
+    assert record.metrics.get("http_status") == status
+    assert set(record.metrics) <= {"http_status", "seconds"}
+    assert record.error.replace("\N{REPLACEMENT CHARACTER}", "") in "".join(
+        c for c in str(raised.value) if c.isprintable() or c in "\n\t"
+    ).replace("\N{REPLACEMENT CHARACTER}", "")
+    assert all(c.isprintable() or c in "\n\t" for c in record.error + record.tags["answer"])
+
+
+def test_what_is_not_sent_again_has_no_second_record(work, server):
+    deliver(server)
+    (first,) = sendings()
+    before = sorted(work.rglob("*"))
+    assert deliver(server).answer == GRADE
+    assert sendings() == [first]
+    assert sorted(work.rglob("*")) == before
+    assert len(server.requests) == 1
+    deliver(server, again=True)
+    assert len(sendings()) == 2
+    assert len({record.execution for record in sendings()}) == 2
+
+
+def test_a_lost_record_comes_back_as_the_same_execution(work, server):
+    deliver(server)
+    (first,) = sendings()
+    (path,) = work.rglob("*-1.record.json")
+    path.unlink()
+    deliver(server)
+    (again,) = sendings()
+    assert again.execution == first.execution
+    assert (again.started, again.finished) == (first.started, first.finished)
+    assert len(server.requests) == 1
+
+
+def test_the_record_of_a_killed_process_is_written_by_the_next(work, server):
+    deliver(server)
+    kept = Receipts((work / RESULTS["hog"]).parent / "receipts", sendings()[0].parameters["sha256"])
+    for record in kept.folder.glob("*.record.json"):
+        record.unlink()
+    sending = json.loads((kept.folder / kept.numbered()[1]).read_text())
+    sending |= {"state": "sending", "message": "It was being sent", "status": None, "body": ""}
+    kept.numbered()[1].write_text(json.dumps(sending))
+    with pytest.raises(SubmitError, match="Not sent"):
+        deliver(server)
+    (record,) = sendings()
+    assert (record.status, record.tags["state"]) == ("failed", "sending")
+    assert record.error == "It was being sent"
+
+
+def test_a_sending_that_goes_on_elsewhere_is_left_to_its_process(work, server, monkeypatch, caplog):
+    deliver(server)
+    (record,) = work.rglob("*-1.record.json")
+    key = read_record(record).parameters["sha256"]
+    record.unlink()
+    monkeypatch.setattr(gallerist.challenge.records, "_LOCK_WAIT", 0.05)
+    with FileLock(Receipts(record.parent, key).lock):
+        assert record_sendings(RESULTS["hog"], record.parent) == []
+    assert "is in the receipt only" in caplog.text
+    assert sendings() == []
+    assert len(record_sendings(RESULTS["hog"], record.parent)) == 1
+
+
+def test_the_same_answers_of_two_experiments_are_two_records(work, server):
+    deliver(server)
+    deliver(server, "edges")
+    assert [record.experiment for record in sendings()] == ["hog", "edges"]
+    assert len({record.execution for record in sendings()}) == 2
+
+
+def test_other_answers_do_not_change_what_was_recorded_as_sent(work, server):
+    deliver(server)
+    answer(work / RESULTS["hog"], "b.png", "a.png")
+    deliver(server)
+    bodies = [(work / record.artifacts[0].path).read_bytes() for record in sendings()]
+    assert bodies == [request.body for request in server.requests]
+    assert bodies[0] != bodies[1]
+
+
+def test_an_answer_file_that_no_workflow_wrote_has_receipts_and_no_record(work, server):
+    (work / RESULTS["hog"].replace(".json", ".record.json")).unlink()
+    assert deliver(server).is_good
+    assert sendings() == []
+    assert len(list(work.rglob("receipts/*.json"))) == 1
+
+
+def test_a_record_that_cannot_be_written_does_not_spoil_the_answer(
+    work, server, monkeypatch, caplog
+):
+    def full(*args):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(gallerist.challenge.records, "write_record", full)
+    assert deliver(server).answer == GRADE
+    assert "the disk is full" in caplog.text
+
+
+# -- its numbers ------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_an_answer_are_named_by_where_they_stand():
+    answer = {"results": {"top": [0.5, 1], "ok": True, "by": None}, "group": "7", "": 2}
+    assert numbers_in(answer) == {"results/top/0": 0.5, "results/top/1": 1.0, "answer": 2.0}
+    assert numbers_in(0.75) == {"answer": 0.75}
+    assert numbers_in(10**400) == {}
+
+
+def test_an_answer_of_any_size_gives_a_bounded_number_of_metrics():
+    assert len(numbers_in(list(range(10_000)))) == MOST_NUMBERS
+    nested = 1.0
+    for _ in range(DEEPEST):
+        nested = [nested]
+    assert list(numbers_in(nested).values()) == [1.0]
+    assert numbers_in([nested]) == {}
+    assert numbers_in({"n" * 10_000: 1}) == {}
+
+
+numbers = st.one_of(st.booleans(), st.none(), st.integers(), st.floats(), st.text())
+answers = st.recursive(
+    numbers, lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner)
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(answers)
+def test_every_answer_gives_numbers_that_a_record_can_hold(answer):
+    record = a_record("mine", metrics={f"server/{k}": v for k, v in numbers_in(answer).items()})
+    text = json.dumps(record.to_json(), allow_nan=False, ensure_ascii=False)
+    assert len(json.loads(text.encode("utf-8"))["metrics"]) == len(record.metrics)
+
+
+# -- MLflow -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(work, empty_store):
+    """All runs of submissions in the store of this test, as MLflow's own client gives them."""
+    shutil.copytree(empty_store, work / "results", dirs_exist_ok=True)
+    store = store_in(work / "results")
+    # The store was set up elsewhere, as one that was moved.
+    with closing(sqlite3.connect(work / "results/mlflow/mlflow.db")) as connection, connection:
+        old, new = empty_store.as_uri(), (work / "results").as_uri()
+        connection.execute(
+            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+            (old, new),
+        )
+    client = MlflowClient(tracking_uri=store.uri)
+
+    def runs():
+        found = client.get_experiment_by_name("mine/stages")
+        listed = client.search_runs(
+            [found.experiment_id], "tags.`gallerist.stage` = 'submit'", order_by=["start_time"]
+        )
+        return [(run, client) for run in listed]
+
+    return runs
+
+
+def test_a_grade_is_in_mlflow_at_once_and_only_once(work, server, runs, capsys):
+    assert submit() == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == GRADE
+    [(run, client)] = runs()
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "submit hog")
+    assert run.data.metrics.items() >= {"server/top1": 0.5, "server/top10": 1.0}.items()
+    assert run.data.params["url"] == server.url
+    assert run.data.tags["gallerist.experiment"] == "hog"
+    assert run.data.tags["current"] == "true"
+    shown = {file.path: file for file in client.list_artifacts(run.info.run_id, "submission")}
+    assert len(shown) == 2
+    local = client.download_artifacts(run.info.run_id, next(p for p in shown if "sent" in p))
+    assert Path(local).read_bytes() == server.requests[0].body
+    assert submit() == 0
+    assert refresh(store_in(work / "results"), "mine", work / "results/mine") == 2  # the writers'
+    assert [run.info.run_id for run, _ in runs()] == [run.info.run_id]
+    assert len(server.requests) == 1
+
+
+def test_a_refusal_is_in_mlflow_and_a_later_grade_is_the_current_one(work, server, runs, capsys):
+    server.misdeeds = [server.answer(400, body=b"no such group")]
+    assert submit() == 1
+    assert "no such group" in capsys.readouterr().err
+    assert submit() == 0
+    refused, graded = (run for run, _ in runs())
+    assert (refused.info.status, graded.info.status) == ("FAILED", "FINISHED")
+    assert "no such group" in refused.data.tags["mlflow.note.content"]
+    assert (refused.data.tags["current"], graded.data.tags["current"]) == ("false", "true")
+
+
+def test_without_mlflow_the_grade_stands_and_is_logged_later(work, server, runs, capsys, caplog):
+    nowhere = f"sqlite:///{work}/config.yaml/mlflow.db"
+    configure(tracking={"uri": nowhere, "patience": 10}, submit_to=server.url)
+    assert submit() == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == GRADE
+    assert "MLflow" in caplog.text
+    assert runs() == []
+    assert refresh(store_in(work / "results"), "mine", work / "results/mine") == 3
+    [(run, _)] = runs()
+    assert run.data.metrics["server/top1"] == 0.5
+
+
+# -- secrets ----------------------------------------------------------------------------------
+
+
+def test_no_secret_reaches_receipts_records_or_messages(work, server, monkeypatch, caplog):
+    """Credentials of ~/.netrc, and a token in the query, which the server repeats in its answer."""
+    caplog.set_level("DEBUG", "gallerist")
+    (work / ".netrc").write_text("machine 127.0.0.1 login ann password pass-w0rd\n")
+    monkeypatch.setenv("NETRC", str(work / ".netrc"))
+
+    def repeat(handler, request):
+        told = {"at": handler.path, "sent": dict(handler.headers), "password": "pass-w0rd"}
+        server.answer(200, body=json.dumps(told | GRADE).encode())(handler, request)
+
+    server.misdeeds = [repeat, server.answer(404, body=b"no /submit?token=t0k%2Fen-1 t0k/en-1")]
+    server.url += "?token=t0k%2Fen-1"
+    assert deliver(server).answer["sent"]["Authorization"] == "Basic ***"
+    with pytest.raises(SubmitError) as failure:
+        deliver(server, again=True)
+    assert server.requests[0].path == "/submit?token=t0k%2Fen-1"
+    assert "Authorization" in server.requests[0].headers
+    files = [path for path in (work / "results").rglob("*") if path.is_file()]
+    kept = "".join(path.read_text(encoding="utf-8") for path in files)
+    everything = kept + caplog.text + str(failure.value)
+    assert server.url.partition("?")[0] in everything
+    for secret in ("pass-w0rd", "t0k%2Fen-1", "t0k/en-1", "YW5uOnBhc3MtdzByZA=="):
+        assert secret not in everything
+    assert sendings()[0].metrics["server/top1"] == 0.5

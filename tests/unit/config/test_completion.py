@@ -1,0 +1,821 @@
+"""The configuration: what is accepted, what is filled in, and what people are told."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from checkout import CHECKOUT
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from gallerist.config.completion import ConfigurationError, complete, notices, read
+from gallerist.config.reference import reference
+from gallerist.config.schema import filled, knobs, read_schema, types, yaml_number
+from gallerist.networks.backbones import BACKBONES
+
+CONFIG = CHECKOUT / "config"
+SCHEMA = read_schema(CONFIG / "schema.yaml")
+STANDARD = Draft202012Validator(SCHEMA)
+"""The validator as its authors wrote it, without the keywords that speak plainly."""
+
+
+def load(name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONFIG / name).read_text(encoding="utf-8"))
+
+
+def minimal(**dataset: Any) -> dict[str, Any]:
+    return {
+        "dataset": {"name": "tiny", **(dataset or {"embedded": {}})},
+        "experiments": {"small": {"network": "scratch"}},
+    }
+
+
+def edited(path: str, value: Any, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Copy the default configuration, or `config`, with one dotted key set."""
+    whole = copy.deepcopy(load("config.yaml") if config is None else config)
+    *groups, key = path.split(".")
+    group = whole
+    for name in groups:
+        group = group.setdefault(name, {})
+    group[key] = value
+    return whole
+
+
+def problems(config: Any) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        complete(config)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return list(caught.value.problems)
+
+
+def picture_tree(folder: Path) -> Path:
+    for part in ("training", "validation/gallery", "validation/query"):
+        (folder / part / "cat").mkdir(parents=True)
+    return folder
+
+
+# The files that come along
+
+
+def test_the_schema_is_a_json_schema():
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_every_key_is_described_and_is_required_optional_or_has_a_default():
+    optional = {"dataset." + name for name in ("embedded", "folder", "archive")} | {
+        "dataset.split." + share for share in ("training", "gallery", "query")
+    }
+    for knob in knobs(SCHEMA):
+        assert len(knob.schema.get("description", "")) > 10, knob.path
+        assert ("default" in knob.schema) != (knob.required or knob.path in optional), knob.path
+
+
+def test_every_default_and_every_example_is_a_valid_value():
+    checked = 0
+    for knob in knobs(SCHEMA):
+        given_values = [*knob.schema.get("examples", [])]
+        if "default" in knob.schema:
+            given_values.append(filled(knob.schema["default"], knob.schema, SCHEMA))
+        for value in given_values:
+            whole = {**knob.schema, "$defs": SCHEMA["$defs"]}
+            assert Draft202012Validator(whole).is_valid(value), (knob.path, value)
+            checked += 1
+    assert checked > 60
+
+
+def test_every_group_refuses_unknown_keys():
+    groups = [knob for knob in knobs(SCHEMA) if "object" in types(knob.schema)]
+    assert len(groups) > 10
+    for knob in groups:
+        if knob.path != "experiments":
+            assert knob.schema["additionalProperties"] is False, knob.path
+
+
+def test_the_default_configuration_is_complete_but_for_defaults_and_raises_no_eyebrow():
+    given_, whole = load("config.yaml"), complete(load("config.yaml"))
+    for section, settings_ in given_.items():
+        if section not in ("experiments", "dataset"):
+            assert whole[section] == {**whole[section], **settings_}
+            assert set(whole[section]) - set(settings_) <= {"folder", "truth"}
+    networks = ["resnet152", "scratch", "efficientnet_lite2"]
+    assert list(whole["experiments"]) == [*networks, "hog", "sift", "together"]
+    assert whole["experiments"]["efficientnet_lite2"]["learning_rate"] == 1e-4
+    assert whole["experiments"]["scratch"]["early_stopping"] == {"min_delta": 0, "patience": 5}
+    assert whole["dataset"]["extend"] is None
+    assert notices(whole) == []
+
+
+@pytest.mark.parametrize("name", ["descriptors.yaml", "rerankings.yaml"])
+def test_the_other_configurations_on_the_embedded_pictures_are_whole(name):
+    whole = complete(load(name))
+    assert list(whole["experiments"]) == list(load(name)["experiments"])
+    assert whole["search"]["depth"] is None
+    assert notices(whole) == []
+
+
+def test_the_configuration_for_sketches_has_drawn_copies_for_those_that_train(tmp_path):
+    config = edited("dataset.folder", str(picture_tree(tmp_path)), load("sketches.yaml"))
+    whole = complete(config)
+    assert 0 < whole["augmentation"]["drawings"] < 1
+    assert whole["experiments"]["mobile_tuned"]["augmented"]
+    assert notices(whole) == []
+
+
+def test_the_configuration_for_the_challenge_learns_nothing(tmp_path):
+    for part in ("gallery", "query"):
+        (tmp_path / part).mkdir()
+    whole = complete(edited("challenge.folder", str(tmp_path), load("challenge.yaml")))
+    networks = [each for each in whole["experiments"].values() if "network" in each]
+    assert [each["epochs"] for each in networks] == [0, 0]
+    assert notices(whole) == []
+
+
+def test_the_published_configuration_has_the_published_settings(tmp_path):
+    config = load("published.yaml")
+    assert config["dataset"]["folder"] == "data/animals"
+    whole = complete(edited("dataset.folder", str(picture_tree(tmp_path)), config))
+    assert whole["dataset"]["split"] == {"validation": 0.2, "seed": 99}
+    augmentation = {key: whole["augmentation"][key] for key in config["augmentation"]}
+    assert augmentation == {
+        "copies": 5,
+        "rotation": 40,
+        "width_shift": 0.2,
+        "height_shift": 0.2,
+        "shear": 0.2,
+        "zoom": 0.2,
+        "horizontal_flip": True,
+        "fill": "nearest",
+        "seed": 99,
+    }
+    assert whole["experiments"] == {
+        "resnet152": {
+            "network": "transfer",
+            "backbone": "ResNet152",
+            "weights": "imagenet",
+            "freeze_until": "conv5",
+            "pooling": "flatten",
+            "image_size": 224,
+            "look": "colour",
+            "trunk_cache": "float32",
+            "head": "published",
+            "dropout": 0.1,
+            "dropout_seed": 999,
+            "l1": 0.01,
+            "l2": 0.01,
+            "augmented": True,
+            "learning_rate": 1e-5,
+            "batch_size": 16,
+            "epochs": 50,
+            "early_stopping": {"min_delta": 0.1, "patience": 3},
+            "reduce_learning_rate": None,
+            "restore_best_weights": False,
+            "seed": 99,
+            "views": None,
+            "reduction": None,
+            "search": {
+                "metric": "cosine",
+                "index": None,
+                "nprobe": None,
+                "ef_search": None,
+                "database_augmentation": None,
+                "query_expansion": None,
+            },
+            "k_reciprocal": None,
+            "geometric_verification": None,
+        },
+        "scratch": {
+            "network": "scratch",
+            "image_size": 224,
+            "look": "colour",
+            "padding": "valid",
+            "head": "published",
+            "dropout": 0.2,
+            "dropout_seed": 999,
+            "l1": 0.01,
+            "l2": 0.01,
+            "augmented": True,
+            "learning_rate": 1e-3,
+            "batch_size": 16,
+            "epochs": 50,
+            "early_stopping": {"min_delta": 0, "patience": 5},
+            "reduce_learning_rate": {"factor": 0.5, "patience": 3},
+            "restore_best_weights": False,
+            "seed": 99,
+            "views": None,
+            "reduction": None,
+            "search": {
+                "metric": "cosine",
+                "index": None,
+                "nprobe": None,
+                "ef_search": None,
+                "database_augmentation": None,
+                "query_expansion": None,
+            },
+            "k_reciprocal": None,
+            "geometric_verification": None,
+        },
+    }
+    assert whole["evaluation"]["k"] == [1, 3, 5, 10]
+    assert whole["search"]["depth"] == 10
+    assert notices(whole) == []
+
+
+def test_the_committed_reference_is_the_generated_one():
+    written = (CONFIG / "README.md").read_text(encoding="utf-8")
+    assert written == reference(SCHEMA), "python -m gallerist.config.reference"
+
+
+def test_the_reference_is_written_by_its_module():
+    command = [sys.executable, "-m", "gallerist.config.reference"]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(CHECKOUT / "scripts")}, capture_output=True, check=True
+    )
+    assert done.stdout.decode("utf-8") == reference(SCHEMA)
+
+
+def test_the_reference_has_a_row_of_five_cells_for_every_key():
+    rows = [line for line in reference(SCHEMA).splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [
+        knob.path for knob in knobs(SCHEMA) if "." in knob.path
+    ]
+    assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
+    assert any("| pixels | `224` |" in row for row in rows)
+
+
+# Filling in
+
+
+def test_a_minimal_configuration_gets_every_default():
+    whole = complete(minimal())
+    assert whole["augmentation"]["copies"] == 5
+    assert whole["dataset"]["embedded"]["training_per_class"] == 40
+    assert whole["search"] == {"depth": 1000}
+    assert whole["experiments"]["small"]["epochs"] == 50
+    assert STANDARD.is_valid(whole)
+
+
+def test_the_defaults_of_an_experiment_are_those_of_its_kind():
+    config = minimal()
+    config["experiments"]["big"] = {"network": "transfer", "backbone": "ResNet50"}
+    big, small = (complete(config)["experiments"][name] for name in ("big", "small"))
+    assert (big["learning_rate"], small["learning_rate"]) == (1e-5, 1e-3)
+    assert (big["reduce_learning_rate"], big["weights"]) == (None, "auto")
+    assert big["early_stopping"] == {"min_delta": 0.1, "patience": 3}
+    assert "backbone" not in small
+
+
+def test_a_part_of_a_group_is_filled_up_and_null_switches_it_off():
+    config = edited("experiments.scratch.early_stopping", {"patience": 9})
+    assert complete(config)["experiments"]["scratch"]["early_stopping"] == {
+        "min_delta": 0,
+        "patience": 9,
+    }
+    config = edited("experiments.scratch.early_stopping", None)
+    assert complete(config)["experiments"]["scratch"]["early_stopping"] is None
+
+
+def test_the_input_is_not_changed_and_nothing_is_shared_with_it():
+    config = load("config.yaml")
+    whole = complete(config)
+    assert config == load("config.yaml")
+    whole["evaluation"]["k"].append(7)
+    whole["dataset"]["embedded"]["seed"] = 0
+    assert config == load("config.yaml")
+    assert complete(config)["evaluation"]["k"] == [1, 3, 5, 10]
+
+
+def test_equal_settings_look_equal_however_the_numbers_are_written():
+    one = complete(edited("augmentation.rotation", 30, edited("search.depth", 20)))
+    other = complete(edited("augmentation.rotation", 30.0, edited("search.depth", 20.0)))
+    assert repr(one) == repr(other)
+    assert isinstance(other["search"]["depth"], int)
+
+
+def test_null_takes_a_source_away_that_another_file_gave(tmp_path):
+    config = edited("dataset.folder", str(picture_tree(tmp_path)))
+    config["dataset"]["embedded"] = None
+    whole = complete(config)
+    assert "embedded" not in whole["dataset"]
+    assert whole["dataset"]["folder"] == str(tmp_path)
+
+
+# What people are told
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (
+            "experiments.resnet152.backbone",
+            "ResNet125",
+            "experiments.resnet152.backbone: 'ResNet125' is not a backbone. Did you mean ResNet152?"
+            f" Known: {', '.join(BACKBONES)}.",
+        ),
+        (
+            "experiments.resnet152.backbone",
+            "efficientnetb0",
+            "experiments.resnet152.backbone: 'efficientnetb0' is not a backbone."
+            " Did you mean EfficientNetB0?",
+        ),
+        (
+            "experiments.scratch.learning_rate",
+            "1e-5",
+            "experiments.scratch.learning_rate: found '1e-5', expected a number above 0."
+            " YAML takes 1e-5 for text: write 1.0e-5.",
+        ),
+        (
+            "experiments.scratch.network",
+            "scrach",
+            "experiments.scratch.network: 'scrach' is not a kind of network."
+            " Did you mean scratch? Known: transfer, scratch.",
+        ),
+        (
+            "experiments.scratch.backbone",
+            "ResNet50",
+            "experiments.scratch.backbone: unknown key here."
+            " It belongs at experiments.<name>.backbone with network: transfer.",
+        ),
+        (
+            "experiments.a b",
+            {"network": "scratch"},
+            "experiments.'a b': not a possible name. Expected a name of letters,",
+        ),
+        ("experiments", {}, "experiments: found an empty group ({}), expected at least one"),
+        ("experiments.scratch", None, "experiments.scratch: found null, expected an experiment's"),
+        (
+            "experiments.resnet152.weights",
+            "imagnet",
+            "experiments.resnet152.weights: 'imagnet' looks misspelled. Did you mean imagenet?",
+        ),
+        (
+            "experiments.resnet152.weights",
+            "gone.weights.h5",
+            "experiments.resnet152.weights: 'gone.weights.h5' is no file.",
+        ),
+        (
+            "experiments.resnet152.weights",
+            "net.pth",
+            "experiments.resnet152.weights: 'net.pth' is no Keras weights file. Expected auto,",
+        ),
+        (
+            "experiments.resnet152.freeze_until",
+            "everthing",
+            "experiments.resnet152.freeze_until: 'everthing' looks misspelled."
+            " Did you mean everything?",
+        ),
+        (
+            "augmentation.copies",
+            "3",
+            "augmentation.copies: found '3', expected a whole number of at least 0."
+            " Write 3 without quotes.",
+        ),
+        ("augmentation.copies", 2.5, "augmentation.copies: found 2.5, expected a whole number"),
+        ("augmentation.copies", True, "augmentation.copies: found true, expected a whole number"),
+        (
+            "augmentation.rotation",
+            True,
+            "augmentation.rotation: found true, expected a number from",
+        ),
+        ("augmentation.zoom", 1.5, "augmentation.zoom: found 1.5, expected a number of at least 0"),
+        ("augmentation.shear", float("nan"), "augmentation.shear: found nan, expected a number"),
+        ("augmentation.horizontal_flip", "true", "augmentation.horizontal_flip: found 'true',"),
+        (
+            "augmentation.roation",
+            3,
+            "augmentation.roation: unknown key. Did you mean rotation? Known: copies, rotation,",
+        ),
+        ("augmentation", None, "augmentation: found null, expected a group of settings"),
+        ("dataset.name", "a/b", "dataset.name: found 'a/b', expected a name of letters,"),
+        ("dataset.name", "a\n", "dataset.name: found 'a\\n', expected a name of letters,"),
+        ("dataset.name", 2024, "dataset.name: found 2024, expected a name of letters,"),
+        ("dataset.images.on_bad", "stop", "dataset.images.on_bad: 'stop' is not a way to treat"),
+        ("dataset.extend", {}, "dataset.extend.pool: missing. Expected the path of a folder"),
+        ("dataset.near_duplicate_distance", 33, "dataset.near_duplicate_distance: found 33, "),
+        ("evaluation.k", 5, "evaluation.k: found 5, expected a list of different whole numbers"),
+        ("evaluation.k", [], "evaluation.k: found [], expected a list of different whole numbers"),
+        ("evaluation.k", [1, 1], "evaluation.k: found [1, 1], expected a list of different whole"),
+        ("evaluation.k", [1, 0], "evaluation.k[1]: found 0, expected a whole number of at least 1"),
+        (
+            "evaluation.k",
+            [1, 1060],
+            "evaluation.k: 1060 is more than the 1000 answers kept for a query."
+            " Raise search.depth to 1060, or ask for fewer.",
+        ),
+        ("evaluation.answers_drawn", 1001, "evaluation.answers_drawn: 1001 is more than the 1000"),
+        ("search.k", 3, "search.k: unknown key. Known: depth."),
+        ("serch", {}, "serch: unknown key. Did you mean search? Known: dataset, augmentation,"),
+        (
+            "dataset.embedded.training_per_class",
+            560,
+            "dataset.embedded: 560 + 20 + 10 = 590 pictures a class (training, gallery, query), "
+            "but only 580 differ enough from each other.",
+        ),
+        (
+            "dataset.folder",
+            ".",
+            "dataset: embedded and folder are both sources of pictures. Keep one;",
+        ),
+        ("dataset.embedded", None, "dataset: no source of pictures. Give one of embedded"),
+        ("dataset.layout", "classes", "dataset.layout: the embedded pictures come as a tree:"),
+        (
+            "dataset.split.query",
+            0.1,
+            "dataset.split.query: layout: tree has its own folder for this part: remove the key.",
+        ),
+    ],
+)
+def test_one_mistake_is_named_with_its_key_and_the_way_out(
+    path, value, line, tmp_path, monkeypatch
+):
+    picture_tree(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert any(problem.startswith(line) for problem in problems(edited(path, value)))
+
+
+def test_a_key_that_yaml_reads_as_a_number_is_named():
+    config = load("config.yaml")
+    config["experiments"][2024] = {"network": "scratch"}
+    assert problems(config) == ["experiments.2024: a key must be text: put it in quotes, '2024'."]
+
+
+@pytest.mark.parametrize("config", [None, [], "text", 3])
+def test_a_file_that_is_no_group_is_named_as_a_whole(config):
+    [problem] = problems(config)
+    assert problem.startswith("the configuration: found ")
+
+
+def test_every_mistake_is_found_at_once():
+    config = edited("augmentation.zoom", 7)
+    config["experiments"]["scratch"]["epoch"] = 3
+    config["dataset"]["split"] = {"gallery": 0.5}
+    config["search"]["depth"] = 4
+    del config["dataset"]["embedded"]
+    keys = [problem.split(": ")[0] for problem in problems(config)]
+    assert keys == [
+        "augmentation.zoom",
+        "experiments.scratch.epoch",
+        "dataset",
+        "dataset.split.gallery",
+        "evaluation.k",
+        "evaluation.answers_drawn",
+        "challenge.k",
+    ]
+
+
+def test_one_broken_key_is_named_once():
+    config = edited("evaluation.k", "1, 3")
+    assert len(problems(config)) == 1
+
+
+def smallest_side_for_valid_padding() -> int:
+    """Work the published layers through until the pooled map has a pixel."""
+
+    def reduced(side: int, kernel: int, stride: int) -> int:
+        return (side - kernel) // stride + 1 if side >= kernel else 0
+
+    for side in range(1, 500):
+        left = side
+        for kernel, stride in ((7, 3), (3, 2), (3, 1), (3, 2), (3, 1), (2, 2)):
+            left = reduced(left, kernel, stride)
+        if left:
+            return side
+    raise AssertionError
+
+
+def test_the_smallest_picture_for_the_unpadded_network_is_the_one_its_layers_allow():
+    smallest = smallest_side_for_valid_padding()
+    path = "experiments.scratch.image_size"
+    complete(edited(path, smallest))
+    [problem] = problems(edited(path, smallest - 1))
+    assert problem.startswith(f"{path}: found {smallest - 1}. Without padding")
+    assert f"at least {smallest} pixels" in problem
+    assert "padding: same" in problem
+    complete(edited("experiments.scratch.padding", "same", edited(path, smallest - 1)))
+
+
+# Folders and splits
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    gone = str(tmp_path / "gone")
+    [problem, *_] = problems(minimal(folder=gone))
+    assert problem.startswith("dataset.folder: ")
+    assert "is no folder" in problem
+    (tmp_path / "file.zip").write_bytes(b"")
+    assert "is a file, not a folder" in problems(minimal(folder=str(tmp_path / "file.zip")))[0]
+
+
+def test_a_path_that_no_disk_takes_is_a_problem_and_not_a_crash():
+    for path in ("a\0b", "x" * 5000, "\ud800"):
+        [problem] = problems(minimal(folder=path))
+        assert problem.startswith("dataset.folder: ")
+        assert len(problem) < 300
+
+
+def test_layout_tree_wants_its_three_folders(tmp_path):
+    (tmp_path / "training").mkdir()
+    [problem] = problems(minimal(folder=str(tmp_path)))
+    assert "lacks validation/gallery/, validation/query/" in problem
+    assert "layout: classes" in problem
+
+
+def test_layout_classes_wants_a_folder_a_class(tmp_path):
+    config = minimal(folder=str(tmp_path), layout="classes", split=dict.fromkeys(SHARES, 0.25))
+    assert "holds no folders" in problems(config)[0]
+    (tmp_path / ".hidden").mkdir()
+    assert "holds no folders" in problems(config)[0]
+    (tmp_path / "cat").mkdir()
+    assert complete(config)["dataset"]["split"]["query"] == 0.25
+
+
+SHARES = ("validation", "training", "gallery", "query")
+
+
+def test_layout_classes_wants_all_four_shares_and_a_sum_of_one(tmp_path):
+    (tmp_path / "cat").mkdir()
+    config = minimal(folder=str(tmp_path), layout="classes")
+    assert problems(config) == [
+        "dataset.split: layout: classes needs a share for validation, training, gallery, query too."
+    ]
+    config["dataset"]["split"] = {"training": 0.6, "gallery": 0.1, "query": 0.1}
+    assert problems(config) == ["dataset.split: layout: classes needs a share for validation too."]
+    config["dataset"]["split"]["validation"] = 0.1
+    assert problems(config) == [
+        "dataset.split: validation, training, gallery, query must add up to 1, "
+        "but 0.1 + 0.6 + 0.1 + 0.1 = 0.9."
+    ]
+    config["dataset"]["split"] = {"validation": 0.1, "training": 0.7, "gallery": 0.1, "query": 0.1}
+    assert sum(config["dataset"]["split"].values()) != 1  # in floating point: it is accepted
+    whole = complete(config)
+    assert complete(whole) == whole
+
+
+@pytest.mark.parametrize("location", ["https://example.org/a.zip", "pictures.tar.gz"])
+def test_an_archive_is_a_url_or_a_file(location, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures.tar.gz").write_bytes(b"")
+    config = minimal(archive={"location": location, "sha256": "0a" * 32})
+    archive = complete(config)["dataset"]["archive"]
+    assert (archive["subfolder"], archive["max_gigabytes"]) == ("", 20)
+    config["dataset"]["archive"] = {"location": "x.zip", "sha256": "A" * 64, "subfolder": "a/../.."}
+    lines = problems(config)
+    assert [line.split(": ")[0] for line in lines] == [
+        f"dataset.archive.{key}" for key in ("location", "sha256", "subfolder")
+    ]
+
+
+def test_a_weights_file_that_exists_is_accepted(tmp_path):
+    file = tmp_path / "mine.weights.h5"
+    file.write_bytes(b"")
+    config = edited("experiments.resnet152.weights", str(file))
+    assert complete(config)["experiments"]["resnet152"]["weights"] == str(file)
+
+
+def test_a_pool_must_be_a_folder(tmp_path):
+    config = edited("dataset.extend", {"pool": str(tmp_path / "pool"), "per_class": 100})
+    assert problems(config)[0].startswith("dataset.extend.pool: ")
+    (tmp_path / "pool").mkdir()
+    assert complete(config)["dataset"]["extend"]["seed"] == 99
+
+
+# Backbones
+
+
+def test_pictures_have_the_size_that_the_backbone_was_made_for_unless_another_is_said():
+    config = minimal()
+    config["experiments"] = {
+        "left_out": {"network": "transfer", "backbone": "InceptionV3"},
+        "null": {"network": "transfer", "backbone": "EfficientNetB7", "image_size": None},
+        "said": {"network": "transfer", "backbone": "InceptionV3", "image_size": 75},
+        "scratch": {"network": "scratch"},
+    }
+    whole = complete(config)
+    sizes = {name: settings_["image_size"] for name, settings_ in whole["experiments"].items()}
+    assert sizes == {"left_out": 299, "null": 600, "said": 75, "scratch": 224}
+    assert complete(whole) == whole
+
+
+def test_pictures_too_small_for_a_backbone_are_a_problem():
+    config = minimal()
+    config["experiments"]["net"] = {
+        "network": "transfer",
+        "backbone": ["InceptionV3", "ResNet50", "InceptionResNetV2"],
+        "image_size": [32, 74, 75, 8],
+        "epochs": -1,
+    }
+    few = "pixels a side are too few for InceptionV3, which needs 75. It was made for 299."
+    assert sorted(problems(config)) == [
+        "experiments.net.epochs: found -1, expected a whole number of at least 0.",
+        f"experiments.net.image_size[0]: 32 {few}",
+        f"experiments.net.image_size[1]: 74 {few}",
+        "experiments.net.image_size[3]: found 8, expected a whole number from 32 to 1024 or null.",
+    ]
+
+
+def test_every_backbone_of_the_schema_has_its_picture_size():
+    assert set(SCHEMA["$defs"]["transfer"]["properties"]["backbone"]["enum"]) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("written", ["off", "no", "false", '"off"'])
+def test_off_turns_the_trunk_cache_off_with_or_without_quotes(written):
+    text = f"{{network: transfer, backbone: ResNet50, trunk_cache: {written}}}"
+    config = edited("experiments.net", yaml.safe_load(text), minimal())
+    assert complete(config)["experiments"]["net"]["trunk_cache"] is False
+
+
+def test_a_trunk_is_kept_exactly_unless_said_otherwise():
+    net = {"network": "transfer", "backbone": "ResNet50"}
+    whole = complete(edited("experiments.net", net, minimal()))
+    assert whole["experiments"]["net"]["trunk_cache"] == "float32"
+    [problem] = problems(edited("experiments.net", {**net, "trunk_cache": "float61"}, minimal()))
+    assert problem.startswith("experiments.net.trunk_cache: 'float61' is not a way to keep")
+    assert "Did you mean float16?" in problem
+    trained = {**net, "trunk_cache": "float16", "freeze_until": "nothing"}
+    assert notices(complete(edited("experiments.net", trained, minimal()))) == [
+        "experiments.net: nothing is frozen, so trunk_cache keeps nothing"
+    ]
+
+
+# Notices
+
+
+def test_settings_that_make_little_sense_are_noticed():
+    config = load("config.yaml")
+    config["experiments"]["Scratch"] = dict(config["experiments"]["scratch"])
+    config["experiments"]["resnet152"] |= {"weights": "random", "freeze_until": "everything"}
+    config["augmentation"]["max_side"] = 80
+    lines = notices(complete(config))
+    assert len(lines) == 5
+    assert "experiments.resnet152: the backbone is random and none of it is trained" in lines
+    assert "experiments.scratch and experiments.Scratch have the same settings" in lines
+    shrinks = "augmentation.max_side shrinks the copies to 80 pixels, and image_size enlarges them"
+    assert f"experiments.scratch, experiments.Scratch: {shrinks} again to 96" in lines
+    assert f"experiments.efficientnet_lite2: {shrinks} again to 128" in lines
+    assert any("ignores capitals" in line for line in lines)
+
+
+# A new kind of experiment
+
+
+def test_a_new_kind_of_experiment_needs_only_an_entry_of_the_schema(tmp_path):
+    schema = copy.deepcopy(SCHEMA)
+    schema["$defs"]["siamese"] = {
+        "description": "Two branches with one head.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["network"],
+        "properties": {
+            "network": {"description": "The kind.", "const": "siamese"},
+            "numbers": {"description": "Numbers of the head.", "type": "integer", "default": 512},
+        },
+    }
+    schema["$defs"]["experiment"]["oneOf"].append({"$ref": "#/$defs/siamese"})
+    path = tmp_path / "schema.yaml"
+    path.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
+    config = edited("experiments.local", {"network": "siamese"})
+    assert complete(config, path)["experiments"]["local"] == {"network": "siamese", "numbers": 512}
+    assert notices(complete(config, path)) == []
+    with pytest.raises(ConfigurationError, match=r"numbers: found 1\.5, expected a whole number"):
+        complete(edited("experiments.local.numbers", 1.5, config), path)
+    assert "### network: siamese\n\nTwo branches with one head." in reference(schema)
+
+
+# Whatever is thrown at it
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["auto", "imagenet", "transfer", "scratch", "classes", "1e-5", "x.h5", "/"])
+    | st.dates()
+)
+KEYS = (
+    st.text(max_size=6)
+    | st.sampled_from(sorted({knob.key for knob in knobs(SCHEMA)}))
+    | st.integers(0, 9)
+    | st.none()
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) inside a value."""
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, member in list(members):
+        yield value, key
+        if isinstance(member, dict | list):
+            yield from places(member)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a valid configuration with up to three places changed, removed or added to."""
+    base = draw(st.sampled_from([load("config.yaml"), load("published.yaml"), minimal()]))
+    config = complete(base) if "embedded" in base["dataset"] else copy.deepcopy(base)
+    for _ in range(draw(st.integers(0, 3))):
+        found = list(places(config))
+        if not found:
+            break
+        container, key = found[draw(st.integers(0, len(found) - 1))]
+        change = draw(st.sampled_from(["set", "set", "list", "remove", "add"]))
+        if change == "set":
+            container[key] = draw(ANYTHING)
+        elif change == "list":
+            container[key] = [container[key], *draw(st.lists(ANYTHING, max_size=2))]
+        elif change == "remove":
+            del container[key]
+        elif isinstance(container, dict):
+            container[draw(KEYS)] = draw(ANYTHING)
+    return config
+
+
+def check_complete(config: Any) -> None:
+    before = repr(config)  # by repr, because nan is not equal to itself
+    try:
+        whole, told = complete(config), ()
+    except ConfigurationError as error:
+        whole, told = None, error.problems
+    if whole is None:
+        assert told
+        for problem in told:
+            assert len(problem.splitlines()) == 1, problem
+            assert ": " in problem
+    else:
+        assert complete(whole) == whole
+        assert STANDARD.is_valid(whole)
+        assert yaml.safe_load(yaml.safe_dump(whole)) == whole
+        assert all(isinstance(line, str) for line in notices(whole))
+    assert repr(config) == before
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANYTHING)
+def test_anything_is_either_completed_or_a_configuration_error(config):
+    check_complete(config)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mutated())
+def test_a_changed_configuration_is_either_completed_or_a_configuration_error(config):
+    check_complete(config)
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[-+]?[0-9]{1,3}(\.[0-9]{0,3})?[eE][-+]?[0-9]{1,2}", fullmatch=True))
+def test_a_number_is_suggested_as_yaml_reads_it(text):
+    suggested = yaml.safe_load(yaml_number(text))
+    assert isinstance(suggested, float)
+    assert suggested == float(text)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_shown_as_yaml_reads_it(number):
+    assert yaml.safe_load(yaml_number(repr(number))) == number
+
+
+def test_every_configuration_that_comes_along_is_complete_but_for_its_pictures(tmp_path):
+    tree, challenge = str(picture_tree(tmp_path)), tmp_path / "challenge"
+    for part in ("gallery", "query"):
+        (challenge / part).mkdir(parents=True)
+    for path in sorted(CONFIG.glob("*.yaml")):
+        if path.name == "schema.yaml":
+            continue
+        config = load(path.name)
+        if "folder" in config["dataset"]:
+            config = edited("dataset.folder", tree, config)
+        if "folder" in config.get("challenge", {}):
+            config = edited("challenge.folder", str(challenge), config)
+        assert set(complete(config)["experiments"]) == set(config["experiments"]), path.name
+
+
+def test_several_files_are_laid_over_each_other_key_by_key(tmp_path):
+    lower, upper = tmp_path / "lower.yaml", tmp_path / "upper.yaml"
+    lower.write_text(yaml.safe_dump(minimal()), encoding="utf-8")
+    upper.write_text("search: {depth: 20}\ndataset: {name: other}\n", encoding="utf-8")
+    assert read(lower)["search"]["depth"] == 1000
+    whole = read(lower, upper)
+    assert whole["search"]["depth"] == 20
+    assert whole["dataset"]["name"] == "other"
+    assert whole["dataset"]["embedded"] == read(lower)["dataset"]["embedded"]
+
+
+def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("dataset: [", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"there is no file .*absent\.yaml"):
+        read(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigurationError, match=r"broken\.yaml is not YAML"):
+        read(broken)

@@ -1,0 +1,650 @@
+"""gallerist.data.download against a real server on loopback that misbehaves as it is told."""
+
+import gzip
+import hashlib
+import logging
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from checkout import SCRIPTS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from misbehaving_server import MisbehavingServer
+
+import gallerist.data.download
+from gallerist.data.download import DownloadError, fetch
+from gallerist.io.http import LONGEST_WAIT
+
+BODY = hashlib.shake_256(b"a file of some length").digest(300_000)
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+class Request:
+    """One request as the server saw it: what was asked, and the bytes of the body it sent."""
+
+    def __init__(self, path, headers):
+        self.path, self.headers, self.sent = path, headers, 0
+
+    @property
+    def range(self):
+        return self.headers.get("Range")
+
+
+class Server(MisbehavingServer):
+    """Serves `content`."""
+
+    def __init__(self):
+        self.content, self.etag, self.honours_range = BODY, '"1"', True
+        self.content_type = "application/x-tar"
+        self.halfway = threading.Event()
+        super().__init__("/animals.tar")
+
+    def get(self, handler):
+        self.meet(handler, Request(handler.path, dict(handler.headers)), self.serve)
+
+    def body_bytes(self):
+        return sum(request.sent for request in self.requests)
+
+    def send(self, handler, request, status, headers, body):
+        self.begin(handler, status, headers)
+        request.sent += len(body)  # first: the client may be done before the next line is
+        handler.wfile.write(body)
+        handler.wfile.flush()
+
+    def serve(self, handler, request, cut=None):
+        """RFC 9110: 206 for a range, 416 for one behind the end, 200 if If-Range does not hold."""
+        headers = {"Accept-Ranges": "bytes", "Content-Type": self.content_type}
+        if self.etag:
+            headers["ETag"] = self.etag
+        total, start, status = len(self.content), 0, 200
+        asked = re.fullmatch(r"bytes=(\d+)-", request.range or "")
+        holds = request.headers.get("If-Range", self.etag) == self.etag
+        if asked and self.honours_range and holds:
+            start, status = int(asked[1]), 206
+            if start >= total:
+                no = {"Content-Range": f"bytes */{total}", "Content-Length": 0}
+                self.send(handler, request, 416, no, b"")
+                return
+            headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+        body = self.content[start:]
+        headers["Content-Length"] = len(body)
+        self.send(handler, request, status, headers, body[:cut])
+
+    # -- misdeeds -----------------------------------------------------------------------------
+
+    def drop_after(self, count):
+        """Announce the whole body, and close the connection after `count` bytes of it."""
+        return lambda handler, request: self.serve(handler, request, cut=count)
+
+    def hang_after(self, count):
+        """Announce the whole body, and fall silent after `count` bytes of it."""
+
+        def misdeed(handler, request):
+            self.serve(handler, request, cut=count)
+            self.halfway.set()
+            self.closing.wait(30)
+
+        return misdeed
+
+    def say_nothing(self, handler, request):
+        self.closing.wait(30)
+
+    def answer(self, status, headers=None, body=b""):
+        headers = {"Content-Length": len(body), **(headers or {})}
+        return lambda handler, request: self.send(handler, request, status, headers, body)
+
+    def change_then(self, content, etag, misdeed):
+        """Do `misdeed`, and put another file in the place of the first."""
+
+        def both(handler, request):
+            misdeed(handler, request)
+            self.content, self.etag = content, etag
+
+        return both
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The seconds that fetch would have slept."""
+    waits = []
+    monkeypatch.setattr(gallerist.data.download, "sleep", waits.append)
+    return waits
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "cache" / "animals.tar"
+
+
+def get(server, target, **options):
+    """Fetch what the server should have, without waiting."""
+    options = {"sha256": sha256(BODY), "backoff": 0.0, "timeout": 5.0, **options}
+    return fetch(server.url, target, **options)
+
+
+def left_in(folder):
+    """The files in a folder that are not locks."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+
+
+# -- what goes well ---------------------------------------------------------------------------
+
+
+def test_a_file_is_fetched_by_one_request_for_the_whole(server, target):
+    assert get(server, target) == target
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None]
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
+    assert left_in(target.parent) == ["animals.tar"]
+
+
+def test_a_file_that_is_there_is_not_asked_for(server, target):
+    target.parent.mkdir()
+    target.write_bytes(BODY)
+    assert get(server, target, sha256=sha256(BODY).upper()) == target
+    assert server.requests == []
+
+
+def test_a_file_with_another_sum_is_replaced(server, target):
+    target.parent.mkdir()
+    target.write_bytes(b"an older one")
+    get(server, target)
+    assert target.read_bytes() == BODY
+
+
+def test_an_empty_file_is_fetched(server, target):
+    server.content = b""
+    get(server, target, sha256=sha256(b""))
+    assert target.read_bytes() == b""
+
+
+def test_a_redirection_is_followed(server, target):
+    server.misdeeds = [server.answer(302, {"Location": "/elsewhere/animals.tar"})]
+    get(server, target)
+    assert [request.path for request in server.requests] == [
+        "/animals.tar",
+        "/elsewhere/animals.tar",
+    ]
+    assert target.read_bytes() == BODY
+
+
+def test_a_gzip_file_that_is_labelled_as_an_encoding_arrives_as_it_lies_there(server, target):
+    packed = gzip.compress(BODY)
+    server.misdeeds = [
+        server.answer(200, {"Content-Encoding": "gzip", "Content-Length": len(packed)}, packed)
+    ]
+    get(server, target, sha256=sha256(packed))
+    assert target.read_bytes() == packed
+
+
+def test_a_body_in_chunks_is_fetched(server, target):
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:1000], BODY[1000:]))
+    server.misdeeds = [chunked(server, chunks + b"0\r\n\r\n")]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert len(server.requests) == 1
+
+
+def chunked(server, body):
+    def misdeed(handler, request):
+        headers = {"Transfer-Encoding": "chunked", "ETag": server.etag}
+        server.send(handler, request, 200, headers, body)
+
+    return misdeed
+
+
+def test_progress_is_logged_in_bytes(server, target, caplog):
+    caplog.set_level(logging.INFO, "gallerist")
+    get(server, target)
+    assert re.search(r"300000 of 300000 bytes of animals\.tar, [\d.]+/s, 0 s left", caplog.text)
+
+
+# -- resuming ---------------------------------------------------------------------------------
+
+
+def test_after_a_broken_connection_only_the_rest_is_asked_for(server, target):
+    server.misdeeds = [server.drop_after(123_457), server.drop_after(1000)]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [
+        None,
+        "bytes=123457-",
+        "bytes=124457-",
+    ]
+    assert [request.headers.get("If-Range") for request in server.requests] == [None, '"1"', '"1"']
+    assert server.body_bytes() == len(BODY)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(cuts=st.lists(st.integers(0, 120_000), max_size=4))
+def test_wherever_the_connection_breaks_no_byte_is_sent_twice(server, target, cuts):
+    target.unlink(missing_ok=True)
+    server.requests.clear()
+    server.misdeeds = [server.drop_after(cut) for cut in cuts]
+    get(server, target, attempts=5)
+    assert target.read_bytes() == BODY
+    assert server.body_bytes() == len(BODY)
+
+
+def test_a_chunked_body_that_breaks_off_is_resumed(server, target):
+    server.misdeeds = [chunked(server, b"3e8\r\n" + BODY[:1000] + b"\r\n")]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None, "bytes=1000-"]
+
+
+def test_what_an_earlier_call_left_is_not_fetched_again(server, target):
+    server.misdeeds = [server.drop_after(200_000)]
+    with pytest.raises(DownloadError, match=r"200000 bytes have come; the next run goes on"):
+        get(server, target, attempts=1)
+    assert left_in(target.parent) == ["animals.tar.part"]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None, "bytes=200000-"]
+    assert server.body_bytes() == len(BODY)
+    assert left_in(target.parent) == ["animals.tar"]
+
+
+def test_what_a_killed_process_left_is_not_fetched_again(server, target):
+    server.misdeeds = [server.hang_after(150_000)]
+    program = (
+        "import sys; from gallerist.data.download import fetch\n"
+        "fetch(*sys.argv[1:3], sha256=sys.argv[3])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, server.url, str(target), sha256(BODY)],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+    )
+    assert server.halfway.wait(60)
+    part = target.with_name("animals.tar.part")
+    until = time.monotonic() + 30
+    while part.stat().st_size < 65536 and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    came = part.stat().st_size
+    assert 65536 <= came < len(BODY)
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert server.requests[1].range == f"bytes={came}-"
+    assert server.requests[1].sent == len(BODY) - came
+
+
+def leave_part(target, content):
+    target.parent.mkdir(exist_ok=True)
+    target.with_name("animals.tar.part").write_bytes(content)
+
+
+def test_a_part_that_is_already_whole_needs_no_request(server, target):
+    leave_part(target, BODY)
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert server.requests == []
+    assert left_in(target.parent) == ["animals.tar"]
+
+
+def test_a_server_without_ranges_makes_it_start_over(server, target):
+    server.honours_range = False
+    server.misdeeds = [server.drop_after(200_000)]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None, "bytes=200000-"]
+    assert server.body_bytes() == 200_000 + len(BODY)
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(server, target):
+    leave_part(target, BODY + b"too much")
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == ["bytes=300008-", None]
+
+
+def test_a_body_whose_end_was_lost_is_found_whole_by_416(server, target):
+    everything = b"%x\r\n%b\r\n" % (len(BODY), BODY)  # the closing chunk does not come
+    server.misdeeds = [chunked(server, everything)]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None, f"bytes={len(BODY)}-"]
+    assert server.body_bytes() == len(everything)
+
+
+def test_a_stale_part_is_completed_then_fetched_once_from_the_start(server, target):
+    leave_part(target, b"\0" * 100_000)
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == ["bytes=100000-", None]
+
+
+def test_a_stale_part_of_a_wrong_file_is_given_up_after_one_fresh_start(server, target):
+    leave_part(target, b"\0" * 100_000)
+    server.content = b"x" * 300_000
+    with pytest.raises(DownloadError, match=sha256(b"x" * 300_000)):
+        get(server, target)
+    assert [request.range for request in server.requests] == ["bytes=100000-", None]
+    assert left_in(target.parent) == []
+
+
+def test_a_file_that_changes_between_attempts_is_taken_whole_by_its_etag(server, target):
+    newer = BODY[::-1]
+    server.misdeeds = [server.change_then(newer, '"2"', server.drop_after(200_000))]
+    get(server, target, sha256=sha256(newer))
+    assert target.read_bytes() == newer
+    assert [(r.range, r.headers.get("If-Range"), r.sent) for r in server.requests] == [
+        (None, None, 200_000),
+        ("bytes=200000-", '"1"', 300_000),
+    ]
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"1"'])
+def test_a_file_that_changes_unnoticed_is_found_by_its_sum(server, target, etag):
+    newer = BODY[::-1]
+    server.etag = etag
+    server.misdeeds = [server.change_then(newer, etag, server.drop_after(200_000))]
+    get(server, target, sha256=sha256(newer))
+    assert target.read_bytes() == newer
+    assert [request.range for request in server.requests] == [None, "bytes=200000-", None]
+    assert all("If-Range" not in request.headers for request in server.requests)
+
+
+def test_a_wrong_file_in_pieces_is_fetched_twice_and_not_for_ever(server, target):
+    server.content = b"x" * 300_000
+    server.misdeeds = [server.drop_after(100_000), server.serve] * 3
+    with pytest.raises(DownloadError, match="not the expected file"):
+        get(server, target)
+    assert [request.range for request in server.requests] == [None, "bytes=100000-"] * 2
+
+
+def test_another_piece_than_the_one_asked_for_is_not_appended(server, target, caplog):
+    wrong = {"Content-Range": "bytes 5-299999/300000"}
+    server.misdeeds = [server.drop_after(200_000), server.answer(206, wrong, BODY[5:])]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None, "bytes=200000-", None]
+    assert "sent another piece than the one asked for" in caplog.text
+
+
+def test_a_body_of_unstated_length_that_is_cut_short_is_fetched_again(server, target):
+    def unstated(handler, request):
+        server.send(handler, request, 200, {}, BODY[:1000])
+
+    server.misdeeds = [unstated]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None, None]
+
+
+# -- attempts ---------------------------------------------------------------------------------
+
+
+def test_503_is_asked_again_after_growing_waits(server, target, waits):
+    server.misdeeds = [server.answer(503)] * 4
+    get(server, target, backoff=0.5)
+    assert target.read_bytes() == BODY
+    assert len(server.requests) == 5
+    assert waits == [0.5, 1.0, 2.0, 4.0]
+
+
+def test_503_without_end_says_what_was_tried_and_what_to_do(server, target, waits):
+    server.misdeeds = [server.answer(503)] * 9
+    with pytest.raises(DownloadError) as failure:
+        get(server, target, attempts=3)
+    message = str(failure.value)
+    assert server.url in message
+    assert "in 3 attempts. The last failed: HTTP 503 Service Unavailable." in message
+    assert "download it by hand, and give its path" in message
+    assert len(server.requests) == 3
+    assert len(waits) == 2
+    assert left_in(target.parent) == []
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_other_faults_of_the_server_are_asked_again(server, target, waits, status):
+    server.misdeeds = [server.answer(status)]
+    get(server, target)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(server, target, waits, status):
+    server.misdeeds = [server.answer(status, {"Retry-After": "17"})]
+    get(server, target, backoff=1.0)
+    assert waits == [17.0]
+
+
+def test_retry_after_as_a_date_is_honoured(server, target, waits):
+    date = datetime.now(UTC) + timedelta(seconds=60)
+    server.misdeeds = [server.answer(429, {"Retry-After": format_datetime(date, usegmt=True)})]
+    get(server, target)
+    assert 30.0 < waits[0] <= 60.0
+
+
+@pytest.mark.parametrize("value", ["soon", "", "-5", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_senseless_retry_after_is_the_usual_wait(server, target, waits, value):
+    server.misdeeds = [server.answer(429, {"Retry-After": value})]
+    get(server, target, backoff=1.0)
+    assert waits == [1.0]
+
+
+def test_retry_after_and_backoff_are_capped(server, target, waits):
+    server.misdeeds = [server.answer(429, {"Retry-After": "86400"}), server.answer(503)]
+    get(server, target, backoff=1000.0)
+    assert waits == [LONGEST_WAIT, LONGEST_WAIT]
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (404, "check the address"),
+        (403, "wants a login"),
+        (410, "taken away"),
+        (400, "Check the address"),
+        (204, "Check the address"),
+    ],
+)
+def test_an_answer_that_will_not_change_is_not_asked_again(server, target, waits, status, meaning):
+    server.misdeeds = [server.answer(status)] * 5
+    with pytest.raises(DownloadError, match=meaning) as failure:
+        get(server, target)
+    assert f"HTTP {status}" in str(failure.value)
+    assert len(server.requests) == 1
+    assert waits == []
+    assert left_in(target.parent) == []
+
+
+def test_a_server_that_says_nothing_is_asked_again(server, target):
+    server.misdeeds = [server.say_nothing]
+    get(server, target, timeout=0.3)
+    assert target.read_bytes() == BODY
+    assert len(server.requests) == 2
+
+
+def test_a_server_that_falls_silent_half_way_is_resumed(server, target):
+    server.misdeeds = [server.hang_after(131_072)]
+    get(server, target, timeout=0.3)
+    assert target.read_bytes() == BODY
+    assert [request.range for request in server.requests] == [None, "bytes=131072-"]
+
+
+def test_silence_without_end_is_named(server, target):
+    server.misdeeds = [server.say_nothing] * 2
+    with pytest.raises(DownloadError, match=r"2 attempts.*no byte came for 0\.2 s"):
+        get(server, target, timeout=0.2, attempts=2)
+    assert len(server.requests) == 2
+
+
+def test_a_connection_that_always_breaks_off_is_named(server, target):
+    server.misdeeds = [server.drop_after(10)] * 2
+    with pytest.raises(DownloadError, match="ended after 10 of 299990 announced bytes"):
+        get(server, target, attempts=2)
+
+
+def test_a_connection_closed_without_an_answer_is_asked_again(server, target):
+    server.misdeeds = [server.hang_up] * 2
+    get(server, target, attempts=3)
+    assert len(server.requests) == 3
+    assert target.read_bytes() == BODY
+
+
+def test_no_server_is_a_plain_message(target, waits, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
+        try:
+            raise FileNotFoundError(2, "an error of the caller")
+        except FileNotFoundError:
+            with pytest.raises(DownloadError) as failure:
+                fetch(address, target, sha256=sha256(BODY), attempts=2)
+    assert "in 2 attempts. The last failed: Connection refused." in str(failure.value)
+    assert waits == [1.0]
+
+
+# -- wrong files ------------------------------------------------------------------------------
+
+
+def test_a_wrong_file_is_refused_at_once_with_both_sums(server, target, waits):
+    server.content, server.content_type = b"<html>Please log in</html>", "text/html"
+    with pytest.raises(DownloadError) as failure:
+        get(server, target)
+    message = str(failure.value)
+    assert f"expected: {sha256(BODY)}" in message
+    assert f"found:    {sha256(server.content)} (26 bytes)" in message
+    assert "text/html" in message
+    assert len(server.requests) == 1
+    assert left_in(target.parent) == []
+
+
+def test_a_wrong_file_does_not_replace_the_one_that_was_there(server, target):
+    target.parent.mkdir()
+    target.write_bytes(b"an older one")
+    server.content = b"wrong"
+    with pytest.raises(DownloadError, match="not the expected file"):
+        get(server, target)
+    assert target.read_bytes() == b"an older one"
+
+
+def test_a_password_in_the_address_is_not_shown(server, target, caplog):
+    caplog.set_level(logging.DEBUG, "gallerist")
+    server.misdeeds = [server.answer(503), server.answer(404)]
+    address = server.url.replace("http://", "http://ann:s3cret@")
+    with pytest.raises(DownloadError) as failure:
+        fetch(address, target, sha256=sha256(BODY), backoff=0.0)
+    assert "Authorization" in server.requests[0].headers
+    assert "s3cret" not in str(failure.value) + caplog.text
+    assert server.url in str(failure.value)
+
+
+@pytest.mark.parametrize("sum_", ["", "abc", "g" * 64, "0" * 63])
+def test_what_is_no_sha256_is_refused_before_any_request(server, target, sum_):
+    with pytest.raises(DownloadError, match="64 hexadecimal digits"):
+        get(server, target, sha256=sum_)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("address", ["ftp://x/y.tar", "s3://bucket/y.tar", "file://host/y.tar"])
+def test_other_schemes_are_refused_with_a_way_out(target, address):
+    with pytest.raises(DownloadError, match="give its path"):
+        fetch(address, target, sha256=sha256(BODY))
+
+
+@pytest.mark.parametrize("address", ["http://", "http://[/x.tar", "http://a b/x.tar"])
+def test_an_address_that_is_none_is_refused(target, waits, address):
+    with pytest.raises(DownloadError, match=re.escape(address)):
+        fetch(address, target, sha256=sha256(BODY))
+
+
+# -- paths ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", [str, Path.as_uri])
+def test_a_path_or_a_file_address_is_copied(tmp_path, target, spelling):
+    source = tmp_path / "Tiere, größer & 100%.tar"
+    source.write_bytes(BODY)
+    assert fetch(spelling(source), target, sha256=sha256(BODY)) == target
+    assert target.read_bytes() == BODY
+    assert source.read_bytes() == BODY
+    assert left_in(target.parent) == ["animals.tar"]
+
+
+def test_a_copy_with_another_sum_is_refused(tmp_path, target):
+    source = tmp_path / "animals.tar"
+    source.write_bytes(b"other")
+    with pytest.raises(DownloadError, match=f"(?s){sha256(BODY)}.*{sha256(b'other')}"):
+        fetch(str(source), target, sha256=sha256(BODY))
+    assert left_in(target.parent) == []
+
+
+def test_a_missing_path_and_a_folder_are_named(tmp_path, target):
+    with pytest.raises(DownloadError, match=r"gone\.tar does not exist"):
+        fetch(str(tmp_path / "gone.tar"), target, sha256=sha256(BODY))
+    with pytest.raises(DownloadError, match="is a folder, not a file"):
+        fetch(str(tmp_path), target, sha256=sha256(BODY))
+
+
+def test_a_destination_that_cannot_be_written_is_named(server, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadError, match=r"could not be brought to .*animals\.tar"):
+        get(server, tmp_path / "file" / "animals.tar")
+    with pytest.raises(DownloadError, match="is a folder"):
+        get(server, tmp_path)
+    assert server.requests == []
+
+
+def test_a_full_disk_is_not_asked_again(server, target, waits):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(DownloadError, match="File too large"):
+            get(server, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(server.requests) == 1
+
+
+# -- two at once ------------------------------------------------------------------------------
+
+
+def test_two_jobs_that_want_one_file_fetch_it_once(server, target):
+    gate = threading.Event()
+
+    def slow(handler, request):
+        gate.wait(30)
+        server.serve(handler, request)
+
+    server.misdeeds = [slow]
+    found = []
+    jobs = [threading.Thread(target=lambda: found.append(get(server, target))) for _ in range(3)]
+    for job in jobs:
+        job.start()
+    gate.set()
+    for job in jobs:
+        job.join(30)
+    assert found == [target] * 3
+    assert target.read_bytes() == BODY
+    assert len(server.requests) == 1

@@ -1,0 +1,424 @@
+"""The comparison as a table, a Markdown page and an HTML page."""
+
+import math
+import statistics
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gallerist.evaluation.comparison import (
+    UNKNOWN,
+    Decision,
+    Row,
+    intervals,
+    markdown,
+    metric_table,
+    over_seeds,
+    page,
+    seed_table,
+    spread,
+    table,
+    table_row,
+)
+from gallerist.records.record import Record
+
+ROW = Row(
+    experiment="resnet152",
+    hit_rates={10: 0.96, 1: 0.93833, 5: 0.955, 3: 0.9533},
+    queries=600,
+    excluded=2,
+    training_seconds=1234.56,
+    trunk_seconds=78.9,
+    epochs=12,
+    images_per_second=5.64,
+    parameters=58_370_944,
+    parameters_trained=0,
+    feature_length=100_352,
+    weights="ImageNet",
+)
+ROWS = [ROW, replace(ROW, experiment="scratch", hit_rates={1: 0.17, 3: 0.4, 5: 0.511, 10: 0.6367})]
+COLUMNS = [
+    "experiment", "top-1", "top-3", "top-5", "top-10", "weights", "epochs", "training s",
+    "frozen layers s", "extraction images/s", "parameters", "trained", "feature length",
+    "queries", "excluded",
+]  # fmt: skip
+FIRST_LINE = [
+    "resnet152", "0.9383", "0.9533", "0.9550", "0.9600", "ImageNet", "12", "1234.6", "78.9", "5.6",
+    "58,370,944", "0", "100,352", "600", "2",
+]  # fmt: skip
+
+
+class Tables(HTMLParser):
+    """The cells of every row, and whether every element is closed in turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.items: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "li":
+            self.items.append("")
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+        if self.open and self.open[-1] == "li":
+            self.items[-1] += data
+
+
+def rendered(text: str) -> Tables:
+    markdown_it = pytest.importorskip("markdown_it")
+    return Tables(markdown_it.MarkdownIt("commonmark").enable("table").render(text))
+
+
+def test_the_table_has_a_line_an_experiment_in_the_order_given():
+    frame = table(ROWS)
+    assert list(frame.columns) == COLUMNS
+    assert frame["experiment"].tolist() == ["resnet152", "scratch"]
+    assert frame["top-1"].tolist() == [0.93833, 0.17]
+    assert frame["parameters"].tolist() == [58_370_944] * 2
+
+
+def test_the_table_keeps_all_digits_as_csv(tmp_path):
+    import pandas as pd
+
+    table(ROWS).to_csv(tmp_path / "comparison.csv", index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "comparison.csv"), table(ROWS))
+
+
+def test_the_markdown_page_is_a_table_for_a_markdown_reader():
+    text = markdown(ROWS, title="monkeys10", notes=["first note", "second note"])
+    assert rendered(text).rows == [COLUMNS, FIRST_LINE, rendered(text).rows[2]]
+    assert rendered(text).rows[2][:2] == ["scratch", "0.1700"]
+    assert rendered(text).items == ["first note", "second note"]
+    assert text.startswith("# monkeys10\n\n")
+    assert text.endswith("- second note\n")
+
+
+def test_the_columns_of_the_markdown_page_are_aligned_for_the_eye():
+    lines = [line for line in markdown(ROWS, title="t", notes=[]).splitlines() if line[:1] == "|"]
+    assert len(lines) == 4
+    assert len({tuple(i for i, c in enumerate(line) if c == "|") for line in lines}) == 1
+
+
+def test_a_page_without_notes_ends_after_its_definitions():
+    text = markdown(ROWS, title="t", notes=[])
+    assert text.endswith("in the gallery.\n")
+    assert rendered(text).items == []
+
+
+def test_the_html_page_has_the_same_cells():
+    read = Tables(page(ROWS, title="monkeys10", notes=["a note"]))
+    assert read.rows[:2] == [COLUMNS, FIRST_LINE]
+    assert len(read.rows) == 3
+    assert read.items == ["a note"]
+    assert read.open == []
+
+
+def test_signs_of_html_and_markdown_are_shown_and_not_obeyed():
+    row = replace(ROW, weights="my <b>|weights & more|")
+    read = Tables(page([row], title="a < b", notes=["x <script> y"]))
+    assert read.rows[1][5] == "my <b>|weights & more|"
+    assert read.items == ["x <script> y"]
+    row = replace(ROW, weights="mine|yours|")
+    shown = rendered(markdown([row], title="t", notes=[]))
+    assert shown.rows[1][4:7] == ["0.9600", "mine|yours|", "12"]
+
+
+def test_an_accuracy_of_no_query_is_shown_as_such():
+    row = replace(ROW, hit_rates={1: float("nan")}, queries=0)
+    assert "nan" in Tables(page([row], title="t", notes=[])).rows[1]
+
+
+# Further metrics, and what decides
+
+DECIDED = [
+    replace(
+        ROW,
+        experiment="joined",
+        further={"mAP": 0.81234, "nDCG@10": 0.9},
+        decision=Decision("top-1", 0.91, 0.9612, ("colour", "shape")),
+    ),
+    replace(
+        ROW,
+        experiment="colour",
+        further={"mAP": 0.5, "nDCG@10": 0.6},
+        decision=Decision("top-1", None, None, ()),
+    ),
+]
+DECIDED_COLUMNS = [
+    *COLUMNS[:5], "mAP", "nDCG@10", "top-1 interval", "really better than", *COLUMNS[5:],
+]  # fmt: skip
+
+
+def test_the_table_has_further_metrics_and_what_decides_behind_the_hit_rates(tmp_path):
+    import pandas as pd
+
+    frame = table(DECIDED)
+    assert list(frame.columns) == DECIDED_COLUMNS
+    assert frame["mAP"].tolist() == [0.81234, 0.5]
+    assert frame["top-1 interval"].tolist() == ["0.9100 to 0.9612", ""]
+    assert frame["really better than"].tolist() == ["colour shape", ""]
+    frame.to_csv(tmp_path / "comparison.csv", index=False)
+    read = pd.read_csv(tmp_path / "comparison.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(read, frame)
+
+
+def test_both_pages_show_them_too():
+    first = [
+        *FIRST_LINE[1:5], "0.8123", "0.9000", "0.9100 to 0.9612", "colour shape", *FIRST_LINE[5:],
+    ]  # fmt: skip
+    text = markdown(DECIDED, title="t", notes=[])
+    for read in (Tables(page(DECIDED, title="t", notes=[])), rendered(text)):
+        assert read.rows[0] == DECIDED_COLUMNS
+        assert read.rows[1] == ["joined", *first]
+        assert read.rows[2][7:9] == ["", ""]
+    assert "differences.csv" in text
+
+
+def test_a_metric_that_one_ranking_is_not_deep_enough_for_is_missing_in_its_line_only():
+    short = replace(
+        DECIDED[1], experiment="short", hit_rates={1: 0.5, 3: 0.6}, further={"nDCG@10": 0.7}
+    )
+    for rows in ([*DECIDED, short], [short, *DECIDED]):
+        place = rows.index(short)
+        frame = table(rows)
+        assert list(frame.columns) == DECIDED_COLUMNS
+        assert math.isnan(frame["mAP"][place])
+        assert math.isnan(frame["top-10"][place])
+        assert frame["nDCG@10"][place] == 0.7
+        text = markdown(rows, title="t", notes=[])
+        for read in (Tables(page(rows, title="t", notes=[])), rendered(text)):
+            assert read.rows[0] == DECIDED_COLUMNS
+            assert {len(line) for line in read.rows} == {len(DECIDED_COLUMNS)}
+            line = dict(zip(DECIDED_COLUMNS, read.rows[1 + place], strict=True))
+            assert (line["top-3"], line["top-5"], line["top-10"]) == ("0.6000", "", "")
+            assert (line["mAP"], line["nDCG@10"]) == ("", "0.7000")
+            assert line["weights"] == "ImageNet"
+            other = read.rows[1 + (place == 0)]
+            assert dict(zip(DECIDED_COLUMNS, other, strict=True))["mAP"] == "0.8123"
+
+
+def figures(mean, low=None, high=None):
+    return {
+        "mean": mean, "low": low, "high": high,
+        "macro_mean": mean / 2, "macro_low": None, "macro_high": None,
+    }  # fmt: skip
+
+
+def record(**metrics):
+    costs = {
+        "queries": 600.0, "queries_excluded": 2.0, "training_seconds": 1234.56,
+        "trunk_seconds": 78.9, "epochs_run": 12.0, "extraction_images_per_second": 5.64,
+        "parameters": 58_370_944.0, "parameters_trained": 0.0, "feature_length": 100_352.0,
+    }  # fmt: skip
+    return Record(
+        stage="evaluate_retrieval", dataset="d", execution="0" * 32, title="t",
+        started="2024-01-01T00:00:00.000+00:00", experiment="resnet152",
+        metrics={**costs, **metrics}, tags={"weights": "ImageNet"},
+    )  # fmt: skip
+
+
+MEASURED = {
+    "top-10": figures(0.96, 0.95, 0.97),
+    "top-1": figures(0.93833, 0.92, 0.95),
+    "mAP@R": figures(0.7, 0.6, 0.8),
+}
+
+
+def test_a_line_is_made_of_a_row_and_its_measured_metrics():
+    row = table_row(record(), MEASURED, "top-1", ["colour"])
+    assert row == replace(
+        ROW,
+        hit_rates={1: 0.93833, 10: 0.96},
+        further={"mAP@R": 0.7},
+        decision=Decision("top-1", 0.92, 0.95, ("colour",)),
+    )
+    cells = row.cells()
+    assert cells["top-1 interval"] == "0.9200 to 0.9500"
+    assert cells["really better than"] == "colour"
+    assert all(type(cells[name]) is int for name in ("parameters", "epochs", "queries"))
+
+
+def test_another_metric_may_decide():
+    cells = table_row(record(), MEASURED, "mAP@R", ()).cells()
+    assert cells["mAP@R interval"] == "0.6000 to 0.8000"
+    assert "top-1 interval" not in cells
+
+
+@pytest.mark.parametrize("decided_by", ["mAP", "top-1"])
+def test_a_deciding_metric_that_is_unknown_or_of_one_original_has_no_interval(decided_by):
+    row = table_row(record(), {"top-1": figures(0.5)}, decided_by, ())
+    assert row.decision == Decision(decided_by, None, None, ())
+    assert row.cells()[f"{decided_by} interval"] == ""
+
+
+def test_a_metric_that_is_unknown_leaves_an_empty_cell_and_no_rate():
+    measured = {"top-1": figures(0.5), "top-10": UNKNOWN, "mAP": UNKNOWN, "mAP@R": figures(0.25)}
+    row = table_row(record(), measured, "mAP", ())
+    assert row.hit_rates == {1: 0.5}
+    assert row.further == {"mAP": None, "mAP@R": 0.25}
+    assert row.decision == Decision("mAP", None, None, ())
+    whole = table_row(record(), {**MEASURED, "mAP": figures(0.8)}, "mAP", ())
+    frame = table([row, whole])
+    assert math.isnan(frame["mAP"][0])
+    assert math.isnan(frame["top-10"][0])
+    for read in (
+        Tables(page([row, whole], title="t", notes=[])),
+        rendered(markdown([row, whole], title="t", notes=[])),
+    ):
+        cells = dict(zip(read.rows[0], read.rows[1], strict=True))
+        assert (cells["mAP"], cells["top-10"], cells["mAP@R"]) == ("", "", "0.2500")
+
+
+def test_the_table_of_metrics_has_a_line_for_each_of_each_experiment(tmp_path):
+    frame = metric_table(
+        [
+            {"experiment": "net", "queries": 600, "metrics": MEASURED, "unknown": {}},
+            {"experiment": "colour", "metrics": {"top-1": figures(0.5)}, "unknown": {"mAP": "?"}},
+        ]
+    )
+    assert list(frame.columns) == [
+        *("experiment", "metric", "mean", "low", "high"),
+        *("macro_mean", "macro_low", "macro_high"),
+    ]
+    assert frame[["experiment", "metric"]].to_numpy().tolist() == [
+        ["net", "top-10"],
+        ["net", "top-1"],
+        ["net", "mAP@R"],
+        ["colour", "top-1"],
+    ]
+    assert frame["mean"].tolist() == [0.96, 0.93833, 0.7, 0.5]
+    assert frame["macro_mean"].tolist() == pytest.approx([0.48, 0.469165, 0.35, 0.25])
+    assert frame["low"].tolist()[:3] == [0.95, 0.92, 0.6]
+    assert math.isnan(frame["low"][3])
+    frame.to_csv(tmp_path / "metrics.csv", index=False)
+    last = (tmp_path / "metrics.csv").read_text().splitlines()[-1]
+    assert last == "colour,top-1,0.5,,,0.25,,"
+
+
+def test_only_known_intervals_of_hit_rates_are_drawn():
+    found = intervals(
+        [
+            {"experiment": "net", "metrics": MEASURED},
+            {"experiment": "half", "metrics": {"top-1": figures(1.0), "top-5": figures(1, 0, 1)}},
+            {"experiment": "colour", "metrics": {"top-1": figures(0.5), "mAP": figures(0.5, 0, 1)}},
+        ]
+    )
+    assert found == {"net": {10: (0.95, 0.97), 1: (0.92, 0.95)}, "half": {5: (0, 1)}}
+
+
+# Over seeds
+
+BY_SEED = [
+    replace(ROW, experiment=name, hit_rates={1: one, 5: five}, training_seconds=seconds)
+    for name, one, five, seconds in (
+        ("net-seed1", 0.2, 0.5, 10.0),
+        ("scratch", 0.9, 1.0, 50.0),
+        ("net-seed2", 0.4, 0.5, 20.0),
+        ("net-seed3", 0.9, 0.5, 60.0),
+    )
+]
+GROUPS = {"net": ["net-seed1", "net-seed2", "net-seed3"], "scratch": ["scratch"]}
+SEED_COLUMNS = ["settings", "seeds", "top-1", "top-5", "training s"]
+# mean .5, squares of the differences .09 + .01 + .16 = .26, divided by 2: .13, its root .36056
+SEED_LINE = [
+    "net", "3", "0.5000 ± 0.3606 (0.2000 to 0.9000)", "0.5000 ± 0.0000 (0.5000 to 0.5000)",
+    "30.0 ± 26.5 (10.0 to 60.0)",
+]  # fmt: skip
+
+
+def test_experiments_of_one_group_are_summed_up_over_their_seeds():
+    [row] = over_seeds(BY_SEED, GROUPS)
+    assert (row.settings, row.experiments) == ("net", tuple(GROUPS["net"]))
+    one = row.hit_rates[1]
+    assert one.mean == pytest.approx(0.5)
+    assert one.deviation == pytest.approx(math.sqrt(0.13))
+    assert (one.least, one.most) == (0.2, 0.9)
+    assert row.training_seconds.deviation == pytest.approx(math.sqrt(700))
+    assert over_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
+
+
+def test_only_hit_rates_that_all_of_a_group_have_are_summed_up():
+    rows = [replace(BY_SEED[0], hit_rates={1: 0.2}), *BY_SEED[1:]]
+    seeds = over_seeds(rows, GROUPS)
+    assert list(seeds[0].hit_rates) == [1]
+    [line] = seed_table(seeds, [1, 5]).to_dict("records")
+    assert line["top-1 mean"] == pytest.approx(0.5)
+    assert math.isnan(line["top-5 mean"])
+    assert "± 0.3606" in markdown(rows, title="t", notes=[], seeds=seeds)
+
+
+def test_groups_stand_in_the_order_of_the_experiments():
+    rows = [replace(ROW, experiment=name) for name in ("b1", "a1", "b2", "a2")]
+    groups = {"a": ["a1", "a2"], "b": ["b1", "b2"]}  # sorted, as canonical JSON is
+    assert [row.settings for row in over_seeds(rows, groups)] == ["b", "a"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_the_spread_is_that_of_the_standard_library(rates):
+    summed = spread(rates)
+    assert summed.mean == pytest.approx(statistics.fmean(rates))
+    assert summed.deviation == pytest.approx(statistics.stdev(rates), abs=1e-12)
+    assert (summed.least, summed.most) == (min(rates), max(rates))
+
+
+def test_one_seed_has_no_spread():
+    with pytest.raises(ValueError, match="two numbers"):
+        spread([0.5])
+
+
+def test_a_rate_that_is_no_number_is_not_averaged_away():
+    assert math.isnan(spread([0.5, math.nan]).mean)
+
+
+def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
+    import pandas as pd
+
+    frame = seed_table(over_seeds(BY_SEED, GROUPS), [5, 1])
+    measured = ["top-1", "top-5", "training s"]
+    numbers = [f"{name} {part}" for name in measured for part in ("mean", "sd", "min", "max")]
+    assert list(frame.columns) == ["settings", "seeds", *numbers, "experiments"]
+    [line] = frame.to_dict("records")
+    assert (line["settings"], line["seeds"]) == ("net", 3)
+    assert line["experiments"] == "net-seed1 net-seed2 net-seed3"
+    assert line["training s max"] == 60
+    frame.to_csv(tmp_path / "seeds.csv", index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "seeds.csv"), frame)
+    nothing = seed_table([], [1, 5])
+    assert list(nothing.columns) == list(frame.columns)
+    assert nothing.empty
+
+
+def test_both_pages_show_the_table_over_seeds_below_the_first():
+    seeds = over_seeds(BY_SEED, GROUPS)
+    read = Tables(page(BY_SEED, title="t", notes=["a note"], seeds=seeds))
+    assert read.rows[-2:] == [SEED_COLUMNS, SEED_LINE]
+    assert len(read.rows) == 7
+    assert (read.items, read.open) == (["a note"], [])
+    text = markdown(BY_SEED, title="t", notes=["a note"], seeds=seeds)
+    shown = rendered(text)
+    assert shown.rows[-2:] == [SEED_COLUMNS, SEED_LINE]
+    assert shown.items == ["a note"]
+    for said in (text, page(BY_SEED, title="t", notes=[], seeds=seeds)):
+        assert "sample standard deviation (n - 1)" in said
+
+
+def test_without_seeds_to_compare_there_is_no_second_table():
+    assert "Over seeds" not in markdown(ROWS, title="t", notes=[])
+    assert "Over seeds" not in page(ROWS, title="t", notes=[])

@@ -1,0 +1,286 @@
+"""The curves of an experiment: against its metrics at each place, and as a file."""
+
+import logging
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
+from gallerist.evaluation.curves import Curve
+from gallerist.evaluation.evaluate import evaluate
+from gallerist.evaluation.evaluation_curves import (
+    COLUMNS,
+    GROWTH,
+    HIT_RATE,
+    PRECISION,
+    curves_of,
+    read_curves,
+    write_curves,
+)
+from gallerist.evaluation.metrics import hit_rate_at_k
+from gallerist.evaluation.scores import Settings, ranks_of_right
+from gallerist.search.ranking import Ranking
+
+DRAWN = Settings(seed=1, rounds=300, confidence=0.95)
+
+
+def manifest(labels, part, sources=()):
+    made_from = dict(sources)
+    return Manifest(
+        tuple(
+            Picture(
+                *(name, f"{part}/{name}.jpg", label, part, made_from.get(name, name)),
+                *(8, 8, "0" * 16),
+            )
+            for name, label in labels.items()
+        )
+    )
+
+
+class Case:
+    """A ranking with everything that its curves are drawn from."""
+
+    def __init__(self, ranking, queries, gallery, depth=None, sources=()):
+        self.gallery = manifest(gallery, "gallery")
+        asked = manifest(queries, "query", sources)
+        self.evaluation = evaluate(ranking, queries, gallery)
+        ids = [result.query_id for result in self.evaluation.results]
+        self.ranks = ranks_of_right(ranking, asked, self.gallery, ids, depth=depth)
+        self.originals = [asked.by_id()[name].source_id for name in ids]
+
+    def curves(self, by_distance=True, drawn=DRAWN):
+        return curves_of(
+            *(self.evaluation, self.ranks, self.originals, self.gallery, drawn),
+            by_distance=by_distance,
+        )
+
+
+def random_case(seed, *, keep=None, distractors=20, depth=None, sources=()):
+    """Ten queries of two classes before a shuffled gallery, of which `keep` answers are kept."""
+    rng = np.random.default_rng(seed)
+    gallery = {f"g{row}": ("cat", "dog")[row % 2] for row in range(12)}
+    gallery |= {f"x{row}": DISTRACTOR for row in range(distractors)}
+    queries = {f"q{row}": ("cat", "dog")[row // 5] for row in range(10)}
+    answers = tuple(tuple(rng.permutation(list(gallery)).tolist())[:keep] for _ in queries)
+    distances = tuple(tuple(np.arange(len(each)) / 10) for each in answers)
+    return Case(Ranking(tuple(queries), answers, distances), queries, gallery, depth, sources)
+
+
+def of_answers(gallery, *answers, depth=None):
+    """Queries of the class cat with those answers, best first. gallery: id -> class."""
+    ids = tuple(f"q{row}" for row in range(len(answers)))
+    distances = tuple(tuple(range(len(each))) for each in answers)
+    return Case(Ranking(ids, answers, distances), dict.fromkeys(ids, "cat"), gallery, depth)
+
+
+# The values
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_hit_rate_is_the_metric_at_each_k(seed):
+    case = random_case(seed)
+    found = case.curves()[HIT_RATE]
+    assert found.at.tolist() == list(range(1, 33))
+    expected = [hit_rate_at_k(case.ranks, k).mean() for k in range(1, 33)]
+    np.testing.assert_allclose(found.means, expected)
+    assert found.means[-1] == 1
+    assert (found.lows <= found.means).all()
+    assert (found.means <= found.highs).all()
+
+
+def test_precision_against_recall_of_a_worked_case():
+    """Cats at 1 and 4: precision 1 up to recall 1/2, then 1/2."""
+    gallery = {"c1": "cat", "d1": "dog", "d2": "dog", "c2": "cat"}
+    found = of_answers(gallery, ("c1", "d1", "d2", "c2")).curves()[PRECISION]
+    assert found.at[[0, 50, 51, 100]].tolist() == pytest.approx([0, 0.5, 0.51, 1])
+    assert found.means[[0, 50, 51, 100]].tolist() == [1, 1, 0.5, 0.5]
+
+
+def test_precision_against_recall_equals_trec_evals():
+    pytrec_eval = pytest.importorskip(
+        "pytrec_eval", reason="pytrec-eval-terrier, an oracle, is not installed"
+    )
+    case = random_case(5)
+    found = case.curves()[PRECISION]
+    labels = dict(zip(case.gallery.ids, case.gallery.labels, strict=True))
+    results = case.evaluation.results
+    right = {
+        each.query_id: {name: int(label == each.label) for name, label in labels.items()}
+        for each in results
+    }
+    run = {
+        each.query_id: {answer: -float(rank) for rank, answer in enumerate(each.answers)}
+        for each in results
+    }
+    theirs = pytrec_eval.RelevanceEvaluator(right, {"iprec_at_recall"}).evaluate(run)
+    for tenth in range(11):
+        expected = np.mean([each[f"iprec_at_recall_{tenth / 10:.2f}"] for each in theirs.values()])
+        assert found.means[10 * tenth] == pytest.approx(expected)
+
+
+def growth_by_draws(case, count):
+    """Hit rate at 1, mean over all galleries with that many of the distractors."""
+    strange = [name for name in case.gallery.ids if name.startswith("x")]
+    rates = []
+    for kept in combinations(strange, count):
+        gone = set(strange) - set(kept)
+        first = [
+            next(right for answer, right in zip(each.answers, each.right, strict=True)
+                 if answer not in gone)
+            for each in case.evaluation.results
+        ]  # fmt: skip
+        rates.append(np.mean(first))
+    return np.mean(rates)
+
+
+def test_the_growth_is_the_mean_over_all_galleries_with_fewer_distractors():
+    case = random_case(7, distractors=6)
+    found = case.curves()[GROWTH]
+    assert found.at.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    expected = [growth_by_draws(case, count) for count in range(7)]
+    np.testing.assert_allclose(found.means, expected)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(1, 40))
+def test_the_growth_ends_at_the_hit_rate_and_never_rises(seed, distractors):
+    found = random_case(seed, distractors=distractors).curves()
+    growth = found[GROWTH]
+    assert growth.at[0] == 0
+    assert growth.at[-1] == distractors
+    assert len(growth.at) == min(distractors + 1, 12)
+    assert (np.diff(growth.means) <= 1e-12).all()
+    assert growth.means[-1] == pytest.approx(found[HIT_RATE].means[0])
+
+
+def test_the_growth_is_known_without_all_right_pictures(caplog):
+    """It needs the first right answer; precision at recall 1 needs the last."""
+    gallery = {"c1": "cat", "c2": "cat", "d1": "dog", "x1": DISTRACTOR}
+    case = of_answers(gallery, ("x1", "c1"), ("c2", "d1"), depth=2)
+    with caplog.at_level(logging.WARNING, "gallerist"):
+        found = case.curves()
+    assert list(found) == [HIT_RATE, GROWTH]
+    assert found[GROWTH].at.tolist() == [0, 1]
+    assert found[GROWTH].means.tolist() == [1, 0.5]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "precision is left out" in caplog.text
+
+
+# What is left out
+
+
+def test_there_is_no_growth_without_distractors():
+    assert list(random_case(1, distractors=0).curves()) == [HIT_RATE, PRECISION]
+
+
+def test_there_is_no_growth_of_rankings_that_a_smaller_gallery_would_change(caplog):
+    assert list(random_case(1).curves(by_distance=False)) == [HIT_RATE, PRECISION]
+    assert caplog.text == ""
+
+
+def test_curves_that_a_cut_ranking_leaves_unknown_are_left_out_with_a_warning(caplog):
+    case = random_case(2, keep=1, depth=1)
+    assert (case.ranks.found == 0).any()
+    with caplog.at_level(logging.WARNING, "gallerist"):
+        found = case.curves()
+    assert list(found) == [HIT_RATE]
+    assert found[HIT_RATE].at.tolist() == [1]
+    precision, growth = (record.getMessage() for record in caplog.records)
+    assert "precision is left out" in precision
+    assert "growth is left out" in growth
+    assert "deeper ranking" in precision
+    assert "deeper ranking" in growth
+
+
+def test_the_hit_rate_of_a_cut_ranking_goes_as_far_as_it_was_kept():
+    found = random_case(2, keep=9, depth=9).curves()[HIT_RATE]
+    assert found.at.tolist() == list(range(1, 10))
+
+
+def test_what_a_ranking_that_ended_by_itself_lacks_was_not_found():
+    """An index found three of ten answers asked for, and of two cats one, or none."""
+    gallery = {"c1": "cat", "c2": "cat", "d1": "dog", "d2": "dog", "d3": "dog"}
+    case = of_answers(gallery, ("c1", "d1", "d2"), ("d1", "d2", "d3"), depth=10)
+    found = case.curves()
+    assert found[HIT_RATE].at.tolist() == [1, 2, 3, 4, 5]
+    assert found[HIT_RATE].means.tolist() == [0.5] * 5
+    # The first reaches recall 1/2 with precision 1 and goes no further; the second finds nothing.
+    assert found[PRECISION].means[[0, 50, 51, 100]].tolist() == [0.5, 0.5, 0, 0]
+
+
+def test_intervals_are_drawn_over_originals_with_the_settings():
+    everything = random_case(4)
+    one = random_case(4, sources={f"q{row}": "original" for row in range(10)}).curves()
+    for name, found in everything.curves().items():
+        assert np.isfinite(found.lows).all()
+        assert np.isnan(one[name].lows).all()
+        assert np.isnan(one[name].highs).all()
+        np.testing.assert_array_equal(one[name].means, found.means)
+    wide = everything.curves()[HIT_RATE]
+    narrow = everything.curves(drawn=Settings(1, 300, 0.6))[HIT_RATE]
+    assert (narrow.highs - narrow.lows).sum() < (wide.highs - wide.lows).sum()
+
+
+# The file
+
+
+def same(read, written, **tolerance):
+    assert list(read) == list(written)
+    for name, each in written.items():
+        for attribute in ("at", "means", "lows", "highs"):
+            found, expected = getattr(read[name], attribute), getattr(each, attribute)
+            np.testing.assert_allclose(found, expected, **tolerance)
+
+
+def test_curves_read_back(tmp_path):
+    written = random_case(3).curves()
+    write_curves(tmp_path / "curves.csv", written)
+    same(read_curves(tmp_path / "curves.csv"), written, atol=1e-9)
+    lines = (tmp_path / "curves.csv").read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS)
+    assert len(lines) == 1 + 32 + 101 + 12
+
+
+def test_curves_without_intervals_read_back(tmp_path):
+    unknown = np.full(2, np.nan)
+    written = {"growth": Curve(np.array([0.0, 7.0]), np.array([1.0, 0.25]), unknown, unknown)}
+    write_curves(tmp_path / "curves.csv", written)
+    assert (tmp_path / "curves.csv").read_text().splitlines()[1:] == [
+        "growth,0,1,,",
+        "growth,7,0.25,,",
+    ]
+    same(read_curves(tmp_path / "curves.csv"), written)
+
+
+def test_places_in_a_gallery_of_millions_stay_apart(tmp_path):
+    at = np.array([1_000_000.0, 1_000_001.0, 12_345_678.0])
+    written = {"hit rate": Curve(at, np.ones(3), np.ones(3), np.ones(3))}
+    write_curves(tmp_path / "curves.csv", written)
+    np.testing.assert_array_equal(read_curves(tmp_path / "curves.csv")["hit rate"].at, at)
+
+
+def test_no_curve_is_a_file_without_rows(tmp_path):
+    write_curves(tmp_path / "curves.csv", {})
+    assert read_curves(tmp_path / "curves.csv") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the columns of curves are curve, at, mean, low, high"),
+        ("k,rate\n1,1\n", "the columns of curves are curve, at, mean, low, high"),
+        ("curve,at,mean,low,high\nhit rate,1,1,1\n", "line 2: .* too few"),
+        ("curve,at,mean,low,high\nhit rate,1,1,1,1\nhit rate,2,1,1,1,1\n", "line 3: .* too many"),
+        ("curve,at,mean,low,high\nhit rate,one,1,1,1\n", "line 2: .* no number"),
+        ("curve,at,mean,low,high\nhit rate,2,1,1,1\nhit rate,1,1,1,1\n", "places that rise"),
+    ],
+)
+def test_a_file_of_no_curves_is_named(tmp_path, text, message):
+    path = tmp_path / "curves.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_curves(path)
+    assert str(path) in str(error.value)

@@ -1,0 +1,458 @@
+"""features.network: files or rows in, vectors of length 1 out, equal to Keras's `predict`."""
+
+import json
+import os
+import warnings
+import zipfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from gallerist.data.decoding import BadImage
+from gallerist.data.preprocessing import Preprocessing
+from gallerist.features.network import Describer, ModelRefused
+from gallerist.features.store import Features, NotFinite, normalise, write_features
+from gallerist.features.views import Views, ViewsRefused
+from gallerist.io.files import sha256_of_file
+from gallerist.networks.architectures import Head, Scratch, Transfer, without_head
+from gallerist.networks.trunk import NoBackbone, trunk_identity, trunk_of
+from gallerist.networks.trunk_cache import TrunkMismatch, write_trunk_cache
+from gallerist.training import loop as training
+
+SIDE, FEATURES = 32, 1280
+HEAD = Head("published", 0.1, 999, 0.01, 0.01)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Random weights, and moving averages as training would have set them; its trunk is frozen."""
+    keras.utils.set_random_seed(3)
+    network = Transfer("MobileNetV2", SIDE, "block_14", "avg", HEAD).build(3, None)
+    backbone = network.get_layer("backbone").layer
+    trainable = [layer.trainable for layer in backbone.layers]
+    for layer in backbone.layers:
+        layer.momentum, layer.trainable = 0.0, True
+    clouds = np.random.default_rng(1).integers(0, 256, (64, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+    backbone(clouds / 127.5 - 1, training=True)
+    for layer, before in zip(backbone.layers, trainable, strict=True):
+        layer.trainable = before
+    return network
+
+
+@pytest.fixture(scope="module")
+def stored(network, tmp_path_factory):
+    """model.keras and preprocessing.json, as a training leaves them."""
+    folder = tmp_path_factory.mktemp("model")
+    training.save(network, folder / "model.keras")
+    Preprocessing(SIDE).write(folder / "preprocessing.json")
+    return folder / "model.keras", folder / "preprocessing.json"
+
+
+@pytest.fixture(scope="module")
+def describer(stored):
+    return Describer(*stored, threads=2)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Nine pictures of different sizes and formats, no two alike."""
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    paths = []
+    for number in range(9):
+        small = random.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        pixels = cv2.resize(small, (30 + 5 * number, 60 - 4 * number))
+        paths.append(str(folder / f"{number}.{'png' if number % 2 else 'jpg'}"))
+        assert cv2.imwrite(paths[-1], pixels)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def expected(network, files):
+    """Keras's `predict` of the network that was stored, without its head, divided by the length."""
+    headless = keras.Model(network.inputs, network.get_layer("embedding").output)
+    pixels = np.stack([Preprocessing(SIDE).load(path) for path in files])
+    vectors = headless.predict(pixels, verbose=0).astype(np.float64)
+    return vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+
+
+def cosines(one, other):
+    return (one.astype(np.float64) * other).sum(axis=1)
+
+
+def test_rows_have_length_1(describer, files):
+    vectors = describer.describe(files)
+    assert (vectors.shape, vectors.dtype) == ((9, FEATURES), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors.astype(float), axis=1), 1, atol=1e-6)
+
+
+def test_vectors_are_those_of_keras_without_the_head(describer, files, expected):
+    vectors = describer.describe(files)
+    assert cosines(vectors, expected).min() >= 0.99999
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+    others = expected @ expected.T - np.eye(9)
+    assert others.max() < 0.99999  # so that a wrong order would be seen
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 9, 50])
+def test_the_size_of_a_batch_changes_nothing(batch_size, describer, files, expected):
+    vectors = describer.describe(files, batch_size=batch_size)
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+def test_rows_stand_in_the_order_of_the_files(describer, files, expected):
+    order = [4, 0, 8, 2, 2, 7]
+    vectors = describer.describe([files[index] for index in order], batch_size=2)
+    np.testing.assert_allclose(vectors, expected[order], rtol=0, atol=1e-5)
+
+
+def test_no_files_give_no_rows(describer):
+    vectors = describer.describe([])
+    assert (vectors.shape, vectors.dtype) == ((0, FEATURES), np.float32)
+
+
+def test_a_describer_says_what_it_is(stored, files):
+    describer = Describer(*stored, threads=1, engine="tensorflow")
+    assert describer.feature_length == FEATURES
+    assert describer.model_sha256 == sha256_of_file(stored[0])
+    assert describer.preprocessing == Preprocessing(SIDE)
+    assert describer.engine_name is None
+    describer.describe(files[:1])
+    assert describer.engine_name.startswith("TensorFlow")
+
+
+@pytest.mark.parametrize("settings", [{"engine": "tensorflow"}, {"engine": "tensorflow", "xla": 1}])
+def test_each_engine_gives_the_same_vectors(settings, stored, files, expected):
+    vectors = Describer(*stored, threads=2, **settings).describe(files, batch_size=4)
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+def test_vectors_come_in_batches_and_the_engine_is_made_with_the_first(stored, files, expected):
+    describer = Describer(*stored, threads=2)
+    batches = describer.vectors_of_pictures(files, batch_size=4)
+    assert describer.engine_name is None
+    first = next(batches)
+    assert describer.engine_name.startswith("OpenVINO")
+    rest = list(batches)
+    assert [len(batch) for batch in (first, *rest)] == [4, 4, 1]
+    assert {batch.dtype for batch in (first, *rest)} == {np.dtype(np.float32)}
+    vectors = normalise(np.concatenate([first, *rest]))
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+def test_describing_is_silent(engine, stored, files, capfd, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Describer(*stored, threads=1, engine=engine).describe(files)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.messages
+
+
+def test_vectors_are_stored_as_they_come(describer, files, expected, tmp_path):
+    names = {"vectors": tmp_path / "v.npy", "ids_file": tmp_path / "i.csv"}
+    made_by = {"model": describer.model_sha256, "preprocessing": describer.preprocessing.sha256}
+    ids = [f"id{number}" for number in range(9)]
+    batches = describer.vectors_of_pictures(files, batch_size=2)
+    write_features(batches, ids, **made_by, **names, origin=tmp_path / "o.json")
+    features = Features.read(*names.values(), tmp_path / "o.json")
+    assert features.ids == tuple(ids)
+    np.testing.assert_allclose(features.vectors, expected, rtol=0, atol=1e-5)
+
+
+def test_an_all_zero_vector_stays_zero(stored, files, tmp_path):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    embedding = keras.layers.Rescaling(0.0, name="embedding")(keras.layers.Flatten()(pixels))
+    training.save(keras.Model(pixels, keras.layers.Dense(2)(embedding)), tmp_path / "m.keras")
+    assert not Describer(tmp_path / "m.keras", stored[1], threads=1).describe(files[:2]).any()
+
+
+def test_a_network_that_has_diverged_is_named(stored, files, tmp_path):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    embedding = keras.layers.Rescaling(np.nan, name="embedding")(keras.layers.Flatten()(pixels))
+    training.save(keras.Model(pixels, keras.layers.Dense(2)(embedding)), tmp_path / "m.keras")
+    with pytest.raises(NotFinite, match="diverged"):
+        Describer(tmp_path / "m.keras", stored[1], threads=1).describe(files[:2])
+
+
+# --- rows of the trunk ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cache_of(network, files, tmp_path_factory):
+    """A function that stores the rows of the nine files' pictures."""
+
+    def make(dtype="float32", trunk=None, preprocessing=None):
+        folder = tmp_path_factory.mktemp("cache")
+        pixels = np.stack([Preprocessing(SIDE).load(path) for path in files])
+        rows = np.asarray(trunk_of(network)(pixels))
+        return write_trunk_cache(
+            [rows],
+            [f"id{number}" for number in range(9)],
+            part="gallery",
+            trunk=trunk or trunk_identity(network),
+            preprocessing=(preprocessing or Preprocessing(SIDE)).sha256,
+            values=rows.shape[1],
+            dtype=dtype,
+            rows=folder / "gallery.npy",
+            ids_file=folder / "gallery.ids.csv",
+            origin=folder / "gallery.origin.json",
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-5), ("float16", 1e-3)])
+def test_rows_of_the_trunk_give_the_vectors_of_the_pictures(
+    dtype, error, engine, stored, cache_of, expected
+):
+    describer = Describer(*stored, threads=2, engine=engine)
+    batches = list(describer.vectors_of_rows(cache_of(dtype), batch_size=4))
+    assert [len(batch) for batch in batches] == [4, 4, 1]
+    assert batches[0].dtype == np.float32
+    vectors = normalise(np.concatenate(batches))
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=error)
+
+
+def test_rows_of_another_trunk_are_refused_before_anything_is_computed(describer, cache_of):
+    with pytest.raises(TrunkMismatch, match="other frozen layers"):
+        describer.vectors_of_rows(cache_of(trunk="0" * 64))
+
+
+def test_rows_of_differently_prepared_pictures_are_refused(describer, cache_of):
+    other = Preprocessing(SIDE, max_pixels=10_000)
+    with pytest.raises(TrunkMismatch, match="prepared in another way"):
+        describer.vectors_of_rows(cache_of(preprocessing=other))
+
+
+def test_a_network_without_a_trunk_has_no_use_for_rows(cache_of, tmp_path):
+    training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "model.keras")
+    Preprocessing(96).write(tmp_path / "preprocessing.json")
+    describer = Describer(tmp_path / "model.keras", tmp_path / "preprocessing.json", threads=1)
+    with pytest.raises(NoBackbone):
+        describer.vectors_of_rows(cache_of())
+
+
+def test_rows_of_the_trunk_are_refused_for_other_views(stored, cache_of):
+    describer = Describer(*stored, threads=1, views=Views(flip=True))
+    with pytest.raises(ViewsRefused, match="describe the pictures"):
+        describer.vectors_of_rows(cache_of())
+
+
+# --- several views ----------------------------------------------------------------------------
+
+BOTH_SIZES = Views(flip=True, scales=(1.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def seen(network, files):
+    """Of each look, unit vectors by Keras, of a network built for the size and given the weights.
+
+    Looks are (pixels a side, whether mirrored).
+    """
+    vectors = {}
+    for size in (SIDE, 2 * SIDE):
+        built = Transfer("MobileNetV2", size, "nothing", "avg", HEAD).build(3, None)
+        built.set_weights(network.get_weights())
+        pixels = np.stack([Preprocessing(size).load(path) for path in files])
+        for mirrored in (False, True):
+            looks = np.flip(pixels, axis=2) if mirrored else pixels
+            rows = without_head(built).predict(looks, verbose=0).astype(np.float64)
+            vectors[size, mirrored] = rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    return vectors
+
+
+@pytest.mark.parametrize(
+    ("views", "looks"),
+    [
+        (Views(flip=True), [(SIDE, False), (SIDE, True)]),
+        (Views(scales=(2.0,)), [(2 * SIDE, False)]),
+        (Views(scales=(2.0, 1.0)), [(SIDE, False), (2 * SIDE, False)]),
+        (BOTH_SIZES, [(SIDE, False), (SIDE, True), (2 * SIDE, False), (2 * SIDE, True)]),
+    ],
+    ids=["flip", "larger", "two sizes", "both"],
+)
+def test_the_vector_is_the_mean_of_the_unit_vectors_of_all_views(
+    views, looks, stored, files, seen, expected
+):
+    described = Describer(*stored, threads=2, views=views).vectors_of_pictures(files, batch_size=4)
+    batches = list(described)
+    assert [len(batch) for batch in batches] == [4, 4, 1]
+    assert {batch.dtype for batch in batches} == {np.dtype(np.float32)}
+    vectors = np.concatenate(batches)
+    mean = np.mean([seen[look] for look in looks], axis=0)
+    np.testing.assert_allclose(vectors, mean, rtol=0, atol=1e-5)
+    assert np.abs(vectors - expected).max() > 1e-3  # so that views left out would be seen
+    assert (np.linalg.norm(vectors, axis=1) < 1 + 1e-6).all()
+
+
+def test_each_engine_sees_the_same_views(stored, files, seen):
+    describer = Describer(*stored, threads=2, engine="tensorflow", views=BOTH_SIZES)
+    mean = normalise(np.mean(list(seen.values()), axis=0))
+    np.testing.assert_allclose(describer.describe(files), mean, rtol=0, atol=1e-5)
+    assert describer.engine_name.startswith("TensorFlow")
+
+
+@pytest.mark.parametrize("views", [Views(), Views(scales=(1.1,))], ids=["one", "same size"])
+def test_the_plain_view_gives_exactly_what_no_views_give(views, stored, describer, files):
+    plain = Describer(*stored, threads=2, views=views)
+    found, wanted = (
+        np.concatenate(list(each.vectors_of_pictures(files))) for each in (plain, describer)
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert plain.preprocessing_sha256 == describer.preprocessing.sha256
+
+
+def test_a_picture_and_its_mirror_image_have_one_vector_where_both_are_looked_at(
+    stored, files, tmp_path
+):
+    pixels = cv2.resize(cv2.imread(files[3]), (SIDE, SIDE))
+    pair = [str(tmp_path / "one.png"), str(tmp_path / "other.png")]
+    assert cv2.imwrite(pair[0], pixels)
+    assert cv2.imwrite(pair[1], pixels[:, ::-1])
+    once = Describer(*stored, threads=1).describe(pair)
+    both = Describer(*stored, threads=1, views=Views(flip=True)).describe(pair)
+    np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-6)
+    assert np.abs(once[0] - once[1]).max() > 1e-3
+
+
+def test_features_of_other_views_have_another_origin(stored):
+    origins = {
+        Describer(*stored, threads=1, views=views).preprocessing_sha256
+        for views in (None, Views(flip=True), Views(scales=(2.0,)), BOTH_SIZES)
+    }
+    assert len(origins) == 4
+
+
+def test_a_bad_picture_is_named_with_several_views_too(stored, files, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"<html>not found</html>")
+    describer = Describer(*stored, threads=2, views=BOTH_SIZES)
+    with pytest.raises(BadImage, match=r"bad\.jpg: not an image"):
+        describer.describe([*files[:3], bad], batch_size=2)
+
+
+def test_a_network_of_one_size_takes_a_flip_and_refuses_another_scale(files, tmp_path):
+    training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "model.keras")
+    Preprocessing(96).write(tmp_path / "preprocessing.json")
+    stored = tmp_path / "model.keras", tmp_path / "preprocessing.json"
+    flipped = Describer(*stored, threads=1, views=Views(flip=True)).describe(files[:2])
+    assert np.isfinite(flipped).all()
+    with pytest.raises(ViewsRefused, match="flattens its last feature map"):
+        Describer(*stored, threads=1, views=Views(scales=(1.0, 1.5)))
+
+
+# --- what cannot be used ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", [0, 4, 8])
+def test_a_bad_picture_is_named(position, describer, files, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"<html>not found</html>")
+    paths = [*files]
+    paths[position] = str(bad)
+    with pytest.raises(BadImage) as refusal:
+        describer.describe(paths, batch_size=2)
+    assert str(refusal.value) == f"{bad}: not an image: an HTML page (a download that failed?)"
+
+
+def refused(model, stored):
+    with pytest.raises(ModelRefused) as refusal:
+        Describer(model, stored[1], threads=1)
+    message = str(refusal.value)
+    assert message.startswith(f"{model} cannot be read as a trained network (")
+    assert "train it again" in message
+    assert "\n" not in message
+    return message
+
+
+def test_a_file_that_is_no_model_is_refused(stored, tmp_path):
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"no ZIP archive")
+    refused(model, stored)
+
+
+def test_a_model_cut_off_is_refused(stored, tmp_path):
+    model = tmp_path / "model.keras"
+    model.write_bytes(stored[0].read_bytes()[:-5000])
+    refused(model, stored)
+
+
+def test_a_model_with_damaged_weights_is_refused(stored, tmp_path):
+    model = tmp_path / "model.keras"
+    with zipfile.ZipFile(stored[0]) as source, zipfile.ZipFile(model, "w") as copy:
+        for name in source.namelist():
+            content = source.read(name)
+            copy.writestr(name, content if name.endswith(".json") else content[:4000])
+    refused(model, stored)
+
+
+def test_a_network_without_an_embedding_is_refused(stored, tmp_path):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    keras.Model(pixels, keras.layers.Flatten()(pixels)).save(tmp_path / "model.keras")
+    assert "embedding" in refused(tmp_path / "model.keras", stored)
+
+
+@pytest.fixture
+def with_code(tmp_path):
+    """A model that writes a file when the code in it is run, and that file."""
+    sign, model = tmp_path / "sign", tmp_path / "model.keras"
+
+    # Only of a lambda does Keras store the code, and nothing of what is around it.
+    code = eval(f"lambda x: (open({str(sign)!r}, 'w').write('run'), x)[1]")
+    pixels = keras.Input((SIDE, SIDE, 3))
+    layer = keras.layers.Lambda(code)
+    embedding = keras.layers.Flatten(name="embedding")(layer(pixels))
+    keras.Model(pixels, keras.layers.Dense(2)(embedding)).save(model)
+    sign.unlink()
+    return model, sign
+
+
+def test_code_inside_a_model_is_not_run(stored, with_code):
+    model, sign = with_code
+    refused(model, stored)
+    assert not sign.exists()
+    # It would have been: this is what an unsafe load of the same file does.
+    keras.models.load_model(model, compile=False, safe_mode=False)
+    assert sign.read_text() == "run"
+
+
+@pytest.mark.parametrize(
+    "called",
+    [("builtins", "exec"), ("os", "system"), ("subprocess", "check_call")],
+    ids=lambda called: called[1],
+)
+def test_a_model_that_names_a_function_of_python_does_not_get_it(stored, tmp_path, called):
+    """As in CVE-2025-1550, where the configuration of a layer named any function to be called."""
+    module, name = called
+    sign, model = tmp_path / "sign", tmp_path / "model.keras"
+    argument = {
+        "exec": f"open({str(sign)!r}, 'w').write('run')",
+        "system": f"touch {sign}",
+        "check_call": ["touch", str(sign)],
+    }[name]
+    with zipfile.ZipFile(stored[0]) as source, zipfile.ZipFile(model, "w") as copy:
+        for each in source.namelist():
+            content = source.read(each)
+            if each == "config.json":
+                network = json.loads(content)
+                network["config"]["layers"].append(
+                    {
+                        "module": module, "class_name": "function", "config": name,
+                        "registered_name": name, "name": "harmless", "build_config": None,
+                        "inbound_nodes": [{"args": [argument], "kwargs": {}}],
+                    }
+                )  # fmt: skip
+                content = json.dumps(network)
+            copy.writestr(each, content)
+    refused(model, stored)
+    assert not sign.exists()
+
+
+def test_a_missing_model_is_named(stored, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.keras"):
+        Describer(tmp_path / "gone.keras", stored[1], threads=1)

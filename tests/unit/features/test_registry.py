@@ -1,0 +1,173 @@
+"""Describers by name, and what must hold for every one of them on every picture."""
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gallerist.features.descriptors import registry as descriptors
+from gallerist.features.descriptors.registry import (
+    NameTaken,
+    UnknownDescriptor,
+    at_least,
+    cell_histograms,
+    cell_index,
+    descriptor,
+    vector_length,
+)
+
+CASES = [
+    *(
+        ("colour_histogram", {"space": space, "bins": 3, "joint": joint, "soft": soft, "grid": 2})
+        for space in ("rgb", "linear_rgb", "hsv", "lab")
+        for joint in (True, False)
+        for soft in (True, False)
+    ),
+    ("local_binary_patterns", {"pattern": "uniform", "points": 16, "radius": 2.5, "grid": 3}),
+    ("local_binary_patterns", {"pattern": "ror", "points": 8, "radius": 1.0, "grid": 1}),
+    ("local_binary_patterns", {"pattern": "nri_uniform", "points": 8, "radius": 1.0, "grid": 2}),
+    ("haralick", {"levels": 8, "distance": 1}),
+    ("haralick", {"levels": 256, "distance": 5}),
+    ("gabor", {"scales": 4, "orientations": 3}),
+    ("hog", {"orientations": 9, "cells": 3, "cell_pixels": 8, "block": 2}),
+    ("edge_histogram", {"orientations": 5, "signed": False, "grid": 3}),
+    ("edge_histogram", {"orientations": 8, "signed": True, "grid": 1}),
+    ("hu_moments", {}),
+    ("zernike_moments", {"degree": 8}),
+]
+CASES = [
+    (name, given_ | ({"square_root": True} if "grid" in given_ else {})) for name, given_ in CASES
+]
+every_describer = pytest.mark.parametrize(("name", "chosen"), CASES, ids=str)
+
+NO_CONTENT = {"gabor", "hog", "edge_histogram", "hu_moments", "zernike_moments"}
+"""They describe differences within a picture, which a plain one does not have."""
+
+
+def pictures():
+    """Noise of any shape, of few or many values, from one pixel to a strip."""
+    sides = st.sampled_from([1, 2, 3, 7, 16, 33])
+
+    def noise(height, width, lowest, spread, seed):
+        values = np.random.default_rng(seed).integers(0, spread, (height, width, 3))
+        return np.minimum(lowest + values, 255).astype(np.uint8)
+
+    return st.builds(
+        noise, sides, sides, st.integers(0, 255), st.integers(1, 256), st.integers(0, 99)
+    )
+
+
+def test_every_describer_is_tried_here():
+    assert {name for name, _ in CASES} == {
+        name
+        for name in descriptors.names()
+        if descriptors.get(name).__module__.startswith("gallerist.")
+    }
+
+
+@every_describer
+@settings(deadline=None, max_examples=15)
+@given(pixels=pictures())
+@example(pixels=np.zeros((1, 1, 3), np.uint8))
+@example(pixels=np.full((1, 9, 3), 255, np.uint8))
+@example(pixels=np.zeros((3, 400, 3), np.uint8))
+@example(pixels=np.full((64, 64, 3), 255, np.uint8))
+@example(pixels=np.eye(17, dtype=np.uint8)[:, :, None].repeat(3, axis=2) * 255)
+def test_every_picture_has_a_finite_vector_whose_length_is_known_before(name, chosen, pixels):
+    before = pixels.copy()
+    vector = descriptors.get(name)(pixels, **chosen)
+    assert vector.dtype == np.float32
+    assert vector.shape == (vector_length(name, chosen),)
+    assert np.isfinite(vector).all()
+    assert np.array_equal(pixels, before)
+    assert np.array_equal(vector, descriptors.get(name)(pixels, **chosen))
+
+
+@every_describer
+@pytest.mark.parametrize("value", [0, 1, 77, 128, 254, 255])
+def test_a_plain_picture_has_zeros_exactly_where_there_is_nothing_to_describe(name, chosen, value):
+    plain = np.full((40, 31, 3), value, np.uint8)
+    assert descriptors.get(name)(plain, **chosen).any() == (name not in NO_CONTENT)
+
+
+@every_describer
+def test_pixels_need_not_be_contiguous_nor_writable(name, chosen):
+    noise = np.random.default_rng(3).integers(0, 256, (80, 60, 3), dtype=np.uint8)
+    view = noise[::2, ::-2]
+    view.flags.writeable = False
+    describe = descriptors.get(name)
+    assert np.array_equal(describe(view, **chosen), describe(view.copy(), **chosen))
+
+
+@every_describer
+def test_settings_are_keyword_arguments_without_defaults(name, chosen):
+    parameters = list(inspect.signature(descriptors.get(name)).parameters.values())[1:]
+    assert {p.name for p in parameters} == set(chosen)
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+
+
+def test_a_function_with_the_decorator_is_found_by_its_name(monkeypatch):
+    descriptors.names()
+    monkeypatch.setattr(descriptors, "_known", dict(descriptors._known))
+
+    @descriptor("mean_colour")
+    def mean_colour(pixels, *, times: float):
+        return np.float32(times) * pixels.mean(axis=(0, 1), dtype=np.float32)
+
+    assert descriptors.get("mean_colour") is mean_colour
+    assert "mean_colour" in descriptors.names()
+    assert vector_length("mean_colour", {"times": 2.0}) == 3
+
+
+def test_a_name_is_given_once(monkeypatch):
+    descriptors.names()
+    monkeypatch.setattr(descriptors, "_known", dict(descriptors._known))
+
+    def another(pixels):
+        return pixels.ravel()
+
+    with pytest.raises(
+        NameTaken, match=r"gallerist\.features\.descriptors\.shape\.hog is\. Choose another name"
+    ):
+        descriptor("hog")(another)
+    assert descriptors.get("hog") is not another
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_one_and_all():
+    with pytest.raises(UnknownDescriptor) as refused:
+        descriptors.get("colour_histogramm")
+    assert "'colour_histogramm' is not a descriptor" in str(refused.value)
+    assert "Did you mean colour_histogram?" in str(refused.value)
+    assert all(name in str(refused.value) for name in descriptors.names())
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5))
+def test_cells_are_those_of_array_split_up_to_a_pixel_and_none_is_empty(height, width, grid):
+    pixels = at_least(np.zeros((height, width, 3), np.uint8), grid)
+    cells = cell_index(pixels, grid)
+    assert cells.shape == pixels.shape[:2]
+    assert np.array_equal(np.unique(cells), np.arange(grid * grid))
+    heights = np.bincount(cells[:, 0] // grid)
+    assert heights.max() - heights.min() <= 1
+    widths = np.bincount(cells[0] % grid)
+    assert widths.max() - widths.min() <= 1
+
+
+def test_cells_are_counted_row_by_row():
+    assert cell_index(np.zeros((2, 4)), 2).tolist() == [[0, 0, 1, 1], [2, 2, 3, 3]]
+
+
+def test_small_pictures_are_repeated_and_large_ones_left():
+    pixels = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
+    assert at_least(pixels, 2).tolist() == [pixels[0].tolist()] * 2
+    assert at_least(pixels, 1) is pixels
+
+
+def test_a_cell_histogram_is_numpys_over_its_pixels():
+    random = np.random.default_rng(5)
+    bins, weights = random.integers(0, 6, (9, 10)), random.random((9, 10))
+    found = cell_histograms(bins, cell_index(bins, 2), grid=2, count=6, weights=weights)
+    expected, _ = np.histogram(bins[5:, :5], np.arange(7), weights=weights[5:, :5])
+    np.testing.assert_allclose(found[2], expected / 20)

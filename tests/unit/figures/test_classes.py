@@ -1,0 +1,153 @@
+"""Bars by class: the right means, in order, with their intervals, and every class named."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from kept_figures import keep_figures
+from PIL import Image
+
+from gallerist.evaluation.bootstrap import mean_intervals
+from gallerist.figures import classes as module
+from gallerist.figures.classes import ClassBarFault, ClassBars, class_bars, draw
+
+
+def judged(classes: int, each: int = 6) -> tuple[np.ndarray, list[str], list[str]]:
+    """Values, labels and originals of queries, two queries an original."""
+    generator = np.random.default_rng(4)
+    labels = [f"class_{n}_{'x' * (n % 19)}" for n in range(classes) for _ in range(each)]
+    originals = [f"original {n // 2}" for n in range(classes * each)]
+    return (generator.random(classes * each) < 0.8).astype(float), labels, originals
+
+
+def test_means_and_counts_are_those_of_pandas():
+    values, labels, originals = judged(10)
+    bars = class_bars(values, labels, originals, seed=1)
+    grouped = pd.Series(values).groupby(labels)
+    assert list(bars.names) == sorted(set(labels))
+    np.testing.assert_allclose(bars.means, grouped.mean()[list(bars.names)])
+    np.testing.assert_array_equal(bars.queries, grouped.size()[list(bars.names)])
+
+
+def test_intervals_are_those_of_the_class_alone():
+    values, labels, originals = judged(3)
+    bars = class_bars(values, labels, originals, seed=7)
+    for row, name in enumerate(bars.names):
+        rows = [i for i, label in enumerate(labels) if label == name]
+        alone = mean_intervals({"v": values[rows]}, [originals[i] for i in rows], seed=7)["v"]
+        assert (bars.lows[row], bars.highs[row]) == (alone.low, alone.high)
+
+
+def test_the_level_is_that_of_the_bootstrap_and_the_title_says_it(figures, tmp_path):
+    wide = class_bars(*judged(3), seed=7, rounds=1500, level=0.99)
+    narrow = class_bars(*judged(3), seed=7, rounds=1500, level=0.5)
+    assert (wide.highs - wide.lows >= narrow.highs - narrow.lows).all()
+    assert (wide.highs - wide.lows).sum() > (narrow.highs - narrow.lows).sum()
+    draw(wide, tmp_path / "bars.png", title="t", metric=METRIC, level=0.99)
+    assert "99 % intervals" in figures[0].get_suptitle()
+
+
+def test_the_order_of_the_queries_does_not_matter():
+    values, labels, originals = judged(5)
+    mixed = np.random.default_rng(0).permutation(len(values))
+    one = class_bars(values, labels, originals, seed=7)
+    other = class_bars(
+        values[mixed], [labels[i] for i in mixed], [originals[i] for i in mixed], seed=7
+    )
+    for field in ("means", "lows", "highs", "queries"):
+        np.testing.assert_allclose(getattr(one, field), getattr(other, field))
+
+
+def test_a_class_of_one_original_has_a_bar_and_no_interval():
+    bars = class_bars([1.0, 1.0, 0.0, 1.0], list("aabb"), ["p", "p", "q", "r"], seed=1)
+    assert np.isnan(bars.lows).tolist() == [True, False]
+    assert bars.means.tolist() == [1.0, 0.5]
+
+
+def test_equal_means_are_ordered_by_queries_then_by_name():
+    nothing = np.full(4, np.nan)
+    bars = ClassBars(tuple("dcba"), np.array([0.5, 0.5, 0.9, 0.5]), nothing, nothing,
+                     np.array([2, 2, 1, 7]))  # fmt: skip
+    assert [bars.names[i] for i in bars.order] == ["b", "a", "c", "d"]
+
+
+def test_arrays_that_do_not_belong_together_are_refused():
+    with pytest.raises(ClassBarFault, match="2 values, 1 labels and 2 originals"):
+        class_bars([0.0, 1.0], ["a"], ["p", "q"], seed=1)
+    one = np.ones(1)
+    with pytest.raises(ClassBarFault, match="2 classes"):
+        ClassBars(("a", "b"), one, one, one, np.ones(1, dtype=np.int64))
+    with pytest.raises(ClassBarFault, match="without queries"):
+        ClassBars(("a",), one, one, one, np.zeros(1, dtype=np.int64))
+    with pytest.raises(ClassBarFault, match="leave it out"):
+        class_bars([], [], [], seed=1)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were written, to be looked into."""
+    return keep_figures(monkeypatch, module)
+
+
+METRIC = "hit rate at 1 (share of queries)"
+
+
+@pytest.mark.parametrize("count", [1, 10, 34, 35, 67, 120])
+def test_every_class_has_its_bar_its_name_and_its_queries_and_nothing_is_cut(
+    figures, tmp_path, count
+):
+    bars = class_bars(*judged(count), seed=1)
+    draw(bars, tmp_path / "bars.png", title="challenge, resnet152", metric=METRIC)
+    (figure,) = figures
+    names, widths = [], []
+    for axis in figure.axes:
+        labels = axis.get_yticklabels()
+        names += [label.get_text() for label in labels]
+        widths += [bar.get_width() for bar in axis.patches]
+        extents = [label.get_window_extent() for label in labels]
+        assert all(upper.y0 > lower.y0 for upper, lower in pairwise(extents))
+        heights = [upper.y0 - lower.y0 for upper, lower in pairwise(extents)]
+        assert min(heights, default=99) / figure.dpi * 72 > 7.5 * 0.95  # a letter of 7.5 points
+        assert axis.get_xlim()[0] == 0
+    assert names == [f"{bars.names[i]} (6)" for i in bars.order]
+    assert widths == [bars.means[i] for i in bars.order]
+    if count == 67:
+        assert figure.get_figheight() < figure.get_figwidth()  # fits half a page
+    with Image.open(tmp_path / "bars.png") as image:
+        picture = np.asarray(image.convert("L"))
+    for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
+        assert (edge == 255).all()
+
+
+def test_whiskers_reach_from_end_to_end_of_the_intervals(figures, tmp_path):
+    bars = class_bars(*judged(5), seed=1)
+    draw(bars, tmp_path / "bars.png", title="t", metric=METRIC)
+    (lines,) = figures[0].axes[0].collections
+    drawn = [segment[:, 0].tolist() for segment in lines.get_segments()]
+    np.testing.assert_allclose(drawn, [[bars.lows[i], bars.highs[i]] for i in bars.order])
+
+
+def test_the_dashed_line_is_the_mean_over_all_queries_not_over_classes(figures, tmp_path):
+    values, labels = [1.0, 1.0, 1.0, 0.0], list("aaab")
+    bars = class_bars(values, labels, list("pqrs"), seed=1)
+    draw(bars, tmp_path / "bars.png", title="t", metric=METRIC)
+    axis = figures[0].axes[0]
+    (dashed,) = [line for line in axis.lines if line.get_linestyle() == "--"]
+    assert dashed.get_xdata()[0] == 0.75
+    assert "4 queries, 0.750" in figures[0].get_suptitle()
+
+
+def test_classes_without_any_interval_claim_none(figures, tmp_path):
+    draw(class_bars([1.0], ["a"], ["p"], seed=1), tmp_path / "b.png", title="t", metric=METRIC)
+    assert "interval" not in figures[0].get_suptitle()
+
+
+def test_names_with_dollar_signs_and_of_any_length_are_drawn(figures, tmp_path):
+    labels = [r"$\frac$", "x" * 300 + "end", "100$ $_$"]
+    bars = class_bars([1.0, 0.0, 0.5], labels, list("pqr"), seed=1)
+    draw(bars, tmp_path / "bars.png", title="a $title$ " * 20, metric=METRIC)
+    shown = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
+    assert shown[0] == r"$\frac$ (1)"
+    assert shown[2].endswith("end (1)")
+    assert figures[0].axes[0].get_window_extent().width > 3 * figures[0].dpi

@@ -1,0 +1,293 @@
+"""Which library modules a stage waits on, and which heavy packages a module may load."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkout import LIBRARY, SCRIPTS
+
+from gallerist.workflow.dependencies import RECORD_KEEPING, library_files, use_library_in
+
+STAGES = sorted(
+    path for path in SCRIPTS.glob("*.py") if path.stem not in ("sync_tracking", "prune_runs")
+)
+"""All scripts but those that make no result."""
+MODULES = sorted(
+    ".".join(path.relative_to(LIBRARY).with_suffix("").parts)
+    for path in LIBRARY.rglob("*.py")
+    if path.stem != "__init__"
+)
+
+ORDER = [
+    *("io", "settings", "records", "tracking", "workflow", "data", "networks", "training"),
+    *("features", "search", "evaluation", "figures", "challenge", "serving", "config", "commands"),
+]
+"""A package imports itself and those before it."""
+
+AGAINST_THE_ORDER = {
+    ("features.fusion", "search.ranking"),
+    ("records.origin", "figures.rule_graph"),
+    ("tracking.experiment_page", "evaluation.summary"),
+}
+
+HEAVY = {
+    "tensorflow": {
+        *("features.network", "features.network_sizes", "figures.grad_cam", "networks.inference"),
+        *("networks.architectures", "networks.frozen_graph", "networks.gem", "networks.graph_cut"),
+        *("networks.pixel_scaling", "networks.rmac", "networks.runtime", "networks.trunk"),
+        *("training.fused_adam", "training.loop", "training.state"),
+    },
+    "pandas": {"evaluation.comparison", "evaluation.remarks"},
+    "matplotlib": {
+        name for name in MODULES if name.startswith("figures.") and name != "figures.grad_cam"
+    },
+    "mlflow": {"serving.pyfunc"},
+}
+"""Package that takes seconds to load -> the modules whose work needs it as soon as imported."""
+
+LIGHT = [name for name in MODULES if not any(name in users for users in HEAVY.values())]
+
+
+def names(files) -> list[str]:
+    return [file.stem for file in files]
+
+
+def dotted(files) -> set[str]:
+    return {".".join(file.relative_to(LIBRARY).with_suffix("").parts) for file in files}
+
+
+def of_script(script: str) -> set[str]:
+    return dotted(library_files(SCRIPTS / f"{script}.py", LIBRARY))
+
+
+def packages(modules) -> set[str]:
+    return {name.split(".")[0] for name in modules}
+
+
+def package(folder: Path, **sources: str) -> Path:
+    """A made-up library `toys` of modules with these sources."""
+    (folder / "toys").mkdir()
+    for name, source in sources.items():
+        (folder / "toys" / f"{name}.py").write_text(source)
+    return folder / "toys"
+
+
+def script(folder: Path, source: str) -> Path:
+    path = folder / "script.py"
+    path.write_text(source)
+    return path
+
+
+def test_modules_are_found_through_each_other_and_in_circles(tmp_path):
+    library = package(
+        tmp_path,
+        a="from toys.b import thing",
+        b="import toys.c",
+        c="from toys import a",
+        other="from toys import a",
+    )
+    start = script(tmp_path, "from toys.a import x")
+    assert names(library_files(start, library)) == ["a", "b", "c"]
+
+
+def test_every_way_to_import_a_module_is_seen(tmp_path):
+    library = package(tmp_path, **dict.fromkeys("abcdefg", ""))
+    start = script(
+        tmp_path,
+        "import os, toys.a\n"
+        "import toys.b as renamed\n"
+        "from toys import c, d as other\n"
+        "from toys.e import *\n"
+        "def later():\n    from toys.f import x\n"
+        "if False:\n    import toys.g\n",
+    )
+    assert names(library_files(start, library)) == list("abcdefg")
+
+
+def test_what_only_looks_like_the_library_is_left_out(tmp_path):
+    library = package(tmp_path, a="", b="")
+    start = script(
+        tmp_path,
+        "import toyshop.a, a\nfrom toysx.b import y\nfrom toys import __version__\n"
+        "text = 'from toys.a import x'  # import toys.b\n",
+    )
+    assert library_files(start, library) == []
+
+
+def test_modules_of_packages_are_found_by_every_way_to_import_them(tmp_path):
+    library = package(tmp_path)
+    for name in ("a", "b", "c", "d", "not_used"):
+        path = library / name / "deep" / f"{name}.py"
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+        (library / name / "__init__.py").write_text("import toys.not_used.deep.not_used")
+    start = script(
+        tmp_path,
+        "import toys.a.deep.a\n"
+        "from toys.b.deep import b\n"
+        "from toys.c.deep.c import thing\n"
+        "def later():\n    from toys.d.deep.d import thing\n",
+    )
+    assert names(library_files(start, library)) == list("abcd")
+    assert names(library_files(start, library, without={"a", "b.deep", "c.deep.c"})) == ["d"]
+
+
+def test_record_keeping_is_left_out_with_all_that_only_it_uses(tmp_path):
+    library = package(tmp_path, only_for_records="", work="from toys import shared", shared="")
+    for name in RECORD_KEEPING:
+        (library / name).mkdir()
+        (library / name / "x.py").write_text("from toys import only_for_records, shared")
+    imports = "".join(f"from toys.{name} import x\n" for name in RECORD_KEEPING)
+    start = script(tmp_path, imports + "from toys.work import y\n")
+    assert names(library_files(start, library)) == ["shared", "work"]
+
+
+def test_the_library_is_imported_by_its_full_name_only():
+    """`library_files` sees no relative imports, nor names put together at run time."""
+    for file in [*LIBRARY.rglob("*.py"), *SCRIPTS.glob("*.py")]:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        assert not [
+            node.lineno
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.level
+        ], file
+        assert "import_module" not in file.read_text(encoding="utf-8"), file
+
+
+def imports(name: str) -> set[str]:
+    """Modules of the library that one of its modules names itself."""
+    path = LIBRARY / f"{name.replace('.', '/')}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    named |= {each.rpartition(".")[0] for each in named}
+    return {name for name in MODULES if f"gallerist.{name}" in named}
+
+
+def test_a_package_imports_only_those_before_it():
+    against = {
+        (name, other)
+        for name in MODULES
+        for other in imports(name)
+        if ORDER.index(other.split(".")[0]) > ORDER.index(name.split(".")[0])
+    }
+    assert against == AGAINST_THE_ORDER
+
+
+def test_a_package_says_what_it_is_and_what_it_may_import_and_nothing_else():
+    for path in LIBRARY.rglob("*/__init__.py"):
+        text = path.read_text(encoding="utf-8")
+        assert [type(node) for node in ast.parse(text).body] == [ast.Expr], path
+        assert "import" in text, path
+
+
+def test_the_search_waits_on_no_network():
+    found = of_script("search_gallery")
+    assert {"search.exact", "features.store", "search.ranking", "io.files"} <= found
+    assert not packages(found) & {"networks", "training", "evaluation", "figures"}
+    assert not found & {"features.network", "data.decoding"}
+
+
+def test_the_curves_wait_on_no_network():
+    found = of_script("plot_training")
+    assert "training.history" in found
+    assert not packages(found) & {"networks", "features", "search"}
+
+
+def test_the_evaluation_waits_on_no_search_and_no_network():
+    found = of_script("evaluate_retrieval")
+    assert {"search.ranking", "data.manifest"} <= found
+    assert not packages(found) & {"networks", "training", "features"}
+    assert not found & {"search.exact", "data.preprocessing"}
+
+
+def test_training_waits_on_how_pictures_are_read():
+    found = of_script("train_network")
+    assert {"data.decoding", "data.preprocessing", "data.manifest", "io.files"} <= found
+    assert {"training.loop", "networks.architectures"} <= found
+    assert not packages(found) & {"search", "evaluation", "figures"}
+    assert "data.augmentation" not in found
+
+
+def test_extraction_waits_on_how_pictures_are_read_and_not_on_training():
+    found = of_script("extract_features")
+    assert {"features.network", "networks.architectures", "features.store"} <= found
+    assert {"data.decoding", "data.preprocessing"} <= found
+    assert not packages(found) & {"search", "evaluation", "figures", "training"}
+    assert "data.augmentation" not in found
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+def test_no_stage_waits_on_its_record_keeping_or_on_the_command_line(path):
+    found = packages(of_script(path.stem))
+    assert not found & (RECORD_KEEPING | {"config", "commands"})
+
+
+def imported_packages(name: str) -> set[str]:
+    """Every package that a module imports anywhere in its text."""
+    tree = ast.parse((LIBRARY / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    modules = {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return {module.split(".")[0] for module in modules}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_knows_snakemake_and_only_tracking_and_registry_know_mlflow(name):
+    found = imported_packages(name)
+    assert "snakemake" not in found
+    registry = {"serving.registry", "serving.saved_model", "serving.pyfunc"}
+    assert "mlflow" not in found or name.startswith("tracking.") or name in registry
+
+
+@pytest.mark.parametrize(
+    ("modules", "forbidden"),
+    [
+        (LIGHT, {"tensorflow", "keras", "pandas", "matplotlib", "mlflow", "snakemake"}),
+        (HEAVY["pandas"], {"tensorflow", "keras", "matplotlib", "mlflow"}),
+        (HEAVY["matplotlib"], {"tensorflow", "keras", "pandas", "mlflow"}),
+    ],
+    ids=["light", "tables", "pictures"],
+)
+def test_importing_a_module_loads_no_heavy_package_that_it_does_not_work_with(modules, forbidden):
+    """One after the other in one process: the first module to load one is named."""
+    program = (
+        "import importlib, sys\n"
+        f"for name in {sorted(modules)!r}:\n"
+        "    importlib.import_module(f'gallerist.{name}')\n"
+        f"    loaded = sorted(set({sorted(forbidden)!r}) & sys.modules.keys())\n"
+        "    if loaded: sys.exit(f'{name} loads {loaded}')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_only_stages_that_compute_with_a_network_load_tensorflow():
+    stages = {path.stem for path in SCRIPTS.glob("*.py")}
+    computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
+    assert computing == {"train_network", "extract_trunk", "extract_features", "draw_similarity"}
+
+
+def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    package = tmp_path / "gallerist"
+    package.mkdir()
+    (package / "__init__.py").write_text("ORIGIN = 'this checkout'\n", encoding="utf-8")
+    use_library_in(tmp_path)
+    program = "import gallerist; print(gallerist.ORIGIN)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.strip() == "this checkout"
+    assert os.environ["PYTHONPATH"].endswith(f"{os.pathsep}elsewhere")
