@@ -28,6 +28,14 @@ GROUPS = {
 """Heading -> its commands. Their modules import what they work with when they run."""
 
 
+_COMPLETION = """\b
+Completion of commands and of the experiments' names:
+  bash  eval "$(_GALLERIST_COMPLETE=bash_source gallerist)"     in ~/.bashrc
+  zsh   eval "$(_GALLERIST_COMPLETE=zsh_source gallerist)"      in ~/.zshrc
+  fish  _GALLERIST_COMPLETE=fish_source gallerist | source      in ~/.config/fish/config.fish
+"""
+
+
 class _Gallerist(click.Group):
     """The commands below their headings."""
 
@@ -74,6 +82,7 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
         "max_content_width": 100,
         "show_default": True,
     },
+    epilog=_COMPLETION,
 )
 @click.option(
     "--version",
