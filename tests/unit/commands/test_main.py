@@ -184,3 +184,15 @@ def test_who_reads_the_output_may_stop_and_whoever_types_may_interrupt(monkeypat
             monkeypatch.setattr(sys, "stdout", output)
             assert main(["lint", "a", "--gallery", "b", "--query", "c"]) == status
         monkeypatch.undo()
+
+
+def test_sync_says_what_mlflow_lacked_and_fails_where_it_cannot_be_reached(
+    configured, monkeypatch, capsys
+):
+    outcomes = ((3, 0, "3 runs of mine"), (0, 0, "every run of mine"), (None, 1, ""))
+    for logged, status, said in outcomes:
+        monkeypatch.setattr(
+            "gallerist.tracking.tracker.refresh_configured", lambda *_, logged=logged: logged
+        )
+        assert main(["sync"]) == status
+        assert said in capsys.readouterr().out
