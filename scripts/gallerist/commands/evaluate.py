@@ -10,15 +10,20 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(each) for each in text.split(",")]
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of whole numbers, such as 1,3,5") from None
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--metrics", type=_words, metavar="NAMES", help="Such as mAP,nDCG@10.")
-@click.option("--k", "ks", type=_numbers, metavar="NUMBERS", help="Of the hit rates: 1,3,5,10.")
-@click.option("--seed", type=int, help="Of the intervals: 99.")
-@click.option("--rounds", type=int, help="Of the intervals: 10000.")
+@click.option(
+    "--k", "ks", type=_numbers, metavar="NUMBERS", help="Of hit rates.  [default: 1,3,5,10]"
+)
+@click.option("--seed", type=int, help="Of the intervals.  [default: 99]")
+@click.option("--rounds", type=int, help="Of the intervals.  [default: 10000]")
 @click.option("--json", metavar="FILE", help="Write all figures.")
 @click.option("--queries", metavar="FILE", help="Write a CSV of every query.")
 @click.option("--to-run", metavar="FILE", help="Write the ranking as a TREC run.")

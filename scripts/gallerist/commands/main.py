@@ -39,10 +39,6 @@ Completion of commands and of the experiments' names:
 class _Gallerist(click.Group):
     """The commands below their headings."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the help."""
-        return list(self.commands)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each heading and its commands."""
         widest = max(map(len, self.commands))
