@@ -19,9 +19,7 @@ def _numbers(text: str) -> list[int]:
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--metrics", type=_words, metavar="NAMES", help="Such as mAP,nDCG@10.")
-@click.option(
-    "--k", "ks", type=_numbers, metavar="NUMBERS", help="Of hit rates.  [default: 1,3,5,10]"
-)
+@click.option("--k", "ks", type=_numbers, metavar="LIST", help="Hit rates.  [default: 1,3,5,10]")
 @click.option("--seed", type=int, help="Of the intervals.  [default: 99]")
 @click.option("--rounds", type=int, help="Of the intervals.  [default: 10000]")
 @click.option("--json", metavar="FILE", help="Write all figures.")
