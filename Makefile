@@ -56,6 +56,7 @@ format: $(VENV)/dev.stamp
 
 reference: $(VENV)/run.stamp
 	$(BIN)/python -m gallerist.config.reference > config/README.md
+	$(BIN)/python -m gallerist.config.schema > config/schema.json
 
 lock: $(VENV)/dev.stamp
 	$(BIN)/python envs/lock.py
