@@ -179,10 +179,10 @@ def test_who_reads_the_output_may_stop_and_whoever_types_may_interrupt(monkeypat
         def interrupted(*arguments, error=error):
             raise error
 
-        monkeypatch.setattr("gallerist.challenge.lint_command.fault_lines", interrupted)
+        monkeypatch.setattr("gallerist.evaluation.external_evaluation.evaluate_files", interrupted)
         with open(os.devnull, "w") as output:  # noqa: PTH123
             monkeypatch.setattr(sys, "stdout", output)
-            assert main(["lint", "a", "--gallery", "b", "--query", "c"]) == status
+            assert main(["evaluate", "ranking.csv"]) == status
         monkeypatch.undo()
 
 
