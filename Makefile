@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 GPU ?= $(shell nvidia-smi --list-gpus >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-all bench check format ui report lock
+.PHONY: run test test-all bench check format ui report reference lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -53,6 +53,10 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt -l 100 Snakefile rules
+
+reference: $(VENV)/run.stamp
+	$(BIN)/python -m gallerist.config.reference > config/README.md
+	$(BIN)/python -m gallerist.config.schema > config/schema.json
 
 lock: $(VENV)/dev.stamp
 	$(BIN)/python envs/lock.py

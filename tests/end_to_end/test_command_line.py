@@ -200,7 +200,7 @@ def test_a_configuration_that_is_wrong_or_missing_is_named(typed):
 def test_without_a_command_the_commands_are_listed(typed):
     result = typed.gallerist(check=False)
     assert result.returncode == 2
-    assert "usage: gallerist" in result.stdout
+    assert "Usage: gallerist" in result.stdout
     for command in ("search", "summary", "ui", "unlock"):
         assert command in typed.gallerist("--help").stdout
 

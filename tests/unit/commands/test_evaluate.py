@@ -7,11 +7,12 @@ import re
 import numpy as np
 import pytest
 
-from gallerist.commands.evaluate import EvaluationError, Task, evaluate_files
 from gallerist.commands.main import main
 from gallerist.evaluation.bootstrap import macro_mean_intervals, mean_intervals
+from gallerist.evaluation.external_evaluation import Task, evaluate_files
 from gallerist.evaluation.scores import read_queries
 from gallerist.evaluation.significance import all_pairs
+from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
 CLASSES = ("ant", "bee", "cow")
@@ -82,7 +83,9 @@ def test_a_ranking_is_judged_without_any_configuration(here, capsys):
     assert main(["evaluate", "poor.csv", "truth.csv"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("poor  (poor.csv)\n")
-    assert "24 queries judged (of 12 originals); 1 excluded, which have no right picture; " in said
+    assert (
+        "24 queries judged (of 12 originals); 1 excluded, which have no relevant picture; " in said
+    )
     assert "gallery of 12 pictures" in said
     expected = hits("poor", 3)
     originals = [f"{int(name[1:]) // 6}{LABEL_OF[name]}" for name in QUERIES]
@@ -252,5 +255,5 @@ def test_the_configuration_is_still_asked_for_where_one_is_needed(here, capsys):
     assert "there is no file config/config.yaml" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["evaluate", "poor.csv", "truth.csv", "--configfile", "x.yaml"])
-    with pytest.raises(EvaluationError):
+    with pytest.raises(UserError, match="there is no ranking among the files"):
         evaluate_files(Task([]))

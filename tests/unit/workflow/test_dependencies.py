@@ -2,12 +2,13 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from checkout import LIBRARY, SCRIPTS
+from checkout import CHECKOUT, LIBRARY, SCRIPTS
 
 from gallerist.workflow.dependencies import RECORD_KEEPING, library_files, use_library_in
 
@@ -186,6 +187,31 @@ def test_a_package_says_what_it_is_and_what_it_may_import_and_nothing_else():
         text = path.read_text(encoding="utf-8")
         assert [type(node) for node in ast.parse(text).body] == [ast.Expr], path
         assert "import" in text, path
+
+
+def test_contributing_lists_the_packages_in_order_with_what_they_may_import():
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| package |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = {cells[1].strip(" `"): cells[3] for cells in (line.split("|") for line in table)}
+    assert list(rows) == ORDER
+    heavy = {"TensorFlow": {"tensorflow", "keras"}, "MLflow": {"mlflow"}}
+    heavy |= {name: {name} for name in ("pandas", "matplotlib")}
+    for place, (package, allowed) in enumerate(rows.items()):
+        modules = [name for name in MODULES if name.split(".")[0] == package]
+        above = ORDER[:place] if "all above" in allowed else re.findall(r"`(\w+)`", allowed)
+        for name in modules:
+            others = {each for each in imports(name) if (name, each) not in AGAINST_THE_ORDER}
+            assert packages(others) <= {package, *above}, name
+        found = set().union(*map(imported_packages, modules)) if modules else set()
+        assert {name for name in heavy if found & heavy[name]} == {
+            name for name in heavy if name in allowed
+        }, package
+
+
+def test_the_picture_of_the_house_has_every_package():
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = text.partition("## The house")[2].split("```")[1]
+    assert set(ORDER) <= set(re.findall(r"\w+", picture))
 
 
 def test_the_search_waits_on_no_network():

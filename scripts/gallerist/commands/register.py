@@ -1,0 +1,34 @@
+"""The command `gallerist register`."""
+
+import shlex
+from typing import Any
+
+import click
+
+from gallerist.commands import options
+
+
+@options.command()
+@options.with_configuration
+@click.argument("experiments", nargs=-1, shell_complete=options.complete_experiment)
+@click.option("--crown", is_flag=True, help="Of one experiment: champion without a test.")
+def register(config: dict[str, Any], experiments: tuple[str, ...], crown: bool) -> None:
+    """Register experiments as models that MLflow can serve; by default the best.
+
+    --crown is for after a change of the data, when champion and challenger cannot be compared.
+    """
+    if crown and len(experiments) > 1:
+        raise ValueError("--crown is for one experiment: there is one champion")
+    from gallerist.serving import registry
+    from gallerist.tracking.tracker import configured_store, refresh_configured
+
+    refresh_configured(config, options.RESULTS)
+    for each in registry.register(config, experiments or [registry.BEST], crown=crown):
+        state = "registered" if each.new else "registered already"
+        print(f"{each.experiment}: {state}, {each.name} version {each.version}")
+        print(each.reason)
+    model = f"models:/{config['dataset']['name']}@champion"
+    serve = ["mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
+    command = shlex.join([*serve, "--port", "5001", "--model-uri", model])
+    store = shlex.quote(configured_store(config, options.RESULTS).uri)
+    print(f"serve it     MLFLOW_TRACKING_URI={store} {command}")

@@ -1,0 +1,112 @@
+"""The command `gallerist search`."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gallerist.commands import options
+
+if TYPE_CHECKING:
+    from gallerist.serving.query import Answer
+
+
+@options.command()
+@options.with_configuration
+@options.experiment_option("Whose features to use.", required=True)
+@click.argument("picture", required=False)
+@click.option("--query", metavar="NAME", help="Of the data set, by file name or number.")
+@click.option("--answers", "count", default=10, help="How many to list.")
+@click.option("--output", type=click.Path(path_type=Path), help="Where to draw the answers.")
+def search(
+    config: dict[str, Any],
+    experiment: str,
+    picture: str | None,
+    query: str | None,
+    count: int,
+    output: Path | None,
+) -> None:
+    """Rank the gallery for one picture.
+
+    PICTURE is any picture file; a query of the data set is asked for with --query.
+    """
+    if experiment not in config["experiments"]:
+        known = ", ".join(config["experiments"])
+        raise ValueError(f"no experiment is called {experiment}; there are: {known}")
+    if (picture is None) == (query is None):
+        raise ValueError("name either a picture file, or a query of the data set with --query")
+    if count < 1:
+        raise ValueError(f"--answers is {count}; it is at least 1")
+    path, label, answers = _answers(config, experiment, picture, query, count)
+    print(f"{path}  ({label or 'class unknown'}), experiment {experiment}")
+    width = max((len(Path(answer.picture.path).name) for answer in answers), default=0)
+    for answer in answers:
+        name = Path(answer.picture.path).name.ljust(width)
+        line = f"{answer.rank:4d} {answer.mark} {name}  {answer.distance:.4f}  "
+        print(line + answer.picture.label)
+    dataset = config["dataset"]["name"]
+    drawing = f"{options.RESULTS}/{dataset}/searches/{experiment}-{Path(path).stem}.png"
+    output = output or Path(drawing)
+    _draw(path, label, answers, output, f"{dataset}, {experiment}")
+    print(f"picture: {output}")
+
+
+def _answers(
+    config: dict[str, Any], experiment: str, picture: str | None, query: str | None, count: int
+) -> tuple[str, str | None, list["Answer"]]:
+    """The picture that is searched for, its class where known, and its answers."""
+    from gallerist.data.manifest import Manifest
+    from gallerist.serving.query import find_query, search_file, search_query
+    from gallerist.workflow.results import Results, ranking_name
+
+    results = Results.of(config, options.RESULTS)
+    experiments = config["experiments"]
+    if query is not None:
+        found = find_query(Manifest.read(results.path("manifests/query.csv")), query)
+        ranking = f"{ranking_name(experiment, experiments[experiment])}.csv"
+        return found.path, found.label, search_query(results, ranking, found, count)
+    assert picture is not None
+    with _without_notices():
+        label, answers = search_file(
+            *(results, experiment, experiments, picture, count),
+            threads=os.cpu_count() or 1,
+            max_pixels=config["dataset"]["images"]["max_pixels"],
+        )
+    return picture, label, answers
+
+
+def _draw(
+    picture: str, label: str | None, answers: Sequence["Answer"], output: Path, title: str
+) -> None:
+    from gallerist.figures.answer_strips import draw
+
+    tiles = [
+        (answer.picture.path, f"{answer.picture.label}\n{answer.distance:.3f}", answer.right)
+        for answer in answers
+    ]
+    draw([(picture, f"{label or ''}\n{Path(picture).name}", tiles)], output, title=title)
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep off the terminal what TensorFlow prints below Python whenever it starts.
+
+    Its own setting for that, TF_CPP_MIN_LOG_LEVEL, leaves half of it. An unforeseen error shows it.
+    """
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as withheld:
+        os.dup2(withheld.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, options.FORESEEN):
+                withheld.seek(0)
+                os.write(terminal, withheld.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

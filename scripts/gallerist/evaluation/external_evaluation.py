@@ -1,0 +1,279 @@
+"""Rankings of any tool, outside the workflow: evaluated by their files, and compared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation import scores as assessment
+from gallerist.evaluation.differences import Difference, differences
+from gallerist.evaluation.external_rankings import (
+    Classes,
+    Judged,
+    Truth,
+    judged,
+    read_ranking,
+    read_truth,
+    write_qrels,
+    write_run,
+)
+from gallerist.evaluation.metrics import metric
+from gallerist.evaluation.scores import Assessment, Settings
+from gallerist.evaluation.trec_files import FORMS, RANKINGS, TRUTHS, file_kind
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_json
+from gallerist.search.ranking import Ranking
+
+METRICS = ("mAP", "mAP@10", "R-precision", "MRR", "nDCG@10")
+"""Unless others are asked for; hit rates come before them."""
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done.
+
+    files: rankings and their truth, in any order: each is known by its content.
+    metrics: names, such as "mAP@10". ks: hit rates at those come first.
+    seed, rounds: of the intervals, see `bootstrap`.
+    json: file for all figures. to_qrels: for the truth as TREC qrels. queries, to_run: for the
+    values of each query as CSV, and for the ranking as a TREC run; with one ranking only.
+    """
+
+    files: Sequence[PathLike]
+    metrics: Sequence[str] = METRICS
+    ks: Sequence[int] = (1, 3, 5, 10)
+    seed: int = 99
+    rounds: int = 10_000
+    json: PathLike | None = None
+    queries: PathLike | None = None
+    to_run: PathLike | None = None
+    to_qrels: PathLike | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Every metric once, hit rates first."""
+        return list(dict.fromkeys([*(f"top-{k}" for k in self.ks), *self.metrics]))
+
+    @property
+    def settings(self) -> Settings:
+        """How intervals and tests are made."""
+        return Settings(self.seed, self.rounds, CONFIDENCE)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One ranking: how it was judged, and its figures as JSON holds them."""
+
+    file: str
+    ranking: Ranking
+    judged: Judged
+    assessment: Assessment
+    figures: Mapping[str, Any]
+
+
+def evaluate_files(task: Task) -> str:
+    """Evaluate rankings, write the files asked for, and return the report for a reader.
+
+    Raises UserError and what reading and judging raise, with the file in the message.
+    """
+    _check(task)
+    files, truths = _by_kind(task.files)
+    if len(files) > 1 and not (task.queries is None and task.to_run is None):
+        raise UserError("--queries and --to-run are for one ranking: name one at a time")
+    rankings = {file: read_ranking(file) for file in files}
+    ranked = [query for ranking in rankings.values() for query in ranking.query_ids]
+    truth = read_truth(truths, ranked)
+    names = _short_names(files)
+    results = {names[file]: _result(file, rankings[file], truth, task) for file in files}
+    found: list[Difference] = []
+    if len(results) > 1:
+        found = differences(
+            {name: each.assessment for name, each in results.items()}, task.settings
+        )
+    _write(task, truth, results, found)
+    sections = [_section(name, each, truth) for name, each in results.items()]
+    if len(results) > 1:
+        sections.append(_comparison(found))
+    return "\n\n".join(sections)
+
+
+def _check(task: Task) -> None:
+    for name in task.names:
+        metric(assessment.metric_name(name))
+    if task.rounds < 1000:
+        raise UserError(f"{task.rounds} rounds are too few for an interval: give 1000 or more")
+
+
+def _by_kind(files: Sequence[PathLike]) -> tuple[list[str], list[str]]:
+    """The rankings and the truths, each in the order given."""
+    kinds = {str(file): file_kind(file) for file in files}
+    rankings = [file for file, kind in kinds.items() if kind in RANKINGS]
+    truths = [file for file, kind in kinds.items() if kind in TRUTHS]
+    for found, what, wanted in ((rankings, "ranking", RANKINGS), (truths, "truth", TRUTHS)):
+        if not found:
+            listed = "".join(f"\n  {file} is {FORMS[kind]}" for file, kind in kinds.items())
+            forms = "".join(f"\n  - {FORMS[kind]}" for kind in wanted)
+            raise UserError(f"there is no {what} among the files:{listed}\n  Add one:{forms}")
+    return rankings, truths
+
+
+def _short_names(files: Sequence[str]) -> dict[str, str]:
+    """What to call each ranking: its name without suffix, or its path where names are equal."""
+    stems = [Path(file).stem for file in files]
+    return {
+        file: stem if stems.count(stem) == 1 else file
+        for file, stem in zip(files, stems, strict=True)
+    }
+
+
+def _result(file: str, ranking: Ranking, truth: Truth, task: Task) -> _Result:
+    try:
+        found = judged(ranking, truth)
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from error
+    assessed = assessment.assess(found.ranks, truth.queries, found.queries, task.names)
+    counts = {
+        "queries": len(found.queries),
+        "queries_excluded": len(found.excluded),
+        "originals": len(set(found.originals)),
+        "gallery_images": len(truth.gallery) if isinstance(truth, Classes) else None,
+    }
+    figures = {"file": file, **counts, **_measured(assessed, truth, task.settings)}
+    return _Result(file, ranking, found, assessed, figures)
+
+
+def _measured(assessed: Assessment, truth: Truth, settings: Settings) -> dict[str, Any]:
+    """As `assessment.measured`; without means over classes where those are unknown."""
+    if isinstance(truth, Classes):
+        return assessment.measured(assessed, settings)
+    overall = assessed.overall(settings)
+    return {
+        "metrics": {name: asdict(each) for name, each in overall.items()},
+        "unknown": dict(assessed.unknown),
+    }
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def _write(
+    task: Task, truth: Truth, results: Mapping[str, _Result], found: Sequence[Difference]
+) -> None:
+    name, first = next(iter(results.items()))
+    if task.to_qrels is not None:
+        write_qrels(truth, task.to_qrels)
+    if task.to_run is not None:
+        write_run(first.ranking, task.to_run, "-".join(name.split()))
+    if task.queries is not None:
+        _write_queries(task.queries, first, truth)
+    if task.json is not None:
+        value = {
+            **{"seed": task.seed, "rounds": task.rounds, "confidence": CONFIDENCE},
+            "rankings": {name: each.figures for name, each in results.items()},
+            "differences": [_as_json(each) for each in found],
+        }
+        write_json(task.json, value)
+
+
+def _write_queries(path: PathLike, result: _Result, truth: Truth) -> None:
+    ranks = result.judged.ranks
+    first = [
+        int(ranks.ranks[start]) if count else None
+        for start, count in zip(ranks.offsets[:-1], ranks.found, strict=True)
+    ]
+    excluded, known = result.judged.excluded, truth.queries.by_id()
+    strangers = (Picture(each, "", "", "query", each, 0, 0, "") for each in excluded)
+    further = tuple(each for each in strangers if each.id not in known)
+    queries = Manifest((*truth.queries, *further))
+    assessment.write_queries(path, result.assessment, queries, first_right=first, excluded=excluded)
+
+
+def _as_json(each: Difference) -> dict[str, Any]:
+    test, interval = each.pair.test, each.interval
+    return {
+        "metric": each.metric,
+        "first": each.pair.first,
+        "second": each.pair.second,
+        "difference": test.difference,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "p": test.p_value,
+        "p_adjusted": each.pair.adjusted,
+        "different": each.different,
+        "test": test.method,
+    }
+
+
+# -- the report ---------------------------------------------------------------------------------
+
+
+def _section(name: str, result: _Result, truth: Truth) -> str:
+    figures = result.figures
+    gallery = figures["gallery_images"]
+    excluded = figures["queries_excluded"]
+    counts = [
+        f"{figures['queries']} queries judged (of {figures['originals']} originals)",
+        f"{excluded} excluded, which have no relevant picture" if excluded else "0 excluded",
+        "size of the gallery unknown" if gallery is None else f"gallery of {gallery} pictures",
+    ]
+    lines = [f"{name}  ({result.file})", "; ".join(counts), *_table(figures["metrics"], truth)]
+    lines += [f"unknown: {reason}" for reason in figures["unknown"].values()]
+    lines += _without_intervals(figures["metrics"])
+    return "\n".join(lines)
+
+
+def _table(metrics: Mapping[str, Mapping[str, float | None]], truth: Truth) -> list[str]:
+    head = ["metric", "mean", "95 % interval"]
+    rows = [[name, *_format_mean(each, "")] for name, each in metrics.items()]
+    if isinstance(truth, Classes):
+        head += ["mean of classes", "95 % interval"]
+        rows = [[*row, *_format_mean(metrics[row[0]], "macro_")] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in ([head, *rows] if rows else [])
+    ]
+
+
+def _format_mean(figures: Mapping[str, float | None], prefix: str) -> tuple[str, str]:
+    mean, low, high = (figures[f"{prefix}{end}"] for end in ("mean", "low", "high"))
+    return f"{mean:.4f}", "-" if low is None else f"{low:.4f} to {high:.4f}"
+
+
+def _without_intervals(metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    figures = next(iter(metrics.values()), {})
+    if figures.get("low", 0) is None:
+        return ["no interval: all queries are of one original, and it takes two"]
+    if figures.get("macro_low", 0) is None:
+        return ["no interval of the mean of classes: some class has a single original"]
+    return []
+
+
+def _comparison(found: Sequence[Difference]) -> str:
+    """Which rankings differ, then by which metrics they are not shown to."""
+    head = "differences (paired tests; p after Holm's correction over the pairs of rankings)"
+    lines = [_verdict(each) for each in sorted(found, key=lambda each: not each.different)]
+    return "\n".join([head, *(lines or ["no metric is known of all rankings"])])
+
+
+def _verdict(each: Difference) -> str:
+    pair, interval = each.pair, each.interval
+    if not each.different:
+        return (
+            f"{each.metric}: no difference shown between {pair.first} and {pair.second}, "
+            f"p = {pair.adjusted:.3g}"
+        )
+    ahead = pair.test.difference > 0
+    better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
+    ends = ""
+    if interval is not None:
+        sign = 1 if ahead else -1
+        low, high = sorted((sign * interval.low, sign * interval.high))
+        ends = f" ({low:.4f} to {high:.4f})"
+    return (
+        f"{each.metric}: {better} is better than {worse} by {abs(pair.test.difference):.4f}{ends}, "
+        f"p = {pair.adjusted:.3g} ({pair.test.method})"
+    )
