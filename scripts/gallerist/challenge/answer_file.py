@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gallerist.data.decoding import FORMAT_OF_SUFFIX
+from gallerist.data.folders import walk
 from gallerist.data.manifest import Manifest
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file, write_csv, write_json
@@ -105,6 +107,27 @@ class Submission:
                 f"{path} is not in the form of results.json: {error}\n"
                 '  The form is {"groupname": "...", "images": {query name: [gallery names]}}.'
             ) from error
+
+
+def picture_names(folder: PathLike) -> list[str]:
+    """File names of the pictures in a flat folder, sorted; hidden files and others are left out.
+
+    A picture is what has the suffix of one. Raises UserError when there is none, or when pictures
+    lie in folders below, where the names alone do not tell them apart; UserError when the folder
+    cannot be listed.
+    """
+    pictures = [
+        path for path in walk(folder).files if Path(path).suffix.lower() in FORMAT_OF_SUFFIX
+    ]
+    deeper = next((path for path in pictures if "/" in path), None)
+    if deeper is not None:
+        raise UserError(
+            f"{folder} has folders of pictures, such as {deeper}: the server knows file names "
+            "only, so name the flat folder of the challenge"
+        )
+    if not pictures:
+        raise UserError(f"{folder} holds no picture: name the folder of the challenge's pictures")
+    return pictures
 
 
 def with_copies(submission: Submission, folder: PathLike, queries: Manifest) -> Submission:
