@@ -75,15 +75,15 @@ def post(url: str, content: bytes, key: str, timeout: float, attempts: int, wait
             ) as response:
                 text, broken = _received(response, timeout)
     except requests.RequestException as error:
-        reason = _without_secrets(reason_of(error), error.request)
+        reason = " ".join(_clean(reason_of(error), error.request).split())
         if body.begun:
             sent = f"It was sent to {shown}, but no answer came: {reason}."
             return Reply("unknown", f"{sent} Whether it arrived is unknown. {ASK}")
         advice = "Nothing was sent. Check the address and the network, or try again later."
         return Reply("not sent", f"No connection to {shown}: {reason}. {advice}")
-    text = _without_secrets(text, response.request)
+    text = _clean(text, response.request)
     state, message = _judged(response, shown, text, broken)
-    return Reply(state, _without_secrets(message, response.request), response.status_code, text)
+    return Reply(state, _clean(message, response.request), response.status_code, text)
 
 
 def _received(response: requests.Response, timeout: float) -> tuple[str, str]:
@@ -99,7 +99,7 @@ def _received(response: requests.Response, timeout: float) -> tuple[str, str]:
     except (HTTPError, OSError) as error:
         broken = reason_of(error)
     text = bytes(kept[:ANSWER_LIMIT]).decode("utf-8", "backslashreplace")
-    return printable(text.removeprefix("\ufeff")), broken
+    return text.removeprefix("\ufeff"), broken
 
 
 def _judged(response: requests.Response, shown: str, text: str, broken: str) -> tuple[State, str]:
@@ -133,10 +133,10 @@ def _judged(response: requests.Response, shown: str, text: str, broken: str) -> 
     return "unknown", f"{said}. It may be counted all the same. {ASK}"
 
 
-def _without_secrets(text: str, request: Any) -> str:
-    """A text with `***` in the place of all that a request proves its sender with.
+def _clean(text: str, request: Any) -> str:
+    """A text that can be printed, with `***` for all that a request proves its sender with.
 
-    Servers repeat that in their answers. Texts of less than six characters, and numbers, stay:
+    Servers repeat that in their answers. Secrets of less than six characters, and numbers, stay:
     answers have them by chance. request: as `requests` prepared it.
     """
     credentials = str(request.headers.get("Authorization", "")).rpartition(" ")[2]
@@ -149,4 +149,4 @@ def _without_secrets(text: str, request: Any) -> str:
     for secret in sorted(found, key=len, reverse=True):
         if len(secret) >= 6 and not re.fullmatch(r"[\d.eE+-]+", secret):
             text = text.replace(secret, "***")
-    return text
+    return printable(text)

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from gallerist.challenge.lint_command import picture_names
+from gallerist.challenge.answer_file import picture_names
 from gallerist.challenge.receipts import Receipt
 from gallerist.commands.main import main
 from gallerist.io.errors import UserError
