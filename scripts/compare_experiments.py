@@ -11,6 +11,7 @@ from gallerist.figures import curve_plots
 from gallerist.figures.plots import draw_comparison
 from gallerist.figures.style import styles
 from gallerist.io.files import read_json, replacing, write_text
+from gallerist.io.metric_names import top
 from gallerist.records.record import read_record
 from gallerist.workflow.stage import stage
 
@@ -67,11 +68,11 @@ with stage(snakemake) as run:
         draw(known, styles(experiments), path, title=title, level=params.confidence)
 
     for row in rows:
-        run.metrics({f"{row.experiment}/top-{k}": rate for k, rate in row.hit_rates.items()})
+        run.metrics({f"{row.experiment}/{top(k)}": rate for k, rate in row.hit_rates.items()})
     for row in seeds:
         for k, rate in row.hit_rates.items():
-            run.metrics({f"{row.settings} over seeds/top-{k} mean": rate.mean})
-            run.metrics({f"{row.settings} over seeds/top-{k} sd": rate.deviation})
+            run.metrics({f"{row.settings} over seeds/{top(k)} mean": rate.mean})
+            run.metrics({f"{row.settings} over seeds/{top(k)} sd": rate.deviation})
     for name, path in output.items():
         if name not in ("record", "sheet"):
             run.artifact(path)

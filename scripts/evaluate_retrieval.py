@@ -12,6 +12,8 @@ from gallerist.evaluation.evaluation_curves import HIT_RATE, curves_of, write_cu
 from gallerist.evaluation.metrics import average_precision_at_k
 from gallerist.figures.evaluation import KINDS, Drawn, draw_classes, draw_strips
 from gallerist.io.files import write_json
+from gallerist.io.metric_names import HIT_RATE as HIT_RATE_AT_K
+from gallerist.io.metric_names import top
 from gallerist.records.record import read_record
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
@@ -35,7 +37,7 @@ with stage(snakemake) as run:
     evaluation.require_judged()
     ids = [result.query_id for result in evaluation.results]
     ranks = assessment.ranks_of_right(ranking, queries, gallery, ids, depth=params.depth)
-    judged = assessment.assess(ranks, queries, ids, [*(f"top-{k}" for k in ks), *further])
+    judged = assessment.assess(ranks, queries, ids, [*map(top, ks), *further])
     for name, reason in judged.unknown.items():
         logger.warning("%s is left out: %s", name, reason)
 
@@ -111,7 +113,7 @@ with stage(snakemake) as run:
         metrics={**figures, **experiment_row.costs(upstream)},
         curves={
             **experiment_row.training_curves(upstream),
-            experiment_row.HIT_RATE: experiment_row.hit_rate_points(hits.at, hits.means),
+            HIT_RATE_AT_K: experiment_row.hit_rate_points(hits.at, hits.means),
         },
         artifacts=shown,
     )

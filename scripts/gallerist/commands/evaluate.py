@@ -22,6 +22,7 @@ from gallerist.evaluation.metrics import metric
 from gallerist.evaluation.scores import Assessment, Settings
 from gallerist.evaluation.trec_files import FORMS, RANKINGS, TRUTHS, file_kind
 from gallerist.io.files import PathLike, write_json
+from gallerist.io.metric_names import top
 from gallerist.search.ranking import Ranking
 
 METRICS = ("mAP", "mAP@10", "R-precision", "MRR", "nDCG@10")
@@ -58,7 +59,7 @@ class Task:
     @property
     def names(self) -> list[str]:
         """Every metric once, hit rates first."""
-        return list(dict.fromkeys([*(f"top-{k}" for k in self.ks), *self.metrics]))
+        return list(dict.fromkeys([*map(top, self.ks), *self.metrics]))
 
     @property
     def settings(self) -> Settings:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gallerist.io.metric_names import k_of, top
 from gallerist.records.record import Record
 
 SURPASSED = "really better than"
@@ -70,7 +71,7 @@ class Row:
         """Column name -> value, in the order of the table."""
         return {
             "experiment": self.experiment,
-            **{f"top-{k}": rate for k, rate in sorted(self.hit_rates.items())},
+            **{top(k): rate for k, rate in sorted(self.hit_rates.items())},
             **self.further,
             **(self.decision.cells() if self.decision else {}),
             "weights": self.weights,
@@ -102,12 +103,12 @@ def table_row(
     """
     metrics = row.metrics
     means = {name: figures["mean"] for name, figures in measured.items()}
-    rates = {int(name[4:]): mean for name, mean in means.items() if name.startswith("top-")}
+    rates = {k: mean for name, mean in means.items() if (k := k_of(name)) is not None}
     deciding = measured.get(decided_by, UNKNOWN)
     return Row(
         experiment=str(row.experiment),
         hit_rates={k: rate for k, rate in rates.items() if rate is not None},
-        further={name: mean for name, mean in means.items() if not name.startswith("top-")},
+        further={name: mean for name, mean in means.items() if k_of(name) is None},
         decision=Decision(decided_by, deciding["low"], deciding["high"], tuple(better_than)),
         queries=int(metrics["queries"]),
         excluded=int(metrics["queries_excluded"]),
@@ -163,9 +164,9 @@ def intervals(measured: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tupl
     """Experiment -> k -> ends of the hit rate's interval; only experiments that have them."""
     found = {
         each["experiment"]: {
-            int(name[4:]): (figures["low"], figures["high"])
+            k: (figures["low"], figures["high"])
             for name, figures in each["metrics"].items()
-            if name.startswith("top-") and figures["low"] is not None
+            if (k := k_of(name)) is not None and figures["low"] is not None
         }
         for each in measured
     }
@@ -209,7 +210,7 @@ class SeedRow:
         return {
             "settings": self.settings,
             "seeds": len(self.experiments),
-            **{f"top-{k}": each for k, each in sorted(self.hit_rates.items())},
+            **{top(k): each for k, each in sorted(self.hit_rates.items())},
             "training s": self.training_seconds,
         }
 
@@ -239,7 +240,7 @@ def over_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> list
 
 def seed_table(rows: Sequence[SeedRow], ks: Iterable[int]) -> pd.DataFrame:
     """The table over seeds, a column a number. ks: of the hit rates, for the columns of no rows."""
-    measured = [*(f"top-{k}" for k in sorted(ks)), "training s"]
+    measured = [*(top(k) for k in sorted(ks)), "training s"]
     parts = {"mean": "mean", "sd": "deviation", "min": "least", "max": "most"}
     return pd.DataFrame(
         [

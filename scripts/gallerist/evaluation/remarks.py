@@ -8,6 +8,7 @@ from typing import Any
 
 from gallerist.evaluation.comparison import Row
 from gallerist.io.files import PathLike
+from gallerist.io.metric_names import top
 
 
 def remarks(
@@ -32,7 +33,7 @@ def remarks(
     beyond = [k for k in rows[0].hit_rates if k > gallery]
     if beyond:
         lines.append(
-            f"The gallery has {gallery} pictures: top-{', top-'.join(map(str, beyond))} look at "
+            f"The gallery has {gallery} pictures: {', '.join(map(top, beyond))} look at "
             "all of them."
         )
     severities = Counter(row["severity"] for path in faults for row in _rows(path))

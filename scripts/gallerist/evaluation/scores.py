@@ -15,6 +15,7 @@ from gallerist.evaluation.bootstrap import Interval, macro_mean_intervals, mean_
 from gallerist.evaluation.metrics import FloatArray, macro_mean, metric, overall_mean
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
 from gallerist.io.files import PathLike, replacing
+from gallerist.io.metric_names import k_of
 from gallerist.search.ranking import Ranking
 
 COLUMNS = ("query_id", "path", "class", "original", "first_right")
@@ -101,7 +102,8 @@ class Assessment:
 
 def metric_name(name: str) -> str:
     """The metric's name in `metrics`: "top-5", the published word, is the hit rate at 5."""
-    return f"hit rate@{name[4:]}" if name.startswith("top-") else name
+    k = k_of(name)
+    return name if k is None else f"hit rate@{k}"
 
 
 def ranks_of_right(

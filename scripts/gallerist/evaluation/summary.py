@@ -1,8 +1,8 @@
 """One experiment as one row: what every job upstream was given and measured, under one name."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from gallerist.io.metric_names import accuracies
 from gallerist.records.record import RUN_ID, Record, Scalar
 
 DESCRIBING = ("extract_features", "describe_images", "encode_key_points")
@@ -13,18 +13,6 @@ SEARCHED = ("gallery", "query")
 _DRAWN_TO = 100
 _STRIP = "pictures/median.png"
 """The artifact of a row that its note shows."""
-
-HIT_RATE = "hit rate at k"
-"""The curve of a row whose step is k."""
-
-OUTLINE = ("kind", "backbone", "weights", "pooling", "image_size", "epochs")
-"""The short parameters of a row, in the order of their columns."""
-
-
-def accuracies(metrics: Mapping[str, object]) -> list[str]:
-    """The hit rates among the names of a row's metrics by their k, then mAP where it is there."""
-    rates = sorted(int(name[4:]) for name in metrics if re.fullmatch(r"top-\d+", name))
-    return [*(f"top-{k}" for k in rates), *(name for name in ("mAP",) if name in metrics)]
 
 
 def upstream_parameters(upstream: Sequence[Record], experiment: str) -> dict[str, Scalar]:

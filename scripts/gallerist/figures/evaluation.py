@@ -12,6 +12,7 @@ from gallerist.evaluation.scores import Assessment, Settings
 from gallerist.figures import answer_strips, plots
 from gallerist.figures import classes as class_bars
 from gallerist.io.files import PathLike
+from gallerist.io.metric_names import top
 
 logger = logging.getLogger("gallerist")
 
@@ -74,7 +75,7 @@ def draw_classes(
     """Draw the confusion of the first answer, and each class's hit rate at k, as PNG."""
     plots.draw_confusion(*evaluation.confusion(), confusion, title=title)
     found = class_bars.class_bars(
-        judged.values[f"top-{k}"],
+        judged.values[top(k)],
         judged.labels,
         judged.originals,
         seed=settings.seed,

@@ -3,7 +3,6 @@
 import pytest
 
 from gallerist.evaluation.summary import (
-    OUTLINE,
     costs,
     hit_rate_points,
     note,
@@ -13,6 +12,7 @@ from gallerist.evaluation.summary import (
     upstream_parameters,
     weights,
 )
+from gallerist.io.metric_names import OUTLINE
 from gallerist.records.record import RUN_ID, Record
 
 TRAINED = {"training_seconds": 60.0, "epochs_run": 5, "parameters": 1000, "parameters_trained": 10}
