@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gallerist.challenge.grading import Grade, StudyRow
+from gallerist.challenge.grading import Grade
+from gallerist.challenge.key_fault import StudyRow
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation.scores import Estimate
 from gallerist.io.files import PathLike, write_csv

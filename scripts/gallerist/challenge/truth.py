@@ -70,7 +70,7 @@ class Truth:
         return Relevance.of_classes(self.query, self.gallery, same_files=False)
 
     @property
-    def judged(self) -> tuple[str, ...]:
+    def answerable(self) -> tuple[str, ...]:
         """Names of the queries that have a relevant picture in the gallery, sorted."""
         return tuple(sorted(self.relevance.answerable))
 
@@ -133,7 +133,7 @@ class Match:
     absent_gallery: tuple[str, ...]
     unlabelled_queries: tuple[str, ...]
 
-    def remarks(self) -> list[str]:
+    def differences(self) -> list[str]:
         """A sentence for each kind of difference; none when truth and pictures agree."""
         said = (
             (self.absent_queries, "queries of the ground truth are not among the pictures"),

@@ -72,7 +72,7 @@ def test_the_truth_is_of_the_pictures(challenge, truth):
         assert {path.name for path in (challenge / part).iterdir()} == set(getattr(truth, part))
     assert Counter(truth.query.values()) == dict.fromkeys(CLASSES, 3)
     assert Counter(truth.gallery.values()) == {**dict.fromkeys(CLASSES, 4), "distractor": 25}
-    assert len(truth.judged) == 30
+    assert len(truth.answerable) == 30
 
 
 def test_half_of_the_queries_are_sketches_with_one_query_a_class_too(tmp_path, truth):

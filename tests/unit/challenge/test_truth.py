@@ -34,7 +34,7 @@ def csv_file(tmp_path):
 
 
 def test_queries_without_a_right_picture_and_distractor_queries_are_excluded():
-    assert TRUTH.judged == ("q1.jpg", "q2.jpg")
+    assert TRUTH.answerable == ("q1.jpg", "q2.jpg")
     assert TRUTH.excluded == ("q3.jpg", "q4.jpg")
 
 
@@ -79,7 +79,7 @@ def test_csv_says_the_same_as_json(csv_file):
 
 def test_csv_needs_no_domains(csv_file):
     truth = Truth.read(csv_file("file,part,label\nx.png,query,cat\nx.png,gallery,cat\n"))
-    assert (truth.judged, truth.domain("x.png")) == (("x.png",), "unknown")
+    assert (truth.answerable, truth.domain("x.png")) == (("x.png",), "unknown")
 
 
 @pytest.mark.parametrize(
@@ -133,18 +133,18 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
 
 def test_a_truth_of_the_same_pictures_is_left_as_it_is():
     found = match(TRUTH, TRUTH.query, TRUTH.gallery)
-    assert (found.truth, found.remarks()) == (TRUTH, [])
+    assert (found.truth, found.differences()) == (TRUTH, [])
 
 
 def test_pictures_that_are_not_there_count_nowhere_and_are_named():
     found = match(TRUTH, ["q1.jpg", "q2.jpg", "new.jpg"], ["a.jpg", "c.jpg", "d.jpg"])
-    assert found.truth.judged == ("q1.jpg",)  # its only dog is gone, so q2 has no answer any more
+    assert found.truth.answerable == ("q1.jpg",)  # the only dog is gone: none for q2
     assert found.truth.excluded == ("q2.jpg",)
     assert found.truth.domain("q1.jpg") == "sketch"
     assert found.absent_queries == ("q3.jpg", "q4.jpg")
     assert found.absent_gallery == ("b.jpg", "e.jpg")
     assert found.unlabelled_queries == ("new.jpg",)
-    assert len(found.remarks()) == 3
+    assert len(found.differences()) == 3
 
 
 def test_a_gallery_picture_that_the_truth_lacks_is_not_taken_for_a_distractor():
