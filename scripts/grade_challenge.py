@@ -32,9 +32,8 @@ with stage(snakemake) as run:
         experiment: tables.by_name(Ranking.read(path), *names)
         for experiment, path in zip(experiments, given.rankings, strict=True)
     }
-    grades = {
-        name: grading.grade(each, matched.truth, **settings) for name, each in answers.items()
-    }
+    truth = matched.truth
+    grades = {name: grading.grade(each, truth, **settings) for name, each in answers.items()}
     study = key_fault.study(answers, truth, **settings)
     curves = {}
     for name in by_distance:
@@ -54,7 +53,7 @@ with stage(snakemake) as run:
         curves, looks, output.growth, title=title, level=params.confidence
     )
     for name, grade in grades.items():
-        for metric, measure in grade.overall.items():
-            run.metrics({f"{name}/{metric.replace('@', '-')}": measure.mean})
+        for metric, estimate in grade.overall.items():
+            run.metrics({f"{name}/{metric.replace('@', '-')}": estimate.mean})
     for path in (output.grades, output.study, output.page, output.growth):
         run.artifact(path)
