@@ -29,7 +29,7 @@ with stage(snakemake) as run:
     for difference in matched.differences():
         logger.warning("%s", difference)
     answers = {
-        experiment: tables.by_name(Ranking.read(path), *names)
+        experiment: tables.name_answers(Ranking.read(path), *names)
         for experiment, path in zip(experiments, given.rankings, strict=True)
     }
     truth = matched.truth

@@ -63,7 +63,7 @@ def post(url: str, content: bytes, key: str, timeout: float, attempts: int, wait
     key: sent as Idempotency-Key. timeout: seconds to connect, and then without a byte. attempts,
     wait: of `gallerist.io.http.session`.
     """
-    body, shown = _Body(content), shown_url(url)
+    body, address = _Body(content), shown_url(url)
     headers = dict.fromkeys(("Content-Type", "Accept"), "application/json")
     headers |= {"Accept-Encoding": "identity", "Idempotency-Key": key}
     try:
@@ -73,20 +73,20 @@ def post(url: str, content: bytes, key: str, timeout: float, attempts: int, wait
             with http.post(
                 url, body, headers=headers, timeout=timeout, stream=True, allow_redirects=False
             ) as response:
-                text, broken = _received(response, timeout)
+                text, broken = _read_answer(response, timeout)
     except requests.RequestException as error:
         reason = " ".join(_clean(reason_of(error), error.request).split())
         if body.begun:
-            sent = f"It was sent to {shown}, but no answer came: {reason}."
+            sent = f"It was sent to {address}, but no answer came: {reason}."
             return Reply("unknown", f"{sent} Whether it arrived is unknown. {ASK}")
         advice = "Nothing was sent. Check the address and the network, or try again later."
-        return Reply("not sent", f"No connection to {shown}: {reason}. {advice}")
+        return Reply("not sent", f"No connection to {address}: {reason}. {advice}")
     text = _clean(text, response.request)
-    state, message = _judged(response, shown, text, broken)
+    state, message = _interpret(response, address, text, broken)
     return Reply(state, _clean(message, response.request), response.status_code, text)
 
 
-def _received(response: requests.Response, timeout: float) -> tuple[str, str]:
+def _read_answer(response: requests.Response, timeout: float) -> tuple[str, str]:
     """The text of the answer as far as it comes, and why that is not all."""
     kept, broken, latest = bytearray(), "", monotonic() + PATIENCE * timeout
     try:
@@ -102,35 +102,35 @@ def _received(response: requests.Response, timeout: float) -> tuple[str, str]:
     return text.removeprefix("\ufeff"), broken
 
 
-def _judged(response: requests.Response, shown: str, text: str, broken: str) -> tuple[State, str]:
+def _interpret(
+    response: requests.Response, address: str, text: str, broken: str
+) -> tuple[State, str]:
     """What an answer says of the submission, and what to do. broken: why the text is not whole."""
     status = response.status_code
     answer = f"HTTP {status} {response.reason or ''}".strip()
     words = " ".join(text.split())
-    said = f"{shown} answered {answer}: {words[:500]}{'...' if words[500:] else ''}".rstrip(": ")
+    quoted = f": {words[:500]}{'...' if words[500:] else ''}" if words else ""
+    message = f"{address} answered {answer}{quoted}"
     if 200 <= status < 300:
-        try:
-            problem = f"is not whole ({broken})" if broken else "is no JSON"
-            if not broken:
-                json.loads(text)
-                return "answered", f"{shown} took it. {said}"
-        except (ValueError, RecursionError):
-            pass
+        problem = f"is not whole ({broken})" if broken else "is no JSON"
+        with suppress(ValueError, RecursionError):
+            json.loads("" if broken else text)
+            return "answered", f"{address} took it. {message}"
         advice = "Look at the server for the grade: sending again may count twice."
-        return "unreadable", f"{shown} took it, but its answer {problem}. {said}. {advice}"
+        return "unreadable", f"{address} took it, but its answer {problem}. {message}. {advice}"
     if 300 <= status < 400:
         there = shown_url(response.headers.get("Location", "")) or "no address"
-        said = f"{shown} answered {answer}, which points to {there}. It is not followed."
+        message = f"{address} answered {answer}, which points to {there}. It is not followed."
         if status in (302, 303):  # as after a form that was taken
-            return "unknown", f"{said} The answer may stand there. {ASK}"
-        return "refused", f"{said} If you trust that address, give it in place of this one."
+            return "unknown", f"{message} The answer may stand there. {ASK}"
+        return "refused", f"{message} If you trust that address, give it in place of this one."
     if status in (429, 503):
         asked = response.headers.get("Retry-After", "")
         later = f"It asks to be tried again after: {asked}." if asked else "Try again later."
-        return "refused", f"{said}. It did nothing. {later}"
+        return "refused", f"{message}. It did nothing. {later}"
     if 400 <= status < 500:
-        return "refused", f"{said}. {_ADVICE.get(status, 'Change what the server objects to.')}"
-    return "unknown", f"{said}. It may be counted all the same. {ASK}"
+        return "refused", f"{message}. {_ADVICE.get(status, 'Change what the server objects to.')}"
+    return "unknown", f"{message}. It may be counted all the same. {ASK}"
 
 
 def _clean(text: str, request: Any) -> str:

@@ -151,10 +151,10 @@ def _digits(count: int, seed: int) -> list[Pixels]:
             f"{count} distractors are asked for, but there are {len(rows)} different digits to "
             "draw as confusion images. Ask for fewer."
         )
-    return [_enlarged(images[row]) for row in rows[:count]]
+    return [_enlarge(images[row]) for row in rows[:count]]
 
 
-def _enlarged(digit: Pixels) -> Pixels:
+def _enlarge(digit: Pixels) -> Pixels:
     """An (8, 8) digit of the size of a silhouette, with a margin, and edges as sharp.
 
     Otherwise blur alone would tell confusion images from animals.

@@ -27,16 +27,16 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Grade:
-    """What answers reach by the ground truth, over all judged queries and those of each domain.
+    """What answers reach by the ground truth, over all answerable queries and those of each domain.
 
-    assessment: the value of every metric for every judged query, in the order of names; and in
+    scores: the value of every metric for every answerable query, in the order of names; and in
         `unknown` the metrics for which the answers do not reach deep enough.
     overall: metric -> mean with its interval. by_domain: the same, for each domain there is.
-    domains: of each judged query. excluded: queries without a right picture in the gallery.
+    domains: of each answerable query. excluded: queries without a relevant picture in the gallery.
     unlabelled: queries that were answered, but that the ground truth lacks. Both count nowhere.
     """
 
-    assessment: Scores
+    scores: Scores
     domains: tuple[str, ...]
     overall: Mapping[str, Estimate]
     by_domain: Mapping[str, Mapping[str, Estimate]]
@@ -58,7 +58,7 @@ class Grade:
                 }
                 for domain, measures in self.by_domain.items()
             },
-            "unknown": dict(self.assessment.unknown),
+            "unknown": dict(self.scores.unknown),
         }
 
 
@@ -72,27 +72,29 @@ def grade(
     and mAP, mAP@R and MRR where the ranking is deep enough. seed, rounds, confidence: of the
     bootstrap over queries (`bootstrap.mean_intervals`).
 
-    Raises UserError when a judged query has no answers, an answer is not in the truth's gallery
-    or stands twice, and when no query can be judged.
+    Raises UserError when a answerable query has no answers, an answer is not in the truth's gallery
+    or stands twice, and when no query can be answerable.
     """
-    judged = truth.answerable
-    if not judged:
+    answerable = truth.answerable
+    if not answerable:
         raise UserError(
             f"none of the {len(truth.query)} queries has a picture of its class in the gallery: "
             "are the classes of both parts called the same?"
         )
-    _require_answered(answers, truth, judged)
-    labels = labels_of(answers, truth, judged)
-    values, unknown = _values(truth.relevance.ranks(answers, judged), labels, ks)
-    assessment = Scores(judged, tuple(truth.query[q] for q in judged), judged, values, unknown)
-    domains = tuple(truth.domain(query) for query in judged)
+    _require_answered(answers, truth, answerable)
+    labels = labels_of(answers, truth, answerable)
+    values, unknown = _values(truth.relevance.ranks(answers, answerable), labels, ks)
+    scores = Scores(
+        answerable, tuple(truth.query[q] for q in answerable), answerable, values, unknown
+    )
+    domains = tuple(truth.domain(query) for query in answerable)
     settings = IntervalSettings(seed, rounds, confidence)
     return Grade(
-        assessment,
+        scores,
         domains,
-        assessment.overall(settings),
+        scores.overall(settings),
         {
-            domain: assessment.of(np.flatnonzero(np.asarray(domains) == domain)).overall(settings)
+            domain: scores.of(np.flatnonzero(np.asarray(domains) == domain)).overall(settings)
             for domain in sorted(set(domains))
         },
         truth.excluded,
@@ -110,19 +112,19 @@ def hit_rate_among_distractors(
     says for which rankings that holds. Raises CurveError when the ranking is not deep enough, and
     UserError as `grade`.
     """
-    judged = truth.answerable
-    _require_answered(answers, truth, judged)
-    labels = labels_of(answers, truth, judged)
+    answerable = truth.answerable
+    _require_answered(answers, truth, answerable)
+    labels = labels_of(answers, truth, answerable)
     counts = sorted({*range(0, truth.distractors, step), truth.distractors})
     chances = hits_among_distractors(
-        pad([truth.relevance.mark(query, answers[query]) for query in judged]),
+        pad([truth.relevance.mark(query, answers[query]) for query in answerable]),
         labels == DISTRACTOR,
         counts,
         k=k,
         distractors=truth.distractors,
         depth=(labels != "").sum(axis=1),
     )
-    return curve(counts, chances, judged, seed=seed, rounds=rounds, level=confidence)
+    return curve(counts, chances, answerable, seed=seed, rounds=rounds, level=confidence)
 
 
 def hit_rate(k: int) -> str:

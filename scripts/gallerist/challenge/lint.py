@@ -54,17 +54,17 @@ _FORM = '{"groupname": "...", "images": {query name: [gallery names, best first]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Problem:
     """One thing that is wrong. code: a key of MEANING. message: what, where, and what to do."""
 
     code: str
     message: str
 
 
-def faults(
+def lint(
     file: PathLike, gallery_names: Iterable[str], query_names: Iterable[str], k: int
-) -> list[Fault]:
-    """Every fault of an answer file; none if the server can take it.
+) -> list[Problem]:
+    """Every problem of an answer file; none if the server can take it.
 
     gallery_names, query_names: the file names in the two folders of the challenge. Take them from
     the folders: a manifest leaves out pictures that occur twice.
@@ -74,14 +74,14 @@ def faults(
         content = Path(file).read_bytes()
     except OSError as error:
         message = f"{file} cannot be read: {error.strerror}. Give the path of a results.json."
-        return [Fault("unreadable", message)]
-    return faults_in(content, gallery_names, query_names, k)
+        return [Problem("unreadable", message)]
+    return lint_bytes(content, gallery_names, query_names, k)
 
 
-def faults_in(
+def lint_bytes(
     content: bytes, gallery_names: Iterable[str], query_names: Iterable[str], k: int
-) -> list[Fault]:
-    """Every fault of the bytes of an answer file: see `faults`.
+) -> list[Problem]:
+    """Every problem of the bytes of an answer file: see `lint`.
 
     What cannot be decoded or parsed is not looked at any further.
     """
@@ -90,11 +90,11 @@ def faults_in(
     return list(_check_bytes(content, _Names(gallery_names), _Names(query_names), k))
 
 
-def summary(found: Sequence[Fault], shown: int = 5) -> str:
+def summary(found: Sequence[Problem], shown: int = 5) -> str:
     """The faults as text: for each code its meaning, and the first `shown` messages."""
     lines = []
-    for code, count in Counter(fault.code for fault in found).items():
-        messages = [fault.message for fault in found if fault.code == code][:shown]
+    for code, count in Counter(problem.code for problem in found).items():
+        messages = [problem.message for problem in found if problem.code == code][:shown]
         lines.append(f"{code}: {MEANING[code]} ({count})")
         lines.extend(f"  - {message}" for message in messages)
         if count > shown:
@@ -102,10 +102,10 @@ def summary(found: Sequence[Fault], shown: int = 5) -> str:
     return "\n".join(lines)
 
 
-def fault_lines(results: PathLike, gallery: PathLike, query: PathLike, k: int) -> list[str]:
-    """One line for each fault of an answer file; see `faults`."""
-    found = faults(results, picture_names(gallery), picture_names(query), k)
-    return [f"{fault.code}: {fault.message}" for fault in found]
+def problem_lines(results: PathLike, gallery: PathLike, query: PathLike, k: int) -> list[str]:
+    """One line for each problem of an answer file; see `lint`."""
+    found = lint(results, picture_names(gallery), picture_names(query), k)
+    return [f"{problem.code}: {problem.message}" for problem in found]
 
 
 class _Object:
@@ -114,10 +114,10 @@ class _Object:
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         self.pairs = pairs
 
-    def repeated(self, where: str) -> Iterator[Fault]:
+    def repeated(self, where: str) -> Iterator[Problem]:
         for key, count in Counter(key for key, _ in self.pairs).items():
             if count > 1:
-                yield Fault(
+                yield Problem(
                     "duplicate_key",
                     f"{where} the key {key!r} stands {count} times, and a reader would take any "
                     "one of them: leave one.",
@@ -175,9 +175,9 @@ def _last_part(name: str) -> str | None:
 # -- bytes, text, JSON ------------------------------------------------------------------------
 
 
-def _check_bytes(content: bytes, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _check_bytes(content: bytes, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if content.startswith(codecs.BOM_UTF8):
-        yield Fault(
+        yield Problem(
             "byte_order_mark",
             "The first three bytes are a byte order mark, which JSON must not have (RFC 8259, "
             "8.1): save the file as UTF-8 without BOM.",
@@ -186,7 +186,7 @@ def _check_bytes(content: bytes, gallery: _Names, queries: _Names, k: int) -> It
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        yield Fault("not_utf8", _undecodable(content, error.start))
+        yield Problem("not_utf8", _undecodable(content, error.start))
         return
     constants: list[str] = []
 
@@ -202,10 +202,12 @@ def _check_bytes(content: bytes, gallery: _Names, queries: _Names, k: int) -> It
             parse_constant=constant,
         )
     except json.JSONDecodeError as error:
-        yield Fault("not_json", _unparsable(text, error))
+        yield Problem("not_json", _unparsable(text, error))
         return
     except RecursionError:
-        yield Fault("not_json", f"Brackets are nested too deeply to be read. The form is {_FORM}.")
+        yield Problem(
+            "not_json", f"Brackets are nested too deeply to be read. The form is {_FORM}."
+        )
         return
     if constants:
         yield from _constants(text)
@@ -233,12 +235,12 @@ def _unparsable(text: str, error: json.JSONDecodeError) -> str:
     )
 
 
-def _constants(text: str) -> Iterator[Fault]:
+def _constants(text: str) -> Iterator[Problem]:
     for found in re.finditer(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', text):
         if not found[0].startswith('"'):
             line = text.count("\n", 0, found.start()) + 1
             column = found.start() - text.rfind("\n", 0, found.start())
-            yield Fault(
+            yield Problem(
                 "not_finite",
                 f"Line {line}, column {column}: {found[0]} is no JSON (RFC 8259, 6): put a file "
                 "name, or nothing, in its place.",
@@ -256,25 +258,25 @@ def _kind(value: Any) -> str:
 # -- the object and its groupname -------------------------------------------------------------
 
 
-def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if not isinstance(value, _Object):
-        yield Fault("not_an_object", f"The file holds {_kind(value)}. The form is {_FORM}.")
+        yield Problem("not_an_object", f"The file holds {_kind(value)}. The form is {_FORM}.")
         return
     yield from value.repeated("At the top level")
     here = {key for key, _ in value.pairs}
     for key in sorted(here.difference(_KEYS)):
         meant = next((known for known in _KEYS if known == key.strip().lower()), None)
         advice = f"did you mean {meant!r}?" if meant else "take it out."
-        yield Fault(
+        yield Problem(
             "unknown_key",
             f"At the top level stands the key {key!r}, where only groupname and images belong: "
             f"{advice}",
         )
     if "groupname" not in here:
         message = 'Add "groupname": "..." beside images, with your group\'s name.'
-        yield Fault("group_missing", message)
+        yield Problem("group_missing", message)
     if "images" not in here:
-        yield Fault("images_missing", f'Add "images" with the answers. The form is {_FORM}.')
+        yield Problem("images_missing", f'Add "images" with the answers. The form is {_FORM}.')
     for key, inner in value.pairs:
         if key == "groupname":
             yield from _group(inner)
@@ -282,14 +284,14 @@ def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator
             yield from _images(inner, gallery, queries, k)
 
 
-def _group(group: Any) -> Iterator[Fault]:
+def _group(group: Any) -> Iterator[Problem]:
     if not isinstance(group, str):
         message = f"groupname is {_kind(group)}: write your group's name in double quotes."
-        yield Fault("group_not_text", message)
+        yield Problem("group_not_text", message)
     elif not group.strip():
-        yield Fault("group_empty", "groupname is blank: write your group's name there.")
+        yield Problem("group_empty", "groupname is blank: write your group's name there.")
     elif re.search("[\ud800-\udfff]", group):
-        yield Fault(
+        yield Problem(
             "group_not_text",
             f"groupname is {group!r}, which holds half of a character: write it without escapes.",
         )
@@ -298,29 +300,29 @@ def _group(group: Any) -> Iterator[Fault]:
 # -- keys and answers -------------------------------------------------------------------------
 
 
-def _images(images: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _images(images: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if not isinstance(images, _Object):
-        yield Fault("images_not_an_object", f"images is {_kind(images)}. The form is {_FORM}.")
+        yield Problem("images_not_an_object", f"images is {_kind(images)}. The form is {_FORM}.")
         return
     if not images.pairs and queries.names:
         count = len(queries.names)
-        yield Fault("images_empty", f"images is empty: add the answers to all {count} queries.")
+        yield Problem("images_empty", f"images is empty: add the answers to all {count} queries.")
         return
     yield from images.repeated("In images")
     meant_queries: set[str] = set()
     for key in dict.fromkeys(key for key, _ in images.pairs):
-        fault, meant = _check_key(key, gallery, queries)
+        problem, meant = _check_key(key, gallery, queries)
         meant_queries.update(meant)
-        if fault:
-            yield fault
+        if problem:
+            yield problem
     for query in (query for query in queries.names if query not in meant_queries):
-        yield Fault("query_missing", f"images has no key {query!r}: add it with its {k} answers.")
+        yield Problem("query_missing", f"images has no key {query!r}: add it with its {k} answers.")
     for key, answers in images.pairs:
         yield from _answers(key, answers, gallery, queries, k)
 
 
-def _check_key(key: str, gallery: _Names, queries: _Names) -> tuple[Fault | None, list[str]]:
-    """The fault of a key, and the queries it stands for, which are then not missing."""
+def _check_key(key: str, gallery: _Names, queries: _Names) -> tuple[Problem | None, list[str]]:
+    """The problem of a key, and the queries it stands for, which are then not missing."""
     if key in queries:
         return None, [key]
     where = f"In images the key {key!r}"
@@ -329,23 +331,25 @@ def _check_key(key: str, gallery: _Names, queries: _Names) -> tuple[Fault | None
         meant = [last] if last in queries else []
         stranger = "" if meant else ", which is no query either: take one of the query folder"
         message = f"{where} is a path: write the file name alone, {last!r}{stranger}."
-        return Fault("key_is_path", message), meant
+        return Problem("key_is_path", message), meant
     if key in gallery:
         message = (
             f"{where} is a gallery picture: keys are file names of the query folder. Were the "
             "names taken from the wrong list?"
         )
-        return Fault("key_from_gallery", message), []
+        return Problem("key_from_gallery", message), []
     meant = queries.meant_by(key)
     if meant:
-        return Fault("key_misspelt", f"{where} is no query. {_did_you_mean(key, meant)}"), meant[:1]
+        return Problem("key_misspelt", f"{where} is no query. {_did_you_mean(key, meant)}"), meant[
+            :1
+        ]
     message = f"{where} is no query: take it out, or write the name of a file of the query folder."
-    return Fault("key_unknown", message), []
+    return Problem("key_unknown", message), []
 
 
-def _answers(key: str, answers: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _answers(key: str, answers: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if not isinstance(answers, list):
-        yield Fault(
+        yield Problem(
             "answers_not_a_list",
             f"{key!r} has {_kind(answers)} for answers: write a list of {k} gallery names, "
             "best first.",
@@ -353,17 +357,17 @@ def _answers(key: str, answers: Any, gallery: _Names, queries: _Names, k: int) -
         return
     has = f"{key!r} has {len(answers)} answers of {k}:"
     if len(answers) < k:
-        yield Fault("too_few", f"{has} add {k - len(answers)} more gallery names.")
+        yield Problem("too_few", f"{has} add {k - len(answers)} more gallery names.")
     if len(answers) > k:
-        yield Fault("too_many", f"{has} leave out the last {len(answers) - k}.")
+        yield Problem("too_many", f"{has} leave out the last {len(answers) - k}.")
     first: dict[str, int] = {}
     for position, answer in enumerate(answers, start=1):
         where = f"{key!r}, answer {position}:"
         if not isinstance(answer, str):
             message = f"{where} {_kind(answer)}, where the name of a gallery picture belongs."
-            yield Fault("answer_not_text", message)
+            yield Problem("answer_not_text", message)
         elif answer in first:
-            yield Fault(
+            yield Problem(
                 "answer_repeated",
                 f"{where} {answer!r} is answer {first[answer]} already: put another picture there.",
             )
@@ -373,22 +377,22 @@ def _answers(key: str, answers: Any, gallery: _Names, queries: _Names, k: int) -
                 yield _check_answer(where, answer, gallery, queries)
 
 
-def _check_answer(where: str, answer: str, gallery: _Names, queries: _Names) -> Fault:
-    """The fault of an answer that is not in the gallery."""
+def _check_answer(where: str, answer: str, gallery: _Names, queries: _Names) -> Problem:
+    """The problem of an answer that is not in the gallery."""
     last = _last_part(answer)
     if last is not None:
         stranger = "" if last in gallery else ", which is not in the gallery either"
         message = f"{where} {answer!r} is a path: write the file name alone, {last!r}{stranger}."
-        return Fault("answer_is_path", message)
+        return Problem("answer_is_path", message)
     if answer in queries:
         message = f"{where} {answer!r} is a query: answers are file names of the gallery folder."
-        return Fault("answer_is_query", message)
+        return Problem("answer_is_query", message)
     meant = gallery.meant_by(answer)
     if meant:
         message = f"{where} {answer!r} is not in the gallery. {_did_you_mean(answer, meant)}"
-        return Fault("answer_misspelt", message)
+        return Problem("answer_misspelt", message)
     message = f"{where} {answer!r} is not in the gallery: write the name of a file of its folder."
-    return Fault("answer_unknown", message)
+    return Problem("answer_unknown", message)
 
 
 def _did_you_mean(name: str, meant: list[str]) -> str:

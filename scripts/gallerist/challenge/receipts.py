@@ -78,7 +78,7 @@ def receipts_of(key: str, folder: Path) -> list[Path]:
     return [file for _, file in sorted((int(match[1]), file) for match, file in found if match)]
 
 
-def arrived(key: str, folder: Path) -> Receipt | None:
+def find_arrived(key: str, folder: Path) -> Receipt | None:
     """The last receipt that says most surely that this content was at the server; else None."""
     receipts = [Receipt.read(path) for path in reversed(receipts_of(key, folder))]
     weight = {"sending": 1, "unknown": 1, "unreadable": 2, "answered": 3}

@@ -18,8 +18,8 @@ from filelock import FileLock
 
 from gallerist.challenge.answer_file import picture_names
 from gallerist.challenge.client import ASK, post
-from gallerist.challenge.lint import faults_in, summary
-from gallerist.challenge.receipts import Receipt, arrived, receipts_of, record_sending
+from gallerist.challenge.lint import lint_bytes, summary
+from gallerist.challenge.receipts import Receipt, find_arrived, receipts_of, record_sending
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 from gallerist.io.http import shown_url
@@ -85,12 +85,12 @@ def send(
     Raises UserError in all other cases. MLflow's failures are warnings.
     """
     _check(delivery.url, timeout, attempts)
-    content = _checked_content(delivery)
+    content = _read_checked(delivery)
     key, file = hashlib.sha256(content).hexdigest(), delivery.results
     folder = Path(file).parent / "receipts" if receipts is None else Path(receipts)
     receipt = Receipt("not sent", "", str(file), shown_url(delivery.url), key)
     if dry_run:
-        earlier = None if again else arrived(key, folder)
+        earlier = None if again else find_arrived(key, folder)
         would = f"nothing would be sent. {earlier.message}" if earlier else (
             f"{len(content)} bytes would be posted to {receipt.url} with Idempotency-Key {key}."
         )  # fmt: skip
@@ -98,9 +98,9 @@ def send(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{key[:16]}.lock"):
-            earlier = None if again else arrived(key, folder)
+            earlier = None if again else find_arrived(key, folder)
             if earlier is not None:
-                return _known(earlier)
+                return _answer_of(earlier)
             past = receipts_of(key, folder)
             number = 1 + (int(past[-1].stem.rpartition("-")[2]) if past else 0)
             path = folder / f"{key[:16]}-{number}.json"
@@ -132,20 +132,20 @@ def _check(url: str, timeout: float, attempts: int) -> None:
     )
 
 
-def _checked_content(delivery: Delivery) -> bytes:
+def _read_checked(delivery: Delivery) -> bytes:
     """The bytes of a file without faults: what is sent is what was checked."""
     gallery, query = (picture_names(each) for each in (delivery.gallery, delivery.query))
     try:
         content = Path(delivery.results).read_bytes()
     except OSError as error:
         raise UserError(f"{delivery.results} cannot be read: {error.strerror}.") from error
-    found = faults_in(content, gallery, query, delivery.k)
+    found = lint_bytes(content, gallery, query, delivery.k)
     if found:
         raise UserError(f"{delivery.results} is not sent, since it has faults.\n{summary(found)}")
     return content
 
 
-def _known(earlier: Receipt) -> Receipt:
+def _answer_of(earlier: Receipt) -> Receipt:
     """The answer that an earlier sending had; an error if that is not a good one."""
     if earlier.state == "answered":
         logger.info("%s was answered at %s, and is not sent again", earlier.file, earlier.sent_at)

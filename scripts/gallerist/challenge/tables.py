@@ -23,7 +23,9 @@ def file_names(manifest: Manifest) -> dict[str, str]:
     return {picture.id: Path(picture.path).name for picture in manifest}
 
 
-def by_name(ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, str]) -> Answers:
+def name_answers(
+    ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, str]
+) -> Answers:
     """A ranking with file names in place of ids, as submissions and ground truths have them."""
     return {
         queries[query]: tuple(gallery[answer] for answer in answers)
@@ -57,13 +59,13 @@ def page(
     lines.append(_row(["---"] * (3 + len(metrics))))
     for experiment, grade in grades.items():
         for domain, queries, measures in _domains(grade):
-            cells = [_spelled(measures.get(metric)) for metric in metrics]
+            cells = [_format(measures.get(metric)) for metric in metrics]
             lines.append(_row([experiment, domain, str(queries), *cells]))
     lines += ["", "## With the published key fault", "", _FAULT, ""]
     lines += [_row(["ranker", "k", "right", "with the fault", "expected over all orders"])]
     lines += [_row(["---"] * 5)]
     lines += [
-        _row([row.ranker, str(row.k), *map(_spelled, (row.right, row.fault, row.fault_expected))])
+        _row([row.ranker, str(row.k), *map(_format, (row.right, row.fault, row.fault_expected))])
         for row in study
     ]
     remarks = [f"- {note}" for note in notes]
@@ -85,7 +87,7 @@ def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Estimate]]]:
             yield domain, counts[domain], measures
 
 
-def _spelled(measure: Estimate | None) -> str:
+def _format(measure: Estimate | None) -> str:
     if measure is None:
         return ""
     if measure.low is None or measure.high is None:

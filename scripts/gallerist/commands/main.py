@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=5000, help="default: %(default)s")
     add("unlock", _unlock, "Remove the lock of a workflow that was killed, never of a living one.")
     _add_evaluate(add("evaluate", _evaluate, _EVALUATE, configured=False))
-    _add_lint(add("lint", _lint, "Find every fault of an answer file.", configured=False))
+    _add_lint(add("lint", _lint, "Find every problem of an answer file.", configured=False))
     _add_submit(add("submit", _submit, _SUBMIT, configured=False))
     return parser
 
@@ -153,9 +153,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _lint(options: argparse.Namespace) -> int:
-    from gallerist.challenge.lint import fault_lines
+    from gallerist.challenge.lint import problem_lines
 
-    lines = fault_lines(options.results, options.gallery, options.query, _k(options))
+    lines = problem_lines(options.results, options.gallery, options.query, _k(options))
     print("\n".join(lines or ["no fault"]))
     return int(bool(lines))
 

@@ -104,7 +104,7 @@ class Warp:
     drawn: bool = False
 
 
-def draw(ranges: Ranges, *, seed: int, picture_id: str, copy: int) -> Warp:
+def draw_warp(ranges: Ranges, *, seed: int, picture_id: str, copy: int) -> Warp:
     """Draw the transform of one copy from the distributions of Keras's get_random_transform.
 
     It depends on nothing but the arguments: another picture, or a larger number of copies, changes
@@ -163,10 +163,10 @@ def apply(image: Pixels, warp: Warp, fill: str = "nearest") -> Pixels:
     """
     if warp.drawn:
         # Here, because it loads scikit-image, which is not needed without drawings.
-        from gallerist.data.line_drawings import drawing
+        from gallerist.data.line_drawings import draw_lines
 
         # Inverted twice: the constant border is black.
-        ink = 255 - drawing(image)
+        ink = 255 - draw_lines(image)
         inked: Pixels = 255 - apply(ink, replace(warp, drawn=False), "constant")
         return inked
     height, width = image.shape[:2]
@@ -286,7 +286,7 @@ def _write_copies(
         ) from error
     written = []
     for copy in range(1, copies + 1):
-        warp = draw(ranges, seed=seed, picture_id=picture.id, copy=copy)
+        warp = draw_warp(ranges, seed=seed, picture_id=picture.id, copy=copy)
         image = apply(original, warp, ranges.fill)
         path = folder / picture.label / f"{picture.id}-{copy}.png"
         content = _png(image)

@@ -55,7 +55,7 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
     Raises UserError when the folder cannot be listed.
     """
     tree = walk(folder)
-    known = {} if cache is None else _remembered(cache)
+    known = {} if cache is None else _read_cache(cache)
     remembered: _Known = {}
     digest = hashlib.sha256()
     now = time.time_ns()
@@ -138,7 +138,7 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _remembered(cache: PathLike) -> _Known:
+def _read_cache(cache: PathLike) -> _Known:
     """Read the cache; anything that is not one counts as empty."""
     try:
         value = read_json(cache)

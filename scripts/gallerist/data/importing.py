@@ -31,7 +31,7 @@ _NESTED = "inside a folder, where the pictures have to lie side by side"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Fault:
+class Problem:
     """What is wrong with one file or folder.
 
     severity: "skipped" when it is not in the manifest, "warning" when it is all the same.
@@ -44,10 +44,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Import:
-    """The usable pictures, and the faults sorted by path."""
+    """The usable pictures, and the problems sorted by path."""
 
     manifest: Manifest
-    faults: tuple[Fault, ...]
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class _Candidate:
     path: str
 
 
-_Examined = tuple[Picture | None, Fault | None]
+_Examined = tuple[Picture | None, Problem | None]
 
 
 def import_folder(
@@ -87,35 +87,35 @@ def import_folder(
     Raises UserError when the folder is missing, holds no class folder, or no usable picture.
     """
     tree = walk(folder)
-    candidates, faults = _candidates(os.fspath(folder), tree, flat)
+    candidates, problems = _candidates(os.fspath(folder), tree, flat)
     examine = partial(_examine, part=part, min_side=min_side, max_pixels=max_pixels)
     pictures: dict[str, Picture] = {}
     with closing(_in_order(examine, candidates, threads)) as examined:
-        for found, fault in tracked(examined, "pictures examined", len(candidates)):
+        for found, problem in tracked(examined, "pictures examined", len(candidates)):
             if found is not None and (first := pictures.setdefault(found.id, found)) is not found:
-                fault = _same_picture(found, first)
-            if fault is not None:
-                faults.append(fault)
+                problem = _same_picture(found, first)
+            if problem is not None:
+                problems.append(problem)
     if not pictures:
-        raise UserError(_nothing_usable(folder, faults))
+        raise UserError(_nothing_usable(folder, problems))
     if not flat:
-        faults += _empty_classes(os.fspath(folder), tree, pictures.values())
-    skipped = sum(fault.severity == "skipped" for fault in faults)
+        problems += _empty_classes(os.fspath(folder), tree, pictures.values())
+    skipped = sum(problem.severity == "skipped" for problem in problems)
     logger.info("%s: %d pictures, %d files skipped", folder, len(pictures), skipped)
-    return Import(Manifest(tuple(pictures.values())), tuple(sorted(faults)))
+    return Import(Manifest(tuple(pictures.values())), tuple(sorted(problems)))
 
 
-def stop_on_bad_images(faults: Iterable[Fault]) -> None:
+def stop_on_bad_images(problems: Iterable[Problem]) -> None:
     """Raise UserError with the list of all files that are no usable picture, if there are any.
 
     Copies of another picture, files outside the class folders and warnings are not among them.
     """
     bad = [
-        f"\n  {fault.path}: {fault.reason}"
-        for fault in faults
-        if fault.severity == "skipped"
-        and fault.reason != _STRAY
-        and not fault.reason.startswith(_COPY)
+        f"\n  {problem.path}: {problem.reason}"
+        for problem in problems
+        if problem.severity == "skipped"
+        and problem.reason != _STRAY
+        and not problem.reason.startswith(_COPY)
     ]
     if bad:
         raise UserError(
@@ -124,34 +124,34 @@ def stop_on_bad_images(faults: Iterable[Fault]) -> None:
         )
 
 
-def write_faults(path: PathLike, faults: Iterable[Fault]) -> None:
-    """Write faults as CSV (path, severity, reason), whole or not at all.
+def write_problems(path: PathLike, problems: Iterable[Problem]) -> None:
+    """Write problems as CSV (path, severity, reason), whole or not at all.
 
     Every value is quoted, so that any file name survives; bytes that are not UTF-8 are written
     as escapes.
     """
-    header, rows = ("path", "severity", "reason"), map(astuple, faults)
+    header, rows = ("path", "severity", "reason"), map(astuple, problems)
     write_csv(path, header, rows, quoting=csv.QUOTE_ALL, errors="backslashreplace")
 
 
-def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Fault]]:
-    """Files to be tried, in manifest order, and the faults that names alone show."""
+def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Problem]]:
+    """Files to be tried, in manifest order, and the problems that names alone show."""
     candidates: list[_Candidate] = []
-    faults = [
-        Fault(_join(folder, relative), "skipped", reason)
+    problems = [
+        Problem(_join(folder, relative), "skipped", reason)
         for relative, reason in tree.troubles.items()
     ]
     for relative in tree.folders:
         if PurePath(relative).suffix.lower() in FORMAT_OF_SUFFIX:
             reason = "a folder, though its name is a picture's; the files in it are tried"
-            faults.append(Fault(_join(folder, relative), "warning", reason))
+            problems.append(Problem(_join(folder, relative), "warning", reason))
     for relative in tree.files:
         path = _join(folder, relative)
-        if fault := _unusable_name(relative, flat):
-            faults.append(Fault(path, "skipped", fault))
+        if problem := _unusable_name(relative, flat):
+            problems.append(Problem(path, "skipped", problem))
         else:
             candidates.append(_Candidate("" if flat else _label(relative), relative, path))
-    return sorted(candidates, key=lambda found: (found.label, found.relative)), faults
+    return sorted(candidates, key=lambda found: (found.label, found.relative)), problems
 
 
 def _unusable_name(relative: str, flat: bool) -> str | None:
@@ -187,12 +187,12 @@ def _in_order(
 
 
 def _examine(candidate: _Candidate, *, part: str, min_side: int, max_pixels: int) -> _Examined:
-    """Return the picture, its fault, or a picture with a warning."""
+    """Return the picture, its problem, or a picture with a warning."""
     try:
         data = read_bytes(candidate.path, max_pixels=max_pixels)
         pixels = decode_image(data, max_pixels=max_pixels, min_side=min_side)
     except BadImage as error:
-        return None, Fault(candidate.path, "skipped", str(error))
+        return None, Problem(candidate.path, "skipped", str(error))
     identity = hashlib.sha256(data).hexdigest()[:16]
     picture = Picture(
         id=identity,
@@ -205,7 +205,7 @@ def _examine(candidate: _Candidate, *, part: str, min_side: int, max_pixels: int
         phash=str(imagehash.phash(Image.fromarray(pixels))),
     )
     warning = _misnamed(candidate.relative, format_of(data))
-    return picture, Fault(candidate.path, "warning", warning) if warning else None
+    return picture, Problem(candidate.path, "warning", warning) if warning else None
 
 
 def _misnamed(relative: str, content: str) -> str | None:
@@ -220,26 +220,26 @@ def _misnamed(relative: str, content: str) -> str | None:
     return f"the content is {content}, though the name has no extension"
 
 
-def _same_picture(copy: Picture, first: Picture) -> Fault:
+def _same_picture(copy: Picture, first: Picture) -> Problem:
     other_class = "" if copy.label == first.label else f", but under another class ({first.label})"
-    return Fault(copy.path, "skipped", f"{_COPY}{first.path}{other_class}")
+    return Problem(copy.path, "skipped", f"{_COPY}{first.path}{other_class}")
 
 
-def _empty_classes(folder: str, tree: Tree, pictures: Iterable[Picture]) -> Iterator[Fault]:
+def _empty_classes(folder: str, tree: Tree, pictures: Iterable[Picture]) -> Iterator[Problem]:
     filled = {picture.label for picture in pictures}
     for relative in tree.folders:
         if "/" not in relative and _label(relative) not in filled:
-            yield Fault(_join(folder, relative), "warning", "no usable picture in this class")
+            yield Problem(_join(folder, relative), "warning", "no usable picture in this class")
 
 
-def _nothing_usable(folder: PathLike, faults: list[Fault]) -> str:
-    skipped = sorted(fault for fault in faults if fault.severity == "skipped")
+def _nothing_usable(folder: PathLike, problems: list[Problem]) -> str:
+    skipped = sorted(problem for problem in problems if problem.severity == "skipped")
     if not skipped:
         return f"{folder}: no files. It must hold one folder a class, with the pictures in them"
-    if all(fault.reason == _STRAY for fault in skipped):
+    if all(problem.reason == _STRAY for problem in skipped):
         return (
             f"{folder}: {len(skipped)} files, but none of them in a class folder. "
             "It must hold one folder a class, with the pictures in them"
         )
-    examples = "".join(f"\n  {fault.path}: {fault.reason}" for fault in skipped[:5])
+    examples = "".join(f"\n  {problem.path}: {problem.reason}" for problem in skipped[:5])
     return f"{folder}: none of its {len(skipped)} files is a usable picture:{examples}"

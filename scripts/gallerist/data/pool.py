@@ -20,7 +20,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Extension:
+class ExtendedTraining:
     """The outcome of `extend`.
 
     manifest: the training pictures, as they were, and after them those added, class by class.
@@ -33,7 +33,7 @@ class Extension:
     shortfalls: dict[str, int]
 
 
-def extend(
+def extend_training(
     training: Manifest,
     pool: Manifest,
     held_out: Sequence[Manifest],
@@ -41,7 +41,7 @@ def extend(
     per_class: int,
     distance: int,
     seed: int,
-) -> Extension:
+) -> ExtendedTraining:
     """Add pictures of `pool` to the classes of `training` until each has `per_class`.
 
     A class that has as many or more is left alone. Within a class the pool's pictures are
@@ -67,7 +67,7 @@ def extend(
         if picture.label not in present
     ]
     known = [picture for picture in pool if picture.label in present]
-    known.sort(key=lambda picture: _draw(seed, picture))
+    known.sort(key=lambda picture: _order_key(seed, picture))
     forbidden = _forbidden(known, [*held_out, training], distance)
     alike = _alike(known, forbidden, distance)
 
@@ -81,7 +81,7 @@ def extend(
         refusals += refused
         if len(taken) < missing:
             shortfalls[label] = missing - len(taken)
-    return Extension(Manifest((*training, *added)), tuple(refusals), shortfalls)
+    return ExtendedTraining(Manifest((*training, *added)), tuple(refusals), shortfalls)
 
 
 def write_refusals(path: PathLike, refusals: Iterable[Refusal]) -> None:
@@ -109,7 +109,7 @@ def _fill(
     return list(taken.values()), refused
 
 
-def _draw(seed: int, picture: Picture) -> str:
+def _order_key(seed: int, picture: Picture) -> str:
     """Place of a picture in the order of consideration: a hash of seed and content."""
     return hashlib.sha256(f"{seed}:{picture.id}".encode()).hexdigest()
 

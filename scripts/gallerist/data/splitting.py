@@ -41,7 +41,7 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
         )
     part_of: dict[str, str] = {}
     for ids in originals.values():
-        shuffled = sorted(ids, key=lambda source: _draw(seed, source))
+        shuffled = sorted(ids, key=lambda source: _order_key(seed, source))
         start = 0
         for part, count in _shares(len(shuffled), fractions).items():
             for source in shuffled[start : start + count]:
@@ -54,7 +54,7 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
     return {part: Manifest(tuple(members)) for part, members in rows.items()}
 
 
-def _draw(seed: int, source_id: str) -> str:
+def _order_key(seed: int, source_id: str) -> str:
     return hashlib.sha256(f"{seed} {source_id}".encode()).hexdigest()
 
 

@@ -84,7 +84,7 @@ def write_rows(
             writer.close()
 
 
-def size_in_words(size: float) -> str:
+def format_size(size: float) -> str:
     """Bytes as people say them: 1.5 GB, of 1000 MB each."""
     for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= factor:
@@ -129,10 +129,10 @@ class _Writer:
         if self.done + len(batch) > self.count:
             raise UserError(f"{self.named}: more rows came than the {self.count} it is for")
         for start, stop in _spans(len(batch), self.length * batch.itemsize):
-            self._write(self._checked(batch[start:stop]))
+            self._write(self._check(batch[start:stop]))
             self.done += stop - start
 
-    def _checked(self, piece: npt.NDArray[Any]) -> memoryview:
+    def _check(self, piece: npt.NDArray[Any]) -> memoryview:
         """The bytes of some rows in the stored type. Raises when a number is lost."""
         largest = max(float(piece.max()), -float(piece.min()))
         if not np.isfinite(largest):
@@ -158,7 +158,7 @@ class _Writer:
                 self.bytes += written
                 left = left[written:]
         except OSError as error:
-            self._tell_if_full(error)
+            self._raise_if_full(error)
             raise
 
     def finish(self) -> WrittenRows:
@@ -170,17 +170,17 @@ class _Writer:
         try:
             self.file.close()
         except OSError as error:  # where file systems over a network tell
-            self._tell_if_full(error)
+            self._raise_if_full(error)
             raise
         return WrittenRows(self.count, self.length, self.bytes, self.digest.hexdigest())
 
-    def _tell_if_full(self, error: OSError) -> None:
+    def _raise_if_full(self, error: OSError) -> None:
         if error.errno in _FULL:
             total = len(_header(self.count, self.length, self.stored))
             total += self.count * self.length * self.stored.itemsize
             raise DiskFull(
-                f"{self.named}: the disk took {size_in_words(self.bytes)} of "
-                f"{size_in_words(total)} and no more ({error.strerror}). "
+                f"{self.named}: the disk took {format_size(self.bytes)} of "
+                f"{format_size(total)} and no more ({error.strerror}). "
                 "The unfinished file has been removed."
             ) from error
 
@@ -230,7 +230,7 @@ class RowFile:
         Resident memory grows by the copy and no more. Safe in several threads.
         Raises IndexError unless each position is from 0 to len - 1.
         """
-        positions = checked_positions(indices, len(self))
+        positions = check_positions(indices, len(self))
         copy = np.empty((len(positions), self.length), self.dtype)
         for position in positions.tolist():
             self._announce(position, position + 1)
@@ -272,7 +272,7 @@ class RowFile:
             self._map.madvise(advice)
 
 
-def checked_positions(indices: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
+def check_positions(indices: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
     """(k,) positions as int64. Raises IndexError unless each is a whole number from 0 to count - 1.
 
     Python's negative positions are refused: in a list of pictures they are somebody's mistake.

@@ -14,7 +14,7 @@ from gallerist.io.errors import UserError
 
 def test_grades_are_those_worked_out_by_hand():
     found = grade(ANSWERS, TRUTH, ks=(1, 2, 3), **SEEDED)
-    assert found.assessment.queries == ("q1", "q2")
+    assert found.scores.queries == ("q1", "q2")
     expected = {
         "hit rate@1": 1 / 2,
         "hit rate@2": 1,
@@ -31,7 +31,7 @@ def test_grades_are_those_worked_out_by_hand():
 
 
 def test_the_whole_ranking_has_the_average_precision_of_scikit_learn():
-    found = grade(ANSWERS, TRUTH, **SEEDED).assessment
+    found = grade(ANSWERS, TRUTH, **SEEDED).scores
     for query, value in zip(found.queries, found.values["mAP"], strict=True):
         right = [TRUTH.gallery[name] == TRUTH.query[query] for name in ANSWERS[query]]
         assert value == pytest.approx(average_precision_score(right, -np.arange(len(right))))
@@ -57,13 +57,13 @@ def test_what_a_short_list_cannot_tell_is_said_and_not_guessed():
     found = grade({query: named[:2] for query, named in ANSWERS.items()}, TRUTH, **SEEDED)
     assert {"hit rate@1", "distractors@1"} < set(found.overall)
     assert {"hit rate@5", "mAP", "distractors@5"} < set(found.figures()["unknown"])
-    assert not set(found.overall) & set(found.assessment.unknown)
+    assert not set(found.overall) & set(found.scores.unknown)
 
 
 def test_a_query_and_a_gallery_picture_of_one_name_are_two_pictures():
     truth = Truth({"1": "cat", "2": "dog"}, {"1": "cat", "2": "dog"})
     found = grade({"1": ("1", "2"), "2": ("1", "2")}, truth, ks=(1,), **SEEDED)
-    assert found.assessment.values["hit rate@1"].tolist() == [1, 0]
+    assert found.scores.values["hit rate@1"].tolist() == [1, 0]
 
 
 def test_the_order_of_the_truth_and_of_the_answers_changes_nothing():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.challenge.receipts import Receipt, arrived, receipts_of
+from gallerist.challenge.receipts import Receipt, find_arrived, receipts_of
 from gallerist.io.errors import UserError
 
 KEY = "0123456789abcdef" * 4
@@ -74,12 +74,12 @@ def test_the_receipt_that_matters_is_found(tmp_path, history, position):
     (tmp_path / "unrelated.json").write_text("{}", encoding="utf-8")
     for number, state in enumerate(history):
         receipt(state, str(number)).write(tmp_path / f"{KEY[:16]}-{number + 1}.json")
-    found = arrived(KEY, tmp_path)
+    found = find_arrived(KEY, tmp_path)
     assert (found and int(found.message)) == position
     names = [path.name for path in receipts_of(KEY, tmp_path)]
     assert names == [f"{KEY[:16]}-{number + 1}.json" for number in range(len(history))]
 
 
 def test_a_folder_that_is_not_there_holds_no_receipts(tmp_path):
-    assert arrived(KEY, tmp_path / "none") is None
+    assert find_arrived(KEY, tmp_path / "none") is None
     assert receipts_of(KEY, tmp_path / "none") == []

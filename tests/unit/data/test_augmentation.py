@@ -21,11 +21,11 @@ from gallerist.data.augmentation import (
     apply,
     augment,
     copy_id,
-    draw,
+    draw_warp,
     matrix,
     shrink,
 )
-from gallerist.data.line_drawings import drawing, is_sketch
+from gallerist.data.line_drawings import draw_lines, is_sketch
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 
@@ -48,7 +48,7 @@ def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def drawn(number: int, ranges: Ranges = PUBLISHED) -> Warp:
-    return draw(ranges, seed=7, picture_id="0123456789abcdef", copy=number)
+    return draw_warp(ranges, seed=7, picture_id="0123456789abcdef", copy=number)
 
 
 def picture_of(path: Path, label: str = "cat", part: str = "training") -> Picture:
@@ -296,35 +296,37 @@ arguments = st.fixed_dictionaries(
 
 @given(ranges=ranges_drawn, arguments=arguments)
 def test_draws_stay_in_their_ranges_and_are_the_same_again(ranges, arguments):
-    warp = draw(ranges, **arguments)
+    warp = draw_warp(ranges, **arguments)
     assert abs(warp.theta) <= ranges.rotation
     assert abs(warp.tx) <= ranges.width_shift
     assert abs(warp.ty) <= ranges.height_shift
     assert abs(warp.shear) <= ranges.shear
     assert max(abs(warp.zx - 1), abs(warp.zy - 1)) <= ranges.zoom + 1e-12
     assert ranges.horizontal_flip or not warp.flip
-    assert draw(ranges, **arguments) == warp
+    assert draw_warp(ranges, **arguments) == warp
 
 
 @given(arguments=arguments, other=arguments)
 def test_another_seed_picture_or_copy_is_another_draw(arguments, other):
     for name in arguments:
         changed = {**arguments, name: other[name]}
-        same = draw(PUBLISHED, **changed) == draw(PUBLISHED, **arguments)
+        same = draw_warp(PUBLISHED, **changed) == draw_warp(PUBLISHED, **arguments)
         assert same == (changed == arguments)
 
 
 @given(arguments=arguments, ranges=ranges_drawn)
 def test_one_range_does_not_move_the_draws_of_another(arguments, ranges):
-    before = draw(ranges, **arguments)
-    after = draw(replace(ranges, rotation=0, horizontal_flip=False, drawings=0), **arguments)
+    before = draw_warp(ranges, **arguments)
+    after = draw_warp(replace(ranges, rotation=0, horizontal_flip=False, drawings=0), **arguments)
     assert after == replace(before, theta=after.theta, flip=False, drawn=False)
     assert after.theta == 0
 
 
 @given(arguments=arguments, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_larger_share_of_drawings_keeps_those_that_there_were(arguments, shares):
-    few, many = (draw(replace(PUBLISHED, drawings=share), **arguments) for share in sorted(shares))
+    few, many = (
+        draw_warp(replace(PUBLISHED, drawings=share), **arguments) for share in sorted(shares)
+    )
     assert many.drawn or not few.drawn
     assert replace(few, drawn=many.drawn) == many
 
@@ -370,7 +372,7 @@ def photo(side: int = 120) -> np.ndarray:
 
 
 def test_a_drawn_copy_that_is_not_moved_is_the_drawing_itself():
-    assert np.array_equal(apply(photo(), Warp(drawn=True)), drawing(photo()))
+    assert np.array_equal(apply(photo(), Warp(drawn=True)), draw_lines(photo()))
 
 
 def test_a_drawn_copy_is_a_sketch_and_its_line_lies_on_the_edge_of_the_animal():
@@ -391,7 +393,7 @@ def test_around_a_drawn_copy_is_white_paper_whatever_the_fill(fill):
 
 
 def test_a_copy_of_a_sketch_has_its_lines_once():
-    sketch = drawing(photo())
+    sketch = draw_lines(photo())
     assert np.array_equal(apply(sketch, Warp(drawn=True)), sketch)
 
 
@@ -403,7 +405,7 @@ def test_some_copies_are_drawn_and_the_others_stay_as_they_were(photos, tmp_path
     expected = set()
     for id in photos.ids:
         for copy in (1, 2, 3):
-            if draw(ranges, seed=99, picture_id=id, copy=copy).drawn:
+            if draw_warp(ranges, seed=99, picture_id=id, copy=copy).drawn:
                 expected.add(f"{id}-{copy}.png")
     assert changed == expected
     assert 0 < len(changed) < len(before)
@@ -426,7 +428,7 @@ def test_every_copy_is_written_and_listed_with_its_original(photos, tmp_path):
         with Image.open(path) as image, Image.open(original.path) as source:
             assert (copy.width, copy.height) == image.size == (original.width, original.height)
             assert copy.phash == str(imagehash.phash(image))
-            warp = draw(PUBLISHED, seed=99, picture_id=original.id, copy=copy_number)
+            warp = draw_warp(PUBLISHED, seed=99, picture_id=original.id, copy=copy_number)
             assert np.array_equal(image, apply(np.asarray(source), warp, "nearest"))
     files = [path for path in (tmp_path / "copies").rglob("*") if path.is_file()]
     assert sorted(map(str, files)) == sorted(copies.paths)
@@ -473,7 +475,7 @@ def test_a_large_picture_is_shrunk_before_it_is_warped(tmp_path):
     assert (copy.width, copy.height) == (100, 30)
     averaged = large.reshape(30, 3, 100, 3, 3).mean(axis=(1, 3))  # each 3 x 3 pixels
     assert np.abs(shrink(large, 100) - averaged).max() <= 0.51
-    warp = draw(PUBLISHED, seed=99, picture_id=picture.id, copy=1)
+    warp = draw_warp(PUBLISHED, seed=99, picture_id=picture.id, copy=1)
     with Image.open(copy.path) as image:
         assert np.array_equal(image, apply(shrink(large, 100), warp))
 

@@ -20,7 +20,7 @@ from hypothesis.extra.numpy import arrays
 from gallerist.io import row_file
 from gallerist.io.errors import UserError
 from gallerist.io.files import remove_leftovers, sha256_of_file
-from gallerist.io.row_file import RowFile, TooLarge, file_size, size_in_words, write_rows
+from gallerist.io.row_file import RowFile, TooLarge, file_size, format_size, write_rows
 
 TYPES = ["float16", "float32"]
 
@@ -410,4 +410,4 @@ def test_ten_times_the_rows_take_no_more_memory(tmp_path, dtype):
     [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (8e12, "8.0 TB")],
 )
 def test_sizes_are_said_in_words(size, words):
-    assert size_in_words(size) == words
+    assert format_size(size) == words
