@@ -5,7 +5,6 @@ The published form, `results.json`:
     {"groupname": "...", "images": {query file name: [ten gallery file names, best first]}}
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from gallerist.data.decoding import FORMAT_OF_SUFFIX
 from gallerist.data.folders import walk
 from gallerist.data.manifest import Manifest
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, sha256_of_file, write_csv, write_json
+from gallerist.io.files import PathLike, read_json, sha256_of_file, write_csv, write_json
 from gallerist.search.ranking import Ranking
 
 COLUMNS = ("query", "rank", "answer")
@@ -56,7 +55,7 @@ class Submission:
         query_of = _names(query_manifest, "query")
         gallery_of = _names(gallery_manifest, "gallery")
         ranked = dict(zip(ranking.query_ids, ranking.answers, strict=True))
-        _refuse_strangers(ranked, query_of, "query")
+        _require_known(ranked, query_of, "query")
         answers = {}
         for query, name in query_of.items():
             best = ranked.get(query, ())[:k]
@@ -65,7 +64,7 @@ class Submission:
                     f"the ranking has {len(best)} answers to {name}, and {k} are to be sent: "
                     f"search the gallery again for at least {k} answers."
                 )
-            _refuse_strangers(best, gallery_of, "gallery")
+            _require_known(best, gallery_of, "gallery")
             answers[name] = tuple(gallery_of[answer] for answer in best)
         return cls(group, answers)
 
@@ -94,8 +93,7 @@ class Submission:
         Raises UserError naming the file when it has another form.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-            value = json.loads(text, object_pairs_hook=_unrepeated)
+            value = read_json(path, unique_keys=True)
             if not isinstance(value, dict) or set(value) != {"groupname", "images"}:
                 raise UserError("its keys are not groupname and images")
             group, images = value["groupname"], value["images"]
@@ -162,21 +160,13 @@ def _names(manifest: Manifest, part: str) -> dict[str, str]:
     return names
 
 
-def _refuse_strangers(ids: Iterable[str], names: Mapping[str, str], part: str) -> None:
+def _require_known(ids: Iterable[str], names: Mapping[str, str], part: str) -> None:
     stranger = next((identity for identity in ids if identity not in names), None)
     if stranger is not None:
         raise UserError(
             f"the ranking names the {part} picture {stranger}, which the manifest of the {part} "
             "does not list: it was made for other pictures. Search again."
         )
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that stands twice, Python would silently drop the first value."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise UserError("a key stands twice in one object")
-    return value
 
 
 def _answers(query: str, answers: Any) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -102,6 +103,8 @@ def record_sending(path: Path, receipt: Receipt, content: bytes) -> None:
     write_text(sent, content.decode())  # the answer file is another after the next run
     code = code_state(LIBRARY)
     finished = datetime.fromisoformat(receipt.sent_at) + timedelta(seconds=receipt.seconds)
+    group = json.loads(content)["groupname"]
+    status = {} if receipt.status is None else {"http_status": float(receipt.status)}
     numbers = {f"server/{name}": number for name, number in numbers_in(receipt.answer).items()}
     record = Record(
         stage="submit",
@@ -117,13 +120,9 @@ def record_sending(path: Path, receipt: Receipt, content: bytes) -> None:
             "url": receipt.url,
             "file": receipt.file,
             "sha256": receipt.key,
-            "group": json.loads(content)["groupname"],
+            "group": group,
         },
-        metrics={
-            **numbers,
-            **({} if receipt.status is None else {"http_status": float(receipt.status)}),
-            "seconds": receipt.seconds,
-        },
+        metrics={**numbers, **status, "seconds": receipt.seconds},
         artifacts=tuple(Artifact(str(each), "submission") for each in (sent, path)),
         inputs={receipt.file: receipt.key},
         versions=versions(),
@@ -142,10 +141,9 @@ def numbers_in(value: Any, name: str = "", levels: int = DEEPEST) -> dict[str, f
     The first MOST_NUMBERS, at most `levels` levels down. True and false are no numbers.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
+        with suppress(OverflowError):
             return {name or "answer": float(value)}
-        except OverflowError:
-            return {}
+        return {}
     if isinstance(value, list):
         value = dict(enumerate(value))
     found: dict[str, float] = {}

@@ -9,8 +9,7 @@ empty where it is unknown), a row a file.
 """
 
 import csv
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any
 
 from gallerist.data.manifest import DISTRACTOR
 from gallerist.evaluation.relevance import Relevance
-from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, write_json
+from gallerist.io.errors import UserError, first_of
+from gallerist.io.files import PathLike, read_json, write_json
 
 CONFUSION = "confusion_classes"
 """What the published form calls the class `DISTRACTOR`. Both names are read."""
@@ -28,7 +27,6 @@ PHOTO, SKETCH, UNKNOWN = "photo", "sketch", "unknown"
 DOMAINS = (PHOTO, SKETCH, UNKNOWN)
 
 COLUMNS = ("file", "part", "label")
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -135,12 +133,12 @@ class Match:
 
     def differences(self) -> list[str]:
         """A sentence for each kind of difference; none when truth and pictures agree."""
-        said = (
+        kinds = (
             (self.absent_queries, "queries of the ground truth are not among the pictures"),
             (self.absent_gallery, "gallery pictures of the ground truth are not in the gallery"),
             (self.unlabelled_queries, "queries are not in the ground truth, and are not judged"),
         )
-        return [f"{len(names)} {what}: {_some(names)}" for names, what in said if names]
+        return [f"{len(names)} {what}: {first_of(names)}" for names, what in kinds if names]
 
 
 def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]) -> Match:
@@ -158,8 +156,8 @@ def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]
     if unlabelled:
         raise UserError(
             f"the ground truth lacks {len(unlabelled)} of {len(gallery)} gallery pictures: "
-            f"{_some(unlabelled)}.\n  Is it the one of this gallery? If they are distractors, add "
-            f"them with the class {CONFUSION}."
+            f"{first_of(unlabelled)}.\n  Is it the one of this gallery? If they are distractors, "
+            f"add them with the class {CONFUSION}."
         )
     if not queries & set(truth.query) or not gallery:
         raise UserError(
@@ -183,7 +181,7 @@ Parts = tuple[dict[str, str], dict[str, str], dict[str, str]]
 
 
 def _read_json(path: Path) -> Parts:
-    value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unrepeated)
+    value = read_json(path, unique_keys=True)
     if not isinstance(value, dict) or not {"gallery", "query"} <= set(value):
         raise UserError("it is no object with the keys gallery and query")
     strange = set(value) - {"gallery", "query", "domain"}
@@ -197,15 +195,6 @@ def _texts(part: str, parts: dict[str, Any]) -> dict[str, str]:
     if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
         raise UserError(f"{part} is not an object of file names and texts")
     return texts
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a name that stands twice, Python would silently drop the first class."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise UserError(f"{next(n for n in names if names.count(n) > 1)} stands in it twice")
-    return value
 
 
 def _read_csv(path: Path) -> Parts:
@@ -235,9 +224,3 @@ def _read_csv(path: Path) -> Parts:
 
 def _class(label: str) -> str:
     return DISTRACTOR if label == CONFUSION else label
-
-
-def _some(names: Collection[str]) -> str:
-    """The first few names, and how many more there are."""
-    shown = ", ".join(list(names)[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

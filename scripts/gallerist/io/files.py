@@ -106,9 +106,22 @@ def write_json(path: PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: PathLike) -> Any:
-    """Read a JSON file written as UTF-8."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_json(path: PathLike, *, unique_keys: bool = False) -> Any:
+    """Read a JSON file written as UTF-8.
+
+    unique_keys: raise ValueError for a key that stands twice in one object, of which Python would
+    silently take the last value.
+    """
+    hook = _unique if unique_keys else None
+    return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=hook)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)} stands in it twice")
+    return value
 
 
 def canonical_json(value: Any) -> str:

@@ -155,7 +155,7 @@ def test_k_below_one_is_refused():
         ('{"groupname": "", "images": {}}', "no name"),
         ('{"groupname": "g", "images": {"q": "x"}}', "'q' are not a list of texts"),
         ('{"groupname": "g", "images": {"q": [1]}}', "'q' are not a list of texts"),
-        ('{"groupname": "g", "images": {"q": [], "q": []}}', "stands twice"),
+        ('{"groupname": "g", "images": {"q": [], "q": []}}', "q stands in it twice"),
         ("[" * 100_000, "recursion"),
     ],
 )
