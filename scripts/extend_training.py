@@ -1,13 +1,13 @@
 """Rule extend_training: training pictures and a pool -> fuller training classes."""
 
 from gallerist.data.manifest import Manifest
-from gallerist.data.pool import extend, write_refusals
+from gallerist.data.pool import extend_training, write_refusals
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params
     training = Manifest.read(snakemake.input.training)
-    extension = extend(
+    extension = extend_training(
         training,
         Manifest.read(snakemake.input.pool),
         [Manifest.read(path) for path in snakemake.input.held_out],

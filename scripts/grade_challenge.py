@@ -3,12 +3,11 @@
 import json
 import logging
 
-from gallerist.challenge import grading as challenge_grading
-from gallerist.challenge import tables as challenge_tables
+from gallerist.challenge import grading, key_fault, tables
 from gallerist.challenge.truth import Truth, match
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation.curves import CurveFault
-from gallerist.figures import curve_plots
+from gallerist.evaluation.curves import CurveError
+from gallerist.figures.comparison import draw_hit_rates_among_distractors
 from gallerist.figures.style import styles
 from gallerist.io.files import write_text
 from gallerist.search.ranking import Ranking
@@ -19,44 +18,42 @@ logger = logging.getLogger("gallerist")
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     experiments, by_distance = json.loads(params.experiments), json.loads(params.by_distance)
-    drawn = {
+    settings = {
         "seed": params.seed,
         "rounds": params.bootstrap_rounds,
         "confidence": params.confidence,
     }
     queries, gallery = Manifest.read(given.query), Manifest.read(given.gallery)
-    names = [challenge_tables.file_names(each) for each in (queries, gallery)]
+    names = [tables.file_names(each) for each in (queries, gallery)]
     matched = match(Truth.read(given.truth), names[0].values(), names[1].values())
-    for remark in matched.remarks():
-        logger.warning("%s", remark)
+    for difference in matched.differences():
+        logger.warning("%s", difference)
     answers = {
-        experiment: challenge_tables.by_name(Ranking.read(path), *names)
+        experiment: tables.name_answers(Ranking.read(path), *names)
         for experiment, path in zip(experiments, given.rankings, strict=True)
     }
-    grades = {
-        name: challenge_grading.grade(each, matched.truth, **drawn)
-        for name, each in answers.items()
-    }
-    study = challenge_grading.study(answers, matched.truth, **drawn)
+    truth = matched.truth
+    grades = {name: grading.grade(each, truth, **settings) for name, each in answers.items()}
+    study = key_fault.study(answers, truth, **settings)
     curves = {}
     for name in by_distance:
         try:
-            curves[name] = challenge_grading.growth(
-                answers[name], matched.truth, step=params.distractor_step, **drawn
+            curves[name] = grading.hit_rate_among_distractors(
+                answers[name], truth, step=params.distractor_step, **settings
             )
-        except CurveFault as error:
-            logger.warning("the growth of %s is left out: %s", name, error)
+        except CurveError as error:
+            logger.warning("the curve of %s among distractors is left out: %s", name, error)
 
-    challenge_tables.write_grades(output.grades, grades)
-    challenge_grading.write_study(output.study, study)
+    tables.write_grades(output.grades, grades)
+    key_fault.write_study(output.study, study)
     title = f"{snakemake.config['dataset']['name']}: the challenge"
-    write_text(
-        output.page, challenge_tables.page(grades, study, title=title, notes=matched.remarks())
-    )
+    write_text(output.page, tables.page(grades, study, title=title, notes=matched.differences()))
     looks = styles(experiments)
-    curve_plots.draw_growth(curves, looks, output.growth, title=title, level=params.confidence)
+    draw_hit_rates_among_distractors(
+        curves, looks, output.growth, title=title, level=params.confidence
+    )
     for name, grade in grades.items():
-        for metric, measure in grade.overall.items():
-            run.metrics({f"{name}/{metric.replace('@', '-')}": measure.mean})
+        for metric, estimate in grade.overall.items():
+            run.metrics({f"{name}/{metric.replace('@', '-')}": estimate.mean})
     for path in (output.grades, output.study, output.page, output.growth):
         run.artifact(path)

@@ -1,6 +1,6 @@
 """Rule import_images: a folder of class folders -> a manifest, and the files with faults."""
 
-from gallerist.data.importing import import_folder, stop_on_bad_images, write_faults
+from gallerist.data.importing import import_folder, stop_on_bad_images, write_problems
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -14,16 +14,16 @@ with stage(snakemake) as run:
         flat=params.flat,
     )
     if params.on_bad == "fail":
-        stop_on_bad_images(imported.faults)
-    write_faults(snakemake.output.faults, imported.faults)
+        stop_on_bad_images(imported.problems)
+    write_problems(snakemake.output.faults, imported.problems)
     images = imported.manifest
     images.write(snakemake.output.manifest)
-    skipped = sum(fault.severity == "skipped" for fault in imported.faults)
+    skipped = sum(problem.severity == "skipped" for problem in imported.problems)
     run.metrics(
         images=len(images),
         classes=len(images.classes),
         images_skipped=skipped,
-        images_warned=len(imported.faults) - skipped,
+        images_warned=len(imported.problems) - skipped,
     )
     run.dataset(snakemake.wildcards.part, snakemake.output.manifest, images.digest, len(images))
     run.artifact(snakemake.output.faults)

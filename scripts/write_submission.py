@@ -3,9 +3,8 @@
 import logging
 from pathlib import Path
 
-from gallerist.challenge.answer_file import Submission, with_copies
-from gallerist.challenge.lint import faults
-from gallerist.challenge.lint_command import picture_names
+from gallerist.challenge.answer_file import Submission, picture_names, with_copies
+from gallerist.challenge.lint import lint
 from gallerist.data.manifest import Manifest
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
@@ -26,9 +25,9 @@ with stage(snakemake) as run:
     whole.write(output.submission)
     whole.write_csv(output.answers)
     names = [picture_names(folders[part]) for part in ("gallery", "query")]
-    found = faults(output.submission, *names, params.k)
-    for fault in found:
-        logging.getLogger("gallerist").warning("%s: %s", output.submission, fault.message)
+    found = lint(output.submission, *names, params.k)
+    for problem in found:
+        logging.getLogger("gallerist").warning("%s: %s", output.submission, problem.message)
     run.metrics(queries=len(whole.answers), submission_faults=len(found))
     run.artifact(output.submission)
     run.artifact(output.answers)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gallerist.challenge.answer_file import picture_names
 from gallerist.io.files import PathLike
 
 MEANING = {
@@ -53,17 +54,17 @@ _FORM = '{"groupname": "...", "images": {query name: [gallery names, best first]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Problem:
     """One thing that is wrong. code: a key of MEANING. message: what, where, and what to do."""
 
     code: str
     message: str
 
 
-def faults(
+def lint(
     file: PathLike, gallery_names: Iterable[str], query_names: Iterable[str], k: int
-) -> list[Fault]:
-    """Every fault of an answer file; none if the server can take it.
+) -> list[Problem]:
+    """Every problem of an answer file; none if the server can take it.
 
     gallery_names, query_names: the file names in the two folders of the challenge. Take them from
     the folders: a manifest leaves out pictures that occur twice.
@@ -72,33 +73,39 @@ def faults(
     try:
         content = Path(file).read_bytes()
     except OSError as error:
-        said = f"{file} cannot be read: {error.strerror}. Give the path of a results.json."
-        return [Fault("unreadable", said)]
-    return faults_in(content, gallery_names, query_names, k)
+        message = f"{file} cannot be read: {error.strerror}. Give the path of a results.json."
+        return [Problem("unreadable", message)]
+    return lint_bytes(content, gallery_names, query_names, k)
 
 
-def faults_in(
+def lint_bytes(
     content: bytes, gallery_names: Iterable[str], query_names: Iterable[str], k: int
-) -> list[Fault]:
-    """Every fault of the bytes of an answer file: see `faults`.
+) -> list[Problem]:
+    """Every problem of the bytes of an answer file: see `lint`.
 
     What cannot be decoded or parsed is not looked at any further.
     """
     if k < 1:
         raise ValueError(f"k is {k}, and must be at least 1")
-    return list(_examined(content, _Names(gallery_names), _Names(query_names), k))
+    return list(_check_bytes(content, _Names(gallery_names), _Names(query_names), k))
 
 
-def summary(found: Sequence[Fault], shown: int = 5) -> str:
+def summary(found: Sequence[Problem], shown: int = 5) -> str:
     """The faults as text: for each code its meaning, and the first `shown` messages."""
     lines = []
-    for code, count in Counter(fault.code for fault in found).items():
-        messages = [fault.message for fault in found if fault.code == code][:shown]
+    for code, count in Counter(problem.code for problem in found).items():
+        messages = [problem.message for problem in found if problem.code == code][:shown]
         lines.append(f"{code}: {MEANING[code]} ({count})")
         lines.extend(f"  - {message}" for message in messages)
         if count > shown:
             lines.append(f"  - and {count - shown} more")
     return "\n".join(lines)
+
+
+def problem_lines(results: PathLike, gallery: PathLike, query: PathLike, k: int) -> list[str]:
+    """One line for each problem of an answer file; see `lint`."""
+    found = lint(results, picture_names(gallery), picture_names(query), k)
+    return [f"{problem.code}: {problem.message}" for problem in found]
 
 
 class _Object:
@@ -107,9 +114,14 @@ class _Object:
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         self.pairs = pairs
 
-    def repeated(self) -> Iterator[tuple[str, int]]:
-        counts = Counter(key for key, _ in self.pairs)
-        return ((key, count) for key, count in counts.items() if count > 1)
+    def repeated(self, where: str) -> Iterator[Problem]:
+        for key, count in Counter(key for key, _ in self.pairs).items():
+            if count > 1:
+                yield Problem(
+                    "duplicate_key",
+                    f"{where} the key {key!r} stands {count} times, and a reader would take any "
+                    "one of them: leave one.",
+                )
 
 
 class _Names:
@@ -129,13 +141,13 @@ class _Names:
     def meant_by(self, name: str) -> list[str]:
         """At most three names that differ from `name` by case, normalisation or extension only."""
         whole, stem = _loose(name), _loose(_stem(name))
-        looked_up = (
+        candidates = (
             self._by_name.get(whole),
             self._by_stem.get(stem),
             self._by_stem.get(whole),  # the extension was left out
             self._by_name.get(stem),  # or added
         )
-        return next(filter(None, looked_up), [])[:3]
+        return next(filter(None, candidates), [])[:3]
 
 
 def _stem(name: str) -> str:
@@ -163,9 +175,9 @@ def _last_part(name: str) -> str | None:
 # -- bytes, text, JSON ------------------------------------------------------------------------
 
 
-def _examined(content: bytes, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _check_bytes(content: bytes, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if content.startswith(codecs.BOM_UTF8):
-        yield Fault(
+        yield Problem(
             "byte_order_mark",
             "The first three bytes are a byte order mark, which JSON must not have (RFC 8259, "
             "8.1): save the file as UTF-8 without BOM.",
@@ -174,7 +186,7 @@ def _examined(content: bytes, gallery: _Names, queries: _Names, k: int) -> Itera
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        yield Fault("not_utf8", _undecodable(content, error.start))
+        yield Problem("not_utf8", _undecodable(content, error.start))
         return
     constants: list[str] = []
 
@@ -190,10 +202,12 @@ def _examined(content: bytes, gallery: _Names, queries: _Names, k: int) -> Itera
             parse_constant=constant,
         )
     except json.JSONDecodeError as error:
-        yield Fault("not_json", _unparsable(text, error))
+        yield Problem("not_json", _unparsable(text, error))
         return
     except RecursionError:
-        yield Fault("not_json", f"Brackets are nested too deeply to be read. The form is {_FORM}.")
+        yield Problem(
+            "not_json", f"Brackets are nested too deeply to be read. The form is {_FORM}."
+        )
         return
     if constants:
         yield from _constants(text)
@@ -221,12 +235,12 @@ def _unparsable(text: str, error: json.JSONDecodeError) -> str:
     )
 
 
-def _constants(text: str) -> Iterator[Fault]:
+def _constants(text: str) -> Iterator[Problem]:
     for found in re.finditer(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', text):
         if not found[0].startswith('"'):
             line = text.count("\n", 0, found.start()) + 1
             column = found.start() - text.rfind("\n", 0, found.start())
-            yield Fault(
+            yield Problem(
                 "not_finite",
                 f"Line {line}, column {column}: {found[0]} is no JSON (RFC 8259, 6): put a file "
                 "name, or nothing, in its place.",
@@ -244,31 +258,25 @@ def _kind(value: Any) -> str:
 # -- the object and its groupname -------------------------------------------------------------
 
 
-def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if not isinstance(value, _Object):
-        yield Fault("not_an_object", f"The file holds {_kind(value)}. The form is {_FORM}.")
+        yield Problem("not_an_object", f"The file holds {_kind(value)}. The form is {_FORM}.")
         return
-    for key, count in value.repeated():
-        yield Fault(
-            "duplicate_key",
-            f"At the top level the key {key!r} stands {count} times, and a reader would take any "
-            "one of them: leave one.",
-        )
+    yield from value.repeated("At the top level")
     here = {key for key, _ in value.pairs}
     for key in sorted(here.difference(_KEYS)):
         meant = next((known for known in _KEYS if known == key.strip().lower()), None)
-        way_out = f"did you mean {meant!r}?" if meant else "take it out."
-        yield Fault(
+        advice = f"did you mean {meant!r}?" if meant else "take it out."
+        yield Problem(
             "unknown_key",
             f"At the top level stands the key {key!r}, where only groupname and images belong: "
-            f"{way_out}",
+            f"{advice}",
         )
     if "groupname" not in here:
-        yield Fault(
-            "group_missing", 'Add "groupname": "..." beside images, with your group\'s name.'
-        )
+        message = 'Add "groupname": "..." beside images, with your group\'s name.'
+        yield Problem("group_missing", message)
     if "images" not in here:
-        yield Fault("images_missing", f'Add "images" with the answers. The form is {_FORM}.')
+        yield Problem("images_missing", f'Add "images" with the answers. The form is {_FORM}.')
     for key, inner in value.pairs:
         if key == "groupname":
             yield from _group(inner)
@@ -276,16 +284,14 @@ def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator
             yield from _images(inner, gallery, queries, k)
 
 
-def _group(group: Any) -> Iterator[Fault]:
+def _group(group: Any) -> Iterator[Problem]:
     if not isinstance(group, str):
-        yield Fault(
-            "group_not_text",
-            f"groupname is {_kind(group)}: write your group's name in double quotes.",
-        )
+        message = f"groupname is {_kind(group)}: write your group's name in double quotes."
+        yield Problem("group_not_text", message)
     elif not group.strip():
-        yield Fault("group_empty", "groupname is blank: write your group's name there.")
+        yield Problem("group_empty", "groupname is blank: write your group's name there.")
     elif re.search("[\ud800-\udfff]", group):
-        yield Fault(
+        yield Problem(
             "group_not_text",
             f"groupname is {group!r}, which holds half of a character: write it without escapes.",
         )
@@ -294,39 +300,29 @@ def _group(group: Any) -> Iterator[Fault]:
 # -- keys and answers -------------------------------------------------------------------------
 
 
-def _images(images: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _images(images: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if not isinstance(images, _Object):
-        yield Fault("images_not_an_object", f"images is {_kind(images)}. The form is {_FORM}.")
+        yield Problem("images_not_an_object", f"images is {_kind(images)}. The form is {_FORM}.")
         return
     if not images.pairs and queries.names:
-        yield Fault(
-            "images_empty",
-            f"images is empty: add the answers to all {len(queries.names)} queries.",
-        )
+        count = len(queries.names)
+        yield Problem("images_empty", f"images is empty: add the answers to all {count} queries.")
         return
-    for key, count in images.repeated():
-        yield Fault(
-            "duplicate_key",
-            f"In images the key {key!r} stands {count} times, and a reader would take any one of "
-            "them: leave one.",
-        )
-    stood_for: set[str] = set()
+    yield from images.repeated("In images")
+    meant_queries: set[str] = set()
     for key in dict.fromkeys(key for key, _ in images.pairs):
-        fault, meant = _judged_key(key, gallery, queries)
-        stood_for.update(meant)
-        if fault:
-            yield fault
-    for query in queries.names:
-        if query not in stood_for:
-            yield Fault(
-                "query_missing", f"images has no key {query!r}: add it with its {k} answers."
-            )
+        problem, meant = _check_key(key, gallery, queries)
+        meant_queries.update(meant)
+        if problem:
+            yield problem
+    for query in (query for query in queries.names if query not in meant_queries):
+        yield Problem("query_missing", f"images has no key {query!r}: add it with its {k} answers.")
     for key, answers in images.pairs:
         yield from _answers(key, answers, gallery, queries, k)
 
 
-def _judged_key(key: str, gallery: _Names, queries: _Names) -> tuple[Fault | None, list[str]]:
-    """The fault of a key, and the queries it stands for, which are then not missing."""
+def _check_key(key: str, gallery: _Names, queries: _Names) -> tuple[Problem | None, list[str]]:
+    """The problem of a key, and the queries it stands for, which are then not missing."""
     if key in queries:
         return None, [key]
     where = f"In images the key {key!r}"
@@ -334,73 +330,74 @@ def _judged_key(key: str, gallery: _Names, queries: _Names) -> tuple[Fault | Non
     if last is not None:
         meant = [last] if last in queries else []
         stranger = "" if meant else ", which is no query either: take one of the query folder"
-        said = f"{where} is a path: write the file name alone, {last!r}{stranger}."
-        return Fault("key_is_path", said), meant
+        message = f"{where} is a path: write the file name alone, {last!r}{stranger}."
+        return Problem("key_is_path", message), meant
     if key in gallery:
-        said = (
+        message = (
             f"{where} is a gallery picture: keys are file names of the query folder. Were the "
             "names taken from the wrong list?"
         )
-        return Fault("key_from_gallery", said), []
+        return Problem("key_from_gallery", message), []
     meant = queries.meant_by(key)
     if meant:
-        return Fault("key_misspelt", f"{where} is no query. {_did_you_mean(key, meant)}"), meant[:1]
-    said = f"{where} is no query: take it out, or write the name of a file of the query folder."
-    return Fault("key_unknown", said), []
+        return Problem("key_misspelt", f"{where} is no query. {_did_you_mean(key, meant)}"), meant[
+            :1
+        ]
+    message = f"{where} is no query: take it out, or write the name of a file of the query folder."
+    return Problem("key_unknown", message), []
 
 
-def _answers(key: str, answers: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Fault]:
+def _answers(key: str, answers: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if not isinstance(answers, list):
-        yield Fault(
+        yield Problem(
             "answers_not_a_list",
             f"{key!r} has {_kind(answers)} for answers: write a list of {k} gallery names, "
             "best first.",
         )
         return
+    has = f"{key!r} has {len(answers)} answers of {k}:"
     if len(answers) < k:
-        way_out = f"add {k - len(answers)} more gallery names."
-        yield Fault("too_few", f"{key!r} has {len(answers)} answers of {k}: {way_out}")
+        yield Problem("too_few", f"{has} add {k - len(answers)} more gallery names.")
     if len(answers) > k:
-        way_out = f"leave out the last {len(answers) - k}."
-        yield Fault("too_many", f"{key!r} has {len(answers)} answers of {k}: {way_out}")
+        yield Problem("too_many", f"{has} leave out the last {len(answers) - k}.")
     first: dict[str, int] = {}
     for position, answer in enumerate(answers, start=1):
         where = f"{key!r}, answer {position}:"
         if not isinstance(answer, str):
-            said = f"{where} {_kind(answer)}, where the name of a gallery picture belongs."
-            yield Fault("answer_not_text", said)
+            message = f"{where} {_kind(answer)}, where the name of a gallery picture belongs."
+            yield Problem("answer_not_text", message)
         elif answer in first:
-            yield Fault(
+            yield Problem(
                 "answer_repeated",
                 f"{where} {answer!r} is answer {first[answer]} already: put another picture there.",
             )
         else:
             first[answer] = position
             if answer not in gallery:
-                yield _judged_answer(where, answer, gallery, queries)
+                yield _check_answer(where, answer, gallery, queries)
 
 
-def _judged_answer(where: str, answer: str, gallery: _Names, queries: _Names) -> Fault:
-    """The fault of an answer that is not in the gallery."""
+def _check_answer(where: str, answer: str, gallery: _Names, queries: _Names) -> Problem:
+    """The problem of an answer that is not in the gallery."""
     last = _last_part(answer)
     if last is not None:
         stranger = "" if last in gallery else ", which is not in the gallery either"
-        said = f"{where} {answer!r} is a path: write the file name alone, {last!r}{stranger}."
-        return Fault("answer_is_path", said)
+        message = f"{where} {answer!r} is a path: write the file name alone, {last!r}{stranger}."
+        return Problem("answer_is_path", message)
     if answer in queries:
-        said = f"{where} {answer!r} is a query: answers are file names of the gallery folder."
-        return Fault("answer_is_query", said)
+        message = f"{where} {answer!r} is a query: answers are file names of the gallery folder."
+        return Problem("answer_is_query", message)
     meant = gallery.meant_by(answer)
     if meant:
-        said = f"{where} {answer!r} is not in the gallery. {_did_you_mean(answer, meant)}"
-        return Fault("answer_misspelt", said)
-    said = f"{where} {answer!r} is not in the gallery: write the name of a file of its folder."
-    return Fault("answer_unknown", said)
+        message = f"{where} {answer!r} is not in the gallery. {_did_you_mean(answer, meant)}"
+        return Problem("answer_misspelt", message)
+    message = f"{where} {answer!r} is not in the gallery: write the name of a file of its folder."
+    return Problem("answer_unknown", message)
 
 
 def _did_you_mean(name: str, meant: list[str]) -> str:
     """Ask for the names meant. Escapes show a difference that the eye would not see."""
     difference = _difference(name, meant[0])
-    spelled = ascii if difference == "Unicode normalisation" else repr
-    listed = " or ".join(spelled(other) for other in meant)
+    quote = ascii if difference == "Unicode normalisation" else repr
+    listed = " or ".join(quote(other) for other in meant)
     return f"Did you mean {listed}? The difference is {difference}."

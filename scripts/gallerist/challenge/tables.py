@@ -1,14 +1,14 @@
 """The graded challenge as tables: every experiment by domain, and what the key fault does to it."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gallerist.challenge.grading import Grade, StudyRow
+from gallerist.challenge.grading import Grade
+from gallerist.challenge.key_fault import StudyRow
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation.scores import Measure
-from gallerist.io.files import PathLike, replacing
+from gallerist.evaluation.scores import Estimate
+from gallerist.io.files import PathLike, write_csv
 from gallerist.search.ranking import Ranking
 
 COLUMNS = ("experiment", "domain", "queries", "metric", "mean", "low", "high")
@@ -23,7 +23,9 @@ def file_names(manifest: Manifest) -> dict[str, str]:
     return {picture.id: Path(picture.path).name for picture in manifest}
 
 
-def by_name(ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, str]) -> Answers:
+def name_answers(
+    ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, str]
+) -> Answers:
     """A ranking with file names in place of ids, as submissions and ground truths have them."""
     return {
         queries[query]: tuple(gallery[answer] for answer in answers)
@@ -33,15 +35,14 @@ def by_name(ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, 
 
 def write_grades(path: PathLike, grades: Mapping[str, Grade]) -> None:
     """Write every metric of every experiment over all queries and by domain, as CSV."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for experiment, grade in grades.items():
-            for domain, queries, measures in _domains(grade):
-                for metric, each in measures.items():
-                    ends = ("" if end is None else f"{end:.4f}" for end in (each.low, each.high))
-                    row = (experiment, domain, queries, metric, f"{each.mean:.4f}", *ends)
-                    writer.writerow(row)
+    rows = (
+        (experiment, domain, queries, metric, *("" if x is None else f"{x:.4f}" for x in ends))
+        for experiment, grade in grades.items()
+        for domain, queries, measures in _domains(grade)
+        for metric, each in measures.items()
+        for ends in [(each.mean, each.low, each.high)]
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 def page(
@@ -58,13 +59,13 @@ def page(
     lines.append(_row(["---"] * (3 + len(metrics))))
     for experiment, grade in grades.items():
         for domain, queries, measures in _domains(grade):
-            cells = [_spelled(measures.get(metric)) for metric in metrics]
+            cells = [_format(measures.get(metric)) for metric in metrics]
             lines.append(_row([experiment, domain, str(queries), *cells]))
     lines += ["", "## With the published key fault", "", _FAULT, ""]
     lines += [_row(["ranker", "k", "right", "with the fault", "expected over all orders"])]
     lines += [_row(["---"] * 5)]
     lines += [
-        _row([row.ranker, str(row.k), *map(_spelled, (row.right, row.fault, row.fault_expected))])
+        _row([row.ranker, str(row.k), *map(_format, (row.right, row.fault, row.fault_expected))])
         for row in study
     ]
     remarks = [f"- {note}" for note in notes]
@@ -78,7 +79,7 @@ _FAULT = (
 )
 
 
-def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Measure]]]:
+def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Estimate]]]:
     yield ALL, len(grade.domains), grade.overall
     if len(grade.by_domain) > 1:
         counts = Counter(grade.domains)
@@ -86,7 +87,7 @@ def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Measure]]]:
             yield domain, counts[domain], measures
 
 
-def _spelled(measure: Measure | None) -> str:
+def _format(measure: Estimate | None) -> str:
     if measure is None:
         return ""
     if measure.low is None or measure.high is None:

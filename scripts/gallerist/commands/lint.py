@@ -9,12 +9,12 @@ import click
 @click.option("--query", required=True, metavar="FOLDER", help="Of the query pictures.")
 @click.option("--k", default=10, help="Answers a query.")
 def lint(results: str, gallery: str, query: str, k: int) -> int:
-    """Find every fault of an answer file.
+    """Find every problem of an answer file.
 
-    RESULTS has the form of results.json. The status is 1 where there is a fault.
+    RESULTS has the form of results.json. The status is 1 where there is a problem.
     """
-    from gallerist.challenge.lint_command import fault_lines
+    from gallerist.challenge.lint import problem_lines
 
-    lines = fault_lines(results, gallery, query, k)
+    lines = problem_lines(results, gallery, query, k)
     print("\n".join(lines or ["no fault"]))
     return int(bool(lines))

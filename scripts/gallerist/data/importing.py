@@ -17,9 +17,10 @@ import imagehash
 from PIL import Image
 
 from gallerist.data.decoding import FORMAT_OF_SUFFIX, BadImage, decode_image, format_of, read_bytes
-from gallerist.data.folders import FolderFault, Tree, is_utf8, walk
+from gallerist.data.folders import Tree, is_utf8, walk
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_csv
 from gallerist.workflow.progress import tracked
 
 logger = logging.getLogger("gallerist")
@@ -29,12 +30,8 @@ _STRAY = "not inside a class folder"
 _NESTED = "inside a folder, where the pictures have to lie side by side"
 
 
-class ImportFault(ValueError):
-    """A folder from which nothing can be imported. The message is complete."""
-
-
 @dataclass(frozen=True, slots=True, order=True)
-class Fault:
+class Problem:
     """What is wrong with one file or folder.
 
     severity: "skipped" when it is not in the manifest, "warning" when it is all the same.
@@ -47,10 +44,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Import:
-    """The usable pictures, and the faults sorted by path."""
+    """The usable pictures, and the problems sorted by path."""
 
     manifest: Manifest
-    faults: tuple[Fault, ...]
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class _Candidate:
     path: str
 
 
-_Examined = tuple[Picture | None, Fault | None]
+_Examined = tuple[Picture | None, Problem | None]
 
 
 def import_folder(
@@ -87,82 +84,74 @@ def import_folder(
     file has the same content. It is used, with a warning, when its name promises another format.
     `threads` pictures are decoded at a time, and only as many are in memory.
 
-    Raises ImportFault when the folder is missing, holds no class folder, or no usable picture.
+    Raises UserError when the folder is missing, holds no class folder, or no usable picture.
     """
-    try:
-        tree = walk(folder)
-    except FolderFault as error:
-        raise ImportFault(str(error)) from error
-    candidates, faults = _candidates(os.fspath(folder), tree, flat)
+    tree = walk(folder)
+    candidates, problems = _candidates(os.fspath(folder), tree, flat)
     examine = partial(_examine, part=part, min_side=min_side, max_pixels=max_pixels)
     pictures: dict[str, Picture] = {}
     with closing(_in_order(examine, candidates, threads)) as examined:
-        for found, fault in tracked(examined, "pictures examined", len(candidates)):
+        for found, problem in tracked(examined, "pictures examined", len(candidates)):
             if found is not None and (first := pictures.setdefault(found.id, found)) is not found:
-                fault = _same_picture(found, first)
-            if fault is not None:
-                faults.append(fault)
+                problem = _same_picture(found, first)
+            if problem is not None:
+                problems.append(problem)
     if not pictures:
-        raise ImportFault(_nothing_usable(folder, faults))
+        raise UserError(_nothing_usable(folder, problems))
     if not flat:
-        faults += _empty_classes(os.fspath(folder), tree, pictures.values())
-    skipped = sum(fault.severity == "skipped" for fault in faults)
+        problems += _empty_classes(os.fspath(folder), tree, pictures.values())
+    skipped = sum(problem.severity == "skipped" for problem in problems)
     logger.info("%s: %d pictures, %d files skipped", folder, len(pictures), skipped)
-    return Import(Manifest(tuple(pictures.values())), tuple(sorted(faults)))
+    return Import(Manifest(tuple(pictures.values())), tuple(sorted(problems)))
 
 
-def stop_on_bad_images(faults: Iterable[Fault]) -> None:
-    """Raise ImportFault with the list of all files that are no usable picture, if there are any.
+def stop_on_bad_images(problems: Iterable[Problem]) -> None:
+    """Raise UserError with the list of all files that are no usable picture, if there are any.
 
     Copies of another picture, files outside the class folders and warnings are not among them.
     """
     bad = [
-        f"\n  {fault.path}: {fault.reason}"
-        for fault in faults
-        if fault.severity == "skipped"
-        and fault.reason != _STRAY
-        and not fault.reason.startswith(_COPY)
+        f"\n  {problem.path}: {problem.reason}"
+        for problem in problems
+        if problem.severity == "skipped"
+        and problem.reason != _STRAY
+        and not problem.reason.startswith(_COPY)
     ]
     if bad:
-        raise ImportFault(
+        raise UserError(
             f"{len(bad)} files are no usable pictures. Repair or remove them, "
             f"or set dataset.images.on_bad: skip to go on without them:{''.join(bad)}"
         )
 
 
-def write_faults(path: PathLike, faults: Iterable[Fault]) -> None:
-    """Write faults as CSV (path, severity, reason), whole or not at all.
+def write_problems(path: PathLike, problems: Iterable[Problem]) -> None:
+    """Write problems as CSV (path, severity, reason), whole or not at all.
 
     Every value is quoted, so that any file name survives; bytes that are not UTF-8 are written
     as escapes.
     """
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(("path", "severity", "reason"))
-        writer.writerows(astuple(fault) for fault in faults)
+    header, rows = ("path", "severity", "reason"), map(astuple, problems)
+    write_csv(path, header, rows, quoting=csv.QUOTE_ALL, errors="backslashreplace")
 
 
-def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Fault]]:
-    """Files to be tried, in manifest order, and the faults that names alone show."""
+def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Problem]]:
+    """Files to be tried, in manifest order, and the problems that names alone show."""
     candidates: list[_Candidate] = []
-    faults = [
-        Fault(_join(folder, relative), "skipped", reason)
+    problems = [
+        Problem(_join(folder, relative), "skipped", reason)
         for relative, reason in tree.troubles.items()
     ]
     for relative in tree.folders:
         if PurePath(relative).suffix.lower() in FORMAT_OF_SUFFIX:
             reason = "a folder, though its name is a picture's; the files in it are tried"
-            faults.append(Fault(_join(folder, relative), "warning", reason))
+            problems.append(Problem(_join(folder, relative), "warning", reason))
     for relative in tree.files:
         path = _join(folder, relative)
-        if fault := _unusable_name(relative, flat):
-            faults.append(Fault(path, "skipped", fault))
+        if problem := _unusable_name(relative, flat):
+            problems.append(Problem(path, "skipped", problem))
         else:
             candidates.append(_Candidate("" if flat else _label(relative), relative, path))
-    return sorted(candidates, key=lambda found: (found.label, found.relative)), faults
+    return sorted(candidates, key=lambda found: (found.label, found.relative)), problems
 
 
 def _unusable_name(relative: str, flat: bool) -> str | None:
@@ -198,12 +187,12 @@ def _in_order(
 
 
 def _examine(candidate: _Candidate, *, part: str, min_side: int, max_pixels: int) -> _Examined:
-    """Return the picture, its fault, or a picture with a warning."""
+    """Return the picture, its problem, or a picture with a warning."""
     try:
         data = read_bytes(candidate.path, max_pixels=max_pixels)
         pixels = decode_image(data, max_pixels=max_pixels, min_side=min_side)
     except BadImage as error:
-        return None, Fault(candidate.path, "skipped", str(error))
+        return None, Problem(candidate.path, "skipped", str(error))
     identity = hashlib.sha256(data).hexdigest()[:16]
     picture = Picture(
         id=identity,
@@ -216,7 +205,7 @@ def _examine(candidate: _Candidate, *, part: str, min_side: int, max_pixels: int
         phash=str(imagehash.phash(Image.fromarray(pixels))),
     )
     warning = _misnamed(candidate.relative, format_of(data))
-    return picture, Fault(candidate.path, "warning", warning) if warning else None
+    return picture, Problem(candidate.path, "warning", warning) if warning else None
 
 
 def _misnamed(relative: str, content: str) -> str | None:
@@ -231,26 +220,26 @@ def _misnamed(relative: str, content: str) -> str | None:
     return f"the content is {content}, though the name has no extension"
 
 
-def _same_picture(copy: Picture, first: Picture) -> Fault:
+def _same_picture(copy: Picture, first: Picture) -> Problem:
     other_class = "" if copy.label == first.label else f", but under another class ({first.label})"
-    return Fault(copy.path, "skipped", f"{_COPY}{first.path}{other_class}")
+    return Problem(copy.path, "skipped", f"{_COPY}{first.path}{other_class}")
 
 
-def _empty_classes(folder: str, tree: Tree, pictures: Iterable[Picture]) -> Iterator[Fault]:
+def _empty_classes(folder: str, tree: Tree, pictures: Iterable[Picture]) -> Iterator[Problem]:
     filled = {picture.label for picture in pictures}
     for relative in tree.folders:
         if "/" not in relative and _label(relative) not in filled:
-            yield Fault(_join(folder, relative), "warning", "no usable picture in this class")
+            yield Problem(_join(folder, relative), "warning", "no usable picture in this class")
 
 
-def _nothing_usable(folder: PathLike, faults: list[Fault]) -> str:
-    skipped = sorted(fault for fault in faults if fault.severity == "skipped")
+def _nothing_usable(folder: PathLike, problems: list[Problem]) -> str:
+    skipped = sorted(problem for problem in problems if problem.severity == "skipped")
     if not skipped:
         return f"{folder}: no files. It must hold one folder a class, with the pictures in them"
-    if all(fault.reason == _STRAY for fault in skipped):
+    if all(problem.reason == _STRAY for problem in skipped):
         return (
             f"{folder}: {len(skipped)} files, but none of them in a class folder. "
             "It must hold one folder a class, with the pictures in them"
         )
-    examples = "".join(f"\n  {fault.path}: {fault.reason}" for fault in skipped[:5])
+    examples = "".join(f"\n  {problem.path}: {problem.reason}" for problem in skipped[:5])
     return f"{folder}: none of its {len(skipped)} files is a usable picture:{examples}"

@@ -49,19 +49,15 @@ _MOST_COLOUR = 40
 pixels stay below: yellow paper, but no brown beetle on white."""
 
 
-class NotPixels(ValueError):
-    """An array is not a picture: (h, w, 3) uint8, a pixel or more. The message is complete."""
-
-
-def colour_blind(pixels: Pixels) -> Pixels:
+def to_grey(pixels: Pixels) -> Pixels:
     """A grey copy: (h, w, 3) uint8 RGB -> the same shape, with three equal channels.
 
-    The grey is OpenCV's, the luma of ITU-R BT.601. Raises NotPixels.
+    The grey is OpenCV's, the luma of ITU-R BT.601. Raises ValueError.
     """
-    return _three_channels(_grey(_checked(pixels)))
+    return _three_channels(_grey(_check(pixels)))
 
 
-def drawing(pixels: Pixels) -> Pixels:
+def draw_lines(pixels: Pixels) -> Pixels:
     """A photo as a line drawing: (h, w, 3) uint8 RGB -> the same shape, black lines on white.
 
     Textures are flattened by mean shift (D. Comaniciu and P. Meer, Mean Shift: A Robust Approach
@@ -72,12 +68,12 @@ def drawing(pixels: Pixels) -> Pixels:
     tried too: its lines are broken and unevenly wide, which those of sketches are not.
 
     A picture that is a drawing (see `is_sketch`) is returned without its colours: its lines would
-    be drawn twice, once on either side. Equal pictures give equal drawings. Raises NotPixels.
+    be drawn twice, once on either side. Equal pictures give equal drawings. Raises ValueError.
     """
     if is_sketch(pixels):
-        return colour_blind(pixels)
+        return to_grey(pixels)
     height, width = pixels.shape[:2]
-    small = _shrunk(pixels)
+    small = _shrink(pixels)
     side = max(small.shape[:2])
     edges = remove_small_objects(_edges(small), max_size=int(_SHORTEST * side), connectivity=2)
     across = max(1, round(LINE_WIDTH * side))
@@ -94,9 +90,9 @@ def is_sketch(pixels: Pixels) -> bool:
     A morphological closing takes away all that is dark and narrow. A drawing is what then is
     nothing but paper, bright and even, and was not empty. Painted, shaded and densely hatched
     pictures are none, nor are drawings in light on dark. Empty paper is none either.
-    Raises NotPixels.
+    Raises ValueError.
     """
-    small = _shrunk(_checked(pixels))
+    small = _shrink(_check(pixels))
     if np.percentile(np.ptp(small, axis=2), 99) > _MOST_COLOUR:
         return False
     grey = _grey(small)
@@ -120,7 +116,7 @@ def _edges(pixels: Pixels) -> npt.NDArray[np.bool_]:
     across = cv2.Sobel(lab, cv2.CV_32F, 1, 0, scale=scale)
     down = cv2.Sobel(lab, cv2.CV_32F, 0, 1, scale=scale)
     strongest = np.argmax(across**2 + down**2, axis=2)[..., np.newaxis]
-    across, down = (_chosen(each, strongest) for each in (across, down))
+    across, down = (_choose(each, strongest) for each in (across, down))
     strength = np.hypot(across, down)
     strong = max(float(np.quantile(strength, _STRONG)), _FAINTEST)
     weak = max(float(np.quantile(strength, _WEAK)), _FAINTEST / 2)
@@ -130,7 +126,7 @@ def _edges(pixels: Pixels) -> npt.NDArray[np.bool_]:
     return np.asarray(found > 0)
 
 
-def _chosen(channels: FloatArray, index: npt.NDArray[np.intp]) -> FloatArray:
+def _choose(channels: FloatArray, index: npt.NDArray[np.intp]) -> FloatArray:
     """(h, w, 3) and (h, w, 1) -> (h, w), of each pixel the channel of that index."""
     return np.ascontiguousarray(np.take_along_axis(channels, index, axis=2)[..., 0])
 
@@ -143,7 +139,7 @@ def _three_channels(grey: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
-def _shrunk(pixels: Pixels) -> Pixels:
+def _shrink(pixels: Pixels) -> Pixels:
     """The picture with a longer side of at most SIDE."""
     height, width = pixels.shape[:2]
     factor = SIDE / max(height, width)
@@ -153,9 +149,9 @@ def _shrunk(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _checked(pixels: Pixels) -> Pixels:
+def _check(pixels: Pixels) -> Pixels:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise NotPixels(
+        raise ValueError(
             f"a picture is an array of (height, width, 3) uint8 with a pixel or more, "
             f"not {pixels.shape} {pixels.dtype}"
         )

@@ -1,6 +1,5 @@
 """More training pictures from a pool, without letting a held-out picture in."""
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -8,11 +7,8 @@ from dataclasses import astuple, dataclass, replace
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.near_duplicates import near_pictures
-from gallerist.io.files import PathLike, replacing
-
-
-class ExtensionFault(ValueError):
-    """Settings with which a training part cannot be extended. The message is complete."""
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +20,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Extension:
+class ExtendedTraining:
     """The outcome of `extend`.
 
     manifest: the training pictures, as they were, and after them those added, class by class.
@@ -37,7 +33,7 @@ class Extension:
     shortfalls: dict[str, int]
 
 
-def extend(
+def extend_training(
     training: Manifest,
     pool: Manifest,
     held_out: Sequence[Manifest],
@@ -45,7 +41,7 @@ def extend(
     per_class: int,
     distance: int,
     seed: int,
-) -> Extension:
+) -> ExtendedTraining:
     """Add pictures of `pool` to the classes of `training` until each has `per_class`.
 
     A class that has as many or more is left alone. Within a class the pool's pictures are
@@ -57,10 +53,10 @@ def extend(
     taken, so what one class gets does not depend on how much another lacks.
 
     Added pictures get part "training".
-    Raises ExtensionFault when `per_class` or `distance` is negative.
+    Raises UserError when `per_class` or `distance` is negative.
     """
     if per_class < 0 or distance < 0:
-        raise ExtensionFault(
+        raise UserError(
             f"per_class ({per_class}) and distance ({distance}) must be 0 or more: "
             "pictures a class, and bits of 64"
         )
@@ -71,7 +67,7 @@ def extend(
         if picture.label not in present
     ]
     known = [picture for picture in pool if picture.label in present]
-    known.sort(key=lambda picture: _draw(seed, picture))
+    known.sort(key=lambda picture: _order_key(seed, picture))
     forbidden = _forbidden(known, [*held_out, training], distance)
     alike = _alike(known, forbidden, distance)
 
@@ -85,15 +81,12 @@ def extend(
         refusals += refused
         if len(taken) < missing:
             shortfalls[label] = missing - len(taken)
-    return Extension(Manifest((*training, *added)), tuple(refusals), shortfalls)
+    return ExtendedTraining(Manifest((*training, *added)), tuple(refusals), shortfalls)
 
 
 def write_refusals(path: PathLike, refusals: Iterable[Refusal]) -> None:
     """Write refused pool pictures as CSV (path, reason), whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "reason"))
-        writer.writerows(astuple(refusal) for refusal in refusals)
+    write_csv(path, ("path", "reason"), map(astuple, refusals))
 
 
 def _fill(
@@ -116,7 +109,7 @@ def _fill(
     return list(taken.values()), refused
 
 
-def _draw(seed: int, picture: Picture) -> str:
+def _order_key(seed: int, picture: Picture) -> str:
     """Place of a picture in the order of consideration: a hash of seed and content."""
     return hashlib.sha256(f"{seed}:{picture.id}".encode()).hexdigest()
 

@@ -81,6 +81,6 @@ def _looked(pixels: Pixels, look: Look) -> Pixels:
     if look == "colour":
         return pixels
     # Here, because it loads scikit-image, which most experiments need not wait for.
-    from gallerist.data.line_drawings import colour_blind, drawing
+    from gallerist.data.line_drawings import draw_lines, to_grey
 
-    return colour_blind(pixels) if look == "grey" else drawing(pixels)
+    return to_grey(pixels) if look == "grey" else draw_lines(pixels)

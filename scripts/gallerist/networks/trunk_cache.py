@@ -25,9 +25,9 @@ from gallerist.io.row_file import (
     Rows,
     RowType,
     TooLarge,
-    checked_positions,
+    check_positions,
     file_size,
-    size_in_words,
+    format_size,
     write_rows,
 )
 
@@ -134,7 +134,7 @@ class TrunkCache(_ById):
         would train without complaint. It costs about a tenth of a millisecond a picture once, where
         one epoch of training costs some ten, and leaves the rows in the kernel's cache.
 
-        Raises TrunkMismatch when the files do not belong together, RowsRefused when the row file is
+        Raises TrunkMismatch when the files do not belong together, UserError when the row file is
         damaged; FileNotFoundError.
         """
         identity = _read_origin(origin)
@@ -179,7 +179,7 @@ class JoinedRows(_ById):
 
     def take(self, indices: npt.ArrayLike) -> Rows:
         """(k,) positions among all -> (k, values) copies of the rows, in that order."""
-        positions = checked_positions(indices, len(self))
+        positions = check_positions(indices, len(self))
         rows = np.empty((len(positions), self.values), self.dtype)
         for cache, start in zip(self.caches, self._starts, strict=False):
             here = (positions >= start) & (positions < start + len(cache))
@@ -219,13 +219,13 @@ def announce_and_check(folder: PathLike, size: int, *, part: str, dtype: RowType
     free = shutil.disk_usage(there).free
     logger.info(
         "the trunk cache of %s takes %s of %s free in %s",
-        *(part, size_in_words(size), size_in_words(free), folder),
+        *(part, format_size(size), format_size(free), folder),
     )
     spare = max(MARGIN, round(size * MARGIN_SHARE))
     if size + spare > free:
         raise NoSpace(
-            f"The trunk cache of {part} takes {size_in_words(size)}, and {size_in_words(spare)} "
-            f"more should stay free; {folder} has {size_in_words(free)} free. {_remedies(dtype)}"
+            f"The trunk cache of {part} takes {format_size(size)}, and {format_size(spare)} "
+            f"more should stay free; {folder} has {format_size(free)} free. {_remedies(dtype)}"
         )
 
 
@@ -249,7 +249,7 @@ def write_trunk_cache(
     before, because they would take room, and the origin is written last: where it is, all are.
 
     Raises NoSpace before or while writing; TooLarge naming the remedy when float16 cannot hold a
-    number; RowsRefused when the rows are not those announced. No half file is left.
+    number; UserError when the rows are not those announced. No half file is left.
     """
     _positions(ids)
     for path in (origin, ids_file, rows):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from gallerist.evaluation.differences import Difference, OtherQueries, differences
-from gallerist.evaluation.scores import Assessment, Settings
+from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.significance import Difference, OtherQueries, find_differences
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Contender:
     title: str
     gallery: str
     query: str
-    judged: Assessment
+    judged: Scores
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Verdict:
 
 
 def verdict(
-    challenger: Contender, champion: Contender | None, metric: str, settings: Settings
+    challenger: Contender, champion: Contender | None, metric: str, settings: IntervalSettings
 ) -> Verdict:
     """Let a challenger be champion where it is really better, or where there is none.
 
     metric: the one that decides. settings: its confidence is that of the test, which is
-    `differences.differences` on the two alone; the less likely the seed matters, the more rounds.
+    `significance.find_differences` on the two alone; the more rounds, the less the seed matters.
     """
     if champion is None:
         return Verdict(True, f"{challenger.title} is champion: there was none")
@@ -51,7 +51,7 @@ def verdict(
                 False, f"{champion.title} stays champion: {each.title} was not judged by {metric}"
             )
     try:
-        (found,) = differences(
+        (found,) = find_differences(
             {
                 side: _only(metric, each.judged)
                 for side, each in (("challenger", challenger), ("champion", champion))
@@ -78,11 +78,11 @@ def verdict(
     )
 
 
-def _only(metric: str, judged: Assessment) -> Assessment:
+def _only(metric: str, judged: Scores) -> Scores:
     return replace(judged, values={metric: judged.values[metric]})
 
 
-def _figures(found: Difference, settings: Settings) -> str:
+def _figures(found: Difference, settings: IntervalSettings) -> str:
     test = found.pair.test
     return (
         f"{test.difference:+.4f}, ahead on {test.ahead} pictures and behind on {test.behind}, "

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
-from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
+from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation.relevance import MARKS, Relevance
 from gallerist.features.store import FeatureMismatch, Features
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.search.gallery import Settings, searched
@@ -36,7 +37,7 @@ class Answer:
     @property
     def mark(self) -> str:
         """O for right, x for wrong, a blank for unknown."""
-        return {True: "o", False: "x", None: " "}[self.right]
+        return MARKS[self.right] or " "
 
 
 def find_query(queries: Manifest, name: str) -> Picture:
@@ -125,12 +126,14 @@ def _answers(
     pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
     if not pictures.keys() >= {answer for answer, _ in ranked}:
         raise FeatureMismatch("the gallery has changed since it was ranked: run the workflow again")
+    labels = {answer: pictures[answer].label for answer, _ in ranked}
+    relevance = None if label is None else Relevance.of_classes({"": label}, labels)
     return [
         Answer(
             rank,
             pictures[answer],
             distance,
-            None if label is None else label == pictures[answer].label != DISTRACTOR,
+            None if relevance is None else relevance.is_relevant("", answer),
         )
         for rank, (answer, distance) in enumerate(ranked, start=1)
     ]

@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gallerist.evaluation.scores import Settings, read_queries
+from gallerist.evaluation.scores import IntervalSettings
+from gallerist.evaluation.tables import read_queries
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import stages_of
 from gallerist.serving.champion import Contender, Verdict, verdict
@@ -229,7 +230,7 @@ def _crown(
         found = Verdict(True, f"{_title(version)} is champion as asked, without a test")
     else:
         evaluation = config["evaluation"]
-        settings = Settings(
+        settings = IntervalSettings(
             evaluation["seed"], evaluation["bootstrap_rounds"], evaluation["confidence"]
         )
         challenger = _contender(client, version)

@@ -1,4 +1,4 @@
-"""The linter of answer files: every fault is found and named, and nothing else is."""
+"""The linter of answer files: every problem is found and named, and nothing else is."""
 
 import codecs
 import copy
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallerist.challenge.answer_file import Submission
-from gallerist.challenge.lint import MEANING, faults, faults_in, summary
+from gallerist.challenge.lint import MEANING, lint, lint_bytes, summary
 
 QUERIES = ["q1.jpg", "q2.jpg", "Käfer.jpg"]
 GALLERY = ["a.jpg", "4.5", "b.jpg", "c.jpg", "Äffin.png", "e.jpg", "1.2.jpg"]
@@ -32,11 +32,11 @@ def found(value, k=K):
     if not isinstance(value, str | bytes):
         value = json.dumps(value, ensure_ascii=False)
     content = value.encode() if isinstance(value, str) else value
-    return faults_in(content, GALLERY, QUERIES, k)
+    return lint_bytes(content, GALLERY, QUERIES, k)
 
 
 def codes(value, k=K):
-    return [fault.code for fault in found(value, k)]
+    return [problem.code for problem in found(value, k)]
 
 
 def changed(change):
@@ -207,20 +207,20 @@ def test_a_good_submission_has_no_fault():
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_gives_its_faults_and_no_others(name):
     value, expected, words = MUTATIONS[name]
-    messages = [fault.message for fault in found(value)]
+    messages = [problem.message for problem in found(value)]
     assert sorted(codes(value)) == sorted(expected)
     assert any(re.search(words, message, re.DOTALL) for message in messages), messages
 
 
 def test_every_code_is_given_by_some_mutation_and_has_a_message_of_its_own(tmp_path):
-    given_ = [fault for value, _, _ in MUTATIONS.values() for fault in found(value)]
-    given_ += faults(tmp_path / "none", GALLERY, QUERIES, K)
-    assert {fault.code for fault in given_} == set(MEANING)
+    given_ = [problem for value, _, _ in MUTATIONS.values() for problem in found(value)]
+    given_ += lint(tmp_path / "none", GALLERY, QUERIES, K)
+    assert {problem.code for problem in given_} == set(MEANING)
     assert len(set(MEANING.values())) == len(MEANING) == 28
     shapes = {}
-    for fault in given_:
-        shape = re.sub(r"'[^']*'|\d+", "#", fault.message)
-        assert shapes.setdefault(shape, fault.code) == fault.code
+    for problem in given_:
+        shape = re.sub(r"'[^']*'|\d+", "#", problem.message)
+        assert shapes.setdefault(shape, problem.code) == problem.code
 
 
 def test_no_message_can_break_a_terminal_or_a_utf8_file():
@@ -228,9 +228,9 @@ def test_no_message_can_break_a_terminal_or_a_utf8_file():
     value = {"groupname": hostile, hostile: 1, "images": {hostile: [hostile, f"/{hostile}", 1]}}
     given_ = found(json.dumps(value))
     assert len(given_) == 9
-    for fault in given_:
-        assert fault.message.isprintable()
-        assert fault.message.encode("utf-8")
+    for problem in given_:
+        assert problem.message.isprintable()
+        assert problem.message.encode("utf-8")
 
 
 def test_all_faults_are_reported_at_once():
@@ -269,35 +269,35 @@ def test_the_published_fault_is_named_for_every_key():
 
 def test_a_name_that_is_in_both_folders_is_right_in_both_places():
     value = {"groupname": "g", "images": {"same.jpg": ["same.jpg"]}}
-    assert faults_in(json.dumps(value).encode(), ["same.jpg"], ["same.jpg"], 1) == []
+    assert lint_bytes(json.dumps(value).encode(), ["same.jpg"], ["same.jpg"], 1) == []
 
 
 def test_a_backslash_that_belongs_to_a_name_is_no_path():
     value = {"groupname": "g", "images": {"q\\1": ["g\\1"]}}
-    assert faults_in(json.dumps(value).encode(), ["g\\1"], ["q\\1"], 1) == []
+    assert lint_bytes(json.dumps(value).encode(), ["g\\1"], ["q\\1"], 1) == []
 
 
 def test_a_word_like_nan_inside_a_name_is_no_fault():
     value = {"groupname": "NaN", "images": {'a"NaN': ["Infinity"]}}
-    assert faults_in(json.dumps(value).encode(), ["Infinity"], ['a"NaN'], 1) == []
+    assert lint_bytes(json.dumps(value).encode(), ["Infinity"], ['a"NaN'], 1) == []
 
 
 def test_no_queries_want_no_answers():
-    assert faults_in(b'{"groupname": "g", "images": {}}', ["a"], [], 10) == []
+    assert lint_bytes(b'{"groupname": "g", "images": {}}', ["a"], [], 10) == []
 
 
 def test_a_file_is_read_and_a_missing_one_is_a_fault(tmp_path):
     (tmp_path / "r.json").write_text(text(), encoding="utf-8")
-    assert faults(tmp_path / "r.json", GALLERY, QUERIES, K) == []
-    (missing,) = faults(tmp_path / "none.json", GALLERY, QUERIES, K)
+    assert lint(tmp_path / "r.json", GALLERY, QUERIES, K) == []
+    (missing,) = lint(tmp_path / "none.json", GALLERY, QUERIES, K)
     assert missing.code == "unreadable"
     assert re.search(r"none\.json cannot be read: No such file", missing.message)
-    assert [fault.code for fault in faults(tmp_path, GALLERY, QUERIES, K)] == ["unreadable"]
+    assert [problem.code for problem in lint(tmp_path, GALLERY, QUERIES, K)] == ["unreadable"]
 
 
 def test_k_below_one_is_refused():
     with pytest.raises(ValueError, match="k is 0"):
-        faults_in(b"", [], [], 0)
+        lint_bytes(b"", [], [], 0)
 
 
 def test_the_summary_counts_what_it_does_not_show():
@@ -319,9 +319,9 @@ def test_a_big_file_of_faults_is_reported_whole():
     queries = [f"q{number}.jpg" for number in range(20_000)]
     answers = [f"{number}.jpg" for number in range(10)]
     value = {"groupname": "g", "images": dict.fromkeys(queries, answers)}
-    given_ = faults_in(json.dumps(value).encode(), gallery, queries, 10)
+    given_ = lint_bytes(json.dumps(value).encode(), gallery, queries, 10)
     assert len(given_) == 200_000
-    assert {fault.code for fault in given_} == {"answer_misspelt"}
+    assert {problem.code for problem in given_} == {"answer_misspelt"}
 
 
 # -- whatever the names -----------------------------------------------------------------------
@@ -352,7 +352,7 @@ def file(tmp_path_factory):
 def test_any_submission_that_is_written_has_no_fault(file, challenge):
     submission, gallery, queries, k = challenge
     submission.write(file)
-    assert faults(file, gallery, queries, k) == []
+    assert lint(file, gallery, queries, k) == []
 
 
 STRANGER = "?" * 9 + "."  # longer than any name drawn above, and near none
@@ -398,15 +398,17 @@ def test_any_one_mutation_of_a_kind_gives_that_code(challenge, kind, data):
     mutate, follows = KINDS[kind]
     mutate(images, data.draw(st.sampled_from(queries)), gallery)
     content = json.dumps({"groupname": submission.group, "images": images}).encode()
-    assert {fault.code for fault in faults_in(content, gallery, queries, k)} == {kind} | follows
+    assert {problem.code for problem in lint_bytes(content, gallery, queries, k)} == {
+        kind
+    } | follows
 
 
 @settings(max_examples=200, deadline=None)
 @given(content=st.one_of(st.binary(), st.text().map(str.encode)))
 def test_whatever_the_bytes_there_is_a_fault_and_no_crash(content):
-    given_ = faults_in(content, GALLERY, QUERIES, K)
+    given_ = lint_bytes(content, GALLERY, QUERIES, K)
     assert given_
-    assert {fault.code for fault in given_} <= set(MEANING)
+    assert {problem.code for problem in given_} <= set(MEANING)
 
 
 json_values = st.recursive(
@@ -424,9 +426,9 @@ json_values = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(value=json_values)
 def test_whatever_the_json_its_faults_are_messages(value):
-    for fault in faults_in(json.dumps(value).encode(), GALLERY, QUERIES, K):
-        assert fault.code in MEANING
-        assert fault.message.endswith((".", "?"))
+    for problem in lint_bytes(json.dumps(value).encode(), GALLERY, QUERIES, K):
+        assert problem.code in MEANING
+        assert problem.message.endswith((".", "?"))
 
 
 def test_the_keys_of_the_real_challenge_taken_from_its_gallery_are_found():
@@ -439,7 +441,7 @@ def test_the_keys_of_the_real_challenge_taken_from_its_gallery_are_found():
 
     def codes_of(images):
         content = json.dumps({"groupname": "g", "images": images}).encode()
-        return [fault.code for fault in faults_in(content, gallery, queries, 10)]
+        return [problem.code for problem in lint_bytes(content, gallery, queries, 10)]
 
     assert codes_of(good) == []
     assert codes_of(published) == ["key_from_gallery"] * 65 + ["query_missing"] * 65

@@ -16,18 +16,18 @@ from scipy import ndimage, stats
 
 from gallerist.data.augmentation import (
     FILLS,
-    AugmentationError,
     Ranges,
     Warp,
     apply,
     augment,
     copy_id,
-    draw,
+    draw_warp,
     matrix,
     shrink,
 )
-from gallerist.data.line_drawings import drawing, is_sketch
+from gallerist.data.line_drawings import draw_lines, is_sketch
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.io.errors import UserError
 
 # Keras's own use of SciPy.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`")
@@ -48,7 +48,7 @@ def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def drawn(number: int, ranges: Ranges = PUBLISHED) -> Warp:
-    return draw(ranges, seed=7, picture_id="0123456789abcdef", copy=number)
+    return draw_warp(ranges, seed=7, picture_id="0123456789abcdef", copy=number)
 
 
 def picture_of(path: Path, label: str = "cat", part: str = "training") -> Picture:
@@ -296,35 +296,37 @@ arguments = st.fixed_dictionaries(
 
 @given(ranges=ranges_drawn, arguments=arguments)
 def test_draws_stay_in_their_ranges_and_are_the_same_again(ranges, arguments):
-    warp = draw(ranges, **arguments)
+    warp = draw_warp(ranges, **arguments)
     assert abs(warp.theta) <= ranges.rotation
     assert abs(warp.tx) <= ranges.width_shift
     assert abs(warp.ty) <= ranges.height_shift
     assert abs(warp.shear) <= ranges.shear
     assert max(abs(warp.zx - 1), abs(warp.zy - 1)) <= ranges.zoom + 1e-12
     assert ranges.horizontal_flip or not warp.flip
-    assert draw(ranges, **arguments) == warp
+    assert draw_warp(ranges, **arguments) == warp
 
 
 @given(arguments=arguments, other=arguments)
 def test_another_seed_picture_or_copy_is_another_draw(arguments, other):
     for name in arguments:
         changed = {**arguments, name: other[name]}
-        same = draw(PUBLISHED, **changed) == draw(PUBLISHED, **arguments)
+        same = draw_warp(PUBLISHED, **changed) == draw_warp(PUBLISHED, **arguments)
         assert same == (changed == arguments)
 
 
 @given(arguments=arguments, ranges=ranges_drawn)
 def test_one_range_does_not_move_the_draws_of_another(arguments, ranges):
-    before = draw(ranges, **arguments)
-    after = draw(replace(ranges, rotation=0, horizontal_flip=False, drawings=0), **arguments)
+    before = draw_warp(ranges, **arguments)
+    after = draw_warp(replace(ranges, rotation=0, horizontal_flip=False, drawings=0), **arguments)
     assert after == replace(before, theta=after.theta, flip=False, drawn=False)
     assert after.theta == 0
 
 
 @given(arguments=arguments, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_larger_share_of_drawings_keeps_those_that_there_were(arguments, shares):
-    few, many = (draw(replace(PUBLISHED, drawings=share), **arguments) for share in sorted(shares))
+    few, many = (
+        draw_warp(replace(PUBLISHED, drawings=share), **arguments) for share in sorted(shares)
+    )
     assert many.drawn or not few.drawn
     assert replace(few, drawn=many.drawn) == many
 
@@ -354,7 +356,7 @@ def test_no_range_at_all_is_the_identity():
     ],
 )
 def test_a_range_out_of_bounds_is_refused_by_name(setting, value):
-    with pytest.raises(AugmentationError, match=f"^{setting} is .*{value}.*must"):
+    with pytest.raises(UserError, match=f"^{setting} is .*{value}.*must"):
         Ranges(**{setting: value})
 
 
@@ -370,7 +372,7 @@ def photo(side: int = 120) -> np.ndarray:
 
 
 def test_a_drawn_copy_that_is_not_moved_is_the_drawing_itself():
-    assert np.array_equal(apply(photo(), Warp(drawn=True)), drawing(photo()))
+    assert np.array_equal(apply(photo(), Warp(drawn=True)), draw_lines(photo()))
 
 
 def test_a_drawn_copy_is_a_sketch_and_its_line_lies_on_the_edge_of_the_animal():
@@ -391,7 +393,7 @@ def test_around_a_drawn_copy_is_white_paper_whatever_the_fill(fill):
 
 
 def test_a_copy_of_a_sketch_has_its_lines_once():
-    sketch = drawing(photo())
+    sketch = draw_lines(photo())
     assert np.array_equal(apply(sketch, Warp(drawn=True)), sketch)
 
 
@@ -403,7 +405,7 @@ def test_some_copies_are_drawn_and_the_others_stay_as_they_were(photos, tmp_path
     expected = set()
     for id in photos.ids:
         for copy in (1, 2, 3):
-            if draw(ranges, seed=99, picture_id=id, copy=copy).drawn:
+            if draw_warp(ranges, seed=99, picture_id=id, copy=copy).drawn:
                 expected.add(f"{id}-{copy}.png")
     assert changed == expected
     assert 0 < len(changed) < len(before)
@@ -426,7 +428,7 @@ def test_every_copy_is_written_and_listed_with_its_original(photos, tmp_path):
         with Image.open(path) as image, Image.open(original.path) as source:
             assert (copy.width, copy.height) == image.size == (original.width, original.height)
             assert copy.phash == str(imagehash.phash(image))
-            warp = draw(PUBLISHED, seed=99, picture_id=original.id, copy=copy_number)
+            warp = draw_warp(PUBLISHED, seed=99, picture_id=original.id, copy=copy_number)
             assert np.array_equal(image, apply(np.asarray(source), warp, "nearest"))
     files = [path for path in (tmp_path / "copies").rglob("*") if path.is_file()]
     assert sorted(map(str, files)) == sorted(copies.paths)
@@ -473,7 +475,7 @@ def test_a_large_picture_is_shrunk_before_it_is_warped(tmp_path):
     assert (copy.width, copy.height) == (100, 30)
     averaged = large.reshape(30, 3, 100, 3, 3).mean(axis=(1, 3))  # each 3 x 3 pixels
     assert np.abs(shrink(large, 100) - averaged).max() <= 0.51
-    warp = draw(PUBLISHED, seed=99, picture_id=picture.id, copy=1)
+    warp = draw_warp(PUBLISHED, seed=99, picture_id=picture.id, copy=1)
     with Image.open(copy.path) as image:
         assert np.array_equal(image, apply(shrink(large, 100), warp))
 
@@ -497,7 +499,7 @@ def test_no_copies_give_an_empty_manifest_and_an_empty_folder(photos, tmp_path):
 def test_a_picture_that_is_not_for_training_is_refused(photos, tmp_path, part):
     wrong = replace(photos.pictures[2], part=part)
     mixed = Manifest((*photos.pictures[:2], wrong))
-    with pytest.raises(AugmentationError, match=rf"2\.png belongs to {part}"):
+    with pytest.raises(UserError, match=rf"2\.png belongs to {part}"):
         augmented(mixed, tmp_path / "copies")
     assert not (tmp_path / "copies").exists()
 
@@ -505,7 +507,7 @@ def test_a_picture_that_is_not_for_training_is_refused(photos, tmp_path, part):
 @pytest.mark.parametrize("label", ["..", "a/b", "", "."])
 def test_a_label_that_would_leave_the_folder_is_refused(photos, tmp_path, label):
     wrong = Manifest((replace(photos.pictures[0], label=label),))
-    with pytest.raises(AugmentationError, match="no name for a folder"):
+    with pytest.raises(UserError, match="no name for a folder"):
         augmented(wrong, tmp_path / "copies")
 
 
@@ -514,19 +516,19 @@ def test_a_label_that_would_leave_the_folder_is_refused(photos, tmp_path, label)
     [("copies", -1), ("max_side", 0), ("max_side", 40_000), ("threads", 0)],
 )
 def test_a_setting_out_of_bounds_is_refused_by_name(photos, tmp_path, setting, value):
-    with pytest.raises(AugmentationError, match=f"^{setting} is {value}: it must"):
+    with pytest.raises(UserError, match=f"^{setting} is {value}: it must"):
         augmented(photos, tmp_path / "copies", **{setting: value})
 
 
 def test_a_picture_that_cannot_be_read_is_named(photos, tmp_path):
     broken = Path(photos.pictures[2].path)
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(AugmentationError, match=r"2\.png: truncated"):
+    with pytest.raises(UserError, match=r"2\.png: truncated"):
         augmented(photos, tmp_path / "copies", threads=2)
 
 
 def test_a_picture_of_too_many_pixels_is_named(photos, tmp_path):
-    with pytest.raises(AugmentationError, match=r"3\.png: 90x33 pixels: more than 2500"):
+    with pytest.raises(UserError, match=r"3\.png: 90x33 pixels: more than 2500"):
         augmented(photos, tmp_path / "copies", max_pixels=2500)
 
 
@@ -535,7 +537,7 @@ def test_opencv_has_its_threads_again_even_after_an_error(photos, tmp_path):
     try:
         cv2.setNumThreads(2)
         Path(photos.pictures[0].path).unlink()
-        with pytest.raises(AugmentationError, match=r"0\.png: no such file"):
+        with pytest.raises(UserError, match=r"0\.png: no such file"):
             augmented(photos, tmp_path / "copies")
         assert cv2.getNumThreads() == 2
     finally:

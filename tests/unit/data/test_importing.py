@@ -16,14 +16,9 @@ from checkout import SHARED
 from PIL import Image
 
 from gallerist.data import importing
-from gallerist.data.importing import (
-    Fault,
-    ImportFault,
-    import_folder,
-    stop_on_bad_images,
-    write_faults,
-)
+from gallerist.data.importing import Problem, import_folder, stop_on_bad_images, write_problems
 from gallerist.data.manifest import Manifest
+from gallerist.io.errors import UserError
 
 
 def photo(seed, width=24, height=16):
@@ -48,8 +43,8 @@ def imported(folder, **options):
     return import_folder(folder, **settings)
 
 
-def by_name(faults):
-    return {Path(fault.path).name: (fault.severity, fault.reason) for fault in faults}
+def by_name(problems):
+    return {Path(problem.path).name: (problem.severity, problem.reason) for problem in problems}
 
 
 def bomb(width, height):
@@ -117,7 +112,7 @@ def test_each_bad_file_of_a_folder_is_named_with_its_reason(tmp_path):
 
     outcome = imported(tmp_path)
     assert outcome.manifest.paths == [str(good)]
-    found = by_name(outcome.faults)
+    found = by_name(outcome.problems)
     for name, (_, reason) in BAD_FILES.items():
         severity, stated = found.pop(name)
         assert (severity, stated[: len(reason)]) == ("skipped", reason), name
@@ -130,7 +125,7 @@ def test_each_bad_file_of_a_folder_is_named_with_its_reason(tmp_path):
         "pipe.jpg": ("skipped", "a pipe, socket or device, not a file"),
         "README.txt": ("skipped", "not inside a class folder"),
     }
-    assert list(outcome.faults) == sorted(outcome.faults, key=lambda fault: fault.path)
+    assert list(outcome.problems) == sorted(outcome.problems, key=lambda problem: problem.path)
 
 
 def test_a_row_describes_its_picture(tmp_path):
@@ -173,7 +168,7 @@ def test_the_order_is_by_class_then_path_by_code_points(tmp_path):
         "b/z.png",
         "ä/1.png",
     ]
-    assert outcome.faults == ()
+    assert outcome.problems == ()
 
 
 def test_neither_threads_nor_the_order_of_the_disk_change_the_outcome(tmp_path, monkeypatch):
@@ -210,9 +205,9 @@ def test_the_same_picture_twice_is_kept_once(tmp_path):
         ("cat", "1.png"),
         ("dog", "2.png"),
     ]
-    assert outcome.faults == (
-        Fault(str(tmp_path / "cat/2.png"), "skipped", f"same picture as {first}"),
-        Fault(
+    assert outcome.problems == (
+        Problem(str(tmp_path / "cat/2.png"), "skipped", f"same picture as {first}"),
+        Problem(
             str(tmp_path / "dog/1.png"),
             "skipped",
             f"same picture as {first}, but under another class (cat)",
@@ -228,7 +223,7 @@ def test_pictures_with_wrong_names_are_used_with_a_warning(tmp_path):
     save(tmp_path / "cat" / "e.Tif", 5, "TIFF")
     outcome = imported(tmp_path)
     assert len(outcome.manifest) == 5
-    assert by_name(outcome.faults) == {
+    assert by_name(outcome.problems) == {
         "a.jpg": ("warning", "the content is PNG, though the name says JPEG"),
         "b.dat": ("warning", "the content is JPEG, though '.dat' is no picture's extension"),
         "c": ("warning", "the content is WebP, though the name has no extension"),
@@ -254,7 +249,7 @@ def test_links_are_followed_and_hidden_files_ignored(tmp_path):
     outcome = imported(folder)
     assert [Path(path).name for path in outcome.manifest.paths] == ["link.png", "2.png"]
     assert outcome.manifest.labels == ["cat", "dog"]
-    assert by_name(outcome.faults) == {
+    assert by_name(outcome.problems) == {
         "1.png": (
             "skipped",
             f"same picture as {folder / 'cat/link.png'}, but under another class (cat)",
@@ -277,7 +272,7 @@ def test_class_folders_without_a_usable_picture_are_named(tmp_path):
     (tmp_path / "dog").mkdir()
     (tmp_path / "cow").mkdir()
     (tmp_path / "cow" / "bad.png").write_text("bad")
-    assert by_name(imported(tmp_path).faults) == {
+    assert by_name(imported(tmp_path).problems) == {
         "bad.png": ("skipped", "not an image: text"),
         "cow": ("warning", "no usable picture in this class"),
         "dog": ("warning", "no usable picture in this class"),
@@ -303,12 +298,12 @@ def test_strange_names_survive_the_files_they_are_written_to(tmp_path):
     assert Manifest.read(tmp_path / "manifest.csv") == outcome.manifest
     assert {Path(path).name for path in outcome.manifest.paths} == set(STRANGE)
 
-    write_faults(tmp_path / "faults.csv", outcome.faults)
-    with (tmp_path / "faults.csv").open(encoding="utf-8", newline="") as file:
+    write_problems(tmp_path / "problems.csv", outcome.problems)
+    with (tmp_path / "problems.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["path", "severity", "reason"]
-    assert [Fault(*row) for row in rows[1:]] == list(outcome.faults)
-    assert len(outcome.faults) == len(STRANGE)
+    assert [Problem(*row) for row in rows[1:]] == list(outcome.problems)
+    assert len(outcome.problems) == len(STRANGE)
 
 
 def test_names_that_no_manifest_can_hold_are_skipped(tmp_path):
@@ -317,8 +312,8 @@ def test_names_that_no_manifest_can_hold_are_skipped(tmp_path):
     save(Path(os.fsdecode(os.fsencode(tmp_path) + b"/cat/latin\xe9.png")), 3)
     outcome = imported(tmp_path)
     assert len(outcome.manifest) == 1
-    write_faults(tmp_path / "faults.csv", outcome.faults)
-    with (tmp_path / "faults.csv").open(encoding="utf-8", newline="") as file:
+    write_problems(tmp_path / "problems.csv", outcome.problems)
+    with (tmp_path / "problems.csv").open(encoding="utf-8", newline="") as file:
         found = {Path(path).name: reason for path, _, reason in list(csv.reader(file))[1:]}
     assert found == {
         "carriage\rreturn.png": (
@@ -356,7 +351,7 @@ def test_a_folder_that_gives_nothing_is_refused_with_the_reason(tmp_path, files,
         (folder / name).write_bytes(content)
     if files == {}:
         (folder / "cat").mkdir(parents=True)
-    with pytest.raises(ImportFault) as caught:
+    with pytest.raises(UserError) as caught:
         imported(folder)
     assert str(caught.value).startswith(message.format(folder))
 
@@ -366,15 +361,15 @@ def test_all_bad_images_are_listed_when_they_stop_the_import(tmp_path):
         save(tmp_path / "cat" / name, 1)
     save(tmp_path / "cat" / "3.jpg", 2, "PNG")
     (tmp_path / "README.txt").write_text("beside the classes")
-    faults = imported(tmp_path).faults
-    assert len(faults) == 3
-    stop_on_bad_images(faults)  # none of these is a bad image
+    problems = imported(tmp_path).problems
+    assert len(problems) == 3
+    stop_on_bad_images(problems)  # none of these is a bad image
 
     for number in range(8):
         (tmp_path / "cat" / f"bad{number}.png").touch()
     (tmp_path / "cat" / "link.png").symlink_to("nowhere")
-    with pytest.raises(ImportFault) as caught:
-        stop_on_bad_images(imported(tmp_path).faults)
+    with pytest.raises(UserError) as caught:
+        stop_on_bad_images(imported(tmp_path).problems)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("9 files are no usable pictures.")
     assert lines[1:] == [
@@ -385,7 +380,7 @@ def test_all_bad_images_are_listed_when_they_stop_the_import(tmp_path):
 
 def test_a_file_given_as_folder_is_refused(tmp_path):
     path = save(tmp_path / "1.png", 1)
-    with pytest.raises(ImportFault, match=r"1\.png: a file, not a folder"):
+    with pytest.raises(UserError, match=r"1\.png: a file, not a folder"):
         imported(path)
 
 
@@ -425,8 +420,8 @@ def test_the_shared_photos_are_imported_without_a_fault():
         pytest.skip("the shared data set monkeys10 is absent")
     outcome = imported(folder, part="query")
     assert len(outcome.manifest.classes) == 10
-    skipped = [fault for fault in outcome.faults if fault.severity == "skipped"]
-    assert all(fault.reason.startswith("same picture as ") for fault in skipped)
+    skipped = [problem for problem in outcome.problems if problem.severity == "skipped"]
+    assert all(problem.reason.startswith("same picture as ") for problem in skipped)
     files = [path for path in folder.rglob("*") if path.is_file()]
     contents = {path.read_bytes() for path in files}
     assert len(outcome.manifest) == len(contents) == len(files) - len(skipped)

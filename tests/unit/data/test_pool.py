@@ -10,7 +10,8 @@ from PIL import Image
 
 from gallerist.data.importing import import_folder
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.data.pool import ExtensionFault, Refusal, extend, write_refusals
+from gallerist.data.pool import Refusal, extend_training, write_refusals
+from gallerist.io.errors import UserError
 
 
 def row(number, label="cat", part="training", phash=None):
@@ -31,7 +32,7 @@ def rows(numbers, label="cat", part="pool"):
 
 
 def extended(training, pool, held_out=(), per_class=5, distance=4, seed=1):
-    return extend(
+    return extend_training(
         Manifest(tuple(training)),
         Manifest(tuple(pool)),
         [Manifest(tuple(held_out))],
@@ -192,9 +193,9 @@ def test_refusals_survive_their_file(tmp_path):
 
 
 def test_negative_settings_are_refused():
-    with pytest.raises(ExtensionFault, match=r"per_class \(-1\)"):
+    with pytest.raises(UserError, match=r"per_class \(-1\)"):
         extended([row(1)], [], per_class=-1)
-    with pytest.raises(ExtensionFault, match=r"distance \(-2\)"):
+    with pytest.raises(UserError, match=r"distance \(-2\)"):
         extended([row(1)], [], distance=-2)
 
 
@@ -263,7 +264,7 @@ def test_real_folders_are_extended(tmp_path):
         part: import_folder(tmp_path / part, part=part, min_side=8, max_pixels=10**6).manifest
         for part in ("training", "query", "pool")
     }
-    outcome = extend(
+    outcome = extend_training(
         parts["training"], parts["pool"], [parts["query"]], per_class=9, distance=4, seed=0
     )
     assert {Path(path).stem for path in outcome.manifest.paths} == {"1", "10", "11", "12", "13"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gallerist.data.decoding import BadImage
-from gallerist.data.line_drawings import drawing
+from gallerist.data.line_drawings import draw_lines
 from gallerist.data.preprocessing import Preprocessing
 
 
@@ -136,7 +136,7 @@ def test_a_look_is_taken_before_the_picture_is_resized_and_belongs_to_its_identi
     assert (pixels == pixels[:, :, :1]).all()
     luma = noise(120, 90) @ [0.299, 0.587, 0.114]
     assert pixels[:, :, 0].mean() == pytest.approx(luma.mean(), abs=1)
-    Image.fromarray(drawing(noise(120, 90))).save(folder / "drawn.png")
+    Image.fromarray(draw_lines(noise(120, 90))).save(folder / "drawn.png")
     np.testing.assert_array_equal(drawn.load(path), colour.load(folder / "drawn.png"))
     grey.write(folder / "grey.json")
     assert Preprocessing.read(folder / "grey.json") == grey

@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gallerist.evaluation.scores import Assessment, Settings
+from gallerist.evaluation.scores import IntervalSettings, Scores
 from gallerist.serving.champion import Contender, verdict
 
-AT_95 = Settings(seed=99, rounds=1000, confidence=0.95)
+AT_95 = IntervalSettings(seed=99, rounds=1000, confidence=0.95)
 
 
 def contender(title, hits, **changes):
     values = {"top-1": np.array(hits, np.float64)}
     ids = tuple(f"q{number}" for number in range(len(hits)))
-    judged = Assessment(ids, ("cat",) * len(hits), ids, values, {})
+    judged = Scores(ids, ("cat",) * len(hits), ids, values, {})
     return Contender(**{"title": title, "gallery": "g", "query": "q", "judged": judged} | changes)
 
 

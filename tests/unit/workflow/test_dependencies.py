@@ -31,7 +31,6 @@ ORDER = [
 AGAINST_THE_ORDER = {
     ("features.fusion", "search.ranking"),
     ("records.origin", "figures.rule_graph"),
-    ("tracking.experiment_page", "evaluation.summary"),
 }
 
 HEAVY = {
@@ -41,7 +40,7 @@ HEAVY = {
         *("networks.pixel_scaling", "networks.rmac", "networks.runtime", "networks.trunk"),
         *("training.fused_adam", "training.loop", "training.state"),
     },
-    "pandas": {"evaluation.comparison", "evaluation.remarks"},
+    "pandas": {"evaluation.comparison", "evaluation.comparison_page"},
     "matplotlib": {
         name for name in MODULES if name.startswith("figures.") and name != "figures.grad_cam"
     },
