@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from gallerist.io.arrays import AnyArray, Floats, Vectors
+from gallerist.io.errors import UserError
 from gallerist.io.files import (
     PathLike,
     read_json,
@@ -21,66 +21,56 @@ from gallerist.io.row_file import WrittenRows, write_rows
 
 logger = logging.getLogger("gallerist")
 
-Vectors = npt.NDArray[np.float32]
-Norms = npt.NDArray[np.float64]
-
-
 SCALED_AT_ONCE = 1 << 17
 """Numbers scaled at once: a megabyte of float64, which a processor's cache can hold."""
 
 
-class FeatureMismatch(ValueError):
-    """Features that were made differently, or files of one set that do not belong together."""
-
-
-class NotFinite(ValueError):
-    """A describer gave infinite or undefined numbers, which are near to nothing."""
-
-
 @dataclass(frozen=True)
 class Features:
-    """The vectors of one part by one describer.
+    """The vectors of one part by one extractor.
 
-    vectors: (n, d) float32, rows of Euclidean length 1 (0 where the describer gave all zeros).
-    norms: (n,) float64, the length that each row had: norm times row is what the describer gave.
+    vectors: (n, d) float32, rows of Euclidean length 1 (0 where the extractor gave all zeros).
+    norms: (n,) float64, the length that each row had: norm times row is what the extractor gave.
     ids: of the pictures, in the same order. model, preprocessing: SHA-256 of what made them.
     """
 
     vectors: Vectors
-    norms: Norms
+    norms: Floats
     ids: tuple[str, ...]
     model: str
     preprocessing: str
 
     @classmethod
     def of(
-        cls, described: npt.NDArray[Any], ids: Sequence[str], model: str, preprocessing: str
+        cls, extracted: AnyArray, ids: Sequence[str], model: str, preprocessing: str
     ) -> "Features":
-        """Scale (n, d) vectors as a describer gave them. Raises NotFinite as `unit_rows`."""
-        return cls(*unit_rows(described), tuple(ids), model, preprocessing)
+        """Scale (n, d) vectors as an extractor gave them. Raises UserError as `unit_rows`."""
+        return cls(*unit_rows(extracted), tuple(ids), model, preprocessing)
+
+    @property
+    def length(self) -> int:
+        """Numbers in a vector."""
+        return int(self.vectors.shape[1])
 
     def write(self, vectors: PathLike, ids: PathLike, origin: PathLike) -> None:
         """Write `.npy`, ids and norms as CSV, and a JSON of hashes that ties them together."""
         made_by = {"model": self.model, "preprocessing": self.preprocessing}
-        length = int(self.vectors.shape[1])
         norms = self.norms.tolist()
-        _write([self.vectors], self.ids, norms, made_by, length, vectors, ids, origin)
+        _write([self.vectors], self.ids, norms, made_by, self.length, vectors, ids, origin)
 
     @classmethod
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
-        """Read what `write` wrote; raises FeatureMismatch when the files do not belong together."""
+        """Read what `write` wrote; raises UserError when the files do not belong together."""
         identity = read_json(origin)
         listing = Path(ids).read_text(encoding="utf-8")
         if sha256_of_file(vectors) != identity["vectors"]:
-            raise FeatureMismatch(f"{vectors} is not the file that {origin} describes")
+            raise UserError(f"{vectors} is not the file that {origin} describes")
         if sha256_of_text(listing) != identity["ids"]:
-            raise FeatureMismatch(f"{ids} is not the file that {origin} describes")
+            raise UserError(f"{ids} is not the file that {origin} describes")
         array = np.load(vectors, mmap_mode="r", allow_pickle=False)
         head, *lines = listing.splitlines()
         if head != "id,norm":
-            raise FeatureMismatch(
-                f"{ids} is of another version of Gallerist: run the workflow again"
-            )
+            raise UserError(f"{ids} is of another version of Gallerist: run the workflow again")
         rows = [line.rsplit(",", 1) for line in lines]
         norms = np.array([float(norm) for _, norm in rows])
         names = tuple(identifier for identifier, _ in rows)
@@ -89,7 +79,7 @@ class Features:
     def rows_of(self, ids: Sequence[str]) -> Vectors:
         """The vectors of some pictures, in that order: (n, d) float32, in memory.
 
-        Raises FeatureMismatch naming the first picture that was not described.
+        Raises UserError naming the first picture that is not in them.
         """
         return np.asarray(self.vectors[self._rows(ids)])
 
@@ -99,8 +89,8 @@ class Features:
         for start in range(0, len(rows), size):
             yield np.asarray(self.vectors[rows[start : start + size]])
 
-    def described(self, ids: Sequence[str], size: int = 256) -> Iterator[npt.NDArray[np.float64]]:
-        """Batches of the vectors as the describer gave them: norm times row, (n, d) float64."""
+    def unscaled_batches(self, ids: Sequence[str], size: int = 256) -> Iterator[Floats]:
+        """The same as the extractor gave them: norm times row, (n, d) float64."""
         rows = self._rows(ids)
         for start in range(0, len(rows), size):
             chosen = rows[start : start + size]
@@ -110,7 +100,7 @@ class Features:
         row_of = {identifier: row for row, identifier in enumerate(self.ids)}
         unknown = [identifier for identifier in ids if identifier not in row_of]
         if unknown:
-            raise FeatureMismatch(f"picture {unknown[0]} was not described: run the workflow again")
+            raise UserError(f"picture {unknown[0]} has no vector: run the workflow again")
         return [row_of[identifier] for identifier in ids]
 
 
@@ -127,7 +117,7 @@ class FeatureSummary:
     length: int
     empty: int
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """What a record says of them, by name."""
         return {
             "images": self.count,
@@ -135,14 +125,14 @@ class FeatureSummary:
             "feature_length": self.length,
         }
 
-    def figures_of_extraction(self, seconds: float) -> dict[str, float]:
+    def extraction_metrics(self, seconds: float) -> dict[str, float]:
         """The same of vectors that were made from pictures, which took so long."""
         rate = self.count / seconds
-        return {**self.figures(), "extraction_seconds": seconds, "images_per_second": rate}
+        return {**self.metrics(), "extraction_seconds": seconds, "images_per_second": rate}
 
 
 def write_features(
-    batches: Iterable[npt.NDArray[Any]],
+    batches: Iterable[AnyArray],
     ids: Sequence[str],
     *,
     model: str,
@@ -154,10 +144,10 @@ def write_features(
 ) -> FeatureSummary:
     """Write what `Features.read` reads, from batches that are never in memory together.
 
-    batches: of (any number, d) numbers as a describer gave them, in the order of `ids`; they are
+    batches: of (any number, d) numbers as an extractor gave them, in the order of `ids`; they are
     scaled to length 1 here. length: d, needed only where there may be no picture at all.
 
-    Raises NotFinite as `unit_rows`; RowsRefused when there are not as many vectors as ids, or of
+    Raises UserError as `unit_rows`; RowsRefused when there are not as many vectors as ids, or of
     different lengths; DiskFull. A file is whole or not there.
     """
     norms: list[float] = []
@@ -202,14 +192,14 @@ def _write(
 
 
 def check_comparable(a: Features, b: Features) -> None:
-    """Raise FeatureMismatch unless one model with one preprocessing made both."""
+    """Raise UserError unless one model with one preprocessing made both."""
     if a.model != b.model:
-        raise FeatureMismatch(
+        raise UserError(
             "these features come from different models "
             f"({a.model[:12]} and {b.model[:12]}): extract them again"
         )
     if a.preprocessing != b.preprocessing:
-        raise FeatureMismatch("these features come from differently prepared pictures")
+        raise UserError("these features come from differently prepared pictures")
 
 
 def _listing(ids: Sequence[str], norms: Sequence[float]) -> str:
@@ -217,15 +207,15 @@ def _listing(ids: Sequence[str], norms: Sequence[float]) -> str:
     return "".join(["id,norm\n", *rows])
 
 
-def normalise(vectors: npt.NDArray[Any]) -> Vectors:
+def normalise(vectors: AnyArray) -> Vectors:
     """Scale rows to Euclidean length 1; rows of zeros stay zeros. See `unit_rows`."""
     return unit_rows(vectors)[0]
 
 
-def unit_rows(vectors: npt.NDArray[Any]) -> tuple[Vectors, Norms]:
+def unit_rows(vectors: AnyArray) -> tuple[Vectors, Floats]:
     """Rows scaled to Euclidean length 1, in float64, and the length of each; zeros stay zeros.
 
-    Raises NotFinite when a row has an infinite or undefined number.
+    Raises UserError when a row has an infinite or undefined number.
     """
     count, length = vectors.shape
     scaled, lengths = np.empty((count, length), np.float32), np.empty(count)
@@ -239,7 +229,7 @@ def unit_rows(vectors: npt.NDArray[Any]) -> tuple[Vectors, Norms]:
         scaled[part] = exact
     broken = int((~np.isfinite(lengths)).sum())
     if broken:
-        raise NotFinite(
+        raise UserError(
             f"{broken} of {count} feature vectors are not finite: the network has diverged. "
             "Train it with a smaller learning_rate."
         )

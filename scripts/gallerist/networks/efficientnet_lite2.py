@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.io.unpickling import (
     Allowed,
@@ -50,7 +51,7 @@ _LEGACY_PROTOCOL = 1001
 Array = NDArray[Any]
 
 
-class WeightsRefused(ValueError):
+class WeightsRefused(UserError):
     """A weights file is not what it should be, or does not fit the network."""
 
 

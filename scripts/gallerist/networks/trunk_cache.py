@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import (
     PathLike,
     read_json,
@@ -52,11 +53,7 @@ _ORIGIN: dict[str, type] = {
 }
 
 
-class TrunkMismatch(ValueError):
-    """Rows of another trunk or preparation, or files of a cache that do not belong together."""
-
-
-class NoSpace(RuntimeError):
+class NoSpace(UserError):
     """The disk has no room for a trunk cache."""
 
 
@@ -74,11 +71,11 @@ class _ById:
         raise NotImplementedError
 
     def positions_of(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
-        """(k,) where the pictures of these ids are. Raises TrunkMismatch naming one that is not."""
+        """(k,) where the pictures of these ids are. Raises UserError naming one that is not."""
         try:
             return np.array([self._positions[each] for each in ids], dtype=np.int64)
         except KeyError as error:
-            raise TrunkMismatch(
+            raise UserError(
                 f"the trunk cache has no row of picture {error.args[0]}: it was made from another "
                 "list of pictures. Remove it, and it is made again."
             ) from None
@@ -105,7 +102,7 @@ class TrunkCache(_ById):
     def __post_init__(self) -> None:
         """Refuse an id that stands for two rows, and rows without an id."""
         if len(self.ids) != len(self.rows):
-            raise TrunkMismatch(f"{self.rows.path} has {len(self.rows)} rows, not {len(self.ids)}")
+            raise UserError(f"{self.rows.path} has {len(self.rows)} rows, not {len(self.ids)}")
         object.__setattr__(self, "_positions", _positions(self.ids))
 
     @property
@@ -134,7 +131,7 @@ class TrunkCache(_ById):
         would train without complaint. It costs about a tenth of a millisecond a picture once, where
         one epoch of training costs some ten, and leaves the rows in the kernel's cache.
 
-        Raises TrunkMismatch when the files do not belong together, RowsRefused when the row file is
+        Raises UserError when the files do not belong together, RowsRefused when the row file is
         damaged; FileNotFoundError.
         """
         identity = _read_origin(origin)
@@ -158,14 +155,14 @@ class JoinedRows(_ById):
     """
 
     def __init__(self, caches: Sequence[TrunkCache]) -> None:
-        """Raises TrunkMismatch unless one trunk made all, in one type, and each picture once."""
+        """Raises UserError unless one trunk made all, in one type, and each picture once."""
         if not caches:
             raise ValueError("at least one trunk cache is needed")
         first = caches[0]
         for cache in caches:
             check_trunk(cache, first.trunk, first.preprocessing)
             if (cache.values, cache.dtype) != (first.values, first.dtype):
-                raise TrunkMismatch(
+                raise UserError(
                     f"rows of {first.values} {first.dtype.name} values and of {cache.values} "
                     f"{cache.dtype.name} values ({first.rows.path}, {cache.rows.path}) cannot be "
                     "joined"
@@ -189,14 +186,14 @@ class JoinedRows(_ById):
 
 
 def check_trunk(cache: TrunkCache, trunk: str, preprocessing: str) -> None:
-    """Raise TrunkMismatch unless these frozen layers, so prepared, made the rows of the cache."""
+    """Raise UserError unless these frozen layers, so prepared, made the rows of the cache."""
     if cache.trunk != trunk:
-        raise TrunkMismatch(
+        raise UserError(
             f"{cache.rows.path} was made by other frozen layers ({cache.trunk[:12]}) than those of "
             f"this network ({trunk[:12]}). Remove it, and it is made again."
         )
     if cache.preprocessing != preprocessing:
-        raise TrunkMismatch(
+        raise UserError(
             f"{cache.rows.path} was made from pictures prepared in another way. Remove it, and it "
             "is made again."
         )
@@ -293,7 +290,7 @@ def _positions(ids: Sequence[str]) -> dict[str, int]:
     positions = {each: position for position, each in enumerate(ids)}
     if len(positions) < len(ids):
         twice = next(each for position, each in enumerate(ids) if positions[each] != position)
-        raise TrunkMismatch(f"picture {twice} is listed twice: its row would not be clear")
+        raise UserError(f"picture {twice} is listed twice: its row would not be clear")
     return positions
 
 
@@ -306,13 +303,13 @@ def _read_origin(origin: PathLike) -> Mapping[str, Any]:
     if not isinstance(identity, dict) or any(
         type(identity.get(key)) is not kind for key, kind in _ORIGIN.items()
     ):
-        raise TrunkMismatch(
+        raise UserError(
             f"{origin} does not describe a trunk cache. Remove it, and the cache is made again."
         )
     return identity
 
 
-def _strangers(path: PathLike, origin: PathLike) -> TrunkMismatch:
-    return TrunkMismatch(
+def _strangers(path: PathLike, origin: PathLike) -> UserError:
+    return UserError(
         f"{path} is not the file that {origin} describes. Remove both, and they are made again."
     )

@@ -10,13 +10,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
-from gallerist.networks.published_weights import PUBLISHED, Published
+from gallerist.networks.backbones import BACKBONES, PUBLISHED, Published
 
 logger = logging.getLogger("gallerist")
 
 
-class WeightsError(RuntimeError):
+class WeightsError(UserError):
     """The weights that the configuration asks for cannot be had."""
 
 
@@ -124,8 +125,6 @@ def _packaged() -> Any:
 
 
 def _filled(backbone: str, file: str) -> Any:
-    from gallerist.networks.backbones import BACKBONES
-
     chosen = BACKBONES[backbone]
     model = chosen.build(chosen.image_size)
     try:

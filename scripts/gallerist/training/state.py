@@ -40,7 +40,7 @@ class BestWeights:
         self.loss = math.nan
         self.values: list[npt.NDArray[Any]] = []
 
-    def watch(self, loss: float) -> None:
+    def update(self, loss: float) -> None:
         """Copy the weights if this epoch's loss is the least yet."""
         if not self.values or loss < self.loss or (math.isnan(self.loss) and not math.isnan(loss)):
             self.loss = loss
@@ -94,7 +94,7 @@ class TrainingState:
         """Add an epoch, and let the callbacks see its validation loss."""
         self.history.append(dict(row))
         if self.best:
-            self.best.watch(row["val_loss"])
+            self.best.update(row["val_loss"])
         for callback in self.callbacks:
             callback.on_epoch_end(len(self.history) - 1, dict(row))
 

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peak_memory import needs_linux, peak_megabytes
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import read_json, sha256_of_file, write_json
 from gallerist.io.row_file import RowsRefused, TooLarge
 from gallerist.networks.trunk_cache import (
     JoinedRows,
     NoSpace,
     TrunkCache,
-    TrunkMismatch,
     announce_and_check,
     check_trunk,
     need,
@@ -150,12 +150,12 @@ def test_rows_are_found_by_picture(tmp_path):
     assert cache.positions_of(wanted).tolist() == [3, 0, 3]
     np.testing.assert_array_equal(cache.rows_of(wanted), rows[[3, 0, 3]])
     assert cache.rows_of([]).shape == (0, 6)
-    with pytest.raises(TrunkMismatch, match=r"no row of picture training-9999.*made again"):
+    with pytest.raises(UserError, match=r"no row of picture training-9999.*made again"):
         cache.rows_of(["training-0001", "training-9999"])
 
 
 def test_a_picture_listed_twice_is_refused(tmp_path):
-    with pytest.raises(TrunkMismatch, match="picture b is listed twice"):
+    with pytest.raises(UserError, match="picture b is listed twice"):
         written(tmp_path, ids=["a", "b", "c", "b", "d"])
     assert not list(tmp_path.iterdir())
 
@@ -163,9 +163,9 @@ def test_a_picture_listed_twice_is_refused(tmp_path):
 def test_other_trunks_and_preparations_are_refused(tmp_path):
     cache = written(tmp_path)
     check_trunk(cache, TRUNK, PREPROCESSING)
-    with pytest.raises(TrunkMismatch, match=r"training\.npy .*\(t{12}\) than .*\(o{12}\)"):
+    with pytest.raises(UserError, match=r"training\.npy .*\(t{12}\) than .*\(o{12}\)"):
         check_trunk(cache, "o" * 64, PREPROCESSING)
-    with pytest.raises(TrunkMismatch, match=r"training\.npy .*prepared in another way"):
+    with pytest.raises(UserError, match=r"training\.npy .*prepared in another way"):
         check_trunk(cache, TRUNK, "o" * 64)
 
 
@@ -174,7 +174,7 @@ def test_files_of_two_caches_of_one_shape_are_not_mixed(tmp_path, name):
     written(tmp_path)
     written(tmp_path, "validation", random_rows(seed=1))
     shutil.copy(stored(tmp_path, "validation")[name], stored(tmp_path)[name])
-    with pytest.raises(TrunkMismatch, match=r"is not the file that .*training\.origin\.json"):
+    with pytest.raises(UserError, match=r"is not the file that .*training\.origin\.json"):
         read(tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_one_changed_number_is_noticed(tmp_path):
     content = bytearray(cache.rows.path.read_bytes())
     content[-2] ^= 1
     cache.rows.path.write_bytes(content)
-    with pytest.raises(TrunkMismatch, match=r"training\.npy is not the file that"):
+    with pytest.raises(UserError, match=r"training\.npy is not the file that"):
         read(tmp_path)
 
 
@@ -202,7 +202,7 @@ def test_a_description_of_another_shape_is_refused(tmp_path, change):
     written(tmp_path)
     origin = stored(tmp_path)["origin"]
     write_json(origin, read_json(origin) | change)
-    with pytest.raises(TrunkMismatch, match=r"training\.npy is not the file that"):
+    with pytest.raises(UserError, match=r"training\.npy is not the file that"):
         read(tmp_path)
 
 
@@ -210,7 +210,7 @@ def test_a_description_of_another_shape_is_refused(tmp_path, change):
 def test_another_json_file_is_no_description(tmp_path, text):
     written(tmp_path)
     stored(tmp_path)["origin"].write_text(text)
-    with pytest.raises(TrunkMismatch, match=r"origin\.json does not describe a trunk cache"):
+    with pytest.raises(UserError, match=r"origin\.json does not describe a trunk cache"):
         read(tmp_path)
 
 
@@ -227,7 +227,7 @@ def test_an_entry_missing_or_of_another_kind_is_no_description(tmp_path, key):
         identity | {key: True},
     ):
         write_json(origin, changed)
-        with pytest.raises(TrunkMismatch, match="does not describe"):
+        with pytest.raises(UserError, match="does not describe"):
             read(tmp_path)
 
 
@@ -243,7 +243,7 @@ def test_what_does_not_belong_together_is_not_joined(tmp_path):
         ),
     }
     for reason, cache in other.items():
-        with pytest.raises(TrunkMismatch, match=reason):
+        with pytest.raises(UserError, match=reason):
             JoinedRows([first, cache])
     with pytest.raises(ValueError, match="at least one"):
         JoinedRows([])

@@ -11,8 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from small_gallery import GALLERY_SIZE, HOG, ranked, small_gallery
 
-from gallerist.serving.package import pack
-from gallerist.serving.saved_model import save
+from gallerist.serving.package import pack, save
 from gallerist.workflow.experiments import NotSearchable
 from gallerist.workflow.results import ResultMissing
 
