@@ -223,7 +223,7 @@ def unit_rows(vectors: AnyArray) -> tuple[Vectors, Floats]:
     for start in range(0, count, step):
         part = slice(start, start + step)
         exact = np.array(vectors[part], dtype=np.float64)
-        with np.errstate(invalid="ignore"):  # said below
+        with np.errstate(invalid="ignore"):  # see below
             lengths[part] = np.linalg.norm(exact, axis=1)
             exact /= np.where(lengths[part] > 0, lengths[part], 1.0)[:, None]
         scaled[part] = exact

@@ -267,7 +267,7 @@ def _beginnings(names: list[str], network: str) -> list[str]:
 
 def without_head(model: keras.Model) -> keras.Model:
     """The network without its head: pixels -> (n, features), not yet normalised."""
-    return keras.Model(model.input, model.get_layer(EMBEDDING).output, name="describer")
+    return keras.Model(model.input, model.get_layer(EMBEDDING).output, name="extractor")
 
 
 def _pooling(kind: str) -> keras.layers.Layer:

@@ -1,4 +1,4 @@
-"""Pretrained weights: found once, checked, and said aloud when they cannot be had."""
+"""Pretrained weights: found once, checked, and named when they cannot be had."""
 
 import logging
 import os

@@ -251,7 +251,7 @@ def test_a_network_without_a_trunk_has_no_use_for_rows(cache_of, tmp_path):
 
 def test_rows_of_the_trunk_are_refused_for_other_views(stored, cache_of):
     extractor = NetworkExtractor(*stored, threads=1, views=Views(flip=True))
-    with pytest.raises(ViewsRefused, match="describe the pictures"):
+    with pytest.raises(ViewsRefused, match="extract from the pictures"):
         extractor.batches_of_rows(cache_of())
 
 

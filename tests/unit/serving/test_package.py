@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def model(small, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(model):
-    return mlflow.pyfunc.load_model(str(model))
+    logger = logging.getLogger("gallerist")
+    level = logger.level
+    yield mlflow.pyfunc.load_model(str(model))
+    logger.setLevel(level)  # which a served model raises, in its own process
 
 
 @pytest.fixture
