@@ -15,7 +15,6 @@ from gallerist.data.silhouettes import (
     CLASSES,
     SIDE,
     SMALLEST,
-    Pixels,
     SilhouettesRefused,
     _replacing_folder,
     _seeded_distinct,
@@ -23,6 +22,7 @@ from gallerist.data.silhouettes import (
     draw,
     load,
 )
+from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
 TRUTH_FILE = "ground_truth.json"

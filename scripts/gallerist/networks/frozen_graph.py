@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
+
+from gallerist.io.arrays import AnyArray
 
 
 def input_dtype(model: keras.Model) -> type[np.generic]:
@@ -84,7 +85,7 @@ def _needed(graph: Any, output: str) -> Iterator[Any]:
     return (node for node in graph.node if node.name in needed)
 
 
-def _constant(name: str, array: npt.NDArray[Any]) -> Any:
+def _constant(name: str, array: AnyArray) -> Any:
     node = tf.compat.v1.NodeDef(name=name, op="Const")
     node.attr["dtype"].type = tf.as_dtype(array.dtype).as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from gallerist.io.arrays import AnyArray, Integers
 from gallerist.io.errors import UserError
 from gallerist.io.files import (
     PathLike,
@@ -70,7 +71,7 @@ class _ById:
         """Copy rows, in the order of the positions."""
         raise NotImplementedError
 
-    def positions_of(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
+    def positions_of(self, ids: Iterable[str]) -> Integers:
         """(k,) where the pictures of these ids are. Raises UserError naming one that is not."""
         try:
             return np.array([self._positions[each] for each in ids], dtype=np.int64)
@@ -227,7 +228,7 @@ def announce_and_check(folder: PathLike, size: int, *, part: str, dtype: RowType
 
 
 def write_trunk_cache(
-    batches: Iterable[npt.NDArray[Any]],
+    batches: Iterable[AnyArray],
     ids: Sequence[str],
     *,
     part: str,

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
+from gallerist.io.arrays import AnyArray
 from gallerist.training.checkpoint import Saved
 
 _DECISIONS = ("best", "best_epoch", "wait", "stopped_epoch", "cooldown_counter")
@@ -38,7 +38,7 @@ class BestWeights:
     def __init__(self, weights: Sequence[Any]) -> None:
         self.weights = weights
         self.loss = math.nan
-        self.values: list[npt.NDArray[Any]] = []
+        self.values: list[AnyArray] = []
 
     def update(self, loss: float) -> None:
         """Copy the weights if this epoch's loss is the least yet."""
