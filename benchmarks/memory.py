@@ -67,14 +67,15 @@ def _peak(work: str, count: int, *, quick: bool) -> dict[str, int]:
 
 def extract(measured: Measured, count: int, folder: Path) -> int:
     """What rule extract_features does; returns the bytes of the vectors."""
-    from gallerist.features.extractors import write_extracted
     from gallerist.features.network import NetworkExtractor
+    from gallerist.features.store import write_features
 
     with photos(count) as pictures:
         extractor = NetworkExtractor(*measured.store(folder), threads=threads())
         vectors = folder / "vectors.npy"
         files = vectors, folder / "ids.csv", folder / "origin.json"
-        write_extracted(extractor, pictures.paths, pictures.manifest("training").ids, files)
+        ids = pictures.manifest("training").ids
+        write_features(extractor.batches(pictures.paths), ids, extractor, files)
     return vectors.stat().st_size
 
 

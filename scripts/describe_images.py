@@ -5,7 +5,7 @@ import time
 
 from gallerist.data.manifest import Manifest
 from gallerist.features.descriptors.extract import DescriptorExtractor
-from gallerist.features.extractors import write_extracted
+from gallerist.features.store import write_features
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -17,7 +17,7 @@ with stage(snakemake) as run:
     )
     started = time.monotonic()
     files = output.vectors, output.ids, output.origin
-    written = write_extracted(extractor, images.paths, images.ids, files)
+    written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
     run.parameters(settings)
     run.metrics(written.extraction_metrics(time.monotonic() - started))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

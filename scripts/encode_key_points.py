@@ -4,7 +4,7 @@ import json
 import time
 
 from gallerist.data.manifest import Manifest
-from gallerist.features.extractors import write_extracted
+from gallerist.features.store import write_features
 from gallerist.features.vocabulary import Vocabulary, WordExtractor
 from gallerist.workflow.stage import stage
 
@@ -20,6 +20,6 @@ with stage(snakemake) as run:
     )
     started = time.monotonic()
     files = output.vectors, output.ids, output.origin
-    written = write_extracted(extractor, images.paths, images.ids, files)
+    written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
     run.metrics(written.extraction_metrics(time.monotonic() - started))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

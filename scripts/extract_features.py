@@ -10,8 +10,8 @@ with stage(snakemake) as run:
     require_made(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.data.manifest import Manifest
-    from gallerist.features.extractors import write_extracted
     from gallerist.features.network import NetworkExtractor
+    from gallerist.features.store import write_features
     from gallerist.features.views import Views
     from gallerist.networks.runtime import configure
     from gallerist.networks.trunk_cache import TrunkCache
@@ -29,14 +29,13 @@ with stage(snakemake) as run:
         views=Views.of(json.loads(snakemake.params.views)),
     )
     started = time.monotonic()
-    rows = TrunkCache.read(*given.rows) if given.rows else None
-    written = write_extracted(
-        extractor,
-        images.paths,
-        rows.ids if rows else images.ids,
-        (output.vectors, output.ids, output.origin),
-        batches=extractor.batches_of_rows(rows) if rows else None,
-    )
+    files = output.vectors, output.ids, output.origin
+    if given.rows:
+        rows = TrunkCache.read(*given.rows)
+        written = write_features(extractor.batches_of_rows(rows), rows.ids, extractor, files)
+    else:
+        batches = extractor.batches(images.paths)
+        written = write_features(batches, images.ids, extractor, files)
     run.parameters(device=device, engine=extractor.engine_name)
     run.metrics(written.extraction_metrics(time.monotonic() - started))
     run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

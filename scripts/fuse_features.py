@@ -2,9 +2,8 @@
 
 import json
 
-from gallerist.features.extractors import write_extracted
 from gallerist.features.fusion import Fusion
-from gallerist.features.store import read_sets
+from gallerist.features.store import read_sets, write_features
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -13,6 +12,7 @@ with stage(snakemake) as run:
     members = dict(zip(json.loads(snakemake.params.members), sets, strict=True))
     fusion = Fusion.of(members, snakemake.input.weights or None)
     ids = sets[0].ids
-    written = write_extracted(fusion, ids, ids, (output.vectors, output.ids, output.origin))
+    files = output.vectors, output.ids, output.origin
+    written = write_features(fusion.batches(ids), ids, fusion, files)
     run.parameters({f"weight.{name}": weight for name, weight in fusion.weights.items()})
     run.metrics(written.metrics())

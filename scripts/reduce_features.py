@@ -1,8 +1,7 @@
 """Rule reduce_features: vectors of one part -> shorter, or better comparable, ones."""
 
-from gallerist.features.extractors import write_extracted
 from gallerist.features.reduction import Reduced, Reduction
-from gallerist.features.store import Features
+from gallerist.features.store import Features, write_features
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -10,4 +9,5 @@ with stage(snakemake) as run:
     features = Features.read(*snakemake.input.features)
     reduced = Reduced(features, Reduction.read(snakemake.input.reduction))
     files = output.vectors, output.ids, output.origin
-    run.metrics(write_extracted(reduced, features.ids, features.ids, files).metrics())
+    written = write_features(reduced.batches(features.ids), features.ids, reduced, files)
+    run.metrics(written.metrics())

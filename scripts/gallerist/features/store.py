@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -25,13 +26,30 @@ SCALED_AT_ONCE = 1 << 17
 """Numbers scaled at once: a megabyte of float64, which a processor's cache can hold."""
 
 
+class FeatureSource(Protocol):
+    """What makes vectors, an extractor above all.
+
+    model, preprocessing: SHA-256 of what computes them, and of what is done to a picture before;
+    vectors compare only where both are equal. length: numbers in a vector.
+    """
+
+    @property
+    def model(self) -> str: ...  # noqa: D102
+
+    @property
+    def preprocessing(self) -> str: ...  # noqa: D102
+
+    @property
+    def length(self) -> int: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Features:
     """The vectors of one part by one extractor.
 
     vectors: (n, d) float32, rows of Euclidean length 1 (0 where the extractor gave all zeros).
     norms: (n,) float64, the length that each row had: norm times row is what the extractor gave.
-    ids: of the pictures, in the same order. model, preprocessing: SHA-256 of what made them.
+    ids: of the pictures, in the same order. model, preprocessing: of their `FeatureSource`.
     """
 
     vectors: Vectors
@@ -52,11 +70,9 @@ class Features:
         """Numbers in a vector."""
         return int(self.vectors.shape[1])
 
-    def write(self, vectors: PathLike, ids: PathLike, origin: PathLike) -> None:
+    def write(self, *files: PathLike) -> None:
         """Write `.npy`, ids and norms as CSV, and a JSON of hashes that ties them together."""
-        made_by = {"model": self.model, "preprocessing": self.preprocessing}
-        norms = self.norms.tolist()
-        _write([self.vectors], self.ids, norms, made_by, self.length, vectors, ids, origin)
+        _write([self.vectors], self.ids, self.norms.tolist(), self, files)
 
     @classmethod
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
@@ -134,21 +150,16 @@ class FeatureSummary:
 def write_features(
     batches: Iterable[AnyArray],
     ids: Sequence[str],
-    *,
-    model: str,
-    preprocessing: str,
-    vectors: PathLike,
-    ids_file: PathLike,
-    origin: PathLike,
-    length: int | None = None,
+    source: FeatureSource,
+    files: Sequence[PathLike],
 ) -> FeatureSummary:
     """Write what `Features.read` reads, from batches that are never in memory together.
 
-    batches: of (any number, d) numbers as an extractor gave them, in the order of `ids`; they are
-    scaled to length 1 here. length: d, needed only where there may be no picture at all.
+    batches: of (any number, length) numbers as the source gave them, in the order of `ids`; they
+    are scaled to length 1 here. files: of vectors, ids and origin.
 
-    Raises UserError as `unit_rows`; RowsRefused when there are not as many vectors as ids, or of
-    different lengths; DiskFull. A file is whole or not there.
+    Raises UserError as `unit_rows`, and when there are not as many vectors as ids, or of different
+    lengths; DiskFull. A file is whole or not there.
     """
     norms: list[float] = []
 
@@ -158,8 +169,7 @@ def write_features(
             norms.extend(lengths.tolist())
             yield rows
 
-    made_by = {"model": model, "preprocessing": preprocessing}
-    written = _write(scaled(), ids, norms, made_by, length, vectors, ids_file, origin)
+    written = _write(scaled(), ids, norms, source, files)
     empty = norms.count(0.0)
     if empty:
         logger.warning("%d of %d pictures have an all-zero feature vector", empty, written.count)
@@ -170,18 +180,18 @@ def _write(
     batches: Iterable[Vectors],
     ids: Sequence[str],
     norms: Sequence[float],
-    made_by: dict[str, str],
-    length: int | None,
-    vectors: PathLike,
-    ids_file: PathLike,
-    origin: PathLike,
+    source: FeatureSource,
+    files: Sequence[PathLike],
 ) -> WrittenRows:
     """The three files of a part's features, of rows of length 1. norms: complete after the last."""
-    written = write_rows(vectors, batches, count=len(ids), length=length)
-    listing = _listing(ids, norms)
+    vectors, ids_file, origin = files
+    written = write_rows(vectors, batches, count=len(ids), length=source.length)
+    rows = (f"{name},{norm!r}\n" for name, norm in zip(ids, norms, strict=True))
+    listing = "".join(["id,norm\n", *rows])
     write_text(ids_file, listing)
     identity = {
-        **made_by,
+        "model": source.model,
+        "preprocessing": source.preprocessing,
         "vectors": written.sha256,
         "ids": sha256_of_text(listing),
         "images": written.count,
@@ -200,11 +210,6 @@ def check_comparable(a: Features, b: Features) -> None:
         )
     if a.preprocessing != b.preprocessing:
         raise UserError("these features come from differently prepared pictures")
-
-
-def _listing(ids: Sequence[str], norms: Sequence[float]) -> str:
-    rows = (f"{name},{norm!r}\n" for name, norm in zip(ids, norms, strict=True))
-    return "".join(["id,norm\n", *rows])
 
 
 def normalise(vectors: AnyArray) -> Vectors:

@@ -161,12 +161,12 @@ def test_describing_is_silent(engine, stored, files, capfd, caplog):
 
 
 def test_vectors_are_stored_as_they_come(extractor, files, expected, tmp_path):
-    names = {"vectors": tmp_path / "v.npy", "ids_file": tmp_path / "i.csv"}
-    made_by = {"model": extractor.model, "preprocessing": extractor.pictures.sha256}
+    names = [tmp_path / name for name in ("v.npy", "i.csv", "o.json")]
     ids = [f"id{number}" for number in range(9)]
     batches = extractor.batches(files, batch_size=2)
-    write_features(batches, ids, **made_by, **names, origin=tmp_path / "o.json")
-    features = Features.read(*names.values(), tmp_path / "o.json")
+    write_features(batches, ids, extractor, names)
+    features = Features.read(*names)
+    assert features.preprocessing == extractor.pictures.sha256
     assert features.ids == tuple(ids)
     np.testing.assert_allclose(features.vectors, expected, rtol=0, atol=1e-5)
 

@@ -1,6 +1,7 @@
 """Feature vectors as files that belong together, and their lengths."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,10 +157,9 @@ def test_vectors_that_are_not_finite_are_refused_with_their_number(value):
         normalise(vectors)
 
 
-def streamed(folder, batches, ids, **changes) -> FeatureSummary:
-    vectors, ids_file, origin = stored(folder)
-    paths = {"vectors": vectors, "ids_file": ids_file, "origin": origin}
-    return write_features(batches, ids, model="m", preprocessing="p", **paths, **changes)
+def streamed(folder, batches, ids, length=None) -> FeatureSummary:
+    source = SimpleNamespace(model="m", preprocessing="p", length=length)
+    return write_features(batches, ids, source, stored(folder))
 
 
 @settings(deadline=None, max_examples=60)
@@ -230,10 +230,9 @@ MEASURES_MEMORY = """
     count = int(sys.argv[2])
     paths = [f"{sys.argv[1]}/{count}.{suffix}" for suffix in ("npy", "ids.csv", "json")]
     batch = np.random.default_rng(1).normal(size=(100, 5000)).astype(np.float32)
-    write_features(
-        (batch for _ in range(count // 100)), list(map(str, range(count))), model="m",
-        preprocessing="p", vectors=paths[0], ids_file=paths[1], origin=paths[2],
-    )
+    source = Features.of(batch[:0], [], "m", "p")
+    batches = (batch for _ in range(count // 100))
+    write_features(batches, list(map(str, range(count))), source, paths)
     assert Features.read(*paths).vectors.shape == (count, 5000)
 """
 

@@ -13,12 +13,12 @@ from PIL import Image
 from gallerist.data.decoding import MAX_PIXELS
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.features.descriptors.extract import DescriptorExtractor
-from gallerist.features.extractors import extract, write_extracted
+from gallerist.features.extractors import extract
 from gallerist.features.fusion import Fusion
 from gallerist.features.key_points import Detector
 from gallerist.features.network import NetworkExtractor
 from gallerist.features.reduction import Reduced, fit
-from gallerist.features.store import Features
+from gallerist.features.store import Features, write_features
 from gallerist.features.vocabulary import WordExtractor, count_words, learn, sample
 from gallerist.io.errors import UserError
 from gallerist.io.files import write_json
@@ -67,7 +67,7 @@ def results(paths, tmp_path_factory):
     def written(extractor, name, pictures=IDS, part="features"):
         stem = folder / part / name / "gallery"
         files = [f"{stem}.{suffix}" for suffix in ("npy", "ids.csv", "origin.json")]
-        write_extracted(extractor, pictures, IDS, files)
+        write_features(extractor.batches(pictures), IDS, extractor, files)
         return Features.read(*files)
 
     model = folder / "models/network/model.keras"
@@ -151,8 +151,8 @@ def calls_of(path):
 
 
 def test_vectors_are_given_their_identity_in_one_place():
-    """Whoever writes or makes features takes the identity from the extractor that made them."""
-    made = {"write_features", "Features.of", "Features"}
+    """Whoever writes features names their source; `extract` alone makes some in memory."""
+    made = {"Features.of", "Features"}
     found = {
         path.relative_to(SCRIPTS).as_posix()
         for path in [*LIBRARY.rglob("*.py"), *SCRIPTS.glob("*.py")]
