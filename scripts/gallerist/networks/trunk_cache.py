@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,36 +58,8 @@ class NoSpace(UserError):
     """The disk has no room for a trunk cache."""
 
 
-class _ById:
-    """Rows found by the ids of their pictures."""
-
-    ids: tuple[str, ...]
-    _positions: dict[str, int]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, indices: npt.ArrayLike) -> Rows:
-        """Copy rows, in the order of the positions."""
-        raise NotImplementedError
-
-    def positions_of(self, ids: Iterable[str]) -> Integers:
-        """(k,) where the pictures of these ids are. Raises UserError naming one that is not."""
-        try:
-            return np.array([self._positions[each] for each in ids], dtype=np.int64)
-        except KeyError as error:
-            raise UserError(
-                f"the trunk cache has no row of picture {error.args[0]}: it was made from another "
-                "list of pictures. Remove it, and it is made again."
-            ) from None
-
-    def rows_of(self, ids: Iterable[str]) -> Rows:
-        """(k, values) copies of the rows of these pictures, in their order."""
-        return self.take(self.positions_of(ids))
-
-
 @dataclass(frozen=True, repr=False)
-class TrunkCache(_ById):
+class TrunkCache:
     """The rows of one part of a data set by one trunk.
 
     rows: (images, values) float16 or float32 on the disk. ids: of the pictures, in the same order.
@@ -98,13 +70,15 @@ class TrunkCache(_ById):
     ids: tuple[str, ...]
     trunk: str
     preprocessing: str
-    _positions: dict[str, int] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse an id that stands for two rows, and rows without an id."""
         if len(self.ids) != len(self.rows):
             raise UserError(f"{self.rows.path} has {len(self.rows)} rows, not {len(self.ids)}")
-        object.__setattr__(self, "_positions", _positions(self.ids))
+        _positions(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
     @property
     def values(self) -> int:
@@ -115,10 +89,6 @@ class TrunkCache(_ById):
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored values."""
         return self.rows.dtype
-
-    def take(self, indices: npt.ArrayLike) -> Rows:
-        """(k,) positions -> (k, values) copies of the rows, as `RowFile.take`."""
-        return self.rows.take(indices)
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Copies of all rows in order, `size` at a time, in bounded memory."""
@@ -149,7 +119,7 @@ class TrunkCache(_ById):
         return cls(stored, names, identity["trunk"], identity["preprocessing"])
 
 
-class JoinedRows(_ById):
+class JoinedRows:
     """The rows of several caches as those of one, in the order given: originals and their copies.
 
     ids: of all pictures. values, dtype, trunk, preprocessing: as of each cache.
@@ -175,6 +145,19 @@ class JoinedRows(_ById):
         self._positions = _positions(self.ids)
         self._starts = np.cumsum([0, *map(len, caches)])
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions_of(self, ids: Iterable[str]) -> Integers:
+        """(k,) where the pictures of these ids are. Raises UserError naming one that is not."""
+        try:
+            return np.array([self._positions[each] for each in ids], dtype=np.int64)
+        except KeyError as error:
+            raise UserError(
+                f"the trunk cache has no row of picture {error.args[0]}: it was made from another "
+                "list of pictures. Remove it, and it is made again."
+            ) from None
+
     def take(self, indices: npt.ArrayLike) -> Rows:
         """(k,) positions among all -> (k, values) copies of the rows, in that order."""
         positions = checked_positions(indices, len(self))
@@ -182,7 +165,7 @@ class JoinedRows(_ById):
         for cache, start in zip(self.caches, self._starts, strict=False):
             here = (positions >= start) & (positions < start + len(cache))
             if here.any():
-                rows[here] = cache.take(positions[here] - start)
+                rows[here] = cache.rows.take(positions[here] - start)
         return rows
 
 
@@ -198,11 +181,6 @@ def check_trunk(cache: TrunkCache, trunk: str, preprocessing: str) -> None:
             f"{cache.rows.path} was made from pictures prepared in another way. Remove it, and it "
             "is made again."
         )
-
-
-def need(images: int, values: int, dtype: RowType) -> int:
-    """Bytes that the rows of so many pictures take on the disk."""
-    return file_size(images, values, dtype)
 
 
 def announce_and_check(folder: PathLike, size: int, *, part: str, dtype: RowType) -> None:
@@ -253,7 +231,7 @@ def write_trunk_cache(
     for path in (origin, ids_file, rows):
         Path(path).unlink(missing_ok=True)
     remove_leftovers(rows)
-    size = need(len(ids), values, dtype)
+    size = file_size(len(ids), values, dtype)
     announce_and_check(Path(rows).parent, size, part=part, dtype=dtype)
     listing = "".join(f"{line}\n" for line in ("id", *ids))
     try:

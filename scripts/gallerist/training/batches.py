@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +26,6 @@ Batch = tuple[AnyArray, Targets]
 
 AHEAD = 2
 """Batches that are read while the network works on another one, and no more of them."""
-
-
-class RowsByPosition(Protocol):
-    """Stored rows, such as those of a `trunk_cache.TrunkCache`."""
-
-    def take(self, indices: npt.ArrayLike, /) -> AnyArray:
-        """(k,) positions -> (k, values) copies of the rows, in that order."""
-        ...
 
 
 def targets_of(images: Manifest, classes: Sequence[str]) -> Targets:
@@ -135,7 +126,7 @@ class RowBatches(Batches):
 
     def __init__(
         self,
-        rows: RowsByPosition,
+        rows: JoinedRows,
         positions: npt.ArrayLike,
         targets: npt.ArrayLike,
         batch_size: int,

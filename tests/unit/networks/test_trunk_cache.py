@@ -17,14 +17,13 @@ from peak_memory import needs_linux, peak_megabytes
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import read_json, sha256_of_file, write_json
-from gallerist.io.row_file import RowsRefused, TooLarge
+from gallerist.io.row_file import RowsRefused, TooLarge, file_size
 from gallerist.networks.trunk_cache import (
     JoinedRows,
     NoSpace,
     TrunkCache,
     announce_and_check,
     check_trunk,
-    need,
     write_trunk_cache,
 )
 
@@ -104,7 +103,6 @@ def test_caches_joined_are_their_rows_below_one_another(
     np.testing.assert_array_equal(joined.take(indices), together[indices], strict=True)
     wanted = [ids[index] for index in indices]
     np.testing.assert_array_equal(joined.positions_of(wanted), indices)
-    np.testing.assert_array_equal(joined.rows_of(wanted), together[indices], strict=True)
 
 
 @settings(deadline=None, max_examples=25)
@@ -112,11 +110,11 @@ def test_caches_joined_are_their_rows_below_one_another(
 def test_the_need_is_the_size_of_the_file(tmp_path_factory, images, values, dtype):
     folder = tmp_path_factory.mktemp("need")
     cache = written(folder, rows=random_rows(images, values, dtype))
-    assert need(images, values, dtype) == cache.rows.path.stat().st_size
+    assert file_size(images, values, dtype) == cache.rows.path.stat().st_size
 
 
 def test_the_need_of_a_large_cache_is_known_without_it():
-    assert need(15_000, 50_176, "float16") == 15_000 * 50_176 * 2 + 128
+    assert file_size(15_000, 50_176, "float16") == 15_000 * 50_176 * 2 + 128
 
 
 def test_the_files_are_plain_and_say_what_they_are(tmp_path):
@@ -145,13 +143,13 @@ def test_the_files_are_plain_and_say_what_they_are(tmp_path):
 
 def test_rows_are_found_by_picture(tmp_path):
     rows = random_rows()
-    cache = written(tmp_path, rows=rows)
+    joined = JoinedRows([written(tmp_path, rows=rows)])
     wanted = ["training-0003", "training-0000", "training-0003"]
-    assert cache.positions_of(wanted).tolist() == [3, 0, 3]
-    np.testing.assert_array_equal(cache.rows_of(wanted), rows[[3, 0, 3]])
-    assert cache.rows_of([]).shape == (0, 6)
+    assert joined.positions_of(wanted).tolist() == [3, 0, 3]
+    np.testing.assert_array_equal(joined.take(joined.positions_of(wanted)), rows[[3, 0, 3]])
+    assert joined.take(joined.positions_of([])).shape == (0, 6)
     with pytest.raises(UserError, match=r"no row of picture training-9999.*made again"):
-        cache.rows_of(["training-0001", "training-9999"])
+        joined.positions_of(["training-0001", "training-9999"])
 
 
 def test_a_picture_listed_twice_is_refused(tmp_path):
@@ -365,8 +363,8 @@ def test_a_cache_is_open_while_another_takes_its_place(tmp_path):
     old, new = random_rows(seed=1), random_rows(seed=2)
     cache = written(tmp_path, rows=old)
     written(tmp_path, rows=new)
-    np.testing.assert_array_equal(cache.take(range(5)), old)
-    np.testing.assert_array_equal(read(tmp_path).take(range(5)), new)
+    np.testing.assert_array_equal(cache.rows.take(range(5)), old)
+    np.testing.assert_array_equal(read(tmp_path).rows.take(range(5)), new)
 
 
 MEASURES_MEMORY = """
