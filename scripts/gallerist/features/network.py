@@ -121,7 +121,7 @@ class NetworkExtractor:
                 "with other views, extract from the pictures"
             )
         check_trunk(rows, trunk_identity(self.network), self.pictures.sha256)
-        forward = self._compiled(after_trunk(self.network), batch_size)
+        forward = self._compile(after_trunk(self.network), batch_size)
         return self._after_trunk(forward, rows, batch_size)
 
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
@@ -145,10 +145,10 @@ class NetworkExtractor:
         """What runs the network for pictures of that size, made ready for such batches."""
         count, size = pixels.shape[:2]
         if size not in self._forwards:
-            self._forwards[size] = self._compiled(self._networks[size], count)
+            self._forwards[size] = self._compile(self._networks[size], count)
         return self._forwards[size]
 
-    def _compiled(self, network: keras.Model, batch_size: int) -> Forward:
+    def _compile(self, network: keras.Model, batch_size: int) -> Forward:
         forward = compile_network(
             network,
             engine=self._engine,
@@ -185,13 +185,13 @@ def resize_input(network: keras.Model, image_size: int) -> keras.Model:
     if isinstance(network.get_layer(EMBEDDING), keras.layers.Flatten):
         raise ViewsRefused(FIXED_SIZE)
 
-    def fitted(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def fit_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, InferenceMode):
-            inside = _on_other_pixels(layer.layer, image_size, _unsized)
+            inside = _on_other_pixels(layer.layer, image_size, _without_size)
             return InferenceMode(inside, name=layer.name)
         return layer
 
-    return _on_other_pixels(network, image_size, fitted)
+    return _on_other_pixels(network, image_size, fit_layer)
 
 
 def _on_other_pixels(
@@ -209,7 +209,7 @@ def _on_other_pixels(
     )
 
 
-def _unsized(layer: keras.layers.Layer) -> keras.layers.Layer:
+def _without_size(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer itself; or its layers in a new row, where a row (as in ConvNeXt) has a size."""
     if isinstance(layer, keras.Sequential):
         return keras.Sequential(layer.layers, name=layer.name)

@@ -94,12 +94,12 @@ class Reduction:
         for part in _slices(len(rows), step):
             block = rows[part]
             with threadpool_limits(1, user_api="blas"):
-                found = self._projected(block) / self.scale
+                found = self._project(block) / self.scale
             found[~block.any(axis=1)] = 0
             reduced[part] = found
         return reduced
 
-    def _projected(self, block: Vectors) -> Floats:
+    def _project(self, block: Vectors) -> Floats:
         if self.components is None:
             return block - self._mean_for(block)
         total = np.zeros((len(block), self.length))
@@ -194,7 +194,7 @@ def fit(method: Method, dimensions: int | None, training: Vectors, seed: int) ->
     kept = _rows_with_content(training)
     _check_dimensions(method, dimensions, len(kept), training.shape[1])
     if dimensions is None:
-        return _standardised(training, kept)
+        return _standardise(training, kept)
     if method == "random_projection":
         return _random_projection(dimensions, training, seed)
     with threadpool_limits(1, user_api="blas"):
@@ -265,7 +265,7 @@ def _check_dimensions(method: str, dimensions: int | None, pictures: int, length
         )
 
 
-def _standardised(training: Vectors, kept: Indices) -> Reduction:
+def _standardise(training: Vectors, kept: Indices) -> Reduction:
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
@@ -288,7 +288,7 @@ def _random_projection(dimensions: int, training: Vectors, seed: int) -> Reducti
 def _principal_components(
     method: str, dimensions: int, training: Vectors, kept: Indices, seed: int
 ) -> Reduction:
-    kept = _sampled(kept, training.shape[1], dimensions, seed)
+    kept = _sample(kept, training.shape[1], dimensions, seed)
     of_few = len(kept) < training.shape[1]
     mean, components, variances = (_dual_pca if of_few else _primal_pca)(training, kept, dimensions)
     rank = int((variances > NOTHING).sum())
@@ -303,7 +303,7 @@ def _principal_components(
     return Reduction(method, mean, components.astype(np.float32), scale.astype(np.float32))
 
 
-def _sampled(kept: Indices, length: int, dimensions: int, seed: int) -> Indices:
+def _sample(kept: Indices, length: int, dimensions: int, seed: int) -> Indices:
     """As many of the rows as fit the memory, in their order; always more than `dimensions`."""
     most = max(FIT_CELLS // length if length <= SIDE else SIDE, dimensions + 1)
     if len(kept) <= most:

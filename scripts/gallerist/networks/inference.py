@@ -28,9 +28,9 @@ from gallerist.io.errors import UserError
 from gallerist.networks.frozen_graph import (
     input_dtype,
     input_spec,
+    pack_input,
     quiet_tensorflow,
-    structured,
-    traced,
+    trace,
     write_frozen_graph,
 )
 from gallerist.networks.winograd import rewrite_convolutions
@@ -139,8 +139,8 @@ class _TensorFlow(Forward):
 
     def __init__(self, model: keras.Model, *, xla: bool) -> None:
         super().__init__(model)
-        self._function = traced(
-            lambda batch: model(structured(model, batch), training=False),
+        self._function = trace(
+            lambda batch: model(pack_input(model, batch), training=False),
             input_spec(model),
             xla=xla,
         )
@@ -290,7 +290,7 @@ def _check_equal(forward: Forward, model: keras.Model) -> None:
     """
     probe = _probe(model)
     with quiet_tensorflow():
-        by_keras = model(structured(model, probe), training=False)
+        by_keras = model(pack_input(model, probe), training=False)
     expected, found = (np.asarray(each, np.float64) for each in (by_keras, forward(probe)))
     expected, found = expected.reshape(2, -1), found.reshape(2, -1)
     if not np.isfinite(expected).all():

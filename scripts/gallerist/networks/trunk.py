@@ -44,7 +44,7 @@ def trunk_of(network: keras.Model) -> keras.Model:
     rows = []
     if made:
         (scaled,) = _replay(anatomy.before, {id(image): pixels}, [anatomy.given])
-        maps = [_flat(_thinned(part.tensor, part.step)) for part in made]
+        maps = [_flat(_thin(part.tensor, part.step)) for part in made]
         (given,) = cut.graph.inputs
         frozen = InferenceMode(keras.Model(given, maps), name="trunk")
         rows = keras.tree.flatten(frozen(scaled))
@@ -169,7 +169,7 @@ def _flat(tensor: Any) -> Any:
     return keras.layers.Flatten(dtype="float32")(tensor)
 
 
-def _thinned(tensor: Any, step: Step) -> Any:
+def _thin(tensor: Any, step: Step) -> Any:
     return tensor if step == (1, 1) else _EveryNth(step, dtype=tensor.dtype)(tensor)
 
 

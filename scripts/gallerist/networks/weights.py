@@ -102,9 +102,9 @@ def fetch(
 
 def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> None:
     if backbone == "EfficientNetLite2":
-        model = _packaged()
+        model = _load_packaged()
     else:
-        model = _filled(backbone, _downloaded(backbone, attempts, backoff))
+        model = _fill(backbone, _download(backbone, attempts, backoff))
     with replacing(destination) as temporary:
         # Keras asks for this very ending.
         kept = temporary.with_name(f"{temporary.name}.weights.h5")
@@ -112,7 +112,7 @@ def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: flo
         kept.replace(temporary)
 
 
-def _packaged() -> Any:
+def _load_packaged() -> Any:
     from gallerist.io.unpickling import PackagedFileMissing, UnpicklingRefused
     from gallerist.networks import efficientnet_lite2
 
@@ -124,7 +124,7 @@ def _packaged() -> Any:
     return model
 
 
-def _filled(backbone: str, file: str) -> Any:
+def _fill(backbone: str, file: str) -> Any:
     chosen = BACKBONES[backbone]
     model = chosen.build(chosen.image_size)
     try:
@@ -137,7 +137,7 @@ def _filled(backbone: str, file: str) -> Any:
     return model
 
 
-def _downloaded(backbone: str, attempts: int, backoff: float) -> str:
+def _download(backbone: str, attempts: int, backoff: float) -> str:
     """Path of the published file in Keras's cache, where it may have been; its digest checked."""
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)  # a silent firewall would otherwise hold the job for minutes

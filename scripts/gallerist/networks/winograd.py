@@ -82,7 +82,7 @@ def _by_tiles(node: Any) -> Any:
     weights = transformed_weights(node.input_value(1).get_node().data)
     products = [
         [
-            _convolved(opset13, _tap(opset13, pictures, (height, width), down, across), each)
+            _convolve(opset13, _tap(opset13, pictures, (height, width), down, across), each)
             for across, each in enumerate(row)
         ]
         for down, row in enumerate(weights)
@@ -129,7 +129,7 @@ def _window(places: tuple[int, int], side: int) -> tuple[int, int, int]:
     return 1 - first, max(0, furthest - (side - 1)), last - first
 
 
-def _convolved(opset: Any, tiles: Any, weights: Vectors) -> Any:
+def _convolve(opset: Any, tiles: Any, weights: Vectors) -> Any:
     kernel = np.ascontiguousarray(weights[:, :, None, None])
     return opset.convolution(tiles, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
 

@@ -72,7 +72,7 @@ def register(
     try:
         dataset = config["dataset"]["name"]
         prepare(uri, artifact_root_of(uri, root), [dataset, stages_of(dataset)])
-        return [_registered(client, results, config, name, crown) for name in chosen]
+        return [_register(client, results, config, name, crown) for name in chosen]
     except MlflowException as error:
         raise TrackingError(f"MLflow refuses the model: {in_short(error)}") from error
 
@@ -99,7 +99,7 @@ def best(results: Results, config: Mapping[str, Any]) -> str:
     return max(reached, key=lambda name: reached[name])
 
 
-def _registered(
+def _register(
     client: Client, results: Results, config: Mapping[str, Any], experiment: str, crown: bool
 ) -> Registered:
     model = str(config["dataset"]["name"])

@@ -23,7 +23,7 @@ FOLDER = "GALLERIST_PICTURES"
 
 
 @dataclass(frozen=True)
-class Given:
+class RequestedPictures:
     """Pictures as files. names: what to call each. ids: as in a manifest, by their content."""
 
     paths: tuple[Path, ...]
@@ -32,7 +32,7 @@ class Given:
 
 
 @contextmanager
-def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[Given]:
+def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[RequestedPictures]:
     """Pictures as files that exist while the block runs; BadImage within it names the row.
 
     rows: a mapping a picture, with a value under one of FORMS. A path is read only below the folder
@@ -46,7 +46,7 @@ def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[Given]:
             form, value = _form(number, row)
             names.append(f"picture {number} ({form})")
             try:
-                path = _allowed(value) if form == "path" else Path(folder) / f"{number:08d}"
+                path = _allowed_path(value) if form == "path" else Path(folder) / f"{number:08d}"
                 if form == "path":
                     image_format(path)
                     ids.append(sha256_of_file(path)[:16])
@@ -59,7 +59,7 @@ def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[Given]:
                 raise UserError(f"{names[-1]}: {error}") from error
             paths.append(path)
         try:
-            yield Given(tuple(paths), tuple(names), tuple(ids))
+            yield RequestedPictures(tuple(paths), tuple(names), tuple(ids))
         except BadImage as error:
             message = str(error)
             for path, name in zip(paths, names, strict=True):
@@ -88,7 +88,7 @@ def _content(form: str, value: Any) -> bytes:
         raise BadImage(f"not base64: {error}") from error
 
 
-def _allowed(value: str) -> Path:
+def _allowed_path(value: str) -> Path:
     folder = Path(os.environ.get(FOLDER, ".")).resolve()
     path = (folder / value).resolve()
     if not path.is_relative_to(folder):

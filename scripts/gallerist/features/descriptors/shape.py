@@ -30,7 +30,7 @@ def hog(pixels: Pixels, *, orientations: int, cells: int, cell_pixels: int, bloc
 
     return as_vector(
         histograms(
-            _squeezed(pixels, cells * cell_pixels),
+            _squeeze(pixels, cells * cell_pixels),
             orientations=orientations,
             pixels_per_cell=(cell_pixels, cell_pixels),
             cells_per_block=(block, block),
@@ -40,7 +40,7 @@ def hog(pixels: Pixels, *, orientations: int, cells: int, cell_pixels: int, bloc
     )
 
 
-def _squeezed(pixels: Pixels, side: int) -> Pixels:
+def _squeeze(pixels: Pixels, side: int) -> Pixels:
     """Resize to a square as `Preprocessing.load` does: first shrink by area, then enlarge."""
     height, width = pixels.shape[:2]
     shrunk = cv2.resize(pixels, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
