@@ -182,7 +182,9 @@ def test_openvino_is_as_near_to_the_exact_numbers_as_tensorflow():
 def test_tensorflow_gives_what_keras_predicts(xla, mobilenet):
     forward = compile_network(mobilenet, engine="tensorflow", threads=2, xla=xla)
     assert_equal_to_keras(mobilenet, pixels(), forward)
-    np.testing.assert_allclose(forward(pixels()[:2]), forward(pixels())[:2], rtol=1e-4, atol=1e-6)
+    # A batch of another size goes through other kernels. What rounding leaves is measured against
+    # the vector: the roots that GeM takes magnify it in numbers that are nearly 0.
+    assert distances(forward(pixels()[:2]), forward(pixels())[:2]).max() < 1e-5
     assert forward.name.startswith(f"TensorFlow {tf.__version__}, ")
     assert forward.name.endswith("XLA") == xla
 
