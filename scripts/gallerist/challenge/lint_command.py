@@ -5,29 +5,26 @@ from pathlib import Path
 from gallerist.challenge.lint import faults
 from gallerist.data.decoding import FORMAT_OF_SUFFIX
 from gallerist.data.folders import walk
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
-
-
-class NoPictures(ValueError):
-    """A folder that is not a flat one of pictures. The message is complete."""
 
 
 def picture_names(folder: PathLike) -> list[str]:
     """File names of the pictures in a flat folder, sorted; hidden files and others are left out.
 
-    A picture is what has the suffix of one. Raises NoPictures when there is none, or when pictures
-    lie in folders below, where the names alone do not tell them apart; FolderFault when the folder
+    A picture is what has the suffix of one. Raises UserError when there is none, or when pictures
+    lie in folders below, where the names alone do not tell them apart; UserError when the folder
     cannot be listed.
     """
     pictures = [path for path in walk(folder).files if _is_picture(path)]
     deeper = next((path for path in pictures if "/" in path), None)
     if deeper is not None:
-        raise NoPictures(
+        raise UserError(
             f"{folder} has folders of pictures, such as {deeper}: the server knows file names "
             "only, so name the flat folder of the challenge"
         )
     if not pictures:
-        raise NoPictures(f"{folder} holds no picture: name the folder of the challenge's pictures")
+        raise UserError(f"{folder} holds no picture: name the folder of the challenge's pictures")
     return pictures
 
 

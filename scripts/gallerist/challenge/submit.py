@@ -8,6 +8,7 @@ from gallerist.challenge.client import SubmitError, submit
 from gallerist.challenge.lint_command import picture_names
 from gallerist.challenge.receipts import Receipt
 from gallerist.challenge.records import record_sendings
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 from gallerist.tracking.store import artifact_root_of, resolve_uri
 from gallerist.tracking.tracker import Store, Tracker
@@ -15,10 +16,6 @@ from gallerist.workflow.results import Results
 
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
-
-
-class NotConfigured(ValueError):
-    """A configuration that does not say what is to be sent, or where. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +37,17 @@ class Delivery:
 def configured(config: dict[str, Any], experiment: str) -> Delivery:
     """The answers of one experiment, and where a complete configuration sends them.
 
-    Raises NotConfigured when that is not said, ResultMissing when there are no answers yet, and
+    Raises UserError when that is not said, ResultMissing when there are no answers yet, and
     TrackingError when the configured MLflow is none that runs can be written to.
     """
     if experiment not in config["experiments"]:
         known = ", ".join(config["experiments"])
-        raise NotConfigured(f"no experiment is called {experiment}; there are: {known}")
+        raise UserError(f"no experiment is called {experiment}; there are: {known}")
     challenge, tracking = config["challenge"], config["tracking"]
     if challenge is None:
-        raise NotConfigured("there is no challenge in the configuration: docs/challenge.md")
+        raise UserError("there is no challenge in the configuration: docs/challenge.md")
     if challenge["submit_to"] is None:
-        raise NotConfigured("challenge.submit_to is null: set it to the address of the server")
+        raise UserError("challenge.submit_to is null: set it to the address of the server")
     results = Results.of(config, RESULTS)
     folder = Path(challenge["folder"] or results.path("challenge/source"))
     uri = resolve_uri(tracking["uri"], RESULTS)

@@ -16,6 +16,7 @@ import requests
 from filelock import FileLock, Timeout
 from urllib3.exceptions import HTTPError as TransportError
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, replacing, sha256_of_file
 from gallerist.io.http import (
     LONGEST_WAIT,
@@ -30,10 +31,6 @@ _CHUNK = 1 << 16
 """Bytes read at once; a broken connection loses at most so many."""
 
 logger = logging.getLogger("gallerist")
-
-
-class DownloadError(RuntimeError):
-    """A file could not be had, or is not the file that was asked for."""
 
 
 class _PassingFailure(Exception):
@@ -68,11 +65,11 @@ def fetch(
     server has changed: if their sum is wrong, the file is fetched once more from the start.
     Two jobs that fetch to one destination take turns; the second finds the file there.
 
-    Raises DownloadError when the file cannot be had, or its SHA-256 is another.
+    Raises UserError when the file cannot be had, or its SHA-256 is another.
     """
     expected = sha256.strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", expected):
-        raise DownloadError(
+        raise UserError(
             f"{shown_url(location)}: {sha256!r} is not a SHA-256, which is 64 hexadecimal digits.\n"
             "  `sha256sum FILE` prints the one of a file."
         )
@@ -80,7 +77,7 @@ def fetch(
         raise ValueError(f"attempts is {attempts}, and must be at least 1")
     target = Path(destination)
     if target.is_dir():
-        raise DownloadError(f"{target} is a folder: a file cannot take its place.")
+        raise UserError(f"{target} is a folder: a file cannot take its place.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if _is_there(target, expected):
@@ -93,7 +90,7 @@ def fetch(
             if not _is_there(target, expected):  # as another job may have brought it meanwhile
                 _Download(location, target, expected, attempts, timeout, backoff).run()
     except OSError as error:
-        raise DownloadError(
+        raise UserError(
             f"{shown_url(location)} could not be brought to {target}: {error}"
         ) from error
     return target
@@ -131,7 +128,7 @@ def _local_path(location: str) -> Path | None:
     host, slash, path = location[scheme.end() :].partition("/")
     if scheme[1].lower() == "file" and host in ("", "localhost"):
         return Path(unquote(slash + path))
-    raise DownloadError(
+    raise UserError(
         f"{shown_url(location)}: files are fetched from http://, https:// and file:/// addresses, "
         "and from paths.\n  Download it by hand, and give its path in place of the address."
     )
@@ -140,12 +137,12 @@ def _local_path(location: str) -> Path | None:
 def _copy(source: Path, target: Path, expected: str) -> None:
     if not source.is_file():
         what = "is a folder, not a file" if source.is_dir() else "does not exist"
-        raise DownloadError(f"{source} {what}.")
+        raise UserError(f"{source} {what}.")
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
         found = sha256_of_file(temporary)
         if found != expected:
-            raise DownloadError(_wrong_sum(str(source), expected, found, temporary.stat().st_size))
+            raise UserError(_wrong_sum(str(source), expected, found, temporary.stat().st_size))
 
 
 class _Download:
@@ -189,7 +186,7 @@ class _Download:
             file.truncate(0)
             if restarted or not self.pieced:
                 message = _wrong_sum(shown_url(self.location), self.expected, found, size)
-                raise DownloadError(f"{message}\n  The server sent {self.answer}.")
+                raise UserError(f"{message}\n  The server sent {self.answer}.")
             restarted = True
             logger.warning(
                 "%s: the pieces do not make the right file; again from the start", self.target
@@ -202,7 +199,7 @@ class _Download:
                 return self._attempt(file, session)
             except _PassingFailure as failure:
                 if attempt == self.attempts:
-                    raise DownloadError(self._final(str(failure), _size(file))) from failure
+                    raise UserError(self._final(str(failure), _size(file))) from failure
                 wait = min(max(self.backoff * 2 ** (attempt - 1), failure.wait), LONGEST_WAIT)
                 logger.warning(
                     "%s: attempt %d of %d failed: %s; the next in %.0f s",
@@ -239,7 +236,7 @@ class _Download:
         ) as error:
             raise _PassingFailure(why_broken(error, self.timeout)) from error
         except requests.RequestException as error:
-            raise DownloadError(
+            raise UserError(
                 f"{shown_url(self.location)} cannot be fetched: {innermost(error)}"
             ) from error
 
@@ -265,7 +262,7 @@ class _Download:
             # An end that was not announced cannot be told from a broken connection.
             self.pieced = _length(response) is None and not _chunked(response)
         else:
-            raise DownloadError(_refusal(shown_url(self.location), status, said))
+            raise UserError(_refusal(shown_url(self.location), status, said))
         etag = response.headers.get("ETag", "")
         self.etag = "" if etag.startswith("W/") else etag  # If-Range wants a strong one
         self.answer = response.headers.get("Content-Type", "bytes of no stated type")

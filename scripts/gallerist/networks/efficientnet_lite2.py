@@ -21,12 +21,7 @@ from numpy.typing import NDArray
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.io.unpickling import (
-    Allowed,
-    UnpicklingRefused,
-    packaged_file,
-    restricted_load,
-)
+from gallerist.io.unpickling import Allowed, packaged_file, restricted_load
 
 if TYPE_CHECKING:
     import keras
@@ -49,10 +44,6 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 
 Array = NDArray[Any]
-
-
-class WeightsRefused(UserError):
-    """A weights file is not what it should be, or does not fit the network."""
 
 
 class Stage(NamedTuple):
@@ -104,7 +95,7 @@ def build(
 
 
 def weights_file() -> Path:
-    """Path of the ImageNet weights. Raises PackagedFileMissing where the package is absent."""
+    """Path of the ImageNet weights. Raises UserError where the package is absent."""
     return packaged_file(_DISTRIBUTION, _FILE)
 
 
@@ -112,8 +103,8 @@ def load_imagenet_weights(model: "keras.Model") -> str:
     """Fill a model made by `build` with the ImageNet weights.
 
     Returns the SHA-256 of the weights file.
-    Raises PackagedFileMissing, UnpicklingRefused, and WeightsRefused where file and model do not
-    fit; the model is then as it was.
+    Raises UserError where the package is absent, or file and model do not fit; the model is then as
+    it was.
     """
     path = weights_file()
     tensors = read_state_dict(path)
@@ -124,7 +115,7 @@ def load_imagenet_weights(model: "keras.Model") -> str:
     for layer, arrays in weights:
         expected = [tuple(weight.shape) for weight in layer.weights]
         if expected != [array.shape for array in arrays]:
-            raise WeightsRefused(
+            raise UserError(
                 f"{path}: layer {layer.name} needs {expected}, the file has "
                 f"{[array.shape for array in arrays]}"
             )
@@ -206,12 +197,12 @@ def _keras_weights(tensors: dict[str, Array], source: str, layer: str, path: Pat
     names = [f"{source}.{name}" for name in (of_norm if layer.endswith("bn") else ["weight"])]
     missing = [name for name in names if name not in tensors]
     if missing:
-        raise WeightsRefused(f"{path}: has no tensor {', '.join(missing)} for layer {layer}")
+        raise UserError(f"{path}: has no tensor {', '.join(missing)} for layer {layer}")
     kernel, *rest = [tensors[name] for name in names]
     if rest:
         return [kernel, *rest]
     if kernel.ndim != 4:
-        raise WeightsRefused(f"{path}: {source}.weight has shape {kernel.shape}, not 4 axes")
+        raise UserError(f"{path}: {source}.weight has shape {kernel.shape}, not 4 axes")
     # PyTorch has (out, in, h, w), depthwise (channels, 1, h, w);
     # Keras has (h, w, in, out), depthwise (h, w, channels, 1).
     return [kernel.transpose((2, 3, 0, 1) if layer.endswith("dwconv") else (2, 3, 1, 0))]
@@ -240,10 +231,10 @@ def _rebuild_tensor(
     """Stand in for torch._utils._rebuild_tensor_v2. Checked: strides could point anywhere."""
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise UnpicklingRefused("a tensor of something else than numbers")
+        raise UserError("a tensor of something else than numbers")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if 0 in shape or last >= storage.length or math.prod(shape) > storage.length:
-        raise UnpicklingRefused(
+        raise UserError(
             f"a tensor of shape {shape}, strides {strides}, from {offset} on, is not a part "
             f"of the {storage.length} numbers of storage {storage.key}"
         )
@@ -264,23 +255,23 @@ def read_state_dict(path: PathLike) -> dict[str, Array]:
     The file is a row of pickles (magic number, protocol version, byte order, the dict with tensors
     that refer to storages, the keys of the storages), then each storage: its count of numbers in
     8 bytes, and the numbers. Only tensors of float32 and int64 are read.
-    Returns name -> array. Raises UnpicklingRefused or WeightsRefused naming the file.
+    Returns name -> array. Raises UserError naming the file.
     """
     with Path(path).open("rb") as file:
         versions = [restricted_load(file, {}), restricted_load(file, {})]
         if versions != [_LEGACY_MAGIC, _LEGACY_PROTOCOL]:
-            raise WeightsRefused(f"{path}: not a state dict in PyTorch's format before 1.6")
+            raise UserError(f"{path}: not a state dict in PyTorch's format before 1.6")
         system = restricted_load(file, {})
         if not isinstance(system, dict) or system.get("little_endian") is not True:
-            raise WeightsRefused(f"{path}: written on a machine of another byte order")
+            raise UserError(f"{path}: written on a machine of another byte order")
         declared: dict[str, _Storage] = {}
         tensors = restricted_load(file, _STATE_DICT, persistent_load=_declare_in(declared))
         keys = restricted_load(file, {})
         if not isinstance(keys, list) or sorted(keys) != sorted(declared):
-            raise WeightsRefused(f"{path}: the storages in the file are not those its tensors use")
+            raise UserError(f"{path}: the storages in the file are not those its tensors use")
         numbers = {key: _read_storage(file, declared[key], path) for key in keys}
     if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
-        raise WeightsRefused(f"{path}: holds something else than a dict of tensors")
+        raise UserError(f"{path}: holds something else than a dict of tensors")
     return {name: _cut(numbers[tensor.storage.key], tensor) for name, tensor in tensors.items()}
 
 
@@ -299,10 +290,10 @@ def _declare_in(declared: dict[str, _Storage]) -> Callable[[Any], _Storage]:
     def declare(persistent_id: Any) -> _Storage:
         kind, dtype, key, _device, length, view = persistent_id
         if (kind, view) != ("storage", None) or not isinstance(dtype, np.dtype):
-            raise UnpicklingRefused(f"a reference to something else than a storage: {kind!r:.80}")
+            raise UserError(f"a reference to something else than a storage: {kind!r:.80}")
         storage = _Storage(str(key), dtype, int(length))
         if declared.setdefault(storage.key, storage) != storage:
-            raise UnpicklingRefused(f"storage {storage.key} is declared twice, and differently")
+            raise UserError(f"storage {storage.key} is declared twice, and differently")
         return storage
 
     return declare
@@ -313,7 +304,7 @@ def _read_storage(file: IO[bytes], storage: _Storage, path: PathLike) -> Array:
     size = storage.length * storage.dtype.itemsize
     left = Path(path).stat().st_size - file.tell()
     if length != storage.length or size > left:
-        raise WeightsRefused(
+        raise UserError(
             f"{path}: storage {storage.key} does not hold its {storage.length} numbers; "
             "the file is cut off or damaged. Install the package again."
         )

@@ -102,7 +102,7 @@ class TrunkCache:
         would train without complaint. It costs about a tenth of a millisecond a picture once, where
         one epoch of training costs some ten, and leaves the rows in the kernel's cache.
 
-        Raises UserError when the files do not belong together, RowsRefused when the row file is
+        Raises UserError when the files do not belong together, or the row file is
         damaged; FileNotFoundError.
         """
         identity = _read_origin(origin)
@@ -225,7 +225,7 @@ def write_trunk_cache(
     before, because they would take room, and the origin is written last: where it is, all are.
 
     Raises NoSpace before or while writing; TooLarge naming the remedy when float16 cannot hold a
-    number; RowsRefused when the rows are not those announced. No half file is left.
+    number; UserError when the rows are not those announced. No half file is left.
     """
     _positions(ids)
     for path in (origin, ids_file, rows):

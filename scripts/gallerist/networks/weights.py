@@ -113,13 +113,12 @@ def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: flo
 
 
 def _load_packaged() -> Any:
-    from gallerist.io.unpickling import PackagedFileMissing, UnpicklingRefused
     from gallerist.networks import efficientnet_lite2
 
     model = efficientnet_lite2.build()
     try:
         efficientnet_lite2.load_imagenet_weights(model)
-    except (PackagedFileMissing, UnpicklingRefused, efficientnet_lite2.WeightsRefused) as error:
+    except UserError as error:
         raise WeightsError(str(error)) from error
     return model
 

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from misbehaving_server import MisbehavingServer
 
 import gallerist.data.download
-from gallerist.data.download import DownloadError, fetch
+from gallerist.data.download import fetch
+from gallerist.io.errors import UserError
 from gallerist.io.http import LONGEST_WAIT
 
 BODY = hashlib.shake_256(b"a file of some length").digest(300_000)
@@ -261,7 +262,7 @@ def test_a_chunked_body_that_breaks_off_is_resumed(server, target):
 
 def test_what_an_earlier_call_left_is_not_fetched_again(server, target):
     server.misdeeds = [server.drop_after(200_000)]
-    with pytest.raises(DownloadError, match=r"200000 bytes have come; the next run goes on"):
+    with pytest.raises(UserError, match=r"200000 bytes have come; the next run goes on"):
         get(server, target, attempts=1)
     assert left_in(target.parent) == ["animals.tar.part"]
     get(server, target)
@@ -344,7 +345,7 @@ def test_a_stale_part_is_completed_then_fetched_once_from_the_start(server, targ
 def test_a_stale_part_of_a_wrong_file_is_given_up_after_one_fresh_start(server, target):
     leave_part(target, b"\0" * 100_000)
     server.content = b"x" * 300_000
-    with pytest.raises(DownloadError, match=sha256(b"x" * 300_000)):
+    with pytest.raises(UserError, match=sha256(b"x" * 300_000)):
         get(server, target)
     assert [request.range for request in server.requests] == ["bytes=100000-", None]
     assert left_in(target.parent) == []
@@ -375,7 +376,7 @@ def test_a_file_that_changes_unnoticed_is_found_by_its_sum(server, target, etag)
 def test_a_wrong_file_in_pieces_is_fetched_twice_and_not_for_ever(server, target):
     server.content = b"x" * 300_000
     server.misdeeds = [server.drop_after(100_000), server.serve] * 3
-    with pytest.raises(DownloadError, match="not the expected file"):
+    with pytest.raises(UserError, match="not the expected file"):
         get(server, target)
     assert [request.range for request in server.requests] == [None, "bytes=100000-"] * 2
 
@@ -412,7 +413,7 @@ def test_503_is_asked_again_after_growing_waits(server, target, waits):
 
 def test_503_without_end_says_what_was_tried_and_what_to_do(server, target, waits):
     server.misdeeds = [server.answer(503)] * 9
-    with pytest.raises(DownloadError) as failure:
+    with pytest.raises(UserError) as failure:
         get(server, target, attempts=3)
     message = str(failure.value)
     assert server.url in message
@@ -469,7 +470,7 @@ def test_retry_after_and_backoff_are_capped(server, target, waits):
 )
 def test_an_answer_that_will_not_change_is_not_asked_again(server, target, waits, status, meaning):
     server.misdeeds = [server.answer(status)] * 5
-    with pytest.raises(DownloadError, match=meaning) as failure:
+    with pytest.raises(UserError, match=meaning) as failure:
         get(server, target)
     assert f"HTTP {status}" in str(failure.value)
     assert len(server.requests) == 1
@@ -493,14 +494,14 @@ def test_a_server_that_falls_silent_half_way_is_resumed(server, target):
 
 def test_silence_without_end_is_named(server, target):
     server.misdeeds = [server.say_nothing] * 2
-    with pytest.raises(DownloadError, match=r"2 attempts.*no byte came for 0\.2 s"):
+    with pytest.raises(UserError, match=r"2 attempts.*no byte came for 0\.2 s"):
         get(server, target, timeout=0.2, attempts=2)
     assert len(server.requests) == 2
 
 
 def test_a_connection_that_always_breaks_off_is_named(server, target):
     server.misdeeds = [server.drop_after(10)] * 2
-    with pytest.raises(DownloadError, match="ended after 10 of 299990 announced bytes"):
+    with pytest.raises(UserError, match="ended after 10 of 299990 announced bytes"):
         get(server, target, attempts=2)
 
 
@@ -519,7 +520,7 @@ def test_no_server_is_a_plain_message(target, waits, monkeypatch):
         try:
             raise FileNotFoundError(2, "an error of the caller")
         except FileNotFoundError:
-            with pytest.raises(DownloadError) as failure:
+            with pytest.raises(UserError) as failure:
                 fetch(address, target, sha256=sha256(BODY), attempts=2)
     assert "in 2 attempts. The last failed: Connection refused." in str(failure.value)
     assert waits == [1.0]
@@ -530,7 +531,7 @@ def test_no_server_is_a_plain_message(target, waits, monkeypatch):
 
 def test_a_wrong_file_is_refused_at_once_with_both_sums(server, target, waits):
     server.content, server.content_type = b"<html>Please log in</html>", "text/html"
-    with pytest.raises(DownloadError) as failure:
+    with pytest.raises(UserError) as failure:
         get(server, target)
     message = str(failure.value)
     assert f"expected: {sha256(BODY)}" in message
@@ -544,7 +545,7 @@ def test_a_wrong_file_does_not_replace_the_one_that_was_there(server, target):
     target.parent.mkdir()
     target.write_bytes(b"an older one")
     server.content = b"wrong"
-    with pytest.raises(DownloadError, match="not the expected file"):
+    with pytest.raises(UserError, match="not the expected file"):
         get(server, target)
     assert target.read_bytes() == b"an older one"
 
@@ -553,7 +554,7 @@ def test_a_password_in_the_address_is_not_shown(server, target, caplog):
     caplog.set_level(logging.DEBUG, "gallerist")
     server.misdeeds = [server.answer(503), server.answer(404)]
     address = server.url.replace("http://", "http://ann:s3cret@")
-    with pytest.raises(DownloadError) as failure:
+    with pytest.raises(UserError) as failure:
         fetch(address, target, sha256=sha256(BODY), backoff=0.0)
     assert "Authorization" in server.requests[0].headers
     assert "s3cret" not in str(failure.value) + caplog.text
@@ -562,20 +563,20 @@ def test_a_password_in_the_address_is_not_shown(server, target, caplog):
 
 @pytest.mark.parametrize("sum_", ["", "abc", "g" * 64, "0" * 63])
 def test_what_is_no_sha256_is_refused_before_any_request(server, target, sum_):
-    with pytest.raises(DownloadError, match="64 hexadecimal digits"):
+    with pytest.raises(UserError, match="64 hexadecimal digits"):
         get(server, target, sha256=sum_)
     assert server.requests == []
 
 
 @pytest.mark.parametrize("address", ["ftp://x/y.tar", "s3://bucket/y.tar", "file://host/y.tar"])
 def test_other_schemes_are_refused_with_a_way_out(target, address):
-    with pytest.raises(DownloadError, match="give its path"):
+    with pytest.raises(UserError, match="give its path"):
         fetch(address, target, sha256=sha256(BODY))
 
 
 @pytest.mark.parametrize("address", ["http://", "http://[/x.tar", "http://a b/x.tar"])
 def test_an_address_that_is_none_is_refused(target, waits, address):
-    with pytest.raises(DownloadError, match=re.escape(address)):
+    with pytest.raises(UserError, match=re.escape(address)):
         fetch(address, target, sha256=sha256(BODY))
 
 
@@ -595,23 +596,23 @@ def test_a_path_or_a_file_address_is_copied(tmp_path, target, spelling):
 def test_a_copy_with_another_sum_is_refused(tmp_path, target):
     source = tmp_path / "animals.tar"
     source.write_bytes(b"other")
-    with pytest.raises(DownloadError, match=f"(?s){sha256(BODY)}.*{sha256(b'other')}"):
+    with pytest.raises(UserError, match=f"(?s){sha256(BODY)}.*{sha256(b'other')}"):
         fetch(str(source), target, sha256=sha256(BODY))
     assert left_in(target.parent) == []
 
 
 def test_a_missing_path_and_a_folder_are_named(tmp_path, target):
-    with pytest.raises(DownloadError, match=r"gone\.tar does not exist"):
+    with pytest.raises(UserError, match=r"gone\.tar does not exist"):
         fetch(str(tmp_path / "gone.tar"), target, sha256=sha256(BODY))
-    with pytest.raises(DownloadError, match="is a folder, not a file"):
+    with pytest.raises(UserError, match="is a folder, not a file"):
         fetch(str(tmp_path), target, sha256=sha256(BODY))
 
 
 def test_a_destination_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DownloadError, match=r"could not be brought to .*animals\.tar"):
+    with pytest.raises(UserError, match=r"could not be brought to .*animals\.tar"):
         get(server, tmp_path / "file" / "animals.tar")
-    with pytest.raises(DownloadError, match="is a folder"):
+    with pytest.raises(UserError, match="is a folder"):
         get(server, tmp_path)
     assert server.requests == []
 
@@ -620,7 +621,7 @@ def test_a_full_disk_is_not_asked_again(server, target, waits):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(DownloadError, match="File too large"):
+        with pytest.raises(UserError, match="File too large"):
             get(server, target)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
