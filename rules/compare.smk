@@ -38,13 +38,13 @@ rule compare_experiments:
             category="Comparison",
             labels={"figure": "precision against recall"},
         ),
-        growth=report(
+        distractor_curve=report(
             results("comparison/growth.png"),
             caption="../report/growth.rst",
             category="Comparison",
             labels={"figure": "hit rate against distractors"},
         ),
-        sheet=report(
+        html=report(
             results("comparison/comparison.html"),
             caption="../report/comparison_table.rst",
             category="Comparison",

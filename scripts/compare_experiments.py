@@ -3,52 +3,38 @@
 import json
 
 from gallerist.evaluation import comparison
-from gallerist.evaluation.differences import better_than, differences, write_differences
-from gallerist.evaluation.evaluation_curves import GROWTH, HIT_RATE, PRECISION, read_curves
-from gallerist.evaluation.remarks import remarks
-from gallerist.evaluation.scores import Settings, read_queries
-from gallerist.figures import curve_plots
-from gallerist.figures.plots import draw_comparison
+from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
+from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
+from gallerist.evaluation.scores import IntervalSettings
+from gallerist.evaluation.significance import better_than, find_differences, write_differences
+from gallerist.evaluation.tables import read_queries
+from gallerist.figures import comparison as figures
 from gallerist.figures.style import styles
-from gallerist.io.files import read_json, replacing, write_text
+from gallerist.io.files import read_json, write_text
 from gallerist.records.record import read_record
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
-    settings = Settings(params.seed, params.bootstrap_rounds, params.confidence)
+    settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
     metrics = [read_json(path) for path in given.metrics]
     experiments = [each["experiment"] for each in metrics]
-    found = differences(
-        {name: read_queries(path) for name, path in zip(experiments, given.queries, strict=True)},
-        settings,
-    )
-    # A metric that one ranking is not deep enough for has an empty cell.
-    names = dict.fromkeys(name for each in metrics for name in each["metrics"])
+    scores = [read_queries(path) for path in given.queries]
+    found = find_differences(dict(zip(experiments, scores, strict=True)), settings)
+    records = [read_record(path) for path in given.rows]
     surpassed = better_than(found, params.decided_by)
-    rows = [
-        comparison.table_row(
-            read_record(path),
-            {name: each["metrics"].get(name, comparison.UNKNOWN) for name in names},
-            params.decided_by,
-            surpassed.get(each["experiment"], ()),
-        )
-        for path, each in zip(given.rows, metrics, strict=True)
-    ]
+    rows = comparison.table_rows(records, metrics, params.decided_by, surpassed)
+    seeds = comparison.summarise_seeds(rows, json.loads(params.groups))
     title = f"{snakemake.config['dataset']['name']}: comparison of experiments"
-    notes = remarks(rows, metrics, faults=given.faults, leaks=given.leaks)
-    seeds = comparison.over_seeds(rows, json.loads(params.groups))
-    with replacing(output.table) as temporary:
-        comparison.table(rows).to_csv(temporary, index=False)
-    with replacing(output.metrics) as temporary:
-        comparison.metric_table(metrics).to_csv(temporary, index=False)
-    with replacing(output.seeds) as temporary:
-        comparison.seed_table(seeds, rows[0].hit_rates).to_csv(temporary, index=False)
+    caveats = find_caveats(rows, metrics, faults=given.faults, leaks=given.leaks)
+    comparison.write_table(output.table, comparison.table(rows))
+    comparison.write_table(output.metrics, comparison.metric_table(metrics))
+    comparison.write_table(output.seeds, comparison.seed_table(seeds, rows[0].hit_rates))
     write_differences(output.differences, found)
-    write_text(output.page, comparison.markdown(rows, title=title, notes=notes, seeds=seeds))
-    write_text(output.sheet, comparison.page(rows, title=title, notes=notes, seeds=seeds))
+    write_text(output.page, format_markdown(rows, title=title, caveats=caveats, seeds=seeds))
+    write_text(output.html, format_html(rows, title=title, caveats=caveats, seeds=seeds))
 
-    draw_comparison(
+    figures.draw_comparison(
         {row.experiment: row.hit_rates for row in rows},
         output.plot,
         title=title,
@@ -59,19 +45,14 @@ with stage(snakemake) as run:
     )
     curves = {name: read_curves(path) for name, path in zip(experiments, given.curves, strict=True)}
     for kind, draw, path in (
-        (HIT_RATE, curve_plots.draw_hit_rates, output.hit_rates),
-        (PRECISION, curve_plots.draw_precision_recall, output.precision),
-        (GROWTH, curve_plots.draw_growth, output.growth),
+        (HIT_RATE, figures.draw_hit_rates, output.hit_rates),
+        (PRECISION, figures.draw_precision_recall, output.precision),
+        (AMONG_DISTRACTORS, figures.draw_hit_rates_among_distractors, output.distractor_curve),
     ):
         known = {name: each[kind] for name, each in curves.items() if kind in each}
         draw(known, styles(experiments), path, title=title, level=params.confidence)
 
-    for row in rows:
-        run.metrics({f"{row.experiment}/top-{k}": rate for k, rate in row.hit_rates.items()})
-    for row in seeds:
-        for k, rate in row.hit_rates.items():
-            run.metrics({f"{row.settings} over seeds/top-{k} mean": rate.mean})
-            run.metrics({f"{row.settings} over seeds/top-{k} sd": rate.deviation})
+    run.metrics(comparison.named_hit_rates(rows, seeds))
     for name, path in output.items():
-        if name not in ("record", "sheet"):
+        if name not in ("record", "html"):
             run.artifact(path)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gallerist.data.manifest import DISTRACTOR, Manifest
+from gallerist.evaluation.relevance import Relevance
 from gallerist.features.store import Features
 from gallerist.figures import feature_map
 from gallerist.search.ranking import Ranking
@@ -17,18 +18,20 @@ with stage(snakemake) as run:
         feature_map.sample(len(each.ids), limit, seed)
         for each, limit in zip(sets, limits, strict=True)
     ]
-    label_of = [dict(zip(each.ids, each.labels, strict=True)) for each in manifests]
     ids = [[each.ids[row] for row in chosen] for each, chosen in zip(sets, rows, strict=True)]
-    labels = [[of[name] for name in names] for of, names in zip(label_of, ids, strict=True)]
+    gallery, queries = (each.label_of for each in manifests)
+    labels = [[gallery[name] for name in ids[0]], [queries[name] for name in ids[1]]]
 
     ranking = Ranking.read(given.ranking)
-    first = {
-        query: label_of[0][answers[0]]
+    relevance = Relevance.of_classes(queries, gallery)
+    hits = {
+        query
         for query, answers in zip(ranking.query_ids, ranking.answers, strict=True)
+        if relevance.is_relevant(query, answers[0])
     }
-    # A distractor has no right answer, so none of its answers is the wrong one.
+    # A distractor has no relevant answer, so none of its answers is the wrong one.
     wrong = np.array(
-        [first.get(name) != label_of[1][name] != DISTRACTOR for name in ids[1]], dtype=bool
+        [name not in hits and queries[name] != DISTRACTOR for name in ids[1]], dtype=bool
     )
     places = feature_map.project(
         *(each.vectors[chosen] for each, chosen in zip(sets, rows, strict=True)), seed

@@ -1,117 +1,60 @@
 """Rule evaluate_retrieval: a ranking -> metrics with intervals, lists, pictures, its row."""
 
 import json
-import logging
 
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation import answers
-from gallerist.evaluation import scores as assessment
-from gallerist.evaluation import summary as experiment_row
-from gallerist.evaluation.evaluate import evaluate
-from gallerist.evaluation.evaluation_curves import HIT_RATE, curves_of, write_curves
-from gallerist.evaluation.metrics import average_precision_at_k
-from gallerist.figures.evaluation import KINDS, Drawn, draw_classes, draw_strips
+from gallerist.evaluation import summary, tables
+from gallerist.evaluation.curves import HIT_RATE, curves_of, write_curves
+from gallerist.evaluation.relevance import evaluate
+from gallerist.evaluation.scores import IntervalSettings, flatten, score
+from gallerist.figures.answer_strips import KINDS, StripSettings, draw_strips
+from gallerist.figures.classes import draw_classes
 from gallerist.io.files import write_json
+from gallerist.io.metric_names import top
 from gallerist.records.record import read_record
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
 
-logger = logging.getLogger("gallerist")
-
 with stage(snakemake) as run:
-    params, output = snakemake.params, snakemake.output
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
     title = f"{dataset}, {experiment}"
-    settings = assessment.Settings(params.seed, params.bootstrap_rounds, params.confidence)
+    settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
     ks, further = sorted(json.loads(params.k)), json.loads(params.metrics)
-    gallery = Manifest.read(snakemake.input.gallery)
-    queries = Manifest.read(snakemake.input.query)
-    ranking = Ranking.read(snakemake.input.ranking)
-    evaluation = evaluate(
-        ranking,
-        dict(zip(queries.ids, queries.labels, strict=True)),
-        dict(zip(gallery.ids, gallery.labels, strict=True)),
-    )
-    evaluation.require_judged()
-    ids = [result.query_id for result in evaluation.results]
-    ranks = assessment.ranks_of_right(ranking, queries, gallery, ids, depth=params.depth)
-    judged = assessment.assess(ranks, queries, ids, [*(f"top-{k}" for k in ks), *further])
-    for name, reason in judged.unknown.items():
-        logger.warning("%s is left out: %s", name, reason)
-
-    measured = assessment.measured(judged, settings)
-    counts = {
-        "queries": len(ids),
-        "queries_excluded": len(evaluation.excluded),
-        "originals": len(set(judged.originals)),
-        "gallery_images": len(gallery),
-    }
-    write_json(
-        output.metrics,
-        {"experiment": experiment, **counts, "confidence": params.confidence, **measured},
-    )
-    shown_answers = max(*ks, params.answers_drawn)
-    answers.write_answers(output.answers, evaluation, queries, gallery, shown_answers)
-    first_right = [result.first_right for result in evaluation.results]
-    assessment.write_queries(
-        output.queries, judged, queries, first_right=first_right, excluded=evaluation.excluded
-    )
-    assessment.write_classes(output.classes, judged, settings)
+    gallery, queries = Manifest.read(given.gallery), Manifest.read(given.query)
+    evaluation = evaluate(Ranking.read(given.ranking), queries.label_of, gallery.label_of)
+    evaluation.require_results()
+    ranks = evaluation.ranks.ended_by_itself(params.depth)
+    scores = score(ranks, queries, evaluation.queries, [*map(top, ks), *further])
+    counts = scores.counts(excluded=evaluation.excluded, gallery=gallery)
+    found = scores.as_json(settings)
     curves = curves_of(
-        evaluation, ranks, judged.originals, gallery, settings, by_distance=params.by_distance
+        evaluation, ranks, scores.originals, gallery, settings, by_distance=params.by_distance
     )
+    head = {"experiment": experiment, **counts, "confidence": params.confidence}
+    write_json(output.metrics, {**head, **found})
+    listed = max(*ks, params.answers_drawn)
+    tables.write_answers(output.answers, evaluation, queries, gallery, listed)
+    tables.write_queries(output.queries, scores, queries, evaluation.ranks, evaluation.excluded)
+    tables.write_classes(output.classes, scores, settings)
     write_curves(output.curves, curves)
+    chosen = json.loads(params.queries_drawn)
+    strips = StripSettings(params.answers_drawn, params.strips_drawn, chosen)
+    draw_strips(evaluation, ranks, queries, gallery, output, strips, title=title)
+    draw_classes(evaluation, scores, settings, output, k=ks[0], title=title)
 
-    draw_strips(
-        evaluation,
-        average_precision_at_k(ranks, min(int(ranks.depth.min()), len(gallery))),
-        queries,
-        gallery,
-        {kind: output[kind] for kind in KINDS},
-        drawn=Drawn(params.answers_drawn, params.strips_drawn, json.loads(params.queries_drawn)),
-        title=title,
-    )
-    draw_classes(
-        evaluation,
-        judged,
-        settings,
-        k=ks[0],
-        confusion=output.confusion,
-        bars=output.bars,
-        title=title,
-    )
-
-    hits = curves[HIT_RATE]
-    upstream = [read_record(path) for path in snakemake.input.records]
-    figures = {**assessment.flat(measured["metrics"]), **counts}
+    upstream = [read_record(path) for path in given.records]
+    figures = {**flatten(found["metrics"]), **counts}
     run.metrics(figures)
-    weights = experiment_row.weights(upstream)
-    run.tag(weights=weights)
-    note = experiment_row.note(experiment, dataset, weights, measured["metrics"], counts["queries"])
-    run.tag(**{"mlflow.note.content": note})
-    for image_set in {each.name: each for record in upstream for each in record.datasets}.values():
-        run.dataset(image_set.name, image_set.path, image_set.digest, image_set.images)
-    tables = ("metrics", "answers", "queries", "classes", "curves")
-    shown = [
-        *((path, "training") for path in snakemake.input.training),
-        *((output[name], "pictures") for name in (*KINDS, "confusion", "bars")),
-        *((path, "pictures") for path in snakemake.input.pictures),
-        *((output[name], "tables") for name in tables),
-    ]
+    run.tag(**summary.tags(upstream, experiment, dataset, found["metrics"], len(scores.queries)))
+    for each in summary.image_sets(upstream):
+        run.dataset(each.name, each.path, each.digest, each.images)
+    pictures = [output[name] for name in (*KINDS, "confusion", "bars")]
+    csvs = [output[name] for name in ("metrics", "answers", "queries", "classes", "curves")]
+    shown = summary.in_folders(
+        training=given.training, pictures=[*pictures, *given.pictures], tables=csvs
+    )
     for path, folder in shown:
         run.artifact(path, folder)
-    run.compare(
-        output.row,
-        experiment,
-        parameters={
-            **experiment_row.outline(upstream, weights),
-            **experiment_row.upstream_parameters(upstream, experiment),
-            **{f"evaluate_retrieval.{name}": value for name, value in params.items()},
-        },
-        metrics={**figures, **experiment_row.costs(upstream)},
-        curves={
-            **experiment_row.training_curves(upstream),
-            experiment_row.HIT_RATE: experiment_row.hit_rate_points(hits.at, hits.means),
-        },
-        artifacts=shown,
-    )
+    row = summary.row(upstream, experiment, params.items(), figures, curves[HIT_RATE])
+    run.compare(output.row, experiment, **row, artifacts=shown)

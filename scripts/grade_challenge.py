@@ -7,8 +7,8 @@ from gallerist.challenge import grading as challenge_grading
 from gallerist.challenge import tables as challenge_tables
 from gallerist.challenge.truth import Truth, match
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation.curves import CurveFault
-from gallerist.figures import curve_plots
+from gallerist.evaluation.curves import CurveError
+from gallerist.figures.comparison import draw_hit_rates_among_distractors
 from gallerist.figures.style import styles
 from gallerist.io.files import write_text
 from gallerist.search.ranking import Ranking
@@ -44,7 +44,7 @@ with stage(snakemake) as run:
             curves[name] = challenge_grading.growth(
                 answers[name], matched.truth, step=params.distractor_step, **drawn
             )
-        except CurveFault as error:
+        except CurveError as error:
             logger.warning("the growth of %s is left out: %s", name, error)
 
     challenge_tables.write_grades(output.grades, grades)
@@ -54,7 +54,9 @@ with stage(snakemake) as run:
         output.page, challenge_tables.page(grades, study, title=title, notes=matched.remarks())
     )
     looks = styles(experiments)
-    curve_plots.draw_growth(curves, looks, output.growth, title=title, level=params.confidence)
+    draw_hit_rates_among_distractors(
+        curves, looks, output.growth, title=title, level=params.confidence
+    )
     for name, grade in grades.items():
         for metric, measure in grade.overall.items():
             run.metrics({f"{name}/{metric.replace('@', '-')}": measure.mean})

@@ -1,11 +1,11 @@
 """Rule plot_training: a training's history -> its curves as a picture."""
 
-from gallerist.figures.plots import draw_curves
+from gallerist.figures.training_curves import draw_training_curves
 from gallerist.training.history import read_history
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     history = read_history(snakemake.input.history)
     title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}"
-    draw_curves(history, snakemake.output.curves, title=title)
+    draw_training_curves(history, snakemake.output.curves, title=title)
     run.artifact(snakemake.output.curves)

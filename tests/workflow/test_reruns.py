@@ -149,7 +149,7 @@ def test_a_deleted_store_is_filled_from_the_records_also_when_nothing_is_to_do(w
 
 def test_jobs_use_the_library_of_their_own_checkout(workflow):
     """Whichever checkout is installed in the environment."""
-    with (workflow.folder / "scripts/gallerist/evaluation/remarks.py").open(
+    with (workflow.folder / "scripts/gallerist/evaluation/comparison_page.py").open(
         "a", encoding="utf-8"
     ) as file:
         file.write('\nraise ValueError("this is the edited library")\n')

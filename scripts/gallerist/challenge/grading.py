@@ -39,9 +39,10 @@ from gallerist.challenge.truth import Truth
 from gallerist.data.manifest import DISTRACTOR
 from gallerist.evaluation.bootstrap import ROUNDS
 from gallerist.evaluation.curves import Curve, curve, hits_among_distractors
-from gallerist.evaluation.metrics import FloatArray, metric
-from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
-from gallerist.evaluation.scores import Assessment, Measure, Settings
+from gallerist.evaluation.metrics import metric
+from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking, pad
+from gallerist.evaluation.scores import Estimate, IntervalSettings, Scores
+from gallerist.io.arrays import Floats
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 
@@ -72,10 +73,10 @@ class Grade:
     unlabelled: queries that were answered, but that the ground truth lacks. Both count nowhere.
     """
 
-    assessment: Assessment
+    assessment: Scores
     domains: tuple[str, ...]
-    overall: Mapping[str, Measure]
-    by_domain: Mapping[str, Mapping[str, Measure]]
+    overall: Mapping[str, Estimate]
+    by_domain: Mapping[str, Mapping[str, Estimate]]
     excluded: tuple[str, ...]
     unlabelled: tuple[str, ...]
 
@@ -111,8 +112,8 @@ class KeyFaultGrade:
 
     keys: Mapping[str, str]
     distractor_keys: int
-    by_name: Mapping[str, Measure]
-    expected: Mapping[str, Measure]
+    by_name: Mapping[str, Estimate]
+    expected: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ class StudyRow:
 
     ranker: str
     k: int
-    right: Measure
-    fault: Measure
-    fault_expected: Measure
+    right: Estimate
+    fault: Estimate
+    fault_expected: Estimate
 
 
 def grade(
@@ -147,11 +148,11 @@ def grade(
         )
     _require_answered(answers, truth, judged)
     rows = _rows(answers, truth, judged)
-    ranks = _ranks(rows, truth, judged)
+    ranks = truth.relevance.ranks(answers, judged)
     values, unknown = _values(ranks, rows, truth, ks)
-    assessment = Assessment(judged, tuple(truth.query[q] for q in judged), judged, values, unknown)
+    assessment = Scores(judged, tuple(truth.query[q] for q in judged), judged, values, unknown)
     domains = tuple(truth.domain(query) for query in judged)
-    settings = Settings(seed, rounds, confidence)
+    settings = IntervalSettings(seed, rounds, confidence)
     return Grade(
         assessment,
         domains,
@@ -171,18 +172,17 @@ def growth(
 ) -> Curve:  # fmt: skip
     """Hit rate at k with 0, step, 2 step, ... and at last all distractors in the gallery.
 
-    Exact expectations over which distractors stay: `retrieval_curves.hits_among_distractors`, which
-    says for which rankings that holds. Raises CurveFault when the ranking is not deep enough, and
+    Exact expectations over which distractors stay: `curves.hits_among_distractors`, which
+    says for which rankings that holds. Raises CurveError when the ranking is not deep enough, and
     UserError as `grade`.
     """
     judged = truth.judged
     _require_answered(answers, truth, judged)
     rows = _rows(answers, truth, judged)
     labels = _labels(rows, truth)
-    wanted = np.array([truth.query[query] for query in judged])
     counts = sorted({*range(0, truth.distractors, step), truth.distractors})
     chances = hits_among_distractors(
-        labels == wanted[:, None],
+        pad([truth.relevance.mark(query, answers[query]) for query in judged]),
         labels == DISTRACTOR,
         counts,
         k=k,
@@ -225,12 +225,12 @@ def grade_with_key_fault(
         shares = [sum(sizes[c] for c in set(line)) for line in labels[:, :k].tolist()]
         by_name[_hit(k)] = (labels[:, :k] == filed[:, None]).any(axis=1).astype(np.float64)
         expected[_hit(k)] = np.array(shares, dtype=np.float64) / len(truth.gallery)
-    settings = Settings(seed, rounds, confidence)
+    settings = IntervalSettings(seed, rounds, confidence)
     return KeyFaultGrade(
         keys,
         int((filed == DISTRACTOR).sum()),
-        Assessment(queries, tuple(filed.tolist()), queries, by_name, {}).overall(settings),
-        Assessment(queries, tuple(filed.tolist()), queries, expected, {}).overall(settings),
+        Scores(queries, tuple(filed.tolist()), queries, by_name, {}).overall(settings),
+        Scores(queries, tuple(filed.tolist()), queries, expected, {}).overall(settings),
     )
 
 
@@ -301,7 +301,7 @@ def study(
             )
             for k in ks
         ]
-    return rows + [StudyRow(CHANCE, k, *map(Measure, chance(truth, k))) for k in ks]
+    return rows + [StudyRow(CHANCE, k, *map(Estimate, chance(truth, k))) for k in ks]
 
 
 def write_study(path: PathLike, rows: Sequence[StudyRow]) -> None:
@@ -321,9 +321,9 @@ def _hit(k: int) -> str:
 
 def _values(
     ranks: RelevantRanks, rows: npt.NDArray[np.int32], truth: Truth, ks: Sequence[int]
-) -> tuple[dict[str, FloatArray], dict[str, str]]:
+) -> tuple[dict[str, Floats], dict[str, str]]:
     """Metric -> (queries,), and for those that cannot be known, why."""
-    values: dict[str, FloatArray] = {}
+    values: dict[str, Floats] = {}
     unknown: dict[str, str] = {}
     for name in (*map(_hit, ks), f"MRR@{max(ks)}", "MRR", "mAP", "mAP@R"):
         try:
@@ -338,12 +338,6 @@ def _values(
         else:
             unknown[name] = f"{name} cannot be known: a query has only {ranks.depth.min()} answers."
     return values, unknown
-
-
-def _ranks(rows: npt.NDArray[np.int32], truth: Truth, queries: Sequence[str]) -> RelevantRanks:
-    # By rows, not by names: a query and a gallery picture of one name are two pictures.
-    wanted = [truth.query[query] for query in queries]
-    return RelevantRanks.from_matrix(rows, wanted, list(truth.gallery.values()))
 
 
 def _rows(answers: Answers, truth: Truth, queries: Sequence[str]) -> npt.NDArray[np.int32]:

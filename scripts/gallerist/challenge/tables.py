@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gallerist.challenge.grading import Grade, StudyRow
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation.scores import Measure
+from gallerist.evaluation.scores import Estimate
 from gallerist.io.files import PathLike, write_csv
 from gallerist.search.ranking import Ranking
 
@@ -76,7 +76,7 @@ _FAULT = (
 )
 
 
-def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Measure]]]:
+def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Estimate]]]:
     yield ALL, len(grade.domains), grade.overall
     if len(grade.by_domain) > 1:
         counts = Counter(grade.domains)
@@ -84,7 +84,7 @@ def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Measure]]]:
             yield domain, counts[domain], measures
 
 
-def _spelled(measure: Measure | None) -> str:
+def _spelled(measure: Estimate | None) -> str:
     if measure is None:
         return ""
     if measure.low is None or measure.high is None:

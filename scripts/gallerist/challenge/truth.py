@@ -12,11 +12,12 @@ import csv
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.evaluation.relevance import count_right
+from gallerist.evaluation.relevance import Relevance
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_json
 
@@ -63,15 +64,20 @@ class Truth:
                     f"the domain of {name} is {domain!r}; a domain is one of {', '.join(DOMAINS)}"
                 )
 
+    @cached_property
+    def relevance(self) -> Relevance:
+        """Which gallery pictures are relevant to which queries."""
+        return Relevance.of_classes(self.query, self.gallery, same_files=False)
+
     @property
     def judged(self) -> tuple[str, ...]:
-        """Names of the queries that have a right picture in the gallery, sorted."""
-        return self._queries(answerable=True)
+        """Names of the queries that have a relevant picture in the gallery, sorted."""
+        return tuple(sorted(self.relevance.answerable))
 
     @property
     def excluded(self) -> tuple[str, ...]:
         """Names of the other queries, sorted: no ranking could answer them. Distractors, too."""
-        return self._queries(answerable=False)
+        return tuple(sorted(self.relevance.excluded))
 
     @property
     def distractors(self) -> int:
@@ -111,13 +117,6 @@ class Truth:
             raise UserError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, RecursionError, csv.Error) as error:
             raise UserError(f"{path} is not a ground truth: {error}.") from error
-
-    def _queries(self, *, answerable: bool) -> tuple[str, ...]:
-        names = sorted(self.query)
-        right = count_right([self.query[name] for name in names], list(self.gallery.values()))
-        return tuple(
-            name for name, count in zip(names, right, strict=True) if bool(count) == answerable
-        )
 
 
 @dataclass(frozen=True)

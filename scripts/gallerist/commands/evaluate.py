@@ -7,21 +7,22 @@ from typing import Any
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation import scores as assessment
-from gallerist.evaluation.differences import Difference, differences
 from gallerist.evaluation.external_rankings import (
-    Classes,
-    Judged,
+    JudgedRanking,
     Truth,
-    judged,
+    judge,
     read_ranking,
     read_truth,
     write_qrels,
     write_run,
 )
 from gallerist.evaluation.metrics import metric
-from gallerist.evaluation.scores import Assessment, Settings
+from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.significance import Difference, find_differences
+from gallerist.evaluation.tables import write_queries
 from gallerist.evaluation.trec_files import FORMS, RANKINGS, TRUTHS, file_kind
 from gallerist.io.files import PathLike, write_json
+from gallerist.io.metric_names import top
 from gallerist.search.ranking import Ranking
 
 METRICS = ("mAP", "mAP@10", "R-precision", "MRR", "nDCG@10")
@@ -58,12 +59,12 @@ class Task:
     @property
     def names(self) -> list[str]:
         """Every metric once, hit rates first."""
-        return list(dict.fromkeys([*(f"top-{k}" for k in self.ks), *self.metrics]))
+        return list(dict.fromkeys([*map(top, self.ks), *self.metrics]))
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> IntervalSettings:
         """How intervals and tests are made."""
-        return Settings(self.seed, self.rounds, CONFIDENCE)
+        return IntervalSettings(self.seed, self.rounds, CONFIDENCE)
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class _Result:
 
     file: str
     ranking: Ranking
-    judged: Judged
-    assessment: Assessment
+    judged: JudgedRanking
+    assessment: Scores
     figures: Mapping[str, Any]
 
 
@@ -93,7 +94,7 @@ def evaluate_files(task: Task) -> str:
     results = {names[file]: _result(file, rankings[file], truth, task) for file in files}
     found: list[Difference] = []
     if len(results) > 1:
-        found = differences(
+        found = find_differences(
             {name: each.assessment for name, each in results.items()}, task.settings
         )
     _write(task, truth, results, found)
@@ -105,7 +106,7 @@ def evaluate_files(task: Task) -> str:
 
 def _check(task: Task) -> None:
     for name in task.names:
-        metric(assessment.metric_name(name))
+        metric(assessment.full_name(name))
     if task.rounds < 1000:
         raise EvaluationError(
             f"{task.rounds} rounds are too few for an interval: give 1000 or more"
@@ -136,24 +137,19 @@ def _short_names(files: Sequence[str]) -> dict[str, str]:
 
 def _result(file: str, ranking: Ranking, truth: Truth, task: Task) -> _Result:
     try:
-        found = judged(ranking, truth)
+        found = judge(ranking, truth)
     except ValueError as error:
         raise EvaluationError(f"{file}: {error}") from error
-    assessed = assessment.assess(found.ranks, truth.queries, found.queries, task.names)
-    counts = {
-        "queries": len(found.queries),
-        "queries_excluded": len(found.excluded),
-        "originals": len(set(found.originals)),
-        "gallery_images": len(truth.gallery) if isinstance(truth, Classes) else None,
-    }
+    assessed = assessment.score(found.ranks, truth.queries, found.queries, task.names)
+    counts = assessed.counts(excluded=found.excluded, gallery=truth.gallery)
     figures = {"file": file, **counts, **_measured(assessed, truth, task.settings)}
     return _Result(file, ranking, found, assessed, figures)
 
 
-def _measured(assessed: Assessment, truth: Truth, settings: Settings) -> dict[str, Any]:
-    """As `assessment.measured`; without means over classes where those are unknown."""
-    if isinstance(truth, Classes):
-        return assessment.measured(assessed, settings)
+def _measured(assessed: Scores, truth: Truth, settings: IntervalSettings) -> dict[str, Any]:
+    """As `Scores.as_json`; without means over classes where those are unknown."""
+    if truth.gallery is not None:
+        return assessed.as_json(settings)
     overall = assessed.overall(settings)
     return {
         "metrics": {name: asdict(each) for name, each in overall.items()},
@@ -184,16 +180,11 @@ def _write(
 
 
 def _write_queries(path: PathLike, result: _Result, truth: Truth) -> None:
-    ranks = result.judged.ranks
-    first = [
-        int(ranks.ranks[start]) if count else None
-        for start, count in zip(ranks.offsets[:-1], ranks.found, strict=True)
-    ]
     excluded, known = result.judged.excluded, truth.queries.by_id()
     strangers = (Picture(each, "", "", "query", each, 0, 0, "") for each in excluded)
     further = tuple(each for each in strangers if each.id not in known)
     queries = Manifest((*truth.queries, *further))
-    assessment.write_queries(path, result.assessment, queries, first_right=first, excluded=excluded)
+    write_queries(path, result.assessment, queries, result.judged.ranks, excluded)
 
 
 def _as_json(each: Difference) -> dict[str, Any]:
@@ -233,7 +224,7 @@ def _section(name: str, result: _Result, truth: Truth) -> str:
 def _table(metrics: Mapping[str, Mapping[str, float | None]], truth: Truth) -> list[str]:
     head = ["metric", "mean", "95 % interval"]
     rows = [[name, *_spelled(each, "")] for name, each in metrics.items()]
-    if isinstance(truth, Classes):
+    if truth.gallery is not None:
         head += ["mean of classes", "95 % interval"]
         rows = [[*row, *_spelled(metrics[row[0]], "macro_")] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]

@@ -9,6 +9,7 @@ from typing import Any
 from gallerist.config.messages import closest
 from gallerist.config.schema import KeyPath, yaml_scalar
 from gallerist.features.views import ViewsRefused, refuse
+from gallerist.io.metric_names import top
 from gallerist.networks.backbones import BACKBONES, Backbone
 from gallerist.tracking.access import PASSWORD, USERNAME, holds_password
 from gallerist.workflow.experiments import is_searchable, refusal
@@ -118,7 +119,7 @@ def _check_depth(whole: Config, _: Mapping[str, Any]) -> Problems:
 
 def _check_decided_by(whole: Config, _: Mapping[str, Any]) -> Problems:
     evaluation = whole["evaluation"]
-    known = [*(f"top-{k}" for k in sorted(evaluation["k"])), *evaluation["metrics"]]
+    known = [*map(top, sorted(evaluation["k"])), *evaluation["metrics"]]
     if evaluation["decided_by"] not in known:
         yield (
             ("evaluation", "decided_by"),

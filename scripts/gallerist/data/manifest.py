@@ -91,6 +91,11 @@ class Manifest:
         """Look pictures up by id."""
         return {picture.id: picture for picture in self.pictures}
 
+    @property
+    def label_of(self) -> dict[str, str]:
+        """Class of each picture by its id, in manifest order."""
+        return {picture.id: picture.label for picture in self.pictures}
+
     def write(self, path: PathLike) -> None:
         """Write as CSV with a header, whole or not at all."""
         write_csv(path, COLUMNS, map(astuple, self.pictures))

@@ -8,9 +8,9 @@ recomputed from the groups' sums and sizes, for all metrics and many rounds in o
 The interval is BCa, bias-corrected and accelerated (Efron, Better Bootstrap Confidence Intervals,
 1987; Efron, Tibshirani, An Introduction to the Bootstrap, 1993, 14.3), because hit rates stand near
 1, where the mean's distribution is skewed and the percentile interval sits too high. In the
-simulations of tests/unit/test_bootstrap.py, 6 correlated queries an original and a true hit rate of
-.95, it covers the truth in .955 of the cases with 100 originals and in .956 with 300, the
-percentile interval in .917 and .941. Nor does it miss mostly on one side: with 300 in .024 below
+simulations of its tests, 6 correlated queries an original and a true hit rate of .95, it covers the
+truth in .955 of the cases with 100 originals and in .956 with 300, the percentile interval in .917
+and .941. Nor does it miss mostly on one side: with 300 in .024 below
 and .020 above, the percentile interval in .046 and .013. Where originals have very different
 numbers of queries and hardly any is missed, it covers less (.87 with 100). No bootstrap is to be
 trusted with fewer than some 20 originals.
@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Values = Mapping[str, FloatArray]
+from gallerist.io.arrays import Floats, Integers
+
+Values = Mapping[str, Floats]
 Groups = Sequence[str] | npt.NDArray[Any]
 
 ROUNDS = 10_000
@@ -40,10 +40,6 @@ CHUNK_CELLS = 2_000_000
 
 SAME = 1e-12
 """Means nearer than this are equal: the last bits depend on how a BLAS adds up."""
-
-
-class IntervalError(ValueError):
-    """Values, groups or settings from which there is no interval."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ def mean_intervals(
     was made from, such as its source id. The same draws serve all metrics; the result depends on
     the seed, but not on the order of the queries nor on which other metrics there are.
 
-    Raises IntervalError with fewer than two groups, and for values outside [0, 1].
+    Raises ValueError with fewer than two groups, and for values outside [0, 1].
     """
     _check_within(values, 0.0, 1.0)
     return _mean_intervals(values, groups, _Draws(seed, rounds, level))
@@ -95,12 +91,12 @@ def difference_intervals(
     """
     lone = set(first) ^ set(second)
     if lone:
-        raise IntervalError(f"only one of the two experiments has {', '.join(sorted(lone))}")
+        raise ValueError(f"only one of the two experiments has {', '.join(sorted(lone))}")
     for values in (first, second):
         _check_within(values, 0.0, 1.0)
     for name in first:
         if len(first[name]) != len(second[name]):
-            raise IntervalError(
+            raise ValueError(
                 f"{name}: {len(first[name])} and {len(second[name])} values are not of one set of "
                 "queries"
             )
@@ -124,7 +120,7 @@ def macro_mean_intervals(
     the variance would be too small by (n - 1) / n (Rao, Wu, Resampling Inference with Complex
     Survey Data, 1988). labels: (queries,) class of each; other arguments as for `mean_intervals`.
 
-    Raises IntervalError when a class has a single original, or an original is of two classes.
+    Raises ValueError when a class has a single original, or an original is of two classes.
     """
     _check_within(values, 0.0, 1.0)
     settings = _Draws(seed, rounds, level)
@@ -134,7 +130,7 @@ def macro_mean_intervals(
     members = [np.flatnonzero(of_cluster == number) for number in range(len(classes))]
     for name, rows in zip(classes, members, strict=True):
         if len(rows) < 2:
-            raise IntervalError(
+            raise ValueError(
                 f"class {name} has a single original among the queries: an interval of the mean "
                 "over the classes needs two of each"
             )
@@ -168,46 +164,46 @@ class _Draws:
 
     def __post_init__(self) -> None:
         if self.rounds < 100:
-            raise IntervalError(f"{self.rounds} rounds are too few; 1000 are the least to report")
+            raise ValueError(f"{self.rounds} rounds are too few; 1000 are the least to report")
         if not 0 < self.level < 1:
-            raise IntervalError(f"a level of {self.level} is not between 0 and 1")
+            raise ValueError(f"a level of {self.level} is not between 0 and 1")
 
 
 @dataclass(frozen=True)
 class _Clusters:
     """Sums of the values of each group, (groups, metrics), and how many queries it has."""
 
-    sums: FloatArray
-    sizes: FloatArray
-    of_query: IntArray
+    sums: Floats
+    sizes: Floats
+    of_query: Integers
 
     @classmethod
     def of(cls, values: Values, groups: Groups) -> "_Clusters":
         names, codes = np.unique(np.asarray(groups), return_inverse=True)
         for name, column in values.items():
             if len(column) != len(codes):
-                raise IntervalError(
+                raise ValueError(
                     f"{name}: {len(column)} values and {len(codes)} groups do not belong together"
                 )
         if len(names) < 2:
-            raise IntervalError(f"an interval needs queries of two originals, not {len(names)}")
+            raise ValueError(f"an interval needs queries of two originals, not {len(names)}")
         sums = np.zeros((len(names), len(values)))
         for number, column in enumerate(values.values()):
             sums[:, number] = np.bincount(codes, weights=column, minlength=len(names))
         return cls(sums, np.bincount(codes).astype(np.float64), codes.astype(np.int64))
 
-    def subset(self, rows: IntArray) -> "_Clusters":
+    def subset(self, rows: Integers) -> "_Clusters":
         return _Clusters(self.sums[rows], self.sizes[rows], self.of_query)
 
-    def means(self) -> FloatArray:
+    def means(self) -> Floats:
         return np.asarray(self.sums.sum(axis=0) / self.sizes.sum())
 
-    def influence(self) -> FloatArray:
+    def influence(self) -> Floats:
         """(groups, metrics) by how much the mean is higher with a group than without it."""
         without = (self.sums.sum(axis=0) - self.sums) / (self.sizes.sum() - self.sizes)[:, None]
         return np.asarray(without.mean(axis=0) - without)
 
-    def drawn_means(self, generator: np.random.Generator, rounds: int, draws: int) -> FloatArray:
+    def drawn_means(self, generator: np.random.Generator, rounds: int, draws: int) -> Floats:
         """(rounds, metrics) means of `draws` groups, drawn with replacement in every round.
 
         A round's product is of how often each group was drawn with the sums and the sizes.
@@ -243,9 +239,9 @@ def _mean_intervals(
 
 def _intervals(
     names: Sequence[str],
-    means: FloatArray,
-    drawn: FloatArray,
-    influence: FloatArray,
+    means: Floats,
+    drawn: Floats,
+    influence: Floats,
     exact: Mapping[str, tuple[float, float]],
     settings: _Draws,
 ) -> dict[str, Interval]:
@@ -263,7 +259,7 @@ def _intervals(
     return found
 
 
-def _bca(means: FloatArray, drawn: FloatArray, influence: FloatArray, level: float) -> FloatArray:
+def _bca(means: Floats, drawn: Floats, influence: Floats, level: float) -> Floats:
     """(metrics, 2) ends of the BCa intervals.
 
     means: (metrics,), drawn: (rounds, metrics), influence: (groups, metrics).
@@ -297,24 +293,22 @@ def _exact_of(values: Values, originals: int, level: float) -> dict[str, tuple[f
     }
 
 
-def _class_of_clusters(of_query: IntArray, classes: IntArray, groups: npt.NDArray[Any]) -> IntArray:
+def _class_of_clusters(of_query: Integers, classes: Integers, groups: npt.NDArray[Any]) -> Integers:
     """(groups,) the class of each group's queries, of which it has one."""
     of_cluster = np.zeros(of_query.max() + 1, dtype=np.int64)
     if len(classes) != len(of_query):
-        raise IntervalError(
-            f"{len(of_query)} groups and {len(classes)} labels do not belong together"
-        )
+        raise ValueError(f"{len(of_query)} groups and {len(classes)} labels do not belong together")
     of_cluster[of_query] = classes
     torn = of_cluster[of_query] != classes
     if torn.any():
-        raise IntervalError(f"queries made from {groups[torn][0]} are of more than one class")
+        raise ValueError(f"queries made from {groups[torn][0]} are of more than one class")
     return of_cluster
 
 
 def _check_within(values: Values, least: float, most: float) -> None:
     for name, column in values.items():
         if len(column) == 0:
-            raise IntervalError(f"{name}: no query was judged")
+            raise ValueError(f"{name}: no query was judged")
         # Not "any outside": a NaN is neither inside nor outside.
         if not ((column >= least) & (column <= most)).all():
-            raise IntervalError(f"{name}: its values are not all between {least:g} and {most:g}")
+            raise ValueError(f"{name}: its values are not all between {least:g} and {most:g}")

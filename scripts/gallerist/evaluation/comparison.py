@@ -1,9 +1,9 @@
 """All experiments in one table: what they reach, what they cost, what they started from.
 
-Experiments that differ in nothing but their seed are summed up in a second one.
+Experiments that differ in nothing but their seed are summed up in a second one. `comparison_page`
+shows both to a reader.
 """
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gallerist.io.files import PathLike, replacing
+from gallerist.io.metric_names import k_of, top
 from gallerist.records.record import Record
 
 SURPASSED = "really better than"
-_NAMED = 3
-"""Experiments that a page names in one cell; the CSV names all."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Decision:
     """How sure one experiment's deciding metric is, and whom it surpasses by it.
 
     metric: such as top-1. low, high: ends of its interval; None where there is none.
-    better_than: experiments that it really surpasses: see `differences`.
+    better_than: experiments that it really surpasses: see `significance`.
     """
 
     metric: str
@@ -70,7 +70,7 @@ class Row:
         """Column name -> value, in the order of the table."""
         return {
             "experiment": self.experiment,
-            **{f"top-{k}": rate for k, rate in sorted(self.hit_rates.items())},
+            **{top(k): rate for k, rate in sorted(self.hit_rates.items())},
             **self.further,
             **(self.decision.cells() if self.decision else {}),
             "weights": self.weights,
@@ -98,16 +98,16 @@ def table_row(
 ) -> Row:
     """The line of the comparison table for a row's record.
 
-    measured: metric -> its mean and the ends of its interval, as `assessment.measured` gives them.
+    measured: metric -> its mean and the ends of its interval, as `Scores.as_json` gives them.
     """
     metrics = row.metrics
     means = {name: figures["mean"] for name, figures in measured.items()}
-    rates = {int(name[4:]): mean for name, mean in means.items() if name.startswith("top-")}
+    rates = {k: mean for name, mean in means.items() if (k := k_of(name)) is not None}
     deciding = measured.get(decided_by, UNKNOWN)
     return Row(
         experiment=str(row.experiment),
         hit_rates={k: rate for k, rate in rates.items() if rate is not None},
-        further={name: mean for name, mean in means.items() if not name.startswith("top-")},
+        further={name: mean for name, mean in means.items() if k_of(name) is None},
         decision=Decision(decided_by, deciding["low"], deciding["high"], tuple(better_than)),
         queries=int(metrics["queries"]),
         excluded=int(metrics["queries_excluded"]),
@@ -122,16 +122,45 @@ def table_row(
     )
 
 
+def table_rows(
+    records: Sequence[Record],
+    metrics: Sequence[Mapping[str, Any]],
+    decided_by: str,
+    surpassed: Mapping[str, Sequence[str]],
+) -> list[Row]:
+    """The lines of the comparison, in order.
+
+    records: of each experiment's row. metrics: what each evaluation wrote as metrics.json.
+    surpassed: experiment -> those that it is better than.
+    """
+    names = dict.fromkeys(name for each in metrics for name in each["metrics"])
+    return [
+        table_row(
+            record,
+            {name: each["metrics"].get(name, UNKNOWN) for name in names},
+            decided_by,
+            surpassed.get(each["experiment"], ()),
+        )
+        for record, each in zip(records, metrics, strict=True)
+    ]
+
+
 def table(rows: Sequence[Row]) -> pd.DataFrame:
     """The comparison, in the order of the configuration.
 
     A metric that only some experiments' rankings are deep enough for is missing in the others.
     """
     cells = [row.cells() for row in rows]
-    return pd.DataFrame(cells, columns=_columns(cells))
+    return pd.DataFrame(cells, columns=columns(cells))
 
 
-def _columns(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+def write_table(path: PathLike, frame: pd.DataFrame) -> None:
+    """Write a table as CSV, whole or not at all."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False)
+
+
+def columns(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     """The columns of all lines, each behind the one that it follows in its own line."""
     columns: list[str] = []
     for line in cells:
@@ -145,29 +174,29 @@ def _columns(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     return columns
 
 
-def metric_table(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def metric_table(metrics: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Every metric of every experiment with its intervals, a line each.
 
-    measured: what each evaluation wrote as metrics.json. The macro mean is over the classes.
+    metrics: what each evaluation wrote as metrics.json. The macro mean is over the classes.
     """
     return pd.DataFrame(
         [
             {"experiment": each["experiment"], "metric": name, **figures}
-            for each in measured
+            for each in metrics
             for name, figures in each["metrics"].items()
         ]
     )
 
 
-def intervals(measured: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, float]]]:
+def intervals(metrics: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, float]]]:
     """Experiment -> k -> ends of the hit rate's interval; only experiments that have them."""
     found = {
         each["experiment"]: {
-            int(name[4:]): (figures["low"], figures["high"])
+            k: (figures["low"], figures["high"])
             for name, figures in each["metrics"].items()
-            if name.startswith("top-") and figures["low"] is not None
+            if (k := k_of(name)) is not None and figures["low"] is not None
         }
-        for each in measured
+        for each in metrics
     }
     return {name: ends for name, ends in found.items() if ends}
 
@@ -209,12 +238,12 @@ class SeedRow:
         return {
             "settings": self.settings,
             "seeds": len(self.experiments),
-            **{f"top-{k}": each for k, each in sorted(self.hit_rates.items())},
+            **{top(k): each for k, each in sorted(self.hit_rates.items())},
             "training s": self.training_seconds,
         }
 
 
-def over_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> list[SeedRow]:
+def summarise_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> list[SeedRow]:
     """Sum up each group of two experiments or more, in the order of their first rows.
 
     groups: name -> experiments, as `sweeps.groups` finds them.
@@ -237,9 +266,19 @@ def over_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> list
     ]
 
 
+def named_hit_rates(rows: Sequence[Row], seeds: Sequence[SeedRow]) -> dict[str, float]:
+    """All hit rates under names that MLflow takes: of each experiment, and over seeds."""
+    named = {f"{row.experiment}/{top(k)}": r for row in rows for k, r in row.hit_rates.items()}
+    for row in seeds:
+        for k, rate in row.hit_rates.items():
+            named[f"{row.settings} over seeds/{top(k)} mean"] = rate.mean
+            named[f"{row.settings} over seeds/{top(k)} sd"] = rate.deviation
+    return named
+
+
 def seed_table(rows: Sequence[SeedRow], ks: Iterable[int]) -> pd.DataFrame:
     """The table over seeds, a column a number. ks: of the hit rates, for the columns of no rows."""
-    measured = [*(f"top-{k}" for k in sorted(ks)), "training s"]
+    measured = [*(top(k) for k in sorted(ks)), "training s"]
     parts = {"mean": "mean", "sd": "deviation", "min": "least", "max": "most"}
     return pd.DataFrame(
         [
@@ -262,101 +301,3 @@ def seed_table(rows: Sequence[SeedRow], ks: Iterable[int]) -> pd.DataFrame:
             "experiments",
         ],
     )
-
-
-_TOP_K = (
-    "top-k: share of the queries with a picture of their class among the first k answers. "
-    "Intervals are drawn over original pictures. One experiment is called really better than "
-    "another where a paired test on the same queries, corrected for the number of pairs, says so "
-    "(differences.csv). Excluded queries have no right picture in the gallery."
-)
-_OVER_SEEDS = (
-    "Mean ± sample standard deviation (n - 1), smallest to largest, of experiments that differ in "
-    "nothing but `seed`. Pictures, split, augmented copies and `dropout_seed` are the same in all: "
-    "what varies is the first weights of what is trained, and the order of the training pictures."
-)
-
-
-def markdown(
-    rows: Sequence[Row], *, title: str, notes: Sequence[str], seeds: Sequence[SeedRow] = ()
-) -> str:
-    """The comparison as a Markdown page: a table, the definitions, and what one must know.
-
-    seeds: the second table's rows, if there are any.
-    """
-    second = ["## Over seeds", "", *_markdown_table(seeds), "", _OVER_SEEDS, ""] if seeds else []
-    remarks = [f"- {note}" for note in notes]
-    lines = [f"# {title}", "", *_markdown_table(rows), "", _TOP_K, "", *second, *remarks]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _markdown_table(rows: Sequence[Row] | Sequence[SeedRow]) -> list[str]:
-    """The lines of a table whose columns are aligned for the eye."""
-    cells = [
-        {name: value.replace("|", "\\|") for name, value in line.items()}
-        for line in _formatted(rows)
-    ]
-    header = list(cells[0])
-    widths = {name: max(len(name), *(len(line[name]) for line in cells)) for name in header}
-    return [
-        "| " + " | ".join(name.ljust(widths[name]) for name in header) + " |",
-        "| " + " | ".join("-" * widths[name] for name in header) + " |",
-        *(
-            "| " + " | ".join(line[name].ljust(widths[name]) for name in header) + " |"
-            for line in cells
-        ),
-    ]
-
-
-def page(
-    rows: Sequence[Row], *, title: str, notes: Sequence[str], seeds: Sequence[SeedRow] = ()
-) -> str:
-    """The comparison as a small HTML page, for the workflow's report. seeds: as for `markdown`."""
-    second = (
-        f"<h2>Over seeds</h2>{_html_table(seeds)}<p>{html.escape(_OVER_SEEDS)}</p>" if seeds else ""
-    )
-    remarks = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    style = "body{font-family:sans-serif}td,th{padding:.3em .7em;text-align:right}"
-    return (
-        f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title>"
-        f"<style>{style}</style><h1>{html.escape(title)}</h1>"
-        f"{_html_table(rows)}{second}<ul>{remarks}</ul>\n"
-    )
-
-
-def _html_table(rows: Sequence[Row] | Sequence[SeedRow]) -> str:
-    cells = _formatted(rows)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in line.values()) + "</tr>"
-        for line in cells
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _formatted(rows: Sequence[Row] | Sequence[SeedRow]) -> list[dict[str, str]]:
-    """The text of every cell, "" where a row has none: all lines have the same columns."""
-    cells = [row.cells() for row in rows]
-    columns = _columns(cells)
-    return [
-        {name: _cell(name, line[name]) if name in line else "" for name in columns}
-        for line in cells
-    ]
-
-
-_IN_TENTHS = ("training s", "frozen layers s", "extraction images/s")
-
-
-def _cell(name: str, value: Any) -> str:
-    if isinstance(value, Spread):
-        mean, deviation, least, most = (
-            _cell(name, each) for each in (value.mean, value.deviation, value.least, value.most)
-        )
-        return f"{mean} ± {deviation} ({least} to {most})"
-    if name == SURPASSED and len(str(value).split()) > _NAMED:
-        return f"{len(str(value).split())} of them"
-    if isinstance(value, float):
-        return f"{value:.1f}" if name in _IN_TENTHS else f"{value:.4f}"
-    if value is None:
-        return ""
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -4,19 +4,35 @@ Each is computed per query first and reduced by `bootstrap.mean_intervals`, so i
 those of the tables: over originals, at every point by itself.
 """
 
+import csv
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import hypergeom
 
+from gallerist.data.manifest import DISTRACTOR, Manifest
 from gallerist.evaluation.bootstrap import ROUNDS, Groups, mean_intervals
 from gallerist.evaluation.metrics import hit_rate_at_k
-from gallerist.evaluation.relevance import BoolArray, IntArray, RelevantRanks
+from gallerist.evaluation.relevance import Evaluation, RelevantRanks, TruncatedRanking
+from gallerist.evaluation.scores import IntervalSettings
+from gallerist.io.arrays import Booleans, Floats, Integers
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_csv
 
-FloatArray = npt.NDArray[np.float64]
+logger = logging.getLogger("gallerist")
+
+COLUMNS = ("curve", "at", "mean", "low", "high")
+HIT_RATE, PRECISION, AMONG_DISTRACTORS = "hit rate", "precision", "growth"
+"""Hit rate at k against k; interpolated precision against recall; hit rate at 1 against the number
+of distractors in the gallery."""
+
+_STEPS = 12
+"""Numbers of distractors that the hit rate is computed at."""
 
 LINEAR_DEPTH = 50
 """Beyond it the axis of k is logarithmic, and only so many k a factor of ten are computed."""
@@ -24,7 +40,7 @@ LINEAR_DEPTH = 50
 _A_DECADE = 40
 
 
-class CurveFault(ValueError):
+class CurveError(UserError):
     """Arrays from which there is no curve, or curves that cannot be drawn together."""
 
 
@@ -36,21 +52,21 @@ class Curve:
     in [0, 1]; lows and highs are NaN where there is no interval.
     """
 
-    at: FloatArray
-    means: FloatArray
-    lows: FloatArray
-    highs: FloatArray
+    at: Floats
+    means: Floats
+    lows: Floats
+    highs: Floats
 
     def __post_init__(self) -> None:
         """Refuse arrays of different lengths, an empty curve, and places that do not rise."""
         if {len(self.means), len(self.lows), len(self.highs)} != {len(self.at)}:
-            raise CurveFault("the arrays of a curve are not of one length")
+            raise CurveError("the arrays of a curve are not of one length")
         if len(self.at) == 0 or (np.diff(self.at) <= 0).any():
-            raise CurveFault("a curve needs at least one place, and places that rise")
+            raise CurveError("a curve needs at least one place, and places that rise")
 
 
 def curve(
-    at: npt.ArrayLike, values: FloatArray, groups: Groups, *, seed: int, rounds: int = ROUNDS,
+    at: npt.ArrayLike, values: Floats, groups: Groups, *, seed: int, rounds: int = ROUNDS,
     level: float = 0.95,
 ) -> Curve:  # fmt: skip
     """Reduce values of each query along an axis to means and their intervals.
@@ -61,7 +77,7 @@ def curve(
     """
     places = np.asarray(at, dtype=np.float64)
     if values.shape != (len(groups), len(places)) or not len(groups):
-        raise CurveFault(
+        raise CurveError(
             f"values of shape {values.shape} are not those of {len(groups)} queries at "
             f"{len(places)} places"
         )
@@ -75,10 +91,10 @@ def curve(
     return Curve(places, means, lows, np.array([found[name].high for name in columns]))
 
 
-def ks_up_to(depth: int) -> IntArray:
+def ks_up_to(depth: int) -> Integers:
     """The k that a curve is computed at: all from 1 to 50, then as many as a logarithm shows."""
     if depth < 1:
-        raise CurveFault(f"a ranking of depth {depth} has no hit rate")
+        raise CurveError(f"a ranking of depth {depth} has no hit rate")
     if depth <= LINEAR_DEPTH:
         return np.arange(1, depth + 1)
     steps = math.ceil(_A_DECADE * math.log10(depth / LINEAR_DEPTH))
@@ -100,7 +116,7 @@ def hit_rate_curve(
     return curve(ks, values, groups, seed=seed, rounds=rounds, level=level)
 
 
-def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> FloatArray:
+def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> Floats:
     """Precision of each query at levels of recall, evenly from 0 to 1: (queries, levels) float64.
 
     Interpolated: at recall r, the highest precision at any rank at which the recall is r or more.
@@ -108,11 +124,11 @@ def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> FloatArray
     over the queries is the curve. Manning, Raghavan, Schütze, Introduction to Information
     Retrieval (2008), 8.4; iprec_at_recall in trec_eval.
 
-    Only ranks of right pictures need to be looked at: between two of them precision falls. Raises
-    TruncatedRanking when the rank of any right picture is unknown, as `average_precision` does.
+    Only ranks of relevant pictures need to be looked at: between two of them precision falls.
+    Raises TruncatedRanking when the rank of any is unknown, as `average_precision` does.
     """
     if levels < 2:
-        raise CurveFault(f"{levels} levels of recall are no curve: take 11 or 101")
+        raise CurveError(f"{levels} levels of recall are no curve: take 11 or 101")
     everything = np.full(len(ranks), np.iinfo(np.int64).max)
     ranks.require_known(everything, "precision at a level of recall", "")
     precision = ranks.numbers / ranks.ranks
@@ -121,7 +137,7 @@ def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> FloatArray
         total = int(ranks.total[query])
         highest = np.zeros(total)  # 0 for what a ranking that ended by itself did not find
         highest[: end - start] = np.maximum.accumulate(precision[start:end][::-1])[::-1]
-        # Recall reaches level i at the right picture number ceil(i R / (levels - 1)): in whole
+        # Recall reaches level i at the relevant picture number ceil(i R / (levels - 1)): in whole
         # numbers, because 0.1 * 10 may be more than 1 in others.
         needed = -(-np.arange(levels) * total // (levels - 1))
         values[query] = highest[np.maximum(needed, 1) - 1]
@@ -142,42 +158,42 @@ def precision_recall_curve(
 
 
 def hits_among_distractors(
-    right: BoolArray, distractor: BoolArray, counts: Sequence[int], *, k: int, distractors: int,
+    relevant: Booleans, distractor: Booleans, counts: Sequence[int], *, k: int, distractors: int,
     depth: npt.ArrayLike | None = None,
-) -> FloatArray:  # fmt: skip
+) -> Floats:  # fmt: skip
     """Chance of a hit at k of each query in a gallery with fewer distractors: (queries, n) float64.
 
     Of the gallery's distractors, as many as `counts` says stay, drawn at random; the mean over all
     possible draws is computed, not sampled. A query hits when fewer than k pictures stand ahead of
-    its first right one: o others, which stay, and of d distractors as many as were drawn, which is
-    hypergeometric. So the chance is P(X <= k - 1 - o), X ~ H(distractors, d, n). At n = distractors
-    it is the hit rate at k of the ranking.
+    its first relevant one: o others, which stay, and of d distractors as many as were drawn, which
+    is hypergeometric. So the chance is P(X <= k - 1 - o), X ~ H(distractors, d, n). At n =
+    distractors it is the hit rate at k of the ranking.
 
     That holds for rankings by a distance of two pictures. Query expansion, database augmentation,
     re-ranking by neighbours and an index trained on the gallery rank anew in a smaller gallery.
 
-    right, distractor: (queries, answers) bool, what answer j of query i is, best first. counts:
+    relevant, distractor: (queries, answers) bool, what answer j of query i is, best first. counts:
     (n,) numbers of distractors, 0 to `distractors`, the number in the whole gallery. depth:
     (queries,) answers that a query really has, where rows are padded; all columns unless given.
 
-    Raises CurveFault when a first right picture stands below the ranking and might be among the
+    Raises CurveError when a first relevant picture stands below the ranking and might be among the
     first k with fewer distractors: then the ranking has to be kept deeper.
     """
-    answers = np.asarray(right.shape[1] if depth is None else depth)
-    found = np.asarray(right.any(axis=1))
-    first = np.where(found, right.argmax(axis=1), answers)
-    ahead = np.arange(right.shape[1]) < first[:, None]
+    answers = np.asarray(relevant.shape[1] if depth is None else depth)
+    found = np.asarray(relevant.any(axis=1))
+    first = np.where(found, relevant.argmax(axis=1), answers)
+    ahead = np.arange(relevant.shape[1]) < first[:, None]
     drawn_from = (distractor & ahead).sum(axis=1)
     others = first - drawn_from
     unknown = ~found & (others < k)
     if unknown.any():
-        raise CurveFault(
-            f"{int(unknown.sum())} queries have no right picture in the ranking that was kept, but "
-            f"might have one among the first {k} with fewer distractors: keep a deeper ranking"
+        raise CurveError(
+            f"{int(unknown.sum())} queries have no relevant picture in the ranking that was kept, "
+            f"but might have one among the first {k} with fewer distractors: keep a deeper ranking"
         )
     drawn = np.asarray(counts, dtype=np.int64)
     if drawn_from.max(initial=0) > distractors or ((drawn < 0) | (drawn > distractors)).any():
-        raise CurveFault(
+        raise CurveError(
             f"the gallery has {distractors} distractors: no fewer than 0 and no more can be drawn, "
             "nor be ranked"
         )
@@ -185,3 +201,85 @@ def hits_among_distractors(
     everything = max(distractors, 1)  # of none at all, SciPy has no distribution
     chances = hypergeom.cdf(spare[:, None], everything, drawn_from[:, None], drawn[None, :])
     return np.asarray(np.clip(np.where(found[:, None], chances, 0.0), 0.0, 1.0))
+
+
+def curves_of(
+    evaluation: Evaluation,
+    ranks: RelevantRanks,
+    originals: Sequence[str],
+    gallery: Manifest,
+    settings: IntervalSettings,
+    *,
+    by_distance: bool,
+) -> dict[str, Curve]:
+    """Every curve that the ranking is deep enough for; those left out are named in the log.
+
+    ranks, originals: of the queries of `evaluation.results`, in that order. by_distance: a
+    picture's place depends on its own distance to the query alone, so that the hit rate among fewer
+    distractors can be computed from one ranking: see `hits_among_distractors`.
+    """
+    drawn = settings.arguments()
+    depth = min(int(ranks.depth.min()), len(gallery))
+    curves = {HIT_RATE: hit_rate_curve(ranks, originals, depth=depth, **drawn)}
+    distractors = gallery.labels.count(DISTRACTOR)
+    further: dict[str, Callable[[], Curve]] = {
+        PRECISION: lambda: precision_recall_curve(ranks, originals, **drawn)
+    }
+    if distractors and by_distance:
+        further[AMONG_DISTRACTORS] = lambda: _among_distractors(
+            evaluation, distractors, originals, settings
+        )
+    for name, compute in further.items():
+        try:
+            curves[name] = compute()
+        except (TruncatedRanking, CurveError) as error:
+            logger.warning("the curve of %s is left out: %s", name, error)
+    return curves
+
+
+def _among_distractors(
+    evaluation: Evaluation, distractors: int, originals: Sequence[str], settings: IntervalSettings
+) -> Curve:
+    counts = np.unique(np.linspace(0, distractors, _STEPS).round().astype(int)).tolist()
+    chances = hits_among_distractors(
+        evaluation.relevance(),
+        evaluation.distractors(),
+        counts,
+        k=1,
+        distractors=distractors,
+        depth=[len(result.answers) for result in evaluation.results],
+    )
+    return curve(counts, chances, originals, **settings.arguments())
+
+
+def write_curves(path: PathLike, curves: Mapping[str, Curve]) -> None:
+    """Write name -> curve as CSV, a row a place; unknown ends of intervals are empty."""
+    rows = (
+        (name, *("" if np.isnan(x) else f"{x:.9g}" for x in row))
+        for name, curve in curves.items()
+        for row in zip(curve.at, curve.means, curve.lows, curve.highs, strict=True)
+    )
+    write_csv(path, COLUMNS, rows)
+
+
+def read_curves(path: PathLike) -> dict[str, Curve]:
+    """Read what `write_curves` wrote. Raises ValueError naming the file for anything else."""
+    rows: dict[str, list[list[float]]] = {}
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        if tuple(next(reader, ())) != COLUMNS:
+            raise ValueError(f"{path}: the columns of curves are {', '.join(COLUMNS)}")
+        for cells in reader:
+            try:
+                name, *numbers = (cell for cell, _ in zip(cells, COLUMNS, strict=True))
+                row = [float(number) if number else np.nan for number in numbers]
+            except ValueError:
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: a row is {', '.join(COLUMNS)}; this one has "
+                    "too few or too many, or something that is no number"
+                ) from None
+            rows.setdefault(name, []).append(row)
+    try:
+        return {name: Curve(*np.array(each).T) for name, each in rows.items()}
+    except CurveError as error:
+        raise ValueError(f"{path}: {error}") from None

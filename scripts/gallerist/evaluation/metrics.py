@@ -1,32 +1,34 @@
 """Retrieval metrics with exact definitions: one value a query first, means later.
 
 So that classes, intervals and paired tests all rest on the same numbers. Every metric is computed
-for all queries at once from the ranks of their right answers (`relevant_ranks.RelevantRanks`), is
-float64, lies in [0, 1] and is never NaN: queries without any right picture are refused there.
+for all queries at once from the ranks of their relevant answers (`relevance.RelevantRanks`), is
+float64, lies in [0, 1] and is never NaN: queries without any relevant picture are refused there.
 
 None guesses what it cannot know. Where a metric looks further down than the ranking was kept, and
-right pictures are still to come, it raises TruncatedRanking.
+relevant pictures are still to come, it raises TruncatedRanking.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from gallerist.evaluation.relevance import BoolArray, IntArray, Labels, RelevantRanks
+from gallerist.evaluation.relevance import RelevantRanks
+from gallerist.io.arrays import Booleans, Floats, Integers
+from gallerist.io.errors import UserError
 
-FloatArray = npt.NDArray[np.float64]
+Labels = Sequence[str] | npt.NDArray[np.str_]
 
 
-class MetricError(ValueError):
+class MetricError(UserError):
     """A metric that does not exist, or values that have no mean."""
 
 
-def hit_rate_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
-    """Share of the queries with a right picture among their first k answers; of one query, 1 or 0.
+def hit_rate_at_k(ranks: RelevantRanks, k: int) -> Floats:
+    """Share of the queries with a relevant picture among the first k answers; of one query 1 or 0.
 
     The published top-k accuracy; "success" in trec_eval, and "Recall@k" in the metric-learning
     papers since Jégou et al., Product Quantization for Nearest Neighbor Search (2011).
@@ -34,8 +36,8 @@ def hit_rate_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
     return (_hits(ranks, k, "hit rate@{k}") > 0).astype(np.float64)
 
 
-def precision_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
-    """Right answers among the first k, divided by k.
+def precision_at_k(ranks: RelevantRanks, k: int) -> Floats:
+    """Relevant answers among the first k, divided by k.
 
     By k also where the gallery has fewer pictures or R is smaller, as in trec_eval (P_k): a query
     with R < k cannot reach 1. Manning, Raghavan, Schütze, Introduction to Information Retrieval
@@ -44,8 +46,8 @@ def precision_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
     return _hits(ranks, k, "precision@{k}") / k
 
 
-def recall_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
-    """Right answers among the first k, divided by R.
+def recall_at_k(ranks: RelevantRanks, k: int) -> Floats:
+    """Relevant answers among the first k, divided by R.
 
     A query with R > k cannot reach 1. Manning, Raghavan, Schütze (2008), 8.3; recall_k in
     trec_eval. Not what metric-learning papers call Recall@k: that is the hit rate.
@@ -53,8 +55,8 @@ def recall_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
     return _hits(ranks, k, "recall@{k}") / ranks.total
 
 
-def r_precision(ranks: RelevantRanks) -> FloatArray:
-    """Right answers among the first R, divided by R.
+def r_precision(ranks: RelevantRanks) -> Floats:
+    """Relevant answers among the first R, divided by R.
 
     Precision and recall are equal there. Manning, Raghavan, Schütze (2008), 8.4; Rprec in
     trec_eval.
@@ -63,25 +65,25 @@ def r_precision(ranks: RelevantRanks) -> FloatArray:
     return _hits_within(ranks, ranks.total) / ranks.total
 
 
-def average_precision(ranks: RelevantRanks) -> FloatArray:
-    """Average precision over the whole ranking: precision at each right picture, mean over all R.
+def average_precision(ranks: RelevantRanks) -> Floats:
+    """Average precision over the whole ranking: precision at each relevant picture, mean over R.
 
     Without interpolation. Manning, Raghavan, Schütze (2008), 8.4; map in trec_eval;
     average_precision_score in scikit-learn where no two scores are equal.
 
-    Raises TruncatedRanking when the rank of any right picture is unknown. trec_eval takes 0 for the
-    precision at those, which makes the figure depend on how many answers were kept.
+    Raises TruncatedRanking when the rank of any relevant picture is unknown. trec_eval takes 0 for
+    the precision at those, which makes the figure depend on how many answers were kept.
     """
     everything = _everything(ranks)
     ranks.require_known(everything, "mAP", "mAP@{depth}")
     return _precision_sums(ranks, everything) / ranks.total
 
 
-def average_precision_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
-    """Average precision over the first k answers: precision at each right one, over min(k, R).
+def average_precision_at_k(ranks: RelevantRanks, k: int) -> Floats:
+    """Average precision over the first k answers: precision at each relevant one, over min(k, R).
 
-    A ranking that begins with all the right pictures it has room for reaches 1. Used for mAP@100 by
-    Google Landmarks (Weyand et al., Google Landmarks Dataset v2, 2020) and by Kaggle; equal to
+    A ranking that begins with all the relevant pictures it has room for reaches 1. Used for mAP@100
+    by Google Landmarks (Weyand et al., Google Landmarks Dataset v2, 2020) and by Kaggle; equal to
     `average_precision` at k = size of the gallery.
 
     Other divisors are in use under the same name. By R, no query with R > k can reach 1: trec_eval
@@ -91,20 +93,20 @@ def average_precision_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
     return _precision_sums(ranks, k) / np.minimum(k, ranks.total)
 
 
-def average_precision_at_k_over_hits(ranks: RelevantRanks, k: int) -> FloatArray:
-    """Average precision over the first k answers: mean precision at the right ones among them.
+def average_precision_at_k_over_hits(ranks: RelevantRanks, k: int) -> Floats:
+    """Average precision over the first k answers: mean precision at the relevant ones among them.
 
     The divisor is the number of hits, and the value 0 without any. Used by TorchMetrics
     (RetrievalMAP with top_k), open-metric-learning (calc_map) and the usual code of hashing and of
-    sketch-based retrieval. To compare with those figures, not to judge by: one right answer at
+    sketch-based retrieval. To compare with those figures, not to judge by: one relevant answer at
     rank 1 and none after it scores 1, and a further hit can lower it.
     """
     hits = _hits(ranks, k, "mAP@{k}/hits")
     return _precision_sums(ranks, k) / np.maximum(hits, 1)
 
 
-def average_precision_at_r(ranks: RelevantRanks) -> FloatArray:
-    """Average precision over the first R answers: precision at each right one, divided by R.
+def average_precision_at_r(ranks: RelevantRanks) -> Floats:
+    """Average precision over the first R answers: precision at each relevant one, divided by R.
 
     MAP@R of Musgrave, Belongie, Lim, A Metric Learning Reality Check (2020);
     `average_precision_at_k` with each query's own R for k.
@@ -113,18 +115,18 @@ def average_precision_at_r(ranks: RelevantRanks) -> FloatArray:
     return _precision_sums(ranks, ranks.total) / ranks.total
 
 
-def reciprocal_rank(ranks: RelevantRanks) -> FloatArray:
-    """1 / rank of the first right answer.
+def reciprocal_rank(ranks: RelevantRanks) -> Floats:
+    """1 / rank of the first relevant answer.
 
     Voorhees, The TREC-8 Question Answering Track Report (1999); recip_rank in trec_eval. Raises
-    TruncatedRanking when a query has no right answer within the ranking that was kept.
+    TruncatedRanking when a query has no relevant answer within the ranking that was kept.
     """
     ranks.require_known(np.where(ranks.found > 0, 0, _everything(ranks)), "MRR", "MRR@{depth}")
     return _reciprocal_ranks(ranks, ranks.depth)
 
 
-def reciprocal_rank_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
-    """1 / rank of the first right answer, or 0 when it is not among the first k.
+def reciprocal_rank_at_k(ranks: RelevantRanks, k: int) -> Floats:
+    """1 / rank of the first relevant answer, or 0 when it is not among the first k.
 
     MRR@10 of MS MARCO (Bajaj et al., 2016).
     """
@@ -132,10 +134,10 @@ def reciprocal_rank_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
     return _reciprocal_ranks(ranks, np.full(len(ranks), k))
 
 
-def ndcg_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
-    """Sum of 1 / log2(1 + rank) of right answers among the first k, over that of a perfect ranking.
+def ndcg_at_k(ranks: RelevantRanks, k: int) -> Floats:
+    """Sum of 1 / log2(1 + rank) of relevant answers among the first k, over a perfect ranking's.
 
-    Gains 0 and 1, and min(k, R) right answers first in the perfect one. Järvelin, Kekäläinen,
+    Gains 0 and 1, and min(k, R) relevant answers first in the perfect one. Järvelin, Kekäläinen,
     Cumulated Gain-based Evaluation of IR Techniques (2002), with the discount of Burges et al.,
     Learning to Rank using Gradient Descent (2005); ndcg_cut_k in trec_eval, ndcg_score in
     scikit-learn.
@@ -148,13 +150,13 @@ def ndcg_at_k(ranks: RelevantRanks, k: int) -> FloatArray:
     return np.asarray(gained / ideal[best - 1])
 
 
-_WITHOUT_K: Mapping[str, Callable[[RelevantRanks], FloatArray]] = {
+_WITHOUT_K: Mapping[str, Callable[[RelevantRanks], Floats]] = {
     "mAP": average_precision,
     "mAP@R": average_precision_at_r,
     "R-precision": r_precision,
     "MRR": reciprocal_rank,
 }
-_WITH_K: Mapping[str, Callable[[RelevantRanks, int], FloatArray]] = {
+_WITH_K: Mapping[str, Callable[[RelevantRanks, int], Floats]] = {
     "hit rate@k": hit_rate_at_k,
     "precision@k": precision_at_k,
     "recall@k": recall_at_k,
@@ -172,7 +174,7 @@ NAMES = (*_WITH_K, *_WITHOUT_K)
 class Metric:
     """A metric by the name that a configuration gives it.
 
-    k: how many answers it looks at; None when it looks as far as the right pictures stand.
+    k: how many answers it looks at; None when it looks as far as the relevant pictures stand.
     pattern: its entry in NAMES.
     """
 
@@ -180,7 +182,7 @@ class Metric:
     pattern: str
     k: int | None
 
-    def __call__(self, ranks: RelevantRanks) -> FloatArray:
+    def __call__(self, ranks: RelevantRanks) -> Floats:
         """(queries,) float64. Raises TruncatedRanking when the ranking does not reach so far."""
         if self.k is None:
             return _WITHOUT_K[self.pattern](ranks)
@@ -210,12 +212,12 @@ def metric(name: str) -> Metric:
     )
 
 
-def overall_mean(values: FloatArray) -> float:
+def overall_mean(values: Floats) -> float:
     """Mean over the queries. Raises MetricError when there are none, or one is no number."""
     return float(_checked(values).mean())
 
 
-def class_means(values: FloatArray, labels: Labels) -> dict[str, float]:
+def class_means(values: Floats, labels: Labels) -> dict[str, float]:
     """Mean over the queries of each class, by class name in order. labels: class of each query."""
     names, codes = np.unique(np.asarray(labels, dtype=np.str_), return_inverse=True)
     if len(codes) != len(values):
@@ -224,12 +226,12 @@ def class_means(values: FloatArray, labels: Labels) -> dict[str, float]:
     return dict(zip(names.tolist(), (sums / np.bincount(codes)).tolist(), strict=True))
 
 
-def macro_mean(values: FloatArray, labels: Labels) -> float:
+def macro_mean(values: Floats, labels: Labels) -> float:
     """Mean over the classes of each class's mean, so that every class weighs the same."""
     return float(np.mean(list(class_means(values, labels).values())))
 
 
-def _checked(values: FloatArray) -> FloatArray:
+def _checked(values: Floats) -> Floats:
     if len(values) == 0:
         raise MetricError("no query was judged: nothing has a mean")
     if not np.isfinite(values).all():
@@ -244,39 +246,39 @@ def _require_k(ranks: RelevantRanks, k: int, name: str) -> None:
     ranks.require_known(k, name.format(k=k), name.format(k="{depth}"))
 
 
-def _hits(ranks: RelevantRanks, k: int, name: str) -> IntArray:
-    """(queries,) right answers among the first k, known for sure."""
+def _hits(ranks: RelevantRanks, k: int, name: str) -> Integers:
+    """(queries,) relevant answers among the first k, known for sure."""
     _require_k(ranks, k, name)
     return _hits_within(ranks, k)
 
 
-def _hits_within(ranks: RelevantRanks, k: int | IntArray) -> IntArray:
+def _hits_within(ranks: RelevantRanks, k: int | Integers) -> Integers:
     return np.bincount(ranks.query_of[_within(ranks, k)], minlength=len(ranks))
 
 
-def _precision_sums(ranks: RelevantRanks, k: int | IntArray) -> FloatArray:
-    """(queries,) precision at each right answer among the first k, added up."""
+def _precision_sums(ranks: RelevantRanks, k: int | Integers) -> Floats:
+    """(queries,) precision at each relevant answer among the first k, added up."""
     counted = _within(ranks, k)
     return _sums(ranks, counted, ranks.numbers[counted] / ranks.ranks[counted])
 
 
-def _reciprocal_ranks(ranks: RelevantRanks, k: IntArray) -> FloatArray:
+def _reciprocal_ranks(ranks: RelevantRanks, k: Integers) -> Floats:
     first = (ranks.numbers == 1) & _within(ranks, k)
     return _sums(ranks, first, 1 / ranks.ranks[first])
 
 
-def _sums(ranks: RelevantRanks, counted: BoolArray, terms: FloatArray) -> FloatArray:
+def _sums(ranks: RelevantRanks, counted: Booleans, terms: Floats) -> Floats:
     # Added up in the order of the ranks: a perfect ranking's sum is the ideal one to the last bit.
     sums = np.bincount(ranks.query_of[counted], weights=terms, minlength=len(ranks))
     return np.asarray(sums, dtype=np.float64)
 
 
-def _within(ranks: RelevantRanks, k: int | IntArray) -> BoolArray:
+def _within(ranks: RelevantRanks, k: int | Integers) -> Booleans:
     """(n,) whether each rank is among the first k. k: one for all, or (queries,)."""
     return ranks.ranks <= np.broadcast_to(k, len(ranks))[ranks.query_of]
 
 
-def _everything(ranks: RelevantRanks) -> IntArray:
+def _everything(ranks: RelevantRanks) -> Integers:
     return np.full(len(ranks), np.iinfo(np.int64).max)
 
 

@@ -1,62 +1,59 @@
-"""At which ranks the right answers to every query stand: all that a retrieval metric looks at."""
+"""Which gallery pictures are relevant to a query, and at which ranks a ranking has them.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+It is decided here alone, for metrics, curves, lists, figures, the challenge and single queries.
+"""
+
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from gallerist.data.manifest import DISTRACTOR
+from gallerist.io.arrays import Booleans, Integers
+from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
-Labels = Sequence[str] | npt.NDArray[np.str_]
-
-CHUNK_CELLS = 4_000_000
-"""Answers of a dense ranking judged at once: some 50 MB."""
+MARKS = {True: "o", False: "x", None: ""}
+"""How an answer is marked: relevant, not, or unknown."""
 
 
-class RankingFault(ValueError):
-    """A ranking, its labels or its counts that no metric can be computed from."""
-
-
-class TruncatedRanking(RankingFault):
+class TruncatedRanking(UserError):
     """A metric needs ranks beyond those that were kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class RelevantRanks:
-    """The ranks of each query's right answers, in little memory, however large the gallery.
+    """The ranks of each query's relevant answers, in little memory, however large the gallery.
 
     ranks: (n,) int64, from 1, ascending within a query; the queries one after the other.
     offsets: (queries + 1,) int64: those of query i are ranks[offsets[i]:offsets[i + 1]].
-    total: (queries,) int64, R: right pictures that the gallery has for the query, at least 1.
+    total: (queries,) int64, R: relevant pictures that the gallery has, at least 1.
     depth: (queries,) int64, answers that were kept. What stands below is unknown.
 
-    Raises RankingFault when the numbers contradict each other, and when R is 0: no ranking could
+    Raises UserError when the numbers contradict each other, and when R is 0: no ranking could
     answer such a query, so it is neither hit nor miss. Exclude and count those before.
     """
 
-    ranks: IntArray
-    offsets: IntArray
-    total: IntArray
-    depth: IntArray
+    ranks: Integers
+    offsets: Integers
+    total: Integers
+    depth: Integers
 
     def __post_init__(self) -> None:
         """Check every number: a metric of inconsistent ones would look like any other."""
         queries = len(self.total)
         if len(self.depth) != queries or len(self.offsets) != queries + 1:
-            raise RankingFault(
+            raise UserError(
                 f"R of {queries} queries, depth of {len(self.depth)} and "
                 f"{len(self.offsets)} offsets do not belong together"
             )
         ends = self.offsets[[0, -1]].tolist()
         if ends != [0, len(self.ranks)] or (self.found < 0).any():
-            raise RankingFault(f"the offsets do not divide {len(self.ranks)} ranks")
-        _refuse(self.total < 1, "have no right picture in the gallery: exclude and count them")
-        _refuse(self.found > self.total, "have more right answers than the gallery has pictures")
+            raise UserError(f"the offsets do not divide {len(self.ranks)} ranks")
+        _refuse(self.total < 1, "have no relevant picture in the gallery: exclude and count them")
+        _refuse(self.found > self.total, "have more relevant answers than the gallery has")
         falling = np.diff(self.ranks, prepend=0) < 1
         falling[self.offsets[:-1][self.found > 0]] = False
         wrong = falling | (self.ranks < 1) | (self.ranks > self.depth[self.query_of])
@@ -69,24 +66,30 @@ class RelevantRanks:
         return len(self.total)
 
     @property
-    def found(self) -> IntArray:
-        """(queries,) int64: right answers within the depth."""
+    def found(self) -> Integers:
+        """(queries,) int64: relevant answers within the depth."""
         return np.diff(self.offsets)
 
     @property
-    def query_of(self) -> IntArray:
+    def query_of(self) -> Integers:
         """(n,) int64: the query each rank belongs to."""
         return np.repeat(np.arange(len(self.total)), self.found)
 
     @property
-    def numbers(self) -> IntArray:
-        """(n,) int64: 1 for a query's first right answer, 2 for its second, and so on."""
+    def numbers(self) -> Integers:
+        """(n,) int64: 1 for a query's first relevant answer, 2 for its second, and so on."""
         return np.arange(1, len(self.ranks) + 1) - self.offsets[:-1][self.query_of]
 
-    def require_known(self, k: int | IntArray, metric: str, instead: str) -> None:
-        """Raise TruncatedRanking unless it is known which of the first k answers are right.
+    @cached_property
+    def first(self) -> list[int | None]:
+        """Rank of each query's first relevant answer; None where none is within the depth."""
+        found = zip(self.offsets[:-1], self.found, strict=True)
+        return [int(self.ranks[start]) if count else None for start, count in found]
 
-        It is when k answers were kept, or when no right picture is left to stand further down.
+    def require_known(self, k: int | Integers, metric: str, instead: str) -> None:
+        """Raise TruncatedRanking unless it is known which of the first k answers are relevant.
+
+        It is when k answers were kept, or when no relevant picture is left to stand further down.
         k: one for all, or (queries,). metric, instead: what to call it, and what could be asked
         for instead; "{depth}" in it becomes the depth.
         """
@@ -95,7 +98,7 @@ class RelevantRanks:
             depth = int(self.depth[unknown].min())
             raise TruncatedRanking(
                 f"{metric} cannot be known: the ranking of {int(unknown.sum())} of {len(self)} "
-                f"queries ends at rank {depth} with right pictures still to come. "
+                f"queries ends at rank {depth} with relevant pictures still to come. "
                 "Keep a deeper ranking"
                 + (f", or ask for {instead.format(depth=depth)}." if depth else ".")
             )
@@ -108,177 +111,241 @@ class RelevantRanks:
         taken = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], counts)
         return RelevantRanks(self.ranks[taken], offsets, self.total[rows], self.depth[rows])
 
-    @classmethod
-    def from_relevance(
-        cls, relevant: BoolArray, total: npt.ArrayLike, *, depth: npt.ArrayLike | None = None
-    ) -> "RelevantRanks":
-        """Take it from rows of right and wrong.
+    def ended_by_itself(self, depth: int | None) -> "RelevantRanks":
+        """The same ranks, with nothing unknown where fewer than `depth` answers were kept.
 
-        relevant: (queries, answers) bool, answer j of query i is right, best answer first.
-        total: (queries,) R. depth: (queries,) answers that a query really has, where rows are
-        padded with False; all columns unless given.
+        depth: answers that were asked for, None for all. Where there are fewer the ranking ended by
+        itself, as that of an approximate index may: a relevant picture that it lacks is not
+        unknown, but was not found, as in trec_eval.
         """
-        rows, columns = np.nonzero(relevant)
-        queries, answers = relevant.shape
-        depths = np.full(queries, answers) if depth is None else np.asarray(depth)
-        return cls(
-            columns.astype(np.int64) + 1,
-            _offsets(np.bincount(rows, minlength=queries)),
-            np.asarray(total, dtype=np.int64),
-            depths.astype(np.int64),
-        )
+        ended = np.full(len(self), True) if depth is None else self.depth < depth
+        return replace(self, depth=np.where(ended, np.iinfo(np.int64).max, self.depth))
 
     @classmethod
-    def from_matrix(
+    def from_marks(
         cls,
-        ranking: npt.NDArray[np.signedinteger[Any]],
-        query_labels: Labels,
-        gallery_labels: Labels,
+        marks: Sequence[Sequence[bool]] | Booleans,
+        total: npt.ArrayLike,
         *,
-        itself: npt.ArrayLike | None = None,
-        judged: npt.ArrayLike | None = None,
+        depth: npt.ArrayLike | None = None,
     ) -> "RelevantRanks":
-        """Judge a dense ranking by labels, some rows at a time: it may be mapped from a file.
+        """Take it from marks of relevance.
 
-        ranking: (queries, depth) signed integers, rows of the gallery, best first; -1 where a query
-            has no more answers. query_labels, gallery_labels: the class of each.
-        itself: (queries,) gallery row that is the query's own file, or -1. It is no answer.
-        judged: positions of the queries to judge, in the order wanted; all unless given. They are
-            those of which `count_right` finds at least one.
-
-        Raises RankingFault for rows that the gallery does not have, a right picture that is ranked
-        twice, an answer after -1, a query ranked as its own answer, and a query with R = 0.
+        marks: for each query whether answer j is relevant, best answer first. total: (queries,) R.
+        depth: (queries,) answers that a query really has, where rows are padded with False; as many
+        as marks unless given.
         """
-        own = _own_rows(itself, len(query_labels))
-        if ranking.ndim != 2 or len(ranking) != len(query_labels):
-            raise RankingFault(
-                f"a ranking of shape {ranking.shape} is not one of {len(query_labels)} queries"
-            )
-        total = count_right(query_labels, gallery_labels, itself=own)
-        chosen = np.arange(len(total)) if judged is None else np.asarray(judged, dtype=np.int64)
-        wanted, codes = _codes(query_labels, gallery_labels)
-        step = max(1, CHUNK_CELLS // max(1, ranking.shape[1]))
-        ranks, counts, depths = [], [], []
-        for start in range(0, len(chosen), step):
-            rows = chosen[start : start + step]
-            block = np.asarray(ranking[rows])
-            depths.append(_depths(block, len(gallery_labels), own[rows]))
-            of_query, columns = _right_answers(block, wanted[rows], codes)
-            ranks.append(columns + 1)
-            counts.append(np.bincount(of_query, minlength=len(rows)))
-        return cls(_joined(ranks), _offsets(_joined(counts)), total[chosen].copy(), _joined(depths))
+        rows = [np.flatnonzero(np.asarray(row, dtype=np.bool_)) + 1 for row in marks]
+        return cls(
+            np.concatenate([np.zeros(0, dtype=np.int64), *rows]),
+            _offsets(np.array([len(row) for row in rows], dtype=np.int64)),
+            np.asarray(total, dtype=np.int64),
+            np.asarray([len(row) for row in marks] if depth is None else depth, dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Relevance:
+    """The gallery pictures that are relevant to each query.
+
+    relevant: query id -> ids of the gallery, in the order of the queries.
+    gallery: ids that can be answers; None where that is unknown.
+    same_files: a gallery picture with a query's id is the query's own file, and no answer to it;
+    otherwise the two are different pictures.
+    """
+
+    relevant: Mapping[str, Set[str]]
+    gallery: Collection[str] | None = None
+    same_files: bool = False
 
     @classmethod
-    def from_ranking(
-        cls, ranking: Ranking, query_labels: Mapping[str, str], gallery_labels: Mapping[str, str]
-    ) -> "RelevantRanks":
-        """Judge a ranking by the labels of queries and gallery, both by id.
+    def of_classes(
+        cls, queries: Mapping[str, str], gallery: Mapping[str, str], *, same_files: bool = True
+    ) -> "Relevance":
+        """Relevant is each gallery picture of the query's class; distractors are to none.
 
-        query_labels: the queries to judge, in the order wanted; further ones of the ranking are
-        left out. A gallery picture with a query's id is that query's own file, and no answer.
-        Raises RankingFault as `from_matrix` does, and for an id that one side does not have.
+        queries, gallery: id -> class.
         """
-        row_of = {identifier: row for row, identifier in enumerate(gallery_labels)}
-        answers_of = dict(zip(ranking.query_ids, ranking.answers, strict=True))
-        for query in query_labels:
-            if query not in answers_of:
-                raise RankingFault(f"the ranking lacks the query {query}")
-        depth = max((len(answers_of[query]) for query in query_labels), default=0)
-        matrix = np.full((len(query_labels), depth), -1, dtype=np.int32)
-        for line, query in zip(matrix, query_labels, strict=True):
-            answers = answers_of[query]
-            try:
-                line[: len(answers)] = [row_of[answer] for answer in answers]
-            except KeyError as missing:
-                raise RankingFault(
-                    f"the ranking names {missing.args[0]}, which the gallery does not have"
-                ) from None
-        return cls.from_matrix(
-            matrix,
-            list(query_labels.values()),
-            list(gallery_labels.values()),
-            itself=[row_of.get(query, -1) for query in query_labels],
+        members: dict[str, set[str]] = {}
+        for identifier, label in gallery.items():
+            members.setdefault(label, set()).add(identifier)
+        members.pop(DISTRACTOR, None)
+        nothing: Set[str] = frozenset()
+        of_query = {query: members.get(label, nothing) for query, label in queries.items()}
+        return cls(of_query, gallery, same_files)
+
+    def total(self, query: str) -> int:
+        """R: gallery pictures relevant to the query, its own file not among them."""
+        relevant = self.relevant[query]
+        return len(relevant) - (self.same_files and query in relevant)
+
+    @cached_property
+    def answerable(self) -> tuple[str, ...]:
+        """Ids of the queries with a relevant picture, in their order."""
+        return tuple(query for query in self.relevant if self.total(query))
+
+    @cached_property
+    def excluded(self) -> tuple[str, ...]:
+        """Ids of the other queries, distractors among them: no ranking could answer those.
+
+        They count neither as hit nor as miss; they are named.
+        """
+        return tuple(query for query in self.relevant if not self.total(query))
+
+    def is_relevant(self, query: str, answer: str) -> bool:
+        """Whether a gallery picture is relevant to a query, both by id."""
+        return answer in self.relevant[query] and not (self.same_files and answer == query)
+
+    def mark(self, query: str, answers: Sequence[str]) -> tuple[bool, ...]:
+        """Whether each answer is relevant, best first.
+
+        Raises UserError for an answer that the gallery does not have, a relevant one that is there
+        twice, and the query's own file.
+        """
+        if self.gallery is not None:
+            _require_known(answers, self.gallery, "gallery")
+        if self.same_files and query in answers:
+            raise UserError("a query is ranked as its own answer: leave its own file out")
+        relevant = self.relevant[query]
+        marks = tuple(answer in relevant for answer in answers)
+        if len(relevant & set(answers)) < sum(marks):
+            raise UserError(f"a relevant picture is ranked twice for the query {query}")
+        return marks
+
+    def ranks(
+        self, answers: Mapping[str, Sequence[str]], queries: Sequence[str] | None = None
+    ) -> RelevantRanks:
+        """At which ranks the relevant answers to queries stand.
+
+        answers: query id -> ids of the gallery, best first. queries: those wanted, in that order;
+        all `answerable` ones unless given. Raises UserError as `mark`, for a query without relevant
+        pictures, and for one that has no answers.
+        """
+        wanted = self.answerable if queries is None else queries
+        for query in wanted:
+            if query not in answers:
+                raise UserError(f"the ranking lacks the query {query}")
+        return RelevantRanks.from_marks(
+            [self.mark(query, answers[query]) for query in wanted],
+            [self.total(query) for query in wanted],
         )
 
 
-def count_right(
-    query_labels: Labels, gallery_labels: Labels, *, itself: npt.ArrayLike | None = None
-) -> IntArray:
-    """R of each query: gallery pictures of its class, not counting its own file.
+@dataclass(frozen=True)
+class QueryResult:
+    """One query: its answers, with their classes and distances, and whether each is relevant."""
 
-    itself: (queries,) gallery row that is the query's own file, or -1. Returns (queries,) int64;
-    0 for a query that cannot be judged, as is every distractor.
+    query_id: str
+    label: str
+    answers: tuple[str, ...]
+    answer_labels: tuple[str, ...]
+    distances: tuple[float, ...]
+    relevant: tuple[bool, ...]
+
+    def listed(self, count: int) -> list[tuple[str, str, float, bool]]:
+        """Id, class, distance and relevance of each of the first `count` answers, best first."""
+        columns = self.answers, self.answer_labels, self.distances, self.relevant
+        return list(zip(*columns, strict=True))[:count]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Results of all queries that have a relevant picture, in the order of the ranking.
+
+    excluded: ids of the others: see `Relevance.excluded`. ranks: of the relevant answers.
     """
-    wanted, codes = _codes(query_labels, gallery_labels)
-    own = _own_rows(itself, len(wanted))
-    pictures = np.bincount(codes[codes >= 0], minlength=int(wanted.max(initial=0)) + 1)
-    counted = np.where(wanted >= 0, pictures[np.maximum(wanted, 0)], 0)
-    return np.asarray(counted - ((own >= 0) & (codes[own] == wanted)), dtype=np.int64)
 
+    results: tuple[QueryResult, ...]
+    excluded: tuple[str, ...]
+    ranks: RelevantRanks
 
-def _codes(query_labels: Labels, gallery_labels: Labels) -> tuple[IntArray, npt.NDArray[np.int32]]:
-    """Labels as numbers: -2 for a distractor query; -1 for a distractor of the gallery.
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """Ids of the queries with results."""
+        return tuple(result.query_id for result in self.results)
 
-    The gallery's have one more at their end, which stands for "no answer": row -1 finds it.
-    """
-    queries = np.asarray(query_labels, dtype=np.str_)
-    gallery = np.asarray(gallery_labels, dtype=np.str_)
-    _, codes = np.unique(np.concatenate([queries, gallery]), return_inverse=True)
-    wanted = np.where(queries == DISTRACTOR, -2, codes[: len(queries)])
-    pictures = np.where(gallery == DISTRACTOR, -1, codes[len(queries) :])
-    return wanted.astype(np.int64), np.append(pictures, -1).astype(np.int32)
+    def require_results(self) -> None:
+        """Raise UserError when no query at all has a relevant picture."""
+        if not self.results:
+            raise UserError(
+                f"none of the {len(self.excluded)} queries has a picture of its class in the "
+                "gallery: are the class folders of gallery and query called the same?"
+            )
 
+    def relevance(self) -> Booleans:
+        """(queries, answers) bool, padded with False where a query has fewer answers."""
+        return pad([result.relevant for result in self.results])
 
-def _own_rows(itself: npt.ArrayLike | None, queries: int) -> IntArray:
-    if itself is None:
-        return np.full(queries, -1, dtype=np.int64)
-    rows = np.asarray(itself, dtype=np.int64)
-    if rows.shape != (queries,):
-        raise RankingFault(f"{rows.size} own pictures are not those of {queries} queries")
-    return rows
-
-
-def _depths(block: npt.NDArray[np.signedinteger[Any]], pictures: int, own: IntArray) -> IntArray:
-    """Answers of each query, having checked that they are answers."""
-    least, last = int(block.min(initial=0)), int(block.max(initial=-1))
-    if least < -1 or last >= pictures:
-        raise RankingFault(
-            f"the ranking names row {least if least < -1 else last} of a gallery of {pictures}"
+    def distractors(self) -> Booleans:
+        """(queries, answers) bool, whether an answer is a distractor; padded with False."""
+        return pad(
+            [[label == DISTRACTOR for label in result.answer_labels] for result in self.results]
         )
-    with_own = own >= 0
-    if (block[with_own] == own[with_own, None]).any():
-        raise RankingFault("a query is ranked as its own answer: leave its own file out")
-    if least >= 0:
-        return np.full(len(block), block.shape[1], dtype=np.int64)
-    answers = block >= 0
-    if (answers[:, 1:] > answers[:, :-1]).any():
-        raise RankingFault("an answer stands after -1, which means that there are no more")
-    return np.asarray(np.count_nonzero(answers, axis=1), dtype=np.int64)
+
+    def confusion(self) -> tuple[list[str], Integers]:
+        """Classes, and counts (class of the query, class of the first answer)."""
+        pairs = [(each.label, each.answer_labels[0]) for each in self.results if each.answers]
+        labels = {result.label for result in self.results}
+        classes = sorted(labels | {first for _, first in pairs})
+        counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        position = {label: index for index, label in enumerate(classes)}
+        for label, first in pairs:
+            counts[position[label], position[first]] += 1
+        return classes, counts
 
 
-def _right_answers(
-    block: npt.NDArray[np.signedinteger[Any]], wanted: IntArray, codes: npt.NDArray[np.int32]
-) -> tuple[IntArray, IntArray]:
-    """Row and column of every right answer, row by row."""
-    right = codes[block] == wanted[:, None].astype(np.int32)
-    rows, columns = np.divmod(np.flatnonzero(right), max(1, block.shape[1]))
-    pairs = rows * len(codes) + block[rows, columns]
-    if len(np.unique(pairs)) < len(pairs):
-        raise RankingFault("a right picture is ranked twice for one query")
-    return rows.astype(np.int64), columns.astype(np.int64)
+def evaluate(
+    ranking: Ranking, query_labels: Mapping[str, str], gallery_labels: Mapping[str, str]
+) -> Evaluation:
+    """Judge a ranking by the labels of its queries and of the gallery, both by id.
+
+    Raises UserError naming the first id of the ranking that has no label, or a query that is not
+    ranked, and as `Relevance.mark`.
+    """
+    _require_known(ranking.query_ids, query_labels, "query")
+    unranked = set(query_labels) - set(ranking.query_ids)
+    if unranked:
+        raise UserError(f"the ranking lacks {len(unranked)} queries, {min(unranked)} among them")
+    relevance = Relevance.of_classes(query_labels, gallery_labels)
+    results, excluded = [], []
+    for query, answers, distances in zip(
+        ranking.query_ids, ranking.answers, ranking.distances, strict=True
+    ):
+        _require_known(answers, gallery_labels, "gallery")
+        if not relevance.total(query):
+            excluded.append(query)
+            continue
+        labels = tuple(gallery_labels[answer] for answer in answers)
+        marks = relevance.mark(query, answers)
+        results.append(QueryResult(query, query_labels[query], answers, labels, distances, marks))
+    ranks = RelevantRanks.from_marks(
+        [result.relevant for result in results],
+        [relevance.total(result.query_id) for result in results],
+    )
+    return Evaluation(tuple(results), tuple(excluded), ranks)
 
 
-def _offsets(counts: npt.NDArray[np.signedinteger[Any]]) -> IntArray:
+def pad(rows: Sequence[Sequence[bool]]) -> Booleans:
+    """Rows of different lengths as (rows, longest) bool, padded with False."""
+    matrix = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=np.bool_)
+    for line, row in zip(matrix, rows, strict=True):
+        line[: len(row)] = row
+    return matrix
+
+
+def _require_known(ids: Sequence[str], known: Collection[str], part: str) -> None:
+    for identifier in ids:
+        if identifier not in known:
+            raise UserError(f"the ranking names {identifier}, which the {part} does not have")
+
+
+def _offsets(counts: npt.NDArray[np.signedinteger]) -> Integers:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _joined(parts: list[IntArray]) -> IntArray:
-    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-
-
-def _refuse(wrong: BoolArray, what: str) -> None:
+def _refuse(wrong: Booleans, what: str) -> None:
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
-        raise RankingFault(
+        raise UserError(
             f"{int(wrong.sum())} of {len(wrong)} queries {what} (the first is number {first})"
         )

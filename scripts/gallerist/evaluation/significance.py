@@ -28,7 +28,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-FloatArray = npt.NDArray[np.float64]
+from gallerist.evaluation.bootstrap import Interval, difference_intervals
+from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.io.arrays import Floats, Integers
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_csv
+
 Groups = Sequence[str] | npt.NDArray[Any]
 
 ROUNDS = 99_999
@@ -46,9 +51,14 @@ CHUNK_CELLS = 4_000_000
 SAME = 1e-9
 """Sums nearer than this part of the largest possible one are equal but for rounding."""
 
+COLUMNS = (
+    *("metric", "first", "second", "difference", "low", "high"),
+    *("first_ahead", "second_ahead", "p", "p_adjusted", "different", "test"),
+)
 
-class PairingError(ValueError):
-    """Values that are not two experiments' on the same queries."""
+
+class OtherQueries(UserError):
+    """Experiments that were not judged on the same queries."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,21 @@ class PairOfExperiments:
     adjusted: float
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Two experiments by one metric.
+
+    pair: the test, with its p-value before and after Holm's correction over all pairs by this
+    metric. interval: of the mean difference, first minus second; None with a single original.
+    different: the adjusted p-value is at most 1 - confidence.
+    """
+
+    metric: str
+    pair: PairOfExperiments
+    interval: Interval | None
+    different: bool
+
+
 def mcnemar(first: npt.ArrayLike, second: npt.ArrayLike) -> PairedTest:
     """Exact McNemar test of the hits of two experiments, one query an original.
 
@@ -86,14 +111,14 @@ def mcnemar(first: npt.ArrayLike, second: npt.ArrayLike) -> PairedTest:
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     differences = _differences(one, other, np.arange(len(one)))
     if not (np.isin(one, (0, 1)).all() and np.isin(other, (0, 1)).all()):
-        raise PairingError("hits are 0 or 1: for other values there is sign_flip")
+        raise ValueError("hits are 0 or 1: for other values there is sign_flip")
     ahead, behind = _ahead_behind(differences)
     p_value = float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0
     return PairedTest(_mean(differences, len(one)), ahead, behind, p_value, "exact McNemar")
 
 
 def sign_flip(
-    first: FloatArray, second: FloatArray, groups: Groups, *, seed: int, rounds: int = ROUNDS
+    first: Floats, second: Floats, groups: Groups, *, seed: int, rounds: int = ROUNDS
 ) -> PairedTest:
     """Sign-flip test of any metric of two experiments, by originals.
 
@@ -112,7 +137,7 @@ def sign_flip(
 
 
 def all_pairs(
-    values: Mapping[str, FloatArray], groups: Groups, *, seed: int, rounds: int = ROUNDS
+    values: Mapping[str, Floats], groups: Groups, *, seed: int, rounds: int = ROUNDS
 ) -> list[PairOfExperiments]:
     """Test every pair of experiments by one metric, in the order in which they are given.
 
@@ -126,7 +151,7 @@ def all_pairs(
     """
     for experiment, column in values.items():
         if len(column) != len(np.asarray(groups)):
-            raise PairingError(
+            raise ValueError(
                 f"{experiment}: {len(column)} values and {len(np.asarray(groups))} groups do not "
                 "belong together"
             )
@@ -152,7 +177,7 @@ def all_pairs(
     ]
 
 
-def holm(p_values: npt.ArrayLike) -> FloatArray:
+def holm(p_values: npt.ArrayLike) -> Floats:
     """Adjust the p-values of one family, in their order, so that each can be held to the level.
 
     Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979): the i-th smallest of n
@@ -161,7 +186,7 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
     """
     values = np.asarray(p_values, dtype=np.float64)
     if not ((values >= 0) & (values <= 1)).all():
-        raise PairingError("p-values are between 0 and 1")
+        raise ValueError("p-values are between 0 and 1")
     order = np.argsort(values, kind="stable")
     stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
     adjusted = np.empty_like(values)
@@ -169,31 +194,72 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
     return adjusted
 
 
-def _differences(first: FloatArray, second: FloatArray, groups: Groups) -> FloatArray:
+def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -> list[Difference]:
+    """Test every pair of experiments by every metric that all of them have.
+
+    scores: experiment -> its values by query. Raises OtherQueries, naming two experiments, when
+    they are not of the same queries in the same order.
+    """
+    experiments = list(scores)
+    first = scores[experiments[0]]
+    for name in experiments[1:]:
+        if scores[name].queries != first.queries:
+            raise OtherQueries(f"{experiments[0]} and {name} were not judged on the same queries")
+    shared = [name for name in first.values if all(name in each.values for each in scores.values())]
+    return [
+        Difference(
+            metric, pair, _interval(scores, metric, pair, settings), _is_real(pair, settings)
+        )
+        for metric in shared
+        for pair in all_pairs(
+            {name: each.values[metric] for name, each in scores.items()},
+            first.originals,
+            seed=settings.seed,
+        )
+    ]
+
+
+def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]]:
+    """Experiment -> those that it really surpasses by the metric that decides."""
+    surpassed: dict[str, list[str]] = {}
+    for each in found:
+        if each.metric == metric and each.different:
+            names = each.pair.first, each.pair.second
+            better, worse = names if each.pair.test.difference > 0 else names[::-1]
+            surpassed.setdefault(better, []).append(worse)
+    return surpassed
+
+
+def write_differences(path: PathLike, found: Sequence[Difference]) -> None:
+    """Write a row a difference as CSV; first_ahead: originals on which the first is better."""
+    write_csv(path, COLUMNS, map(_row, found))
+
+
+def _differences(first: Floats, second: Floats, groups: Groups) -> Floats:
     """(originals,) sums of first - second over the queries of each original."""
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     if not len(first) == len(second) == len(codes):
-        raise PairingError(
+        raise ValueError(
             f"{len(first)} values, {len(second)} values and {len(codes)} groups are not of one set "
             "of queries"
         )
     if not len(codes):
-        raise PairingError("no query was judged: there is nothing to compare")
+        raise ValueError("no query was judged: there is nothing to compare")
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise PairingError("some values are not numbers")
+        raise ValueError("some values are not numbers")
     sums = np.bincount(codes, weights=np.subtract(first, second, dtype=np.float64))
     return np.asarray(sums, dtype=np.float64)
 
 
-def _mean(differences: FloatArray, queries: int) -> float:
+def _mean(differences: Floats, queries: int) -> float:
     return float(differences.sum() / queries)
 
 
-def _ahead_behind(differences: FloatArray) -> tuple[int, int]:
+def _ahead_behind(differences: Floats) -> tuple[int, int]:
     return int((differences > 0).sum()), int((differences < 0).sum())
 
 
-def _p_values(differences: FloatArray, seed: int, rounds: int) -> tuple[FloatArray, list[str]]:
+def _p_values(differences: Floats, seed: int, rounds: int) -> tuple[Floats, list[str]]:
     """(pairs,) p-values of (originals, pairs) differences, and how each was found."""
     p_values = np.ones(differences.shape[1])
     methods = []
@@ -214,7 +280,7 @@ def _p_values(differences: FloatArray, seed: int, rounds: int) -> tuple[FloatArr
     return p_values, methods
 
 
-def _counted(steps: npt.NDArray[np.int64], found: int) -> float:
+def _counted(steps: Integers, found: int) -> float:
     """Probability that the sum of +-steps is at least as far from 0 as `found`, for whole steps."""
     reach = int(steps.sum())
     chances = np.zeros(2 * reach + 1)
@@ -228,7 +294,7 @@ def _counted(steps: npt.NDArray[np.int64], found: int) -> float:
     return min(1.0, float(chances[sums >= found].sum()))
 
 
-def _enumerated(steps: FloatArray, found: float) -> float:
+def _enumerated(steps: Floats, found: float) -> float:
     """Likewise for any steps, of which there are few: all sums, but for the sign of all at once."""
     sums = steps[:1]
     for step in steps[1:]:
@@ -236,13 +302,13 @@ def _enumerated(steps: FloatArray, found: float) -> float:
     return float((np.abs(sums) >= found - SAME * steps.sum()).mean())
 
 
-def _random(differences: FloatArray, seed: int, rounds: int) -> FloatArray:
+def _random(differences: Floats, seed: int, rounds: int) -> Floats:
     """(pairs,) (b + 1) / (m + 1), b of m random flips being at least as far from 0 as was found.
 
     The same flips serve all pairs.
     """
     if rounds < 1:
-        raise PairingError(f"{rounds} rounds; there is at least 1")
+        raise ValueError(f"{rounds} rounds; there is at least 1")
     originals, pairs = differences.shape
     total = differences.sum(axis=0)
     bar = np.abs(total) - SAME * np.abs(differences).sum(axis=0)
@@ -258,3 +324,33 @@ def _random(differences: FloatArray, seed: int, rounds: int) -> FloatArray:
         # The sum with signs is twice that of those kept, less that of all.
         as_far += np.count_nonzero(np.abs(2 * (kept @ differences) - total) >= bar, axis=0)
     return np.asarray((as_far + 1) / (rounds + 1))
+
+
+def _row(each: Difference) -> tuple[object, ...]:
+    test, interval = each.pair.test, each.interval
+    ends = ("", "") if interval is None else (f"{interval.low:.4f}", f"{interval.high:.4f}")
+    return (
+        *(each.metric, each.pair.first, each.pair.second),
+        *(f"{test.difference:.4f}", *ends, test.ahead, test.behind),
+        *(f"{test.p_value:.3g}", f"{each.pair.adjusted:.3g}"),
+        *("yes" if each.different else "no", test.method),
+    )
+
+
+def _interval(
+    scores: Mapping[str, Scores], metric: str, pair: PairOfExperiments, settings: IntervalSettings
+) -> Interval | None:
+    one, other = scores[pair.first], scores[pair.second]
+    if len(set(one.originals)) < 2:
+        return None
+    return difference_intervals(
+        {metric: one.values[metric]},
+        {metric: other.values[metric]},
+        one.originals,
+        **settings.arguments(),
+    )[metric]
+
+
+def _is_real(pair: PairOfExperiments, settings: IntervalSettings) -> bool:
+    # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
+    return pair.adjusted + settings.confidence <= 1

@@ -1,9 +1,12 @@
 """One experiment as one row: what every job upstream was given and measured, under one name."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from gallerist.records.record import RUN_ID, Record, Scalar
+from gallerist.evaluation.curves import Curve
+from gallerist.io.files import PathLike
+from gallerist.io.metric_names import HIT_RATE, accuracies
+from gallerist.records.record import RUN_ID, ImageSet, Record, Scalar
 
 DESCRIBING = ("extract_features", "describe_images", "encode_key_points")
 """The stages that turn pictures into vectors."""
@@ -12,19 +15,56 @@ SEARCHED = ("gallery", "query")
 
 _DRAWN_TO = 100
 _STRIP = "pictures/median.png"
-"""The artifact of a row that its note shows."""
-
-HIT_RATE = "hit rate at k"
-"""The curve of a row whose step is k."""
-
-OUTLINE = ("kind", "backbone", "weights", "pooling", "image_size", "epochs")
-"""The short parameters of a row, in the order of their columns."""
+"""The artifact of a row that its description shows."""
 
 
-def accuracies(metrics: Mapping[str, object]) -> list[str]:
-    """The hit rates among the names of a row's metrics by their k, then mAP where it is there."""
-    rates = sorted(int(name[4:]) for name in metrics if re.fullmatch(r"top-\d+", name))
-    return [*(f"top-{k}" for k in rates), *(name for name in ("mAP",) if name in metrics)]
+def row(
+    upstream: Sequence[Record],
+    experiment: str,
+    parameters: Iterable[tuple[str, Scalar]],
+    metrics: Mapping[str, float],
+    hit_rates: Curve,
+) -> dict[str, Any]:
+    """The row of an experiment, as `Run.compare` takes it.
+
+    upstream: records of all jobs that it rests on. parameters, metrics: of the evaluation.
+    hit_rates: against k.
+    """
+    return {
+        "parameters": {
+            **outline(upstream, weights(upstream)),
+            **upstream_parameters(upstream, experiment),
+            **{f"evaluate_retrieval.{name}": value for name, value in parameters},
+        },
+        "metrics": {**metrics, **costs(upstream)},
+        "curves": {
+            **training_curves(upstream),
+            HIT_RATE: hit_rate_points(hit_rates.at, hit_rates.means),
+        },
+    }
+
+
+def tags(
+    upstream: Sequence[Record],
+    experiment: str,
+    dataset: str,
+    metrics: Mapping[str, Mapping[str, float | None]],
+    queries: int,
+) -> dict[str, str]:
+    """What the row says in words: its weights, and the description on its page."""
+    started = weights(upstream)
+    text = describe(experiment, dataset, started, metrics, queries)
+    return {"weights": started, "mlflow.note.content": text}
+
+
+def image_sets(upstream: Iterable[Record]) -> list[ImageSet]:
+    """The sets of pictures that the jobs worked on, each once."""
+    return list({each.name: each for record in upstream for each in record.datasets}.values())
+
+
+def in_folders(**paths: Iterable[PathLike]) -> list[tuple[PathLike, str]]:
+    """Files with the folder of artifacts that each is shown in. paths: folder -> files."""
+    return [(path, folder) for folder, files in paths.items() for path in files]
 
 
 def upstream_parameters(upstream: Sequence[Record], experiment: str) -> dict[str, Scalar]:
@@ -148,7 +188,7 @@ def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
     return [record for record in records if record.stage == stage]
 
 
-def note(
+def describe(
     experiment: str,
     dataset: str,
     weights: str,
@@ -157,7 +197,7 @@ def note(
 ) -> str:
     """What a reader sees above the row's page in MLflow, in Markdown.
 
-    metrics: as `assessment.measured` gives them. The address of the picture is relative to the page
+    metrics: as `Scores.as_json` gives them. The address of the picture is relative to the page
     of MLflow's UI, and lacks the id of the run (RUN_ID) until that is known.
     """
     summary = ", ".join(f"{name} {metrics[name]['mean']:.4f}" for name in accuracies(metrics))

@@ -11,6 +11,7 @@ from pathlib import Path
 from sys import intern
 from typing import Literal
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 
 Kind = Literal["ranking", "run", "labels", "pairs", "qrels"]
@@ -22,7 +23,7 @@ FORMS: Mapping[Kind, str] = {
     "ranking": "a ranking: CSV with the columns query_id, rank, gallery_id and perhaps distance",
     "run": "a TREC run: lines `qid Q0 docid rank score tag`",
     "labels": "classes: CSV with the columns id, label and perhaps part, source_id, path",
-    "pairs": "right pairs: CSV with the columns query_id, gallery_id and perhaps relevant",
+    "pairs": "relevant pairs: CSV with the columns query_id, gallery_id and perhaps relevant",
     "qrels": "TREC qrels: lines `qid 0 docid relevance`",
 }
 """Every form that is read."""
@@ -31,12 +32,8 @@ _FIELDS = re.compile(r"[^ \t\n\r\f\v]+")
 """What trec_eval's blanks divide. Others, such as U+00A0, may stand in a file name."""
 
 
-class ForeignFileError(ValueError):
-    """A file of another form or with a line that has no meaning, or ids that a form cannot hold."""
-
-
 def file_kind(path: PathLike) -> Kind:
-    """Which of FORMS a file has, by its first line. Raises ForeignFileError when it has none."""
+    """Which of FORMS a file has, by its first line. Raises UserError when it has none."""
     first = next((line for _, line in _lines(path) if line.strip()), "").strip()
     columns = set(next(csv.reader([first]), ()))
     if {"query_id", "rank", "gallery_id"} <= columns:
@@ -52,15 +49,15 @@ def file_kind(path: PathLike) -> Kind:
         return "qrels"
     begins = f"begins with {first[:80]!r}" if first else "is empty"
     forms = "".join(f"\n  - {form}" for form in FORMS.values())
-    raise ForeignFileError(f"{path} {begins}, which is none of the forms that are read:{forms}")
+    raise UserError(f"{path} {begins}, which is none of the forms that are read:{forms}")
 
 
 def require_kind(path: PathLike, kinds: Sequence[Kind]) -> Kind:
-    """Which of `kinds` a file is. Raises ForeignFileError that says what was expected instead."""
+    """Which of `kinds` a file is. Raises UserError that says what was expected instead."""
     kind = file_kind(path)
     if kind not in kinds:
         wanted = "".join(f"\n  - {FORMS[each]}" for each in kinds)
-        raise ForeignFileError(f"{path} is {FORMS[kind]}\n  What was expected here:{wanted}")
+        raise UserError(f"{path} is {FORMS[kind]}\n  What was expected here:{wanted}")
     return kind
 
 
@@ -70,7 +67,7 @@ def table(
     """Rows of a CSV: where each stands, its required cells, its optional ones.
 
     A column that the file lacks gives None; further columns are passed over. Raises
-    ForeignFileError when a row has another number of cells than the header, or nothing in a
+    UserError when a row has another number of cells than the header, or nothing in a
     required one.
     """
     place = str(path)
@@ -84,25 +81,25 @@ def table(
             if not row:
                 continue
             if len(row) != len(header):
-                raise ForeignFileError(f"{place}: {len(row)} cells under {len(header)} columns")
+                raise UserError(f"{place}: {len(row)} cells under {len(header)} columns")
             cells = [intern(row[column]) for column in needed]
             if not all(cells):
-                raise ForeignFileError(f"{place}: there is no {required[cells.index('')]}")
+                raise UserError(f"{place}: there is no {required[cells.index('')]}")
             yield place, cells, [None if column is None else row[column] for column in further]
     except csv.Error as error:
-        raise ForeignFileError(f"{path}, line {rows.line_num}: no CSV: {error}") from error
+        raise UserError(f"{path}, line {rows.line_num}: no CSV: {error}") from error
 
 
 def trec_lines(path: PathLike, kind: Kind) -> Iterator[tuple[str, list[str]]]:
     """Lines of a TREC run or of qrels: where each stands, its fields. Blank lines are passed over.
 
-    Raises ForeignFileError when a line has another number of fields.
+    Raises UserError when a line has another number of fields.
     """
     count = 6 if kind == "run" else 4
     for number, line in _lines(path):
         fields = _FIELDS.findall(line)
         if fields and len(fields) != count:
-            raise ForeignFileError(
+            raise UserError(
                 f"{path}, line {number}: {len(fields)} fields. This is taken for {FORMS[kind]}; "
                 "ids cannot have blanks in them"
             )
@@ -111,24 +108,22 @@ def trec_lines(path: PathLike, kind: Kind) -> Iterator[tuple[str, list[str]]]:
 
 
 def number(text: str, name: str, place: str) -> float:
-    """A number. Raises ForeignFileError, also for NaN."""
+    """A number. Raises UserError, also for NaN."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if math.isnan(value):
-        raise ForeignFileError(f"{place}: {name} is {text!r}, which is not a number")
+        raise UserError(f"{place}: {name} is {text!r}, which is not a number")
     return value
 
 
 def whole_number(text: str, name: str, place: str) -> int:
-    """A whole number. Raises ForeignFileError."""
+    """A whole number. Raises UserError."""
     try:
         return int(text)
     except ValueError:
-        raise ForeignFileError(
-            f"{place}: {name} is {text!r}, which is not a whole number"
-        ) from None
+        raise UserError(f"{place}: {name} is {text!r}, which is not a whole number") from None
 
 
 class Pairings:
@@ -138,21 +133,21 @@ class Pairings:
         self._seen: dict[str, set[str]] = {}
 
     def add(self, query: str, answer: str, place: str) -> None:
-        """Take note of a pair. Raises ForeignFileError when it is there already."""
+        """Take note of a pair. Raises UserError when it is there already."""
         seen = self._seen.setdefault(query, set())
         if answer in seen:
-            raise ForeignFileError(f"{place}: query {query} has {answer} a second time")
+            raise UserError(f"{place}: query {query} has {answer} a second time")
         seen.add(answer)
 
 
 def refuse_blanks(ids: Sequence[str], path: PathLike) -> None:
-    """Raise ForeignFileError for an id that is empty or has a blank in it: TREC's forms lack both.
+    """Raise UserError for an id that is empty or has a blank in it: TREC's forms lack both.
 
     path: what was to be written.
     """
     for each in ids:
         if _FIELDS.fullmatch(each) is None:
-            raise ForeignFileError(
+            raise UserError(
                 f"{path} is not written: {each!r} is empty or has a blank in it, which TREC's "
                 "files cannot hold"
             )
@@ -165,7 +160,7 @@ def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
             try:
                 yield count, line.decode("utf-8-sig" if count == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise ForeignFileError(
+                raise UserError(
                     f"{path}, line {count}: byte 0x{line[error.start]:02x} is not UTF-8: save the "
                     "file as UTF-8"
                 ) from None

@@ -1,6 +1,8 @@
-"""The published picture: a query and its answers in a row, right ones and wrong ones marked."""
+"""The published picture: a query and its answers in a row, relevant ones and wrong ones marked."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gallerist.data.decoding import BadImage, read_image
-from gallerist.evaluation.evaluate import QueryResult
-from gallerist.figures.style import entitle, save, shortened
+from gallerist.data.manifest import Manifest
+from gallerist.evaluation.metrics import average_precision_at_k
+from gallerist.evaluation.relevance import MARKS, Evaluation, QueryResult, RelevantRanks
+from gallerist.figures.style import RELEVANT, WRONG, entitle, save, shorten
+from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
-RIGHT, WRONG, UNKNOWN, QUERY = "#1b7837", "#b2182b", "#666666", "#2166ac"
+KINDS = ("best", "median", "worst", "chosen")
+"""The pictures of one evaluation, by which queries they show."""
+
+UNKNOWN, QUERY = "#666666", "#2166ac"
+_COLOURS = {True: RELEVANT, False: WRONG, None: UNKNOWN}
+
+logger = logging.getLogger("gallerist")
+
 TILE = 128
 """Pixels a side that a thumbnail is shrunk to."""
 
@@ -25,18 +37,23 @@ _CAPTION = 6.5
 """Points of a caption's letters."""
 
 Strip = tuple[str, str, list[tuple[str, str, bool | None]]]
-"""Path of the query, its caption, and path, caption and rightness of each answer."""
+"""Path of the query, its caption, and path, caption and relevance of each answer."""
 
 
-class ScoreFault(ValueError):
-    """Scores by which queries cannot be put in order."""
+@dataclass(frozen=True)
+class StripSettings:
+    """What is drawn: answers beside a query, queries in each picture, file names of chosen ones."""
+
+    answers: int
+    queries: int
+    chosen: Sequence[str]
 
 
 def best(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
     """Ids of the queries with the highest scores, the highest first; of equal ones by id.
 
     scores: (queries,) the higher the better, such as the average precision; the rank of the first
-    right answer with a minus, -inf for none. Raises ScoreFault for scores that are not numbers.
+    relevant answer with a minus, -inf for none. Raises ValueError for scores that are not numbers.
     """
     return [query for _, query in sorted((-s, q) for s, q in _scored(ids, scores))][:count]
 
@@ -59,9 +76,9 @@ def median(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
 def _scored(ids: Sequence[str], scores: npt.ArrayLike) -> list[tuple[float, str]]:
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != (len(ids),):
-        raise ScoreFault(f"{len(ids)} queries and scores of shape {values.shape}: one each, please")
+        raise ValueError(f"{len(ids)} queries and scores of shape {values.shape}: one each, please")
     if np.isnan(values).any():
-        raise ScoreFault(f"the score of {ids[int(np.isnan(values).argmax())]} is not a number")
+        raise ValueError(f"the score of {ids[int(np.isnan(values).argmax())]} is not a number")
     return list(zip(values.tolist(), ids, strict=True))
 
 
@@ -69,15 +86,12 @@ def strips(
     results: Sequence[QueryResult], paths: Mapping[str, str], query_paths: Mapping[str, str],
     answers: int,
 ) -> list[Strip]:  # fmt: skip
-    """The strips of judged queries, `answers` answers each. paths, query_paths: id -> file."""
+    """The strips of queries, `answers` answers each. paths, query_paths: id -> file."""
     rows: list[Strip] = []
     for result in results:
-        shown = zip(
-            result.answers, result.answer_labels, result.distances, result.right, strict=True
-        )
         tiles: list[tuple[str, str, bool | None]] = [
-            (paths[answer], f"{label}\n{distance:.3f}", right)
-            for answer, label, distance, right in list(shown)[:answers]
+            (paths[answer], f"{label}\n{distance:.3f}", relevant)
+            for answer, label, distance, relevant in result.listed(answers)
         ]
         name = Path(query_paths[result.query_id]).name
         rows.append((query_paths[result.query_id], f"{result.label}\n{name}", tiles))
@@ -85,7 +99,7 @@ def strips(
 
 
 def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
-    """Draw strips below each other into a PNG: the query in blue, o right in green, x wrong in red.
+    """Draw strips below each other into a PNG: query in blue, relevant (o) in green, others in red.
 
     The number below an answer is its distance to the query. Without rows, says that there are none.
     """
@@ -100,13 +114,47 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
         axes[0, 0].text(0.5, 0.5, "no such query", fontsize=9, ha="center")
     for line, (query, caption, tiles) in zip(axes, rows, strict=False):
         _tile(line[0], query, caption, QUERY, "query")
-        for rank, (axis, (answer, text, right)) in enumerate(
+        for rank, (axis, (answer, text, relevant)) in enumerate(
             zip(line[1:], tiles, strict=False), start=1
         ):
-            colour = {True: RIGHT, False: WRONG, None: UNKNOWN}[right]
-            mark = {True: "o", False: "x", None: ""}[right]
-            _tile(axis, answer, text, colour, f"{rank} {mark}".strip())
+            _tile(axis, answer, text, _COLOURS[relevant], f"{rank} {MARKS[relevant]}".strip())
     save(figure, path)
+
+
+def draw_strips(
+    evaluation: Evaluation,
+    ranks: RelevantRanks,
+    queries: Manifest,
+    gallery: Manifest,
+    paths: Mapping[str, PathLike],
+    settings: StripSettings,
+    *,
+    title: str,
+) -> None:
+    """Draw the best, the median, the worst and the chosen queries with their answers, as PNG.
+
+    They are ordered by their average precision as far as the ranking was kept. paths: a file for
+    each of KINDS. Chosen names that no query has are named in the log.
+    """
+    unknown = {*settings.chosen} - {Path(path).name for path in queries.paths}
+    if unknown:
+        logger.warning("no query is called %s", ", ".join(sorted(unknown)))
+    ids = evaluation.queries
+    depth = min(int(ranks.depth.min()), len(gallery))
+    scores = average_precision_at_k(ranks, depth)
+    wanted = {
+        "best": best(ids, scores, settings.queries),
+        "median": median(ids, scores, settings.queries),
+        "worst": worst(ids, scores, settings.queries),
+        "chosen": [picture.id for picture in queries if Path(picture.path).name in settings.chosen],
+    }
+    files = dict(zip(gallery.ids, gallery.paths, strict=True))
+    query_files = dict(zip(queries.ids, queries.paths, strict=True))
+    results = dict(zip(ids, evaluation.results, strict=True))
+    for kind, names in wanted.items():
+        shown = [results[name] for name in names if name in results]
+        rows = strips(shown, files, query_files, settings.answers)
+        draw(rows, paths[kind], title=f"{title}: {kind} queries")
 
 
 def _tile(axis: Axes, path: str, caption: str, colour: str, head: str) -> None:
@@ -118,12 +166,12 @@ def _tile(axis: Axes, path: str, caption: str, colour: str, head: str) -> None:
     axis.set_title(head, fontsize=8, color=colour, pad=4, fontweight="bold")
     # A file's name may have dollar signs, which are no formula.
     lines = "\n".join(
-        shortened(line, points=_CAPTION, inches=0.9 * _COLUMN) for line in caption.split("\n")
+        shorten(line, points=_CAPTION, inches=0.9 * _COLUMN) for line in caption.split("\n")
     )
     axis.set_xlabel(lines, fontsize=_CAPTION, labelpad=3, parse_math=False)
 
 
-def _thumbnail(path: str) -> npt.NDArray[np.uint8]:
+def _thumbnail(path: str) -> Pixels:
     """The picture at most TILE pixels a side; a grey field where it cannot be read any more."""
     try:
         image = Image.fromarray(read_image(path))

@@ -1,14 +1,14 @@
-"""A metric by class as bars with intervals: which classes an experiment finds and which not."""
+"""An experiment by class: which it finds and which not, and which it takes for which."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gallerist.evaluation.bootstrap import ROUNDS, Groups, mean_intervals
+from gallerist.evaluation.relevance import Evaluation
+from gallerist.evaluation.scores import IntervalSettings, Scores
 from gallerist.figures.style import (
     NORMAL,
     PALETTE,
@@ -17,19 +17,19 @@ from gallerist.figures.style import (
     entitle,
     intervals_at,
     save,
-    shortened,
+    shorten,
+    text_width,
 )
+from gallerist.io.arrays import Floats, Integers
 from gallerist.io.files import PathLike
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from gallerist.io.metric_names import top
 
 _ONE_COLUMN = 34
 """More classes stand in two columns, or half a page could not hold them."""
 
 
-class ClassBarFault(ValueError):
-    """Arrays that do not belong together, or nothing to draw."""
+_NUMBERED_CLASSES = 25
+"""Larger confusions are drawn smaller, and without numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +41,20 @@ class ClassBars:
     """
 
     names: tuple[str, ...]
-    means: FloatArray
-    lows: FloatArray
-    highs: FloatArray
-    queries: IntArray
+    means: Floats
+    lows: Floats
+    highs: Floats
+    queries: Integers
 
     def __post_init__(self) -> None:
         """Refuse arrays of different lengths, no class at all, and a class without queries."""
         lengths = {len(each) for each in (self.means, self.lows, self.highs, self.queries)}
         if lengths != {len(self.names)}:
-            raise ClassBarFault(
+            raise ValueError(
                 f"{len(self.names)} classes and arrays of {sorted(lengths)} do not belong together"
             )
         if not self.names or (self.queries < 1).any() or not np.isfinite(self.means).all():
-            raise ClassBarFault(
+            raise ValueError(
                 "a class without queries, or a mean that is no number, has no bar: leave it out"
             )
 
@@ -66,40 +66,48 @@ class ClassBars:
         )
 
 
-def class_bars(
-    values: npt.ArrayLike, labels: Sequence[str], groups: Groups, *, seed: int,
-    rounds: int = ROUNDS, level: float = 0.95,
-) -> ClassBars:  # fmt: skip
-    """Mean of each class with its interval, by the bootstrap over originals.
+def class_bars(scores: Scores, metric: str, settings: IntervalSettings) -> ClassBars:
+    """Mean of a metric of each class with its interval, by the bootstrap over originals.
 
-    values: (queries,) a metric in [0, 1]. labels: (queries,) classes. groups: (queries,) original
-    that each query was made from, of which a class needs two to have an interval. seed, rounds,
-    level: as for `bootstrap.mean_intervals`.
-
-    Raises ClassBarFault when the arrays are not of one length.
+    A class needs two originals to have an interval.
     """
-    metric = np.asarray(values, dtype=np.float64)
-    classes, sources = np.asarray(labels, dtype=np.str_), np.asarray(groups)
-    if not len(metric) == len(classes) == len(sources):
-        raise ClassBarFault(
-            f"{len(metric)} values, {len(classes)} labels and {len(sources)} originals do not "
-            "belong together"
-        )
-    names = np.unique(classes).tolist()
-    rows = np.zeros((len(names), 3))
-    for row, name in zip(rows, names, strict=True):
-        of_class = classes == name
-        row[:] = metric[of_class].mean(), np.nan, np.nan
-        if len(np.unique(sources[of_class])) > 1:
-            found = mean_intervals(
-                {"": metric[of_class]}, sources[of_class], seed=seed, rounds=rounds, level=level
-            )
-            row[1:] = found[""].low, found[""].high
-    counts = np.array([int((classes == name).sum()) for name in names], dtype=np.int64)
-    return ClassBars(tuple(names), rows[:, 0], rows[:, 1], rows[:, 2], counts)
+    names, rows, counts = [], [], []
+    chosen = replace(scores, values={metric: scores.values[metric]})
+    for name, members in chosen.of_classes():
+        found = members.overall(settings)[metric]
+        names.append(name)
+        rows.append((found.mean, found.low, found.high))
+        counts.append(len(members.queries))
+    means, lows, highs = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+    return ClassBars(tuple(names), means, lows, highs, np.array(counts, dtype=np.int64))
 
 
-def draw(bars: ClassBars, path: PathLike, *, title: str, metric: str, level: float = 0.95) -> None:
+def draw_classes(
+    evaluation: Evaluation,
+    scores: Scores,
+    settings: IntervalSettings,
+    paths: Mapping[str, PathLike],
+    *,
+    k: int,
+    title: str,
+) -> None:
+    """Draw the confusion of the first answer, and each class's hit rate at k, as PNG.
+
+    paths: files for "confusion" and "bars".
+    """
+    draw_confusion(*evaluation.confusion(), paths["confusion"], title=title)
+    draw_class_bars(
+        class_bars(scores, top(k), settings),
+        paths["bars"],
+        title=title,
+        metric=f"hit rate at {k} (share of queries)",
+        level=settings.confidence,
+    )
+
+
+def draw_class_bars(
+    bars: ClassBars, path: PathLike, *, title: str, metric: str, level: float = 0.95
+) -> None:
     """Draw the classes as bars, best first, with the number of queries behind each name, as PNG.
 
     metric: what is shown, for the axis: "hit rate at 1 (share of queries)". A dashed line stands
@@ -123,6 +131,31 @@ def draw(bars: ClassBars, path: PathLike, *, title: str, metric: str, level: flo
     save(figure, path)
 
 
+def draw_confusion(classes: Sequence[str], counts: Integers, path: PathLike, *, title: str) -> None:
+    """Class of the query against class of the first answer, rows scaled to shares, as PNG."""
+    numbered = len(classes) <= _NUMBERED_CLASSES
+    points = SMALL if numbered else SMALL - 0.5
+    names = [shorten(name, points=points, inches=1.8) for name in classes]
+    longest = max((text_width(name, points) for name in names), default=0.0)
+    size = 0.8 + longest + max(2, (0.32 if numbered else 0.108) * len(classes))
+    figure = Figure(figsize=(size + 0.6, size), layout="constrained")
+    axis = figure.subplots()
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.where(totals > 0, totals, 1)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.set(xlabel="class of the first answer", ylabel="class of the query")
+    entitle(axis, title)
+    # A folder's name may have dollar signs, which are no formula.
+    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=points, parse_math=False)
+    axis.set_yticks(range(len(names)), names, fontsize=points, parse_math=False)
+    if numbered:
+        _write_counts(axis, counts, shares)
+    else:
+        _rule(axis, len(classes))
+    figure.colorbar(image, ax=axis, label="share of the class's queries", shrink=0.7)
+    save(figure, path)
+
+
 def _draw_column(axis: Axes, bars: ClassBars, chosen: Sequence[int]) -> None:
     means = bars.means[chosen]
     places = np.arange(len(chosen))
@@ -135,10 +168,25 @@ def _draw_column(axis: Axes, bars: ClassBars, chosen: Sequence[int]) -> None:
         capsize=1.6,
     )  # fmt: skip
     names = [
-        f"{shortened(bars.names[i], points=SMALL, inches=1.7)} ({bars.queries[i]})" for i in chosen
+        f"{shorten(bars.names[i], points=SMALL, inches=1.7)} ({bars.queries[i]})" for i in chosen
     ]
     axis.set_yticks(places, names, fontsize=SMALL, parse_math=False)
     axis.tick_params(axis="x", labelsize=SMALL)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", alpha=0.3)
     axis.set_axisbelow(True)
+
+
+def _write_counts(axis: Axes, counts: Integers, shares: Floats) -> None:
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        axis.text(
+            column, row, str(counts[row, column]), ha="center", va="center", fontsize=7,
+            color="white" if shares[row, column] > 0.5 else "black",
+        )  # fmt: skip
+
+
+def _rule(axis: Axes, classes: int) -> None:
+    """Faint lines from the names to their cells, without which nobody follows row 40."""
+    for place in range(classes):
+        for line in (axis.axhline, axis.axvline):
+            line(place, color="#000000", alpha=0.07, linewidth=0.4)

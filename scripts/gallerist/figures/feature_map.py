@@ -15,6 +15,7 @@ from gallerist.figures.style import (
     CLASS_COLOURS,
     OTHER,
     WIDTH,
+    WRONG,
     class_colours,
     entitle,
     legend_below,
@@ -32,11 +33,6 @@ PERPLEXITY = 30.0
 """Neighbours that t-SNE looks at about each point, where there are enough points."""
 
 _COMPONENTS = 50
-_WRONG = "#b2182b"
-
-
-class FeatureMapFault(ValueError):
-    """Features or labels that no map can be made of."""
 
 
 def sample(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
@@ -60,17 +56,17 @@ def project(
     The same rows and seed give the same map on any number of threads: it is computed on one, since
     t-SNE enlarges the last bits of sums. Distances between far groups mean nothing.
 
-    Raises FeatureMapFault for different lengths, no rows at all, and numbers that are not finite.
+    Raises ValueError for different lengths, no rows at all, and numbers that are not finite.
     """
     if gallery.ndim != 2 or queries.ndim != 2 or gallery.shape[1] != queries.shape[1]:
-        raise FeatureMapFault(
+        raise ValueError(
             f"features of shape {gallery.shape} and {queries.shape} are not of one space"
         )
     rows = np.concatenate([gallery, queries]).astype(np.float32, copy=False)
     if rows.size == 0:
-        raise FeatureMapFault("there are no features to make a map of")
+        raise ValueError("there are no features to make a map of")
     if not np.isfinite(rows).all():
-        raise FeatureMapFault("features that are not finite have no place on a map")
+        raise ValueError("features that are not finite have no place on a map")
     with threadpool_limits(limits=1):
         places = _embedded(rows, seed)
     return places[: len(gallery)], places[len(gallery) :]
@@ -117,7 +113,7 @@ def draw(
     if (len(gallery), len(queries), len(queries)) != (
         len(gallery_labels), len(query_labels), len(wrong),
     ):  # fmt: skip
-        raise FeatureMapFault("places, labels and marks of wrong answers do not belong together")
+        raise ValueError("places, labels and marks of wrong answers do not belong together")
     classes = _by_queries(gallery_labels, query_labels)
     colours = {**class_colours(classes), DISTRACTOR: OTHER}
     figure = Figure(figsize=(WIDTH, WIDTH * 0.8), layout="constrained")
@@ -161,7 +157,7 @@ def _scatter_queries(
         linewidths=0.7,
     )  # fmt: skip
     axis.scatter(
-        places[wrong, 0], places[wrong, 1], s=2.2 * size, facecolors="none", edgecolors=_WRONG,
+        places[wrong, 0], places[wrong, 1], s=2.2 * size, facecolors="none", edgecolors=WRONG,
         linewidths=1.2,
     )  # fmt: skip
 
@@ -188,7 +184,7 @@ def _handles(
     if stars:
         handles["query"] = mark("*", "white", "black", 9)
     if rings:
-        handles["query with a wrong first answer"] = mark("o", "none", _WRONG, 9)
+        handles["query with a wrong first answer"] = mark("o", "none", WRONG, 9)
     return handles
 
 

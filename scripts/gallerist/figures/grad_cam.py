@@ -27,10 +27,6 @@ _POOLING = (
 """What only makes a map coarser: the small network from scratch pools to a single position."""
 
 
-class MapRefused(ValueError):
-    """A network has no feature map to be drawn, or is given pictures that do not fit it."""
-
-
 @dataclass(frozen=True, eq=False)
 class Similarity:
     """How alike two pictures are to a network, and where.
@@ -54,7 +50,7 @@ class SimilarityMaps:
     def __init__(self, network: keras.Model) -> None:
         """Divide a functional model: (n, s, s, 3) pixels -> (n, features).
 
-        Raises MapRefused where no layer gives a feature map, or the vector is not made of the last
+        Raises ValueError where no layer gives a feature map, or the vector is not made of the last
         one alone.
         """
         self._size = tuple(network.input_shape[1:])
@@ -68,7 +64,7 @@ class SimilarityMaps:
         vector held fixed: its mean over the positions weighs the channels, what speaks against the
         match counts as 0, and the rest is enlarged bilinearly and divided by its own maximum.
         A map of zeros says that nowhere does anything speak for the match, or that a vector is 0.
-        Raises MapRefused for pictures of another size.
+        Raises ValueError for pictures of another size.
         """
         pictures = (query, answer)
         for picture in pictures:
@@ -91,7 +87,7 @@ class SimilarityMaps:
             wanted in (None, side) for side, wanted in zip(shape, self._size, strict=True)
         )
         if not fits:
-            raise MapRefused(
+            raise ValueError(
                 f"a picture of shape {shape} was given to a network for {self._size}: load it with "
                 "the preprocessing that is stored beside the network"
             )
@@ -103,7 +99,7 @@ def _halves(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     unpooled = [call for call in graph.calls if not isinstance(call.operation, _POOLING)]
     found = [x for call in unpooled for x in call.outputs if len(x.shape) == 4]
     if not found:
-        raise MapRefused(
+        raise ValueError(
             f"no layer of the network {network.name} gives a feature map (n, h, w, channels): "
             "there is no place in the picture that its vector comes from"
         )
@@ -111,7 +107,7 @@ def _halves(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     try:
         return keras.Model(pixels, found[-1]), keras.Model(found[-1], vectors)
     except ValueError as error:
-        raise MapRefused(
+        raise ValueError(
             f"the vector of the network {network.name} is not made of its last feature map alone "
             f"(shape {tuple(found[-1].shape)}), so that this map cannot explain it"
         ) from error

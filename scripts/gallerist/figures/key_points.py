@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gallerist.features.key_points import Detector, KeyPoints
-from gallerist.figures.style import SMALL, entitle, save, shortened
+from gallerist.figures.style import SMALL, entitle, save, shorten
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
@@ -69,7 +69,7 @@ def _tile(axis: Axes, name: str, pixels: Pixels, points: KeyPoints) -> None:
     axis.imshow(with_key_points(pixels, _strongest(points)))
     drawn = f" ({SHOWN} strongest drawn)" if len(points) > SHOWN else ""
     number = "1 key point" if len(points) == 1 else f"{len(points)} key points"
-    caption = f"{shortened(name, points=SMALL, inches=0.9 * _COLUMN)}\n{number}{drawn}"
+    caption = f"{shorten(name, points=SMALL, inches=0.9 * _COLUMN)}\n{number}{drawn}"
     # A file's name may have dollar signs, which are no formula.
     axis.set_xlabel(caption, fontsize=SMALL, labelpad=3, parse_math=False)
 

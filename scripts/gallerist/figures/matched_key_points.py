@@ -10,13 +10,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from gallerist.features.key_points import KeyPoints
-from gallerist.figures.style import entitle, save
+from gallerist.figures.style import RELEVANT, WRONG, entitle, save
 from gallerist.io.files import PathLike
 from gallerist.search.geometric_verification import Matches
 
 Pixels = npt.NDArray[np.uint8]
 
-INLIER, OUTLIER = "#1b7837", "#b2182b"
 GAP = 10
 """Pixels of paper between the two pictures."""
 
@@ -74,10 +73,10 @@ def _pair(axis: Axes, pair: MatchedPictures, board: Pixels) -> None:
     starts = pair.query.positions[chosen[:, 0]]
     ends = pair.answer.positions[chosen[:, 1]] + [pair.query_pixels.shape[1] + GAP, 0]
     lines = np.stack([starts, ends], axis=1)
-    axis.add_collection(LineCollection(list(lines[~agree]), colors=OUTLIER, lw=0.5, alpha=0.5))
-    axis.add_collection(LineCollection(list(lines[agree]), colors=INLIER, lw=0.8))
+    axis.add_collection(LineCollection(list(lines[~agree]), colors=WRONG, lw=0.5, alpha=0.5))
+    axis.add_collection(LineCollection(list(lines[agree]), colors=RELEVANT, lw=0.8))
     for points in (starts[agree], ends[agree]):
-        axis.plot(points[:, 0], points[:, 1], "o", color=INLIER, ms=2, mew=0)
+        axis.plot(points[:, 0], points[:, 1], "o", color=RELEVANT, ms=2, mew=0)
     # A line to a point at the border must not widen the picture.
     axis.set(xlim=(-0.5, board.shape[1] - 0.5), ylim=(board.shape[0] - 0.5, -0.5))
     text = f"{pair.caption} ({pair.matches.agreeing} of {count} matches agree"

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from gallerist.figures.style import NORMAL, SMALL, entitle, save, shortened
+from gallerist.figures.style import NORMAL, SMALL, entitle, save, shorten
 from gallerist.io.files import PathLike
 
 HEAT = "inferno"
@@ -73,7 +73,7 @@ def _pair(line: Sequence[Axes], pair: MatchedRegions) -> None:
     captions = (pair.labels[0], "", pair.labels[1], f"cosine {pair.cosine:.3f}")
     for axis, tile, caption in zip(line, tiles, captions, strict=True):
         axis.imshow(tile)
-        text = shortened(caption, points=NORMAL, inches=0.95 * _SIDE)
+        text = shorten(caption, points=NORMAL, inches=0.95 * _SIDE)
         axis.set_xlabel(text, fontsize=NORMAL, labelpad=3, parse_math=False)
 
 

@@ -32,6 +32,9 @@ CLASS_COLOURS = (
 OTHER = "#bbbbbb"
 """What no colour is left for."""
 
+RELEVANT, WRONG = "#1b7837", "#b2182b"
+"""What is relevant, or agrees, and what is not."""
+
 WIDTH = 7.2
 """Inches that a figure is wide unless its content needs more: a page without its margins."""
 
@@ -103,7 +106,7 @@ def entitle(target: Figure | Axes, title: str) -> None:
         target.set_title(lines, fontsize=NORMAL + 1, parse_math=False)
 
 
-def shortened(line: str, *, points: float, inches: float) -> str:
+def shorten(line: str, *, points: float, inches: float) -> str:
     """The line, without its middle where it is wider than that: numbers stand at the end."""
     shown, kept = line, min(len(line), 60)
     while kept > 2 and text_width(shown, points) > inches:
@@ -123,7 +126,7 @@ def legend_below(figure: Figure, handles: Mapping[str, Line2D]) -> Legend:
 
     handles: name -> what stands for it. The axes keep their size however many entries there are.
     """
-    names = [shortened(name, points=SMALL, inches=_LONGEST_NAME) for name in handles]
+    names = [shorten(name, points=SMALL, inches=_LONGEST_NAME) for name in handles]
     widest = max(text_width(name, SMALL) for name in names) + 5.5 * SMALL / 72
     columns = max(1, min(len(names), int(figure.get_figwidth() / widest)))
     rows = -(-len(names) // columns)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from gallerist.evaluation.differences import Difference, OtherQueries, differences
-from gallerist.evaluation.scores import Assessment, Settings
+from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.significance import Difference, OtherQueries, find_differences
 
 
 @dataclass(frozen=True)
@@ -11,13 +11,13 @@ class Candidate:
     """A registered model and what it reached.
 
     title: what to call it. gallery, query: digests of the pictures it was judged on.
-    queries: its values by query.
+    scores: its values by query.
     """
 
     title: str
     gallery: str
     query: str
-    queries: Assessment
+    scores: Scores
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Decision:
 
 
 def decide(
-    challenger: Candidate, champion: Candidate | None, metric: str, settings: Settings
+    challenger: Candidate, champion: Candidate | None, metric: str, settings: IntervalSettings
 ) -> Decision:
     """Let a challenger be champion where it is really better, or where there is none.
 
     metric: the one that decides. settings: its confidence is that of the test, which is
-    `differences.differences` on the two alone; the less likely the seed matters, the more rounds.
+    `significance.find_differences` on the two alone; the more rounds, the less the seed matters.
     """
     if champion is None:
         return Decision(True, f"{challenger.title} is champion: there was none")
@@ -46,14 +46,14 @@ def decide(
                 "so that the two cannot be compared. To replace it all the same: --crown",
             )
     for each in (challenger, champion):
-        if metric not in each.queries.values:
+        if metric not in each.scores.values:
             return Decision(
                 False, f"{champion.title} stays champion: {each.title} was not judged by {metric}"
             )
     try:
-        (found,) = differences(
+        (found,) = find_differences(
             {
-                side: _only(metric, each.queries)
+                side: _only(metric, each.scores)
                 for side, each in (("challenger", challenger), ("champion", champion))
             },
             settings,
@@ -78,11 +78,11 @@ def decide(
     )
 
 
-def _only(metric: str, queries: Assessment) -> Assessment:
-    return replace(queries, values={metric: queries.values[metric]})
+def _only(metric: str, scores: Scores) -> Scores:
+    return replace(scores, values={metric: scores.values[metric]})
 
 
-def _figures(found: Difference, settings: Settings) -> str:
+def _figures(found: Difference, settings: IntervalSettings) -> str:
     test = found.pair.test
     return (
         f"{test.difference:+.4f}, ahead on {test.ahead} pictures and behind on {test.behind}, "

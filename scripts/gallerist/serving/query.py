@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
-from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
+from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation.relevance import MARKS, Relevance
 from gallerist.features.extractors import extract
 from gallerist.features.store import Features
 from gallerist.io.errors import UserError
@@ -34,7 +35,7 @@ class Answer:
     @property
     def mark(self) -> str:
         """O for relevant, x for not, a blank for unknown."""
-        return {True: "o", False: "x", None: " "}[self.relevant]
+        return MARKS[self.relevant] or " "
 
 
 def find_query(queries: Manifest, name: str) -> Picture:
@@ -124,12 +125,14 @@ def _answers(
     pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
     if not pictures.keys() >= {answer for answer, _ in ranked}:
         raise UserError("the gallery has changed since it was ranked: run the workflow again")
+    labels = {answer: pictures[answer].label for answer, _ in ranked}
+    relevance = None if label is None else Relevance.of_classes({"": label}, labels)
     return [
         Answer(
             rank,
             pictures[answer],
             distance,
-            None if label is None else label == pictures[answer].label != DISTRACTOR,
+            None if relevance is None else relevance.is_relevant("", answer),
         )
         for rank, (answer, distance) in enumerate(ranked, start=1)
     ]

@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gallerist.evaluation.scores import Settings, read_queries
+from gallerist.evaluation.scores import IntervalSettings
+from gallerist.evaluation.tables import read_queries
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import stages_of
 from gallerist.serving.champion import Candidate, Decision, decide
@@ -228,7 +229,7 @@ def _promote(
         found = Decision(True, f"{_title(version)} is champion as asked, without a test")
     else:
         evaluation = config["evaluation"]
-        settings = Settings(
+        settings = IntervalSettings(
             evaluation["seed"], evaluation["bootstrap_rounds"], evaluation["confidence"]
         )
         challenger = _candidate(client, version)

@@ -20,7 +20,7 @@ from gallerist.challenge.grading import (
     write_study,
 )
 from gallerist.challenge.truth import CONFUSION, Truth
-from gallerist.evaluation.curves import CurveFault
+from gallerist.evaluation.curves import CurveError
 from gallerist.io.errors import UserError
 
 # Gallery in the order of names: a cat, b dog, c and d confusion images, e cat, f owl.
@@ -150,7 +150,7 @@ def test_growth_ends_at_the_hit_rate_of_the_whole_gallery_whatever_the_step():
 
 
 def test_growth_of_a_list_that_is_too_short_is_refused():
-    with pytest.raises(CurveFault, match="keep a deeper ranking"):
+    with pytest.raises(CurveError, match="keep a deeper ranking"):
         growth({"q1": ("c",), "q2": ("c",)}, TRUTH, k=1, **SEEDED)
 
 

@@ -14,15 +14,14 @@ from gallerist.evaluation.comparison import (
     Decision,
     Row,
     intervals,
-    markdown,
     metric_table,
-    over_seeds,
-    page,
     seed_table,
     spread,
+    summarise_seeds,
     table,
     table_row,
 )
+from gallerist.evaluation.comparison_page import format_html, format_markdown
 from gallerist.records.record import Record
 
 ROW = Row(
@@ -102,7 +101,7 @@ def test_the_table_keeps_all_digits_as_csv(tmp_path):
 
 
 def test_the_markdown_page_is_a_table_for_a_markdown_reader():
-    text = markdown(ROWS, title="monkeys10", notes=["first note", "second note"])
+    text = format_markdown(ROWS, title="monkeys10", caveats=["first note", "second note"])
     assert rendered(text).rows == [COLUMNS, FIRST_LINE, rendered(text).rows[2]]
     assert rendered(text).rows[2][:2] == ["scratch", "0.1700"]
     assert rendered(text).items == ["first note", "second note"]
@@ -111,19 +110,23 @@ def test_the_markdown_page_is_a_table_for_a_markdown_reader():
 
 
 def test_the_columns_of_the_markdown_page_are_aligned_for_the_eye():
-    lines = [line for line in markdown(ROWS, title="t", notes=[]).splitlines() if line[:1] == "|"]
+    lines = [
+        line
+        for line in format_markdown(ROWS, title="t", caveats=[]).splitlines()
+        if line[:1] == "|"
+    ]
     assert len(lines) == 4
     assert len({tuple(i for i, c in enumerate(line) if c == "|") for line in lines}) == 1
 
 
 def test_a_page_without_notes_ends_after_its_definitions():
-    text = markdown(ROWS, title="t", notes=[])
+    text = format_markdown(ROWS, title="t", caveats=[])
     assert text.endswith("in the gallery.\n")
     assert rendered(text).items == []
 
 
 def test_the_html_page_has_the_same_cells():
-    read = Tables(page(ROWS, title="monkeys10", notes=["a note"]))
+    read = Tables(format_html(ROWS, title="monkeys10", caveats=["a note"]))
     assert read.rows[:2] == [COLUMNS, FIRST_LINE]
     assert len(read.rows) == 3
     assert read.items == ["a note"]
@@ -132,17 +135,17 @@ def test_the_html_page_has_the_same_cells():
 
 def test_signs_of_html_and_markdown_are_shown_and_not_obeyed():
     row = replace(ROW, weights="my <b>|weights & more|")
-    read = Tables(page([row], title="a < b", notes=["x <script> y"]))
+    read = Tables(format_html([row], title="a < b", caveats=["x <script> y"]))
     assert read.rows[1][5] == "my <b>|weights & more|"
     assert read.items == ["x <script> y"]
     row = replace(ROW, weights="mine|yours|")
-    shown = rendered(markdown([row], title="t", notes=[]))
+    shown = rendered(format_markdown([row], title="t", caveats=[]))
     assert shown.rows[1][4:7] == ["0.9600", "mine|yours|", "12"]
 
 
 def test_an_accuracy_of_no_query_is_shown_as_such():
     row = replace(ROW, hit_rates={1: float("nan")}, queries=0)
-    assert "nan" in Tables(page([row], title="t", notes=[])).rows[1]
+    assert "nan" in Tables(format_html([row], title="t", caveats=[])).rows[1]
 
 
 # Further metrics, and what decides
@@ -183,8 +186,8 @@ def test_both_pages_show_them_too():
     first = [
         *FIRST_LINE[1:5], "0.8123", "0.9000", "0.9100 to 0.9612", "colour shape", *FIRST_LINE[5:],
     ]  # fmt: skip
-    text = markdown(DECIDED, title="t", notes=[])
-    for read in (Tables(page(DECIDED, title="t", notes=[])), rendered(text)):
+    text = format_markdown(DECIDED, title="t", caveats=[])
+    for read in (Tables(format_html(DECIDED, title="t", caveats=[])), rendered(text)):
         assert read.rows[0] == DECIDED_COLUMNS
         assert read.rows[1] == ["joined", *first]
         assert read.rows[2][7:9] == ["", ""]
@@ -202,8 +205,8 @@ def test_a_metric_that_one_ranking_is_not_deep_enough_for_is_missing_in_its_line
         assert math.isnan(frame["mAP"][place])
         assert math.isnan(frame["top-10"][place])
         assert frame["nDCG@10"][place] == 0.7
-        text = markdown(rows, title="t", notes=[])
-        for read in (Tables(page(rows, title="t", notes=[])), rendered(text)):
+        text = format_markdown(rows, title="t", caveats=[])
+        for read in (Tables(format_html(rows, title="t", caveats=[])), rendered(text)):
             assert read.rows[0] == DECIDED_COLUMNS
             assert {len(line) for line in read.rows} == {len(DECIDED_COLUMNS)}
             line = dict(zip(DECIDED_COLUMNS, read.rows[1 + place], strict=True))
@@ -279,8 +282,8 @@ def test_a_metric_that_is_unknown_leaves_an_empty_cell_and_no_rate():
     assert math.isnan(frame["mAP"][0])
     assert math.isnan(frame["top-10"][0])
     for read in (
-        Tables(page([row, whole], title="t", notes=[])),
-        rendered(markdown([row, whole], title="t", notes=[])),
+        Tables(format_html([row, whole], title="t", caveats=[])),
+        rendered(format_markdown([row, whole], title="t", caveats=[])),
     ):
         cells = dict(zip(read.rows[0], read.rows[1], strict=True))
         assert (cells["mAP"], cells["top-10"], cells["mAP@R"]) == ("", "", "0.2500")
@@ -344,30 +347,30 @@ SEED_LINE = [
 
 
 def test_experiments_of_one_group_are_summed_up_over_their_seeds():
-    [row] = over_seeds(BY_SEED, GROUPS)
+    [row] = summarise_seeds(BY_SEED, GROUPS)
     assert (row.settings, row.experiments) == ("net", tuple(GROUPS["net"]))
     one = row.hit_rates[1]
     assert one.mean == pytest.approx(0.5)
     assert one.deviation == pytest.approx(math.sqrt(0.13))
     assert (one.least, one.most) == (0.2, 0.9)
     assert row.training_seconds.deviation == pytest.approx(math.sqrt(700))
-    assert over_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
+    assert summarise_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
 
 
 def test_only_hit_rates_that_all_of_a_group_have_are_summed_up():
     rows = [replace(BY_SEED[0], hit_rates={1: 0.2}), *BY_SEED[1:]]
-    seeds = over_seeds(rows, GROUPS)
+    seeds = summarise_seeds(rows, GROUPS)
     assert list(seeds[0].hit_rates) == [1]
     [line] = seed_table(seeds, [1, 5]).to_dict("records")
     assert line["top-1 mean"] == pytest.approx(0.5)
     assert math.isnan(line["top-5 mean"])
-    assert "± 0.3606" in markdown(rows, title="t", notes=[], seeds=seeds)
+    assert "± 0.3606" in format_markdown(rows, title="t", caveats=[], seeds=seeds)
 
 
 def test_groups_stand_in_the_order_of_the_experiments():
     rows = [replace(ROW, experiment=name) for name in ("b1", "a1", "b2", "a2")]
     groups = {"a": ["a1", "a2"], "b": ["b1", "b2"]}  # sorted, as canonical JSON is
-    assert [row.settings for row in over_seeds(rows, groups)] == ["b", "a"]
+    assert [row.settings for row in summarise_seeds(rows, groups)] == ["b", "a"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
@@ -390,7 +393,7 @@ def test_a_rate_that_is_no_number_is_not_averaged_away():
 def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
     import pandas as pd
 
-    frame = seed_table(over_seeds(BY_SEED, GROUPS), [5, 1])
+    frame = seed_table(summarise_seeds(BY_SEED, GROUPS), [5, 1])
     measured = ["top-1", "top-5", "training s"]
     numbers = [f"{name} {part}" for name in measured for part in ("mean", "sd", "min", "max")]
     assert list(frame.columns) == ["settings", "seeds", *numbers, "experiments"]
@@ -406,19 +409,19 @@ def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
 
 
 def test_both_pages_show_the_table_over_seeds_below_the_first():
-    seeds = over_seeds(BY_SEED, GROUPS)
-    read = Tables(page(BY_SEED, title="t", notes=["a note"], seeds=seeds))
+    seeds = summarise_seeds(BY_SEED, GROUPS)
+    read = Tables(format_html(BY_SEED, title="t", caveats=["a note"], seeds=seeds))
     assert read.rows[-2:] == [SEED_COLUMNS, SEED_LINE]
     assert len(read.rows) == 7
     assert (read.items, read.open) == (["a note"], [])
-    text = markdown(BY_SEED, title="t", notes=["a note"], seeds=seeds)
+    text = format_markdown(BY_SEED, title="t", caveats=["a note"], seeds=seeds)
     shown = rendered(text)
     assert shown.rows[-2:] == [SEED_COLUMNS, SEED_LINE]
     assert shown.items == ["a note"]
-    for said in (text, page(BY_SEED, title="t", notes=[], seeds=seeds)):
+    for said in (text, format_html(BY_SEED, title="t", caveats=[], seeds=seeds)):
         assert "sample standard deviation (n - 1)" in said
 
 
 def test_without_seeds_to_compare_there_is_no_second_table():
-    assert "Over seeds" not in markdown(ROWS, title="t", notes=[])
-    assert "Over seeds" not in page(ROWS, title="t", notes=[])
+    assert "Over seeds" not in format_markdown(ROWS, title="t", caveats=[])
+    assert "Over seeds" not in format_html(ROWS, title="t", caveats=[])

@@ -1,31 +1,37 @@
-"""Hit rate against k, precision against recall, hit rate against distractors: values and lines."""
+"""Hit rate against k, precision against recall, hit rate against distractors: values and file."""
 
-import itertools
+import logging
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from kept_figures import keep_figures
-from PIL import Image
 from sklearn.metrics import precision_recall_curve as sklearn_curve
 
+from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.evaluation.bootstrap import mean_intervals
 from gallerist.evaluation.curves import (
+    AMONG_DISTRACTORS,
+    COLUMNS,
+    HIT_RATE,
+    PRECISION,
     Curve,
-    CurveFault,
+    CurveError,
     curve,
+    curves_of,
     hit_rate_curve,
     hits_among_distractors,
     interpolated_precision,
     ks_up_to,
     precision_recall_curve,
+    read_curves,
+    write_curves,
 )
 from gallerist.evaluation.metrics import average_precision, hit_rate_at_k
-from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
-from gallerist.figures import curve_plots
-from gallerist.figures import style as palette
-from gallerist.figures.curve_plots import draw_growth, draw_hit_rates, draw_precision_recall
+from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking, evaluate
+from gallerist.evaluation.scores import IntervalSettings
+from gallerist.search.ranking import Ranking
 
 
 @some.composite
@@ -36,7 +42,7 @@ def rankings(draw, queries=4, answers=14):
 
 
 def of(relevant) -> RelevantRanks:
-    return RelevantRanks.from_relevance(relevant, relevant.sum(axis=1))
+    return RelevantRanks.from_marks(relevant, relevant.sum(axis=1))
 
 
 @given(rankings(), some.sampled_from([2, 3, 11, 101]))
@@ -76,13 +82,13 @@ def test_interpolated_precision_falls_and_lies_above_the_average_precision(relev
 
 
 def test_precision_below_the_ranking_that_was_kept_is_not_guessed():
-    kept = RelevantRanks.from_relevance(np.array([[True, False]]), [2])
+    kept = RelevantRanks.from_marks(np.array([[True, False]]), [2])
     with pytest.raises(TruncatedRanking, match="deeper ranking"):
         interpolated_precision(kept)
 
 
 def test_one_level_of_recall_is_no_curve():
-    with pytest.raises(CurveFault, match="11 or 101"):
+    with pytest.raises(CurveError, match="11 or 101"):
         interpolated_precision(of(np.array([[True]])), 1)
 
 
@@ -148,12 +154,12 @@ def test_every_curve_begins_at_one_ends_at_its_depth_and_is_fine_enough(depth):
 )
 def test_arrays_that_are_no_curve_are_refused(at, means):
     values = np.array(means)
-    with pytest.raises(CurveFault):
+    with pytest.raises(CurveError):
         Curve(np.array(at), values, values, values)
 
 
 def test_values_of_other_queries_are_refused():
-    with pytest.raises(CurveFault, match=r"shape \(2, 3\).*4 queries at 3 places"):
+    with pytest.raises(CurveError, match=r"shape \(2, 3\).*4 queries at 3 places"):
         curve([1, 2, 3], np.zeros((2, 3)), ["a", "b", "c", "d"], seed=0)
 
 
@@ -163,7 +169,7 @@ KINDS = {"right": 0, "distractor": 1, "other": 2}
 def brute_force(row, k, drawn, distractors) -> float:
     """Mean hit over all sets of distractors that stay, each gallery ranked anew."""
     outcomes = []
-    for staying in itertools.combinations(range(distractors), drawn):
+    for staying in combinations(range(distractors), drawn):
         seen, kept = 0, []
         for kind in row:
             if kind == KINDS["distractor"]:
@@ -204,7 +210,7 @@ def test_with_all_distractors_the_chance_is_the_hit_rate_and_with_none_they_are_
 def test_a_padded_ranking_is_read_to_its_depth_only():
     right = np.zeros((1, 6), dtype=bool)
     distractor = np.array([[1, 0, 0, 0, 0, 0]], dtype=bool)
-    with pytest.raises(CurveFault, match="1 queries have no right picture"):
+    with pytest.raises(CurveError, match="1 queries have no relevant picture"):
         hits_among_distractors(right, distractor, [1], k=3, distractors=1, depth=[2])
     chances = hits_among_distractors(right, distractor, [0, 1], k=3, distractors=1, depth=[6])
     np.testing.assert_array_equal(chances, [[0, 0]])
@@ -212,115 +218,268 @@ def test_a_padded_ranking_is_read_to_its_depth_only():
 
 @pytest.mark.parametrize("counts", [[-1], [3], [0, 9]])
 def test_more_distractors_than_there_are_cannot_be_drawn(counts):
-    with pytest.raises(CurveFault, match="2 distractors"):
+    with pytest.raises(CurveError, match="2 distractors"):
         hits_among_distractors(np.array([[True]]), np.array([[False]]), counts, k=1, distractors=2)
 
 
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that were written, to be looked into."""
-    return keep_figures(monkeypatch, curve_plots)
+# The curves of an experiment
+
+DRAWN = IntervalSettings(seed=1, rounds=300, confidence=0.95)
 
 
-def made(count, at, intervals=True) -> dict[str, Curve]:
-    places = np.asarray(at, dtype=float)
-    curves = {}
-    for number in range(count):
-        means = np.linspace(0.1 + 0.8 * number / count, 0.95, len(places))
-        width = 0.05 if intervals else np.nan
-        curves[f"experiment_{number}_of_a_rather_long_name"] = Curve(
-            places, means, means - width, np.minimum(means + width, 1)
+def manifest(labels, part, sources=()):
+    made_from = dict(sources)
+    return Manifest(
+        tuple(
+            Picture(
+                *(name, f"{part}/{name}.jpg", label, part, made_from.get(name, name)),
+                *(8, 8, "0" * 16),
+            )
+            for name, label in labels.items()
         )
-    return curves
+    )
 
 
-def draw_each(name, curves, path):
-    styles = palette.styles(list(curves))
-    if name == "growth":
-        draw_growth(curves, styles, path, title="monkeys10", k=5)
-    else:
-        function = draw_hit_rates if name == "hits" else draw_precision_recall
-        function(curves, styles, path, title="monkeys10")
+class Case:
+    """A ranking with everything that its curves are drawn from."""
+
+    def __init__(self, ranking, queries, gallery, depth=None, sources=()):
+        self.gallery = manifest(gallery, "gallery")
+        asked = manifest(queries, "query", sources)
+        self.evaluation = evaluate(ranking, queries, gallery)
+        self.ranks = self.evaluation.ranks.ended_by_itself(depth)
+        self.originals = [asked.by_id()[name].source_id for name in self.evaluation.queries]
+
+    def curves(self, by_distance=True, drawn=DRAWN):
+        return curves_of(
+            *(self.evaluation, self.ranks, self.originals, self.gallery, drawn),
+            by_distance=by_distance,
+        )
 
 
-PLACES = {"hits": ks_up_to(200), "precision": np.linspace(0, 1, 11), "growth": [0, 10, 100, 5335]}
+def random_case(seed, *, keep=None, distractors=20, depth=None, sources=()):
+    """Ten queries of two classes before a shuffled gallery, of which `keep` answers are kept."""
+    rng = np.random.default_rng(seed)
+    gallery = {f"g{row}": ("cat", "dog")[row % 2] for row in range(12)}
+    gallery |= {f"x{row}": DISTRACTOR for row in range(distractors)}
+    queries = {f"q{row}": ("cat", "dog")[row // 5] for row in range(10)}
+    answers = tuple(tuple(rng.permutation(list(gallery)).tolist())[:keep] for _ in queries)
+    distances = tuple(tuple(np.arange(len(each)) / 10) for each in answers)
+    return Case(Ranking(tuple(queries), answers, distances), queries, gallery, depth, sources)
 
 
-@pytest.mark.parametrize("count", [1, 8, 40])
-@pytest.mark.parametrize("name", PLACES)
-def test_all_experiments_are_drawn_and_named_and_nothing_is_cut(figures, tmp_path, name, count):
-    curves = made(count, PLACES[name])
-    draw_each(name, curves, tmp_path / "curves.png")
-    (figure,) = figures
-    (axis,), (legend,) = figure.axes, figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == list(curves)
-    assert legend.get_window_extent().y1 <= axis.get_tightbbox().y0 + 1
-    for line, (title, style) in zip(axis.lines, palette.styles(list(curves)).items(), strict=True):
-        np.testing.assert_array_equal(line.get_ydata(), curves[title].means)
-        assert (line.get_color(), line.get_marker()) == (style["color"], style["marker"])
-    assert len(axis.collections) == count
-    assert "95 % intervals" in axis.get_title()
-    assert axis.get_xlabel().endswith(")")
-    assert axis.get_ylabel().endswith(")")
-    with Image.open(tmp_path / "curves.png") as image:
-        picture = np.asarray(image.convert("L"))
-    for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
-        assert (edge == 255).all()
+def of_answers(gallery, *answers, depth=None):
+    """Queries of the class cat with those answers, best first. gallery: id -> class."""
+    ids = tuple(f"q{row}" for row in range(len(answers)))
+    distances = tuple(tuple(range(len(each))) for each in answers)
+    return Case(Ranking(ids, answers, distances), dict.fromkeys(ids, "cat"), gallery, depth)
 
 
-def test_bands_of_many_experiments_do_not_hide_the_lines(figures, tmp_path):
-    for count in (1, 8, 40):
-        draw_each("hits", made(count, range(1, 11)), tmp_path / "curves.png")
-        faint = figures[-1].axes[0].collections[0].get_alpha()
-        assert 1 - (1 - faint) ** count < 0.6
+# The values
 
 
-@pytest.mark.parametrize(("depth", "scale"), [(1, "linear"), (50, "linear"), (51, "log")])
-def test_the_axis_of_k_is_logarithmic_beyond_fifty(figures, tmp_path, depth, scale):
-    draw_each("hits", made(2, ks_up_to(depth)), tmp_path / "curves.png")
-    axis = figures[0].axes[0]
-    assert axis.get_xscale() == scale
-    ticks = [label.get_text() for label in axis.get_xticklabels()]
-    assert ticks[0] == "1"
-    low, high = axis.get_xlim()
-    assert low < 1 <= depth < high
-    assert all(low <= float(tick) <= high for tick in ticks)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_hit_rate_is_the_metric_at_each_k(seed):
+    case = random_case(seed)
+    found = case.curves()[HIT_RATE]
+    assert found.at.tolist() == list(range(1, 33))
+    expected = [hit_rate_at_k(case.ranks, k).mean() for k in range(1, 33)]
+    np.testing.assert_allclose(found.means, expected)
+    assert found.means[-1] == 1
+    assert (found.lows <= found.means).all()
+    assert (found.means <= found.highs).all()
 
 
-@pytest.mark.parametrize(("counts", "scale"), [([0, 10, 20], "linear"), ([0, 5, 5335], "symlog")])
-def test_growth_keeps_zero_and_names_the_whole_number_of_distractors(
-    figures, tmp_path, counts, scale
-):
-    draw_each("growth", made(2, counts), tmp_path / "curves.png")
-    axis = figures[0].axes[0]
-    assert axis.get_xscale() == scale
-    low, high = axis.get_xlim()
-    assert low <= 0 < counts[-1] <= high
-    extents = [label.get_window_extent() for label in axis.get_xticklabels()]
-    if scale == "symlog":
-        assert {"0", "5335"} <= {label.get_text() for label in axis.get_xticklabels()}
-        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(extents))
+def test_precision_against_recall_of_a_worked_case():
+    """Cats at 1 and 4: precision 1 up to recall 1/2, then 1/2."""
+    gallery = {"c1": "cat", "d1": "dog", "d2": "dog", "c2": "cat"}
+    found = of_answers(gallery, ("c1", "d1", "d2", "c2")).curves()[PRECISION]
+    assert found.at[[0, 50, 51, 100]].tolist() == pytest.approx([0, 0.5, 0.51, 1])
+    assert found.means[[0, 50, 51, 100]].tolist() == [1, 1, 0.5, 0.5]
 
 
-def test_the_title_says_which_intervals_are_drawn(figures, tmp_path):
-    curves = made(2, range(1, 11))
-    draw_hit_rates(curves, palette.styles(list(curves)), tmp_path / "c.png", title="t", level=0.9)
-    assert figures[0].axes[0].get_title() == "t, bands: 90 % intervals"
+def test_precision_against_recall_equals_trec_evals():
+    pytrec_eval = pytest.importorskip(
+        "pytrec_eval", reason="pytrec-eval-terrier, an oracle, is not installed"
+    )
+    case = random_case(5)
+    found = case.curves()[PRECISION]
+    labels = dict(zip(case.gallery.ids, case.gallery.labels, strict=True))
+    results = case.evaluation.results
+    right = {
+        each.query_id: {name: int(label == each.label) for name, label in labels.items()}
+        for each in results
+    }
+    run = {
+        each.query_id: {answer: -float(rank) for rank, answer in enumerate(each.answers)}
+        for each in results
+    }
+    theirs = pytrec_eval.RelevanceEvaluator(right, {"iprec_at_recall"}).evaluate(run)
+    for tenth in range(11):
+        expected = np.mean([each[f"iprec_at_recall_{tenth / 10:.2f}"] for each in theirs.values()])
+        assert found.means[10 * tenth] == pytest.approx(expected)
 
 
-def test_curves_without_intervals_claim_none(figures, tmp_path):
-    draw_each("hits", made(2, range(1, 11), intervals=False), tmp_path / "curves.png")
-    assert "interval" not in figures[0].axes[0].get_title()
+def growth_by_draws(case, count):
+    """Hit rate at 1, mean over all galleries with that many of the distractors."""
+    strange = [name for name in case.gallery.ids if name.startswith("x")]
+    rates = []
+    for kept in combinations(strange, count):
+        gone = set(strange) - set(kept)
+        first = [
+            next(right for answer, right in zip(each.answers, each.relevant, strict=True)
+                 if answer not in gone)
+            for each in case.evaluation.results
+        ]  # fmt: skip
+        rates.append(np.mean(first))
+    return np.mean(rates)
 
 
-def test_an_experiment_without_a_style_is_named(tmp_path):
-    with pytest.raises(CurveFault, match="no style for experiment_0"):
-        draw_hit_rates(made(1, [1]), {}, tmp_path / "curves.png", title="t")
+def test_the_growth_is_the_mean_over_all_galleries_with_fewer_distractors():
+    case = random_case(7, distractors=6)
+    found = case.curves()[AMONG_DISTRACTORS]
+    assert found.at.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    expected = [growth_by_draws(case, count) for count in range(7)]
+    np.testing.assert_allclose(found.means, expected)
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_where_no_curve_is_known_the_picture_says_so(figures, tmp_path, name):
-    draw_each(name, {}, tmp_path / "curves.png")
-    assert [text.get_text() for text in figures[0].axes[0].texts] == ["not known of any experiment"]
-    assert "interval" not in figures[0].axes[0].get_title()
-    assert figures[0].axes[0].get_xlabel()
+@settings(deadline=None, max_examples=15)
+@given(some.integers(0, 10_000), some.integers(1, 40))
+def test_the_growth_ends_at_the_hit_rate_and_never_rises(seed, distractors):
+    found = random_case(seed, distractors=distractors).curves()
+    growth = found[AMONG_DISTRACTORS]
+    assert growth.at[0] == 0
+    assert growth.at[-1] == distractors
+    assert len(growth.at) == min(distractors + 1, 12)
+    assert (np.diff(growth.means) <= 1e-12).all()
+    assert growth.means[-1] == pytest.approx(found[HIT_RATE].means[0])
+
+
+def test_the_growth_is_known_without_all_right_pictures(caplog):
+    """It needs the first right answer; precision at recall 1 needs the last."""
+    gallery = {"c1": "cat", "c2": "cat", "d1": "dog", "x1": DISTRACTOR}
+    case = of_answers(gallery, ("x1", "c1"), ("c2", "d1"), depth=2)
+    with caplog.at_level(logging.WARNING, "gallerist"):
+        found = case.curves()
+    assert list(found) == [HIT_RATE, AMONG_DISTRACTORS]
+    assert found[AMONG_DISTRACTORS].at.tolist() == [0, 1]
+    assert found[AMONG_DISTRACTORS].means.tolist() == [1, 0.5]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "precision is left out" in caplog.text
+
+
+# What is left out
+
+
+def test_there_is_no_growth_without_distractors():
+    assert list(random_case(1, distractors=0).curves()) == [HIT_RATE, PRECISION]
+
+
+def test_there_is_no_growth_of_rankings_that_a_smaller_gallery_would_change(caplog):
+    assert list(random_case(1).curves(by_distance=False)) == [HIT_RATE, PRECISION]
+    assert caplog.text == ""
+
+
+def test_curves_that_a_cut_ranking_leaves_unknown_are_left_out_with_a_warning(caplog):
+    case = random_case(2, keep=1, depth=1)
+    assert (case.ranks.found == 0).any()
+    with caplog.at_level(logging.WARNING, "gallerist"):
+        found = case.curves()
+    assert list(found) == [HIT_RATE]
+    assert found[HIT_RATE].at.tolist() == [1]
+    precision, growth = (record.getMessage() for record in caplog.records)
+    assert "precision is left out" in precision
+    assert "growth is left out" in growth
+    assert "deeper ranking" in precision
+    assert "deeper ranking" in growth
+
+
+def test_the_hit_rate_of_a_cut_ranking_goes_as_far_as_it_was_kept():
+    found = random_case(2, keep=9, depth=9).curves()[HIT_RATE]
+    assert found.at.tolist() == list(range(1, 10))
+
+
+def test_what_a_ranking_that_ended_by_itself_lacks_was_not_found():
+    """An index found three of ten answers asked for, and of two cats one, or none."""
+    gallery = {"c1": "cat", "c2": "cat", "d1": "dog", "d2": "dog", "d3": "dog"}
+    case = of_answers(gallery, ("c1", "d1", "d2"), ("d1", "d2", "d3"), depth=10)
+    found = case.curves()
+    assert found[HIT_RATE].at.tolist() == [1, 2, 3, 4, 5]
+    assert found[HIT_RATE].means.tolist() == [0.5] * 5
+    # The first reaches recall 1/2 with precision 1 and goes no further; the second finds nothing.
+    assert found[PRECISION].means[[0, 50, 51, 100]].tolist() == [0.5, 0.5, 0, 0]
+
+
+def test_intervals_are_drawn_over_originals_with_the_settings():
+    everything = random_case(4)
+    one = random_case(4, sources={f"q{row}": "original" for row in range(10)}).curves()
+    for name, found in everything.curves().items():
+        assert np.isfinite(found.lows).all()
+        assert np.isnan(one[name].lows).all()
+        assert np.isnan(one[name].highs).all()
+        np.testing.assert_array_equal(one[name].means, found.means)
+    wide = everything.curves()[HIT_RATE]
+    narrow = everything.curves(drawn=IntervalSettings(1, 300, 0.6))[HIT_RATE]
+    assert (narrow.highs - narrow.lows).sum() < (wide.highs - wide.lows).sum()
+
+
+# The file
+
+
+def same(read, written, **tolerance):
+    assert list(read) == list(written)
+    for name, each in written.items():
+        for attribute in ("at", "means", "lows", "highs"):
+            found, expected = getattr(read[name], attribute), getattr(each, attribute)
+            np.testing.assert_allclose(found, expected, **tolerance)
+
+
+def test_curves_read_back(tmp_path):
+    written = random_case(3).curves()
+    write_curves(tmp_path / "curves.csv", written)
+    same(read_curves(tmp_path / "curves.csv"), written, atol=1e-9)
+    lines = (tmp_path / "curves.csv").read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS)
+    assert len(lines) == 1 + 32 + 101 + 12
+
+
+def test_curves_without_intervals_read_back(tmp_path):
+    unknown = np.full(2, np.nan)
+    written = {"growth": Curve(np.array([0.0, 7.0]), np.array([1.0, 0.25]), unknown, unknown)}
+    write_curves(tmp_path / "curves.csv", written)
+    assert (tmp_path / "curves.csv").read_text().splitlines()[1:] == [
+        "growth,0,1,,",
+        "growth,7,0.25,,",
+    ]
+    same(read_curves(tmp_path / "curves.csv"), written)
+
+
+def test_places_in_a_gallery_of_millions_stay_apart(tmp_path):
+    at = np.array([1_000_000.0, 1_000_001.0, 12_345_678.0])
+    written = {"hit rate": Curve(at, np.ones(3), np.ones(3), np.ones(3))}
+    write_curves(tmp_path / "curves.csv", written)
+    np.testing.assert_array_equal(read_curves(tmp_path / "curves.csv")["hit rate"].at, at)
+
+
+def test_no_curve_is_a_file_without_rows(tmp_path):
+    write_curves(tmp_path / "curves.csv", {})
+    assert read_curves(tmp_path / "curves.csv") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the columns of curves are curve, at, mean, low, high"),
+        ("k,rate\n1,1\n", "the columns of curves are curve, at, mean, low, high"),
+        ("curve,at,mean,low,high\nhit rate,1,1,1\n", "line 2: .* too few"),
+        ("curve,at,mean,low,high\nhit rate,1,1,1,1\nhit rate,2,1,1,1,1\n", "line 3: .* too many"),
+        ("curve,at,mean,low,high\nhit rate,one,1,1,1\n", "line 2: .* no number"),
+        ("curve,at,mean,low,high\nhit rate,2,1,1,1\nhit rate,1,1,1,1\n", "places that rise"),
+    ],
+)
+def test_a_file_of_no_curves_is_named(tmp_path, text, message):
+    path = tmp_path / "curves.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_curves(path)
+    assert str(path) in str(error.value)

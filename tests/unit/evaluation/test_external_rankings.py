@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.external_rankings import (
-    JudgementError,
-    judged,
+    judge,
     read_ranking,
     read_truth,
     write_qrels,
     write_run,
 )
 from gallerist.evaluation.metrics import metric
-from gallerist.evaluation.relevance import RankingFault, TruncatedRanking
-from gallerist.evaluation.trec_files import FORMS, ForeignFileError, file_kind
+from gallerist.evaluation.relevance import TruncatedRanking
+from gallerist.evaluation.trec_files import FORMS, file_kind
+from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
 KS = (1, 2, 5, 10)
@@ -68,7 +68,7 @@ def trec_eval(run, qrels):
 
 
 def assert_agreement(ranking, truth, theirs, names):
-    found = judged(ranking, truth)
+    found = judge(ranking, truth)
     assert set(found.queries) == set(theirs)
     for name in names:
         measure, k = ORACLE[name]
@@ -111,7 +111,7 @@ def test_a_run_written_by_us_is_read_alike_by_trec_eval_and_by_us(tmp_path, case
     write_qrels(truth, tmp_path / "right")
     again = read_ranking(tmp_path / "written")
     assert (again.query_ids, again.answers) == (ranking.query_ids, ranking.answers)
-    assert read_truth([tmp_path / "right"], ()).answers == truth.answers
+    assert read_truth([tmp_path / "right"], ()).relevance.relevant == truth.relevance.relevant
     theirs = trec_eval(tmp_path / "written", tmp_path / "right")
     assert_agreement(ranking, truth, theirs, ORACLE)
 
@@ -131,7 +131,7 @@ def test_of_a_truncated_run_only_what_it_shows_is_known(tmp_path, case):
     truth = read_truth([qrels], ())
     names = [name for name in ORACLE if name.endswith(("@1", "@2"))]
     assert_agreement(cut, truth, trec_eval(tmp_path / "run", qrels), names)
-    ranks = judged(cut, truth).ranks
+    ranks = judge(cut, truth).ranks
     if (ranks.found < ranks.total).any():
         with pytest.raises(TruncatedRanking, match="mAP cannot be known"):
             metric("mAP")(ranks)
@@ -194,7 +194,7 @@ def test_a_fault_of_a_ranking_is_told_with_its_file_and_line(tmp_path, lines, li
     path = tmp_path / "some ranking"
     path.write_bytes("".join(f"{each}\n" for each in lines).encode("utf-8", "surrogateescape"))
     where = f"{path}: " if line is None else f"{path}, line {line}: "
-    with pytest.raises(ForeignFileError, match=re.escape(reason)) as told:
+    with pytest.raises(UserError, match=re.escape(reason)) as told:
         read_ranking(path)
     assert str(told.value).startswith(where)
 
@@ -202,7 +202,7 @@ def test_a_fault_of_a_ranking_is_told_with_its_file_and_line(tmp_path, lines, li
 @pytest.mark.parametrize("first", ["", "query,rank,answer", "q 1 a", "a b c d", "{}"])
 def test_a_file_of_no_known_form_is_told_what_forms_there_are(tmp_path, first):
     path = put(tmp_path / "odd.csv", first)
-    with pytest.raises(ForeignFileError) as told:
+    with pytest.raises(UserError) as told:
         read_ranking(path)
     assert str(told.value).startswith(f"{path} {'begins with' if first else 'is empty'}")
     assert all(form in str(told.value) for form in FORMS.values())
@@ -210,20 +210,20 @@ def test_a_file_of_no_known_form_is_told_what_forms_there_are(tmp_path, first):
 
 def test_a_truth_in_place_of_a_ranking_is_told_apart(tmp_path):
     qrels = put(tmp_path / "run.txt", "q 0 a 1")
-    with pytest.raises(ForeignFileError, match="is TREC qrels") as told:
+    with pytest.raises(UserError, match="is TREC qrels") as told:
         read_ranking(qrels)
     assert FORMS["run"] in str(told.value)
     run = put(tmp_path / "qrels.txt", "q Q0 a 1 0.5 t")
-    with pytest.raises(ForeignFileError, match="is a TREC run"):
+    with pytest.raises(UserError, match="is a TREC run"):
         read_truth([run], ())
 
 
 @pytest.mark.parametrize("identifier", ["a b", "", "a\tb", "a\nb"])
 def test_an_id_that_a_run_cannot_hold_is_refused_and_nothing_written(tmp_path, identifier):
     ranking = Ranking(("q",), ((identifier,),), ((0.0,),))
-    with pytest.raises(ForeignFileError, match="has a blank in it"):
+    with pytest.raises(UserError, match="has a blank in it"):
         write_run(ranking, tmp_path / "run", "t")
-    with pytest.raises(ForeignFileError, match="has a blank in it"):
+    with pytest.raises(UserError, match="has a blank in it"):
         write_run(Ranking((), (), ()), tmp_path / "run", identifier)
     assert list(tmp_path.iterdir()) == []
 
@@ -247,7 +247,7 @@ GALLERY = ["a,cat,gallery", "b,dog,gallery", "c,cat,gallery", "d,distractor,gall
 def test_classes_say_what_is_right_and_distractors_are_for_none(tmp_path):
     path = put(tmp_path / "truth", *LABELS, *GALLERY, "x,cat,training", "y,cat,validation")
     ranking = ranking_of(t="abcd", s="dabc", r="abcd", q="bacd")
-    found = judged(ranking, read_truth([path], ranking.query_ids))
+    found = judge(ranking, read_truth([path], ranking.query_ids))
     assert found.queries == ("q", "r")
     assert found.excluded == ("s", "t")
     assert found.ranks.ranks.tolist() == [2, 3, 2]
@@ -258,9 +258,9 @@ def test_classes_say_what_is_right_and_distractors_are_for_none(tmp_path):
 def test_without_parts_what_is_ranked_is_a_query_and_all_else_the_gallery(tmp_path):
     lines = [line.rpartition(",")[0] for line in [*LABELS, *GALLERY]]
     ranking = ranking_of(q="bacd", r="abcd", s="dabc", t="abcd")
-    found = judged(ranking, read_truth([put(tmp_path / "truth", *lines)], ranking.query_ids))
+    found = judge(ranking, read_truth([put(tmp_path / "truth", *lines)], ranking.query_ids))
     with_parts = read_truth([put(tmp_path / "parts", *LABELS, *GALLERY)], ())
-    expected = judged(ranking, with_parts)
+    expected = judge(ranking, with_parts)
     assert (found.queries, found.excluded) == (expected.queries, expected.excluded)
     assert found.ranks.ranks.tolist() == expected.ranks.ranks.tolist()
     assert found.ranks.total.tolist() == expected.ranks.total.tolist()
@@ -277,24 +277,24 @@ def test_two_manifests_are_one_truth_and_copies_have_their_originals(tmp_path):
         tmp_path / "gallery.csv"
     )
     paths = [tmp_path / "gallery.csv", tmp_path / "query.csv"]
-    found = judged(ranking_of(q="ba", r="ab"), read_truth(paths, ()))
+    found = judge(ranking_of(q="ba", r="ab"), read_truth(paths, ()))
     assert (found.queries, found.originals) == (("q", "r"), ("o", "o"))
     assert found.ranks.ranks.tolist() == [2, 1]
-    with pytest.raises(ForeignFileError, match="no picture is of the part gallery"):
+    with pytest.raises(UserError, match="no picture is of the part gallery"):
         read_truth(paths[1:], ())
 
 
 def test_a_picture_that_is_query_and_gallery_is_no_answer_to_itself(tmp_path):
     rows = [f"{name},{label},{part}" for part in ("query", "gallery") for name, label in OWN]
     truth = read_truth([put(tmp_path / "truth", "id,label,part", *rows)], ())
-    found = judged(ranking_of(a="cb", b="ac", c="ab"), truth)
+    found = judge(ranking_of(a="cb", b="ac", c="ab"), truth)
     assert found.ranks.total.tolist() == [1, 1]
     assert found.ranks.ranks.tolist() == [2, 1]
     assert found.excluded == ("c",)
     write_qrels(truth, tmp_path / "qrels")
     assert (tmp_path / "qrels").read_text() == "a 0 b 1\nb 0 a 1\n"
-    with pytest.raises(RankingFault, match="its own answer"):
-        judged(ranking_of(a="abc", b="ac", c="ab"), truth)
+    with pytest.raises(UserError, match="its own answer"):
+        judge(ranking_of(a="abc", b="ac", c="ab"), truth)
 
 
 OWN = (("a", "cat"), ("b", "cat"), ("c", "dog"))
@@ -318,7 +318,7 @@ def test_pairs_and_qrels_say_the_same(tmp_path):
     ]
     ranking = ranking_of(q="dacb", r="abcd", unknown="ab")
     for path in files:
-        found = judged(ranking, read_truth([path], ()))
+        found = judge(ranking, read_truth([path], ()))
         assert found.queries == ("q", "r")
         assert found.excluded == ("unknown",)
         assert found.ranks.ranks.tolist() == [2, 3, 2]
@@ -327,7 +327,7 @@ def test_pairs_and_qrels_say_the_same(tmp_path):
 
 def test_a_query_without_any_right_picture_is_excluded_and_has_no_line_of_qrels(tmp_path):
     truth = read_truth([put(tmp_path / "truth", "q 0 a 1", "r 0 a 0")], ())
-    found = judged(ranking_of(r="ab", q="ba"), truth)
+    found = judge(ranking_of(r="ab", q="ba"), truth)
     assert (found.queries, found.excluded) == (("q",), ("r",))
     write_qrels(truth, tmp_path / "qrels")
     assert (tmp_path / "qrels").read_text() == "q 0 a 1\n"
@@ -356,7 +356,7 @@ def test_grades_are_told_of_as_nothing_here_tells_them_apart(tmp_path, caplog):
 )
 def test_a_fault_of_a_truth_is_told_with_its_file_and_line(tmp_path, lines, line, reason):
     path = put(tmp_path / "truth", *lines)
-    with pytest.raises(ForeignFileError, match=re.escape(reason.format(path=path))) as told:
+    with pytest.raises(UserError, match=re.escape(reason.format(path=path))) as told:
         read_truth([path], ())
     assert str(told.value).startswith(str(path) if line is None else f"{path}, line {line}: ")
 
@@ -365,22 +365,22 @@ def test_truths_that_do_not_go_together_are_refused(tmp_path):
     classes = put(tmp_path / "classes", "id,label", "a,cat")
     parts = put(tmp_path / "parts", *LABELS)
     qrels = put(tmp_path / "qrels", "q 0 a 1")
-    with pytest.raises(ForeignFileError, match="give one truth"):
+    with pytest.raises(UserError, match="give one truth"):
         read_truth([classes, qrels], ())
-    with pytest.raises(ForeignFileError, match="give one truth"):
+    with pytest.raises(UserError, match="give one truth"):
         read_truth([qrels, put(tmp_path / "more", "r 0 a 1")], ())
-    with pytest.raises(ForeignFileError, match="some have a column part"):
+    with pytest.raises(UserError, match="some have a column part"):
         read_truth([classes, parts], ())
 
 
 def test_a_ranking_of_other_pictures_is_refused(tmp_path):
     truth = read_truth([put(tmp_path / "truth", *LABELS[:3], *GALLERY)], ())
-    with pytest.raises(JudgementError, match="1 queries of the truth are not in the ranking, r"):
-        judged(ranking_of(q="abcd"), truth)
-    with pytest.raises(JudgementError, match=r"1 queries of the ranking have no class.* z among"):
-        judged(ranking_of(q="abcd", r="abcd", z="abcd"), truth)
-    with pytest.raises(RankingFault, match="names x, which the gallery does not have"):
-        judged(ranking_of(q="abcx", r="abcd"), truth)
+    with pytest.raises(UserError, match="1 queries of the truth are not in the ranking, r"):
+        judge(ranking_of(q="abcd"), truth)
+    with pytest.raises(UserError, match=r"1 queries of the ranking have no class.* z among"):
+        judge(ranking_of(q="abcd", r="abcd", z="abcd"), truth)
+    with pytest.raises(UserError, match="names x, which the gallery does not have"):
+        judge(ranking_of(q="abcx", r="abcd"), truth)
     none = read_truth([put(tmp_path / "none", "id,label,part", "q,cat,query", "a,Cat,gallery")], ())
-    with pytest.raises(JudgementError, match="are classes spelled alike"):
-        judged(ranking_of(q="a"), none)
+    with pytest.raises(UserError, match="are classes spelled alike"):
+        judge(ranking_of(q="a"), none)

@@ -38,7 +38,7 @@ def random_cases(count=200):
 
 def whole(relevant):
     """The ranks of one query whose whole ranking is known."""
-    return RelevantRanks.from_relevance(relevant[None], [int(relevant.sum())])
+    return RelevantRanks.from_marks(relevant[None], [int(relevant.sum())])
 
 
 def value(name, relevant):
@@ -57,7 +57,7 @@ def judged(draw, least=1):
         )
     )
     relevant = np.array(rows, dtype=bool).reshape(-1, pictures)
-    return RelevantRanks.from_relevance(relevant, relevant.sum(axis=1))
+    return RelevantRanks.from_marks(relevant, relevant.sum(axis=1))
 
 
 def test_a_worked_case():
@@ -113,7 +113,7 @@ def test_every_metric_equals_trec_evals():
         last = np.zeros(10**6, dtype=bool)
         last[: len(relevant)] = relevant
         last[10**6 - missing :] = True
-        ours = RelevantRanks.from_relevance(last[None], [total])
+        ours = RelevantRanks.from_marks(last[None], [total])
         names = {
             "R-precision": theirs["Rprec"], "MRR": theirs["recip_rank"],
             **{f"hit rate@{k}": theirs[f"success_{k}"] for k in KS},
@@ -141,7 +141,7 @@ def test_the_divisor_of_the_hits_gives_the_mean_precision_at_the_hits():
 
 def test_the_divisor_of_the_hits_forgives_what_is_not_found():
     one_of_ten = np.array([[True, *[False] * 9]])
-    ranks = RelevantRanks.from_relevance(one_of_ten, [10])
+    ranks = RelevantRanks.from_marks(one_of_ten, [10])
     assert metric("mAP@10/hits")(ranks).tolist() == [1.0]
     assert metric("mAP@10")(ranks).tolist() == [0.1]
 
@@ -184,7 +184,7 @@ def test_more_answers_never_lower_what_only_adds_up(ranks, k):
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(1, 25))
 def test_a_perfect_ranking_reaches_1_exactly(totals, k):
     relevant = np.arange(20) < np.array(totals)[:, None]
-    ranks = RelevantRanks.from_relevance(relevant, totals)
+    ranks = RelevantRanks.from_marks(relevant, totals)
     names = ["mAP", "mAP@R", "R-precision", "MRR"]
     names += [f"{name}@{k}" for name in ("mAP", "nDCG", "hit rate", "MRR")] + [f"mAP@{k}/hits"]
     for name, column in per_query(names, ranks).items():
@@ -241,7 +241,7 @@ def test_the_definitions_agree_where_they_must(ranks):
     ],
 )
 def test_what_a_cut_ranking_cannot_say_is_refused_with_what_it_can(name, instead):
-    cut = RelevantRanks.from_relevance(np.zeros((1, 4), dtype=bool), [5])
+    cut = RelevantRanks.from_marks(np.zeros((1, 4), dtype=bool), [5])
     with pytest.raises(TruncatedRanking, match=f"{name} cannot be known.* ask for {instead}\\."):
         metric(name)(cut)
     assert metric(instead)(cut).tolist() == [0]
@@ -249,7 +249,7 @@ def test_what_a_cut_ranking_cannot_say_is_refused_with_what_it_can(name, instead
 
 def test_a_cut_ranking_will_do_where_the_rest_does_not_matter():
     relevant = np.array([[1, 0, 1, 0], [0, 1, 0, 0]], dtype=bool)
-    cut = RelevantRanks.from_relevance(relevant, [2, 3])
+    cut = RelevantRanks.from_marks(relevant, [2, 3])
     assert metric("MRR")(cut).tolist() == [1, 0.5]
     assert metric("R-precision")(cut).tolist() == [0.5, 1 / 3]
     all_found = cut.of([0])

@@ -1,8 +1,6 @@
 """An experiment's metrics by query: against oracles, their means and intervals, and as files."""
 
-import csv
 import json
-import math
 import re
 
 import numpy as np
@@ -18,26 +16,21 @@ from sklearn.metrics import (
 
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.evaluation import metrics
-from gallerist.evaluation.bootstrap import IntervalError, mean_intervals
-from gallerist.evaluation.evaluate import evaluate
+from gallerist.evaluation.bootstrap import mean_intervals
 from gallerist.evaluation.metrics import MetricError, hit_rate_at_k
-from gallerist.evaluation.relevance import RankingFault, RelevantRanks, TruncatedRanking
+from gallerist.evaluation.relevance import Relevance, RelevantRanks, TruncatedRanking, evaluate
 from gallerist.evaluation.scores import (
-    Assessment,
-    Settings,
-    assess,
-    flat,
-    measured,
-    metric_name,
-    ranks_of_right,
-    read_queries,
-    write_classes,
-    write_queries,
+    IntervalSettings,
+    Scores,
+    flatten,
+    full_name,
+    score,
 )
+from gallerist.io.errors import UserError
 from gallerist.io.files import write_json
 from gallerist.search.ranking import Ranking
 
-DRAWN = Settings(seed=1, rounds=500, confidence=0.95)
+DRAWN = IntervalSettings(seed=1, rounds=500, confidence=0.95)
 GALLERY = {
     "c1": "cat", "c2": "cat", "d1": "dog", "d2": "dog", "b1": "bird",
     "x1": DISTRACTOR, "x2": DISTRACTOR,
@@ -70,10 +63,15 @@ def ranked(**answers: str) -> Ranking:
 
 def assessed(ranking, queries, gallery, names, depth=None):
     """Judge a ranking as the workflow does. queries, gallery: id -> class."""
-    asked, searched = manifest(queries, "query"), manifest(gallery, "gallery")
-    judged = [each.query_id for each in evaluate(ranking, queries, gallery).results]
-    ranks = ranks_of_right(ranking, asked, searched, judged, depth=depth)
-    return assess(ranks, asked, judged, names)
+    asked = manifest(queries, "query")
+    found = evaluate(ranking, queries, gallery)
+    return score(found.ranks.ended_by_itself(depth), asked, found.queries, names)
+
+
+def ranks_of(ranking, queries, gallery, ids, depth):
+    """Ranks of the queries of those ids."""
+    answers = dict(zip(ranking.query_ids, ranking.answers, strict=True))
+    return Relevance.of_classes(queries, gallery).ranks(answers, ids).ended_by_itself(depth)
 
 
 def of_values(originals=None, labels=None, **values):
@@ -81,7 +79,7 @@ def of_values(originals=None, labels=None, **values):
     columns = {name: np.array(column, dtype=np.float64) for name, column in values.items()}
     count = len(next(iter(columns.values())))
     ids = tuple(f"q{number}" for number in range(count))
-    return Assessment(ids, tuple(labels or ["cat"] * count), tuple(originals or ids), columns, {})
+    return Scores(ids, tuple(labels or ["cat"] * count), tuple(originals or ids), columns, {})
 
 
 @st.composite
@@ -245,12 +243,12 @@ def test_a_query_whose_file_is_in_the_gallery_under_another_class_may_hit():
 
 
 def test_a_query_ranked_as_its_own_answer_is_refused():
-    with pytest.raises(RankingFault, match="its own answer"):
+    with pytest.raises(UserError, match="its own answer"):
         assessed(ranked(d1="d1 c1"), {"d1": "dog"}, GALLERY, ["top-1"])
 
 
 def test_what_nothing_was_judged_for_has_no_mean():
-    nothing = Assessment((), (), (), {"top-1": np.zeros(0)}, {})
+    nothing = Scores((), (), (), {"top-1": np.zeros(0)}, {})
     for mean in (nothing.overall, nothing.macro):
         with pytest.raises(MetricError, match="no query was judged"):
             mean(DRAWN)
@@ -266,16 +264,16 @@ def test_a_query_without_answers_is_a_miss():
 
 
 def test_k_below_one_is_refused():
-    ranks = RelevantRanks.from_relevance(np.ones((2, 3), dtype=bool), [3, 3])
+    ranks = RelevantRanks.from_marks(np.ones((2, 3), dtype=bool), [3, 3])
     with pytest.raises(ValueError, match="k is 0"):
         hit_rate_at_k(ranks, 0)
     with pytest.raises(MetricError, match="not a metric"):
-        assess(ranks, manifest({"a": "cat", "b": "cat"}, "query"), ["a", "b"], ["top-0"])
+        score(ranks, manifest({"a": "cat", "b": "cat"}, "query"), ["a", "b"], ["top-0"])
 
 
 def test_hits_at_k_of_a_worked_case():
     relevant = np.array([[0, 0, 1], [1, 0, 0], [0, 0, 0]], dtype=bool)
-    ranks = RelevantRanks.from_relevance(relevant, [1, 1, 1])
+    ranks = RelevantRanks.from_marks(relevant, [1, 1, 1])
     assert hit_rate_at_k(ranks, 1).tolist() == [False, True, False]
     assert hit_rate_at_k(ranks, 3).tolist() == [True, True, False]
     assert hit_rate_at_k(ranks.of([0, 1]), 30).tolist() == [True, True]
@@ -287,8 +285,8 @@ def test_hits_at_k_of_a_worked_case():
 
 
 def test_top_k_is_another_name_of_the_hit_rate():
-    assert metric_name("top-5") == "hit rate@5"
-    assert [metric_name(name) for name in ("mAP", "nDCG@10")] == ["mAP", "nDCG@10"]
+    assert full_name("top-5") == "hit rate@5"
+    assert [full_name(name) for name in ("mAP", "nDCG@10")] == ["mAP", "nDCG@10"]
 
 
 def random_ranking(seed, pictures=60, queries=25):
@@ -347,12 +345,11 @@ def test_metrics_by_query_equal_trec_evals():
 
 def test_values_stand_in_the_order_of_the_judged_queries_and_not_of_the_manifest():
     queries = manifest({"q1": "cat", "q2": "dog", "q3": "bird"}, "query", {"q2": "original"})
-    gallery = manifest(GALLERY, "gallery")
     ranking = ranked(q2="d1 d2", q1="d1 c1", q3="c1 b1")
     judged = ["q3", "q2"]
-    ranks = ranks_of_right(ranking, queries, gallery, judged, depth=2)
+    ranks = ranks_of(ranking, queries.label_of, GALLERY, judged, 2)
     assert ranks.total.tolist() == [1, 2]
-    found = assess(ranks, queries, judged, ["MRR", "top-1"])
+    found = score(ranks, queries, judged, ["MRR", "top-1"])
     assert found.queries == ("q3", "q2")
     assert found.labels == ("bird", "dog")
     assert found.originals == ("q3", "original")
@@ -381,9 +378,9 @@ def test_intervals_are_those_of_the_bootstrap_by_originals():
         assert each.mean == pytest.approx(judged.values[name].mean())
         assert (each.low, each.high) == (expected[name].low, expected[name].high)
         assert each.low < each.mean < each.high
-    narrow = judged.overall(Settings(seed=1, rounds=500, confidence=0.6))
+    narrow = judged.overall(IntervalSettings(seed=1, rounds=500, confidence=0.6))
     assert narrow["x"].high - narrow["x"].low < found["x"].high - found["x"].low
-    assert judged.overall(Settings(seed=2, rounds=500, confidence=0.95)) != found
+    assert judged.overall(IntervalSettings(seed=2, rounds=500, confidence=0.95)) != found
 
 
 def test_copies_of_one_original_do_not_make_the_mean_surer():
@@ -427,10 +424,10 @@ def test_every_class_weighs_the_same_in_the_macro_mean():
 
 def test_wrong_settings_are_refused_and_do_not_just_leave_no_interval():
     judged = of_values(labels=["cat", "cat", "dog", "dog"], x=[0.2, 0.4, 0.6, 1.0])
-    for wrong in (Settings(1, 10, 0.95), Settings(1, 1000, 95.0)):
-        with pytest.raises(IntervalError):
+    for wrong in (IntervalSettings(1, 10, 0.95), IntervalSettings(1, 1000, 95.0)):
+        with pytest.raises(ValueError, match=r"10 rounds are too few|level of 95"):
             judged.overall(wrong)
-        with pytest.raises(IntervalError):
+        with pytest.raises(ValueError, match=r"10 rounds are too few|level of 95"):
             judged.macro(wrong)
 
 
@@ -440,7 +437,7 @@ def test_wrong_settings_are_refused_and_do_not_just_leave_no_interval():
 def test_measured_is_json_without_numbers_that_json_lacks(tmp_path):
     ranking = ranked(q1="c1 d1", q2="b1 d1")
     queries = {"q1": "cat", "q2": "dog"}
-    found = measured(assessed(ranking, queries, GALLERY, ["top-1", "mAP"], depth=2), DRAWN)
+    found = assessed(ranking, queries, GALLERY, ["top-1", "mAP"], depth=2).as_json(DRAWN)
     write_json(tmp_path / "metrics.json", found)
     assert json.loads((tmp_path / "metrics.json").read_text()) == found
     assert list(found) == ["metrics", "unknown"]
@@ -459,7 +456,7 @@ def test_measured_is_json_without_numbers_that_json_lacks(tmp_path):
 def test_no_measured_figure_is_ever_nan(case):
     judged = assessed(*case, EVERY, depth=len(case[0].answers[0]))
     assume(judged.queries)
-    found = measured(judged, DRAWN)
+    found = judged.as_json(DRAWN)
     json.dumps(found, allow_nan=False)
     assert set(found["metrics"]) | set(found["unknown"]) == set(EVERY)
     assert not set(found["metrics"]) & set(found["unknown"])
@@ -467,124 +464,22 @@ def test_no_measured_figure_is_ever_nan(case):
 
 
 def test_where_every_metric_is_unknown_there_is_nothing_to_measure():
-    found = measured(of_values(labels=["a", "b"], x=[1, 0]).of(np.array([0, 1])), DRAWN)
+    found = of_values(labels=["a", "b"], x=[1, 0]).of(np.array([0, 1])).as_json(DRAWN)
     assert list(found["metrics"]) == ["x"]
-    unknown = Assessment(("q",), ("cat",), ("q",), {}, {"mAP": "too short"})
-    assert measured(unknown, DRAWN) == {"metrics": {}, "unknown": {"mAP": "too short"}}
+    unknown = Scores(("q",), ("cat",), ("q",), {}, {"mAP": "too short"})
+    assert unknown.as_json(DRAWN) == {"metrics": {}, "unknown": {"mAP": "too short"}}
 
 
 def test_flat_names_are_those_that_mlflow_takes():
     figures = {"mean": 0.5, "low": 0.4, "high": 0.6, "macro_mean": 0.3, "macro_low": None}
-    named = flat(dict.fromkeys(["top-1", *EVERY], figures))
+    named = flatten(dict.fromkeys(["top-1", *EVERY], figures))
     assert all(LEGAL.fullmatch(name) for name in named)
     assert len(named) == 4 * len({"top-1", *EVERY})  # no two names are one
-    assert flat({"mAP@10": figures}) == {
+    assert flatten({"mAP@10": figures}) == {
         "mAP-10": 0.5,
         "intervals/mAP-10 low": 0.4,
         "intervals/mAP-10 high": 0.6,
         "intervals/mAP-10 macro mean": 0.3,
     }
-    assert flat({"top-1": {"mean": 0.5, "low": None}}) == {"top-1": 0.5}
+    assert flatten({"top-1": {"mean": 0.5, "low": None}}) == {"top-1": 0.5}
     assert all(type(value) is float for value in named.values())
-
-
-# Files
-
-names = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=8
-)
-
-
-@settings(deadline=None)
-@given(st.data())
-def test_queries_read_back_to_the_last_bit(tmp_path_factory, data):
-    count = data.draw(st.integers(0, 5))
-    labels = {f"q{row}": data.draw(names) for row in range(count)}
-    sources = {name: data.draw(names.filter(bool)) for name in labels}
-    asked = manifest({**labels, "lost": "whale"}, "query", sources)
-    column = st.lists(st.floats(0, 1), min_size=count, max_size=count)
-    columns = data.draw(st.dictionaries(names.filter(bool), column, max_size=3))
-    assume(not set(columns) & {"query_id", "path", "class", "original", "first_right"})
-    written = Assessment(
-        tuple(labels),
-        tuple(labels.values()),
-        tuple(sources.values()),
-        {name: np.array(values, dtype=np.float64) for name, values in columns.items()},
-        {},
-    )
-    path = tmp_path_factory.mktemp("queries") / "queries.csv"
-    first_right = [data.draw(st.none() | st.integers(1, 9)) for _ in labels]
-    write_queries(path, written, asked, first_right=first_right, excluded=["lost"])
-    read = read_queries(path)
-    assert read.queries == written.queries
-    assert read.labels == written.labels
-    assert read.originals == written.originals
-    assert list(read.values) == list(written.values)
-    for name, values in written.values.items():
-        assert read.values[name].dtype == np.float64
-        np.testing.assert_array_equal(read.values[name], values, strict=True)
-
-
-def test_the_list_of_queries_has_one_line_a_query_and_names_the_excluded(tmp_path):
-    labels = {"q1": "cat", "q2": "whale", "q3": "dog", "q4": DISTRACTOR}
-    queries, gallery = manifest(labels, "query", {"q3": "a"}), manifest(GALLERY, "gallery")
-    ranking = ranked(q1="d1 d2 c1 c2", q2="c1", q3="d1 d2", q4="x1")
-    judged = ["q1", "q3"]
-    ranks = ranks_of_right(ranking, queries, gallery, judged, depth=4)
-    found = assess(ranks, queries, judged, ["top-1", "mAP", "mAP@1"])
-    path = tmp_path / "queries.csv"
-    write_queries(path, found, queries, first_right=[3, None], excluded=["q2", "q4"])
-    assert path.read_text().splitlines() == [
-        "query_id,path,class,original,first_right,top-1,mAP,mAP@1",
-        f"q1,query/cat/q1.jpg,cat,q1,3,0,{(1 / 3 + 2 / 4) / 2!r},0",
-        "q3,query/dog/q3.jpg,dog,a,,1,1,1",
-        "q2,query/whale/q2.jpg,whale,q2,excluded,,,",
-        "q4,query/distractor/q4.jpg,distractor,q4,excluded,,,",
-    ]
-    read = read_queries(path)
-    assert read.queries == ("q1", "q3")
-    assert read.unknown == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "begins with query_id, path, class, original, first_right"),
-        ("query_id,rank\nq,1\n", "begins with query_id, path, class, original, first_right"),
-        ("query_id,path,class,original,first_right,mAP\nq,p,c,o,1\n", "line 2: .* too few"),
-        ("query_id,path,class,original,first_right,mAP\nq,p,c,o,1,1,1\n", "line 2: .* too many"),
-        ("query_id,path,class,original,first_right,mAP\nq,p,c,o,1,many\n", "line 2: .* no number"),
-        ("query_id,path,class,original,first_right\nq\n", "line 2: .* too few"),
-    ],
-)
-def test_a_file_that_is_no_list_of_queries_is_named(tmp_path, text, message):
-    path = tmp_path / "queries.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message) as error:
-        read_queries(path)
-    assert str(path) in str(error.value)
-
-
-def test_the_list_of_classes_has_means_and_ends_of_intervals(tmp_path):
-    hits, scores = [1, 1, 0, 1, 1, 0], [1, 0.5, 0.2, 0.3, 0.25, 0.125]
-    labels = ["dog", "dog", "dog", "dog", "cat", "cat"]
-    originals = ["d1", "d1", "d2", "d3", "c1", "c1"]
-    judged = of_values(originals, labels, **{"top-1": hits, "mAP": scores})
-    write_classes(tmp_path / "classes.csv", judged, DRAWN)
-    with (tmp_path / "classes.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert list(lines[0]) == [
-        *("class", "queries", "originals", "top-1", "top-1 low", "top-1 high"),
-        *("mAP", "mAP low", "mAP high"),
-    ]
-    cat, dog = lines
-    assert (cat["class"], cat["queries"], cat["originals"]) == ("cat", "2", "1")
-    assert (cat["top-1"], cat["top-1 low"], cat["top-1 high"]) == ("0.5000", "", "")
-    assert cat["mAP"] == "0.1875"
-    assert (dog["class"], dog["queries"], dog["originals"]) == ("dog", "4", "3")
-    assert (dog["top-1"], dog["mAP"]) == ("0.7500", "0.5000")
-    expected = mean_intervals(
-        {"mAP": np.array(scores[:4])}, originals[:4], seed=1, rounds=500, level=0.95
-    )["mAP"]
-    assert math.isclose(float(dog["mAP low"]), expected.low, abs_tol=1e-4)
-    assert math.isclose(float(dog["mAP high"]), expected.high, abs_tol=1e-4)

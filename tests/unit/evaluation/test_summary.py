@@ -3,16 +3,16 @@
 import pytest
 
 from gallerist.evaluation.summary import (
-    OUTLINE,
     costs,
+    describe,
     hit_rate_points,
-    note,
     of_stage,
     outline,
     training_curves,
     upstream_parameters,
     weights,
 )
+from gallerist.io.metric_names import OUTLINE
 from gallerist.records.record import RUN_ID, Record
 
 TRAINED = {"training_seconds": 60.0, "epochs_run": 5, "parameters": 1000, "parameters_trained": 10}
@@ -291,7 +291,7 @@ def test_the_records_of_a_stage_keep_their_order():
 
 
 def test_the_note_is_a_table_of_the_metrics():
-    text = note(
+    text = describe(
         "net", "animals", "ImageNet",
         {
             "top-1": {"mean": 0.93833, "low": 0.9, "high": 0.96},

@@ -8,19 +8,17 @@ from hypothesis import strategies as some
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from gallerist.evaluation.evaluate import QueryResult
+from gallerist.evaluation.relevance import QueryResult
 from gallerist.figures.answer_strips import (
     QUERY,
-    RIGHT,
     UNKNOWN,
-    WRONG,
-    ScoreFault,
     best,
     draw,
     median,
     strips,
     worst,
 )
+from gallerist.figures.style import RELEVANT, WRONG
 
 
 def pixels(path) -> np.ndarray:
@@ -91,13 +89,13 @@ def test_a_strip_has_as_many_answers_as_were_asked_for_or_found(asked, given):
 
 def test_right_wrong_and_unknown_answers_and_the_query_are_framed_in_their_colours(photo, output):
     grey = photo("grey.png", (240, 240, 240))
-    for right, colour in ((True, RIGHT), (False, WRONG), (None, UNKNOWN)):
+    for right, colour in ((True, RELEVANT), (False, WRONG), (None, UNKNOWN)):
         draw([(grey, "cat\nq.jpg", [(grey, "dog\n0.5", right)])], output, title="t")
         picture = pixels(output)
         query, answer = picture[:, : picture.shape[1] // 2], picture[:, picture.shape[1] // 2 :]
         assert colour_share(query, QUERY) > 0.005
         assert colour_share(answer, colour) > 0.005
-        for other in {RIGHT, WRONG, UNKNOWN, QUERY} - {colour}:
+        for other in {RELEVANT, WRONG, UNKNOWN, QUERY} - {colour}:
             assert colour_share(answer, other) < 0.0005
         assert_whole(picture)
     assert plt.get_fignums() == []
@@ -237,7 +235,7 @@ def test_as_many_queries_stand_above_the_median_ones_as_below(values, count):
 
 
 def test_scores_that_say_nothing_are_refused_by_name():
-    with pytest.raises(ScoreFault, match="score of q2 is not a number"):
+    with pytest.raises(ValueError, match="score of q2 is not a number"):
         best(["q1", "q2"], [0.1, float("nan")], 1)
-    with pytest.raises(ScoreFault, match="3 queries"):
+    with pytest.raises(ValueError, match="3 queries"):
         worst(["a", "b", "c"], [0.1], 1)

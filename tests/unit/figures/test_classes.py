@@ -2,15 +2,18 @@
 
 from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from kept_figures import keep_figures
+from pictures import assert_whole, has_colour, pixels
 from PIL import Image
 
 from gallerist.evaluation.bootstrap import mean_intervals
+from gallerist.evaluation.scores import IntervalSettings, Scores
 from gallerist.figures import classes as module
-from gallerist.figures.classes import ClassBarFault, ClassBars, class_bars, draw
+from gallerist.figures.classes import ClassBars, class_bars, draw_class_bars, draw_confusion
 
 
 def judged(classes: int, each: int = 6) -> tuple[np.ndarray, list[str], list[str]]:
@@ -21,9 +24,16 @@ def judged(classes: int, each: int = 6) -> tuple[np.ndarray, list[str], list[str
     return (generator.random(classes * each) < 0.8).astype(float), labels, originals
 
 
+def bars_of(values, labels, originals, *, seed, rounds=10_000, level=0.95) -> ClassBars:
+    column = np.asarray(values, dtype=np.float64)
+    ids = tuple(f"q{number}" for number in range(len(column)))
+    scores = Scores(ids, tuple(labels), tuple(originals), {"v": column, "w": 1 - column}, {})
+    return class_bars(scores, "v", IntervalSettings(seed, rounds, level))
+
+
 def test_means_and_counts_are_those_of_pandas():
     values, labels, originals = judged(10)
-    bars = class_bars(values, labels, originals, seed=1)
+    bars = bars_of(values, labels, originals, seed=1)
     grouped = pd.Series(values).groupby(labels)
     assert list(bars.names) == sorted(set(labels))
     np.testing.assert_allclose(bars.means, grouped.mean()[list(bars.names)])
@@ -32,7 +42,7 @@ def test_means_and_counts_are_those_of_pandas():
 
 def test_intervals_are_those_of_the_class_alone():
     values, labels, originals = judged(3)
-    bars = class_bars(values, labels, originals, seed=7)
+    bars = bars_of(values, labels, originals, seed=7)
     for row, name in enumerate(bars.names):
         rows = [i for i, label in enumerate(labels) if label == name]
         alone = mean_intervals({"v": values[rows]}, [originals[i] for i in rows], seed=7)["v"]
@@ -40,19 +50,19 @@ def test_intervals_are_those_of_the_class_alone():
 
 
 def test_the_level_is_that_of_the_bootstrap_and_the_title_says_it(figures, tmp_path):
-    wide = class_bars(*judged(3), seed=7, rounds=1500, level=0.99)
-    narrow = class_bars(*judged(3), seed=7, rounds=1500, level=0.5)
+    wide = bars_of(*judged(3), seed=7, rounds=1500, level=0.99)
+    narrow = bars_of(*judged(3), seed=7, rounds=1500, level=0.5)
     assert (wide.highs - wide.lows >= narrow.highs - narrow.lows).all()
     assert (wide.highs - wide.lows).sum() > (narrow.highs - narrow.lows).sum()
-    draw(wide, tmp_path / "bars.png", title="t", metric=METRIC, level=0.99)
+    draw_class_bars(wide, tmp_path / "bars.png", title="t", metric=METRIC, level=0.99)
     assert "99 % intervals" in figures[0].get_suptitle()
 
 
 def test_the_order_of_the_queries_does_not_matter():
     values, labels, originals = judged(5)
     mixed = np.random.default_rng(0).permutation(len(values))
-    one = class_bars(values, labels, originals, seed=7)
-    other = class_bars(
+    one = bars_of(values, labels, originals, seed=7)
+    other = bars_of(
         values[mixed], [labels[i] for i in mixed], [originals[i] for i in mixed], seed=7
     )
     for field in ("means", "lows", "highs", "queries"):
@@ -60,7 +70,7 @@ def test_the_order_of_the_queries_does_not_matter():
 
 
 def test_a_class_of_one_original_has_a_bar_and_no_interval():
-    bars = class_bars([1.0, 1.0, 0.0, 1.0], list("aabb"), ["p", "p", "q", "r"], seed=1)
+    bars = bars_of([1.0, 1.0, 0.0, 1.0], list("aabb"), ["p", "p", "q", "r"], seed=1)
     assert np.isnan(bars.lows).tolist() == [True, False]
     assert bars.means.tolist() == [1.0, 0.5]
 
@@ -73,15 +83,13 @@ def test_equal_means_are_ordered_by_queries_then_by_name():
 
 
 def test_arrays_that_do_not_belong_together_are_refused():
-    with pytest.raises(ClassBarFault, match="2 values, 1 labels and 2 originals"):
-        class_bars([0.0, 1.0], ["a"], ["p", "q"], seed=1)
     one = np.ones(1)
-    with pytest.raises(ClassBarFault, match="2 classes"):
+    with pytest.raises(ValueError, match="2 classes"):
         ClassBars(("a", "b"), one, one, one, np.ones(1, dtype=np.int64))
-    with pytest.raises(ClassBarFault, match="without queries"):
+    with pytest.raises(ValueError, match="without queries"):
         ClassBars(("a",), one, one, one, np.zeros(1, dtype=np.int64))
-    with pytest.raises(ClassBarFault, match="leave it out"):
-        class_bars([], [], [], seed=1)
+    with pytest.raises(ValueError, match="leave it out"):
+        bars_of([], [], [], seed=1)
 
 
 @pytest.fixture
@@ -97,8 +105,8 @@ METRIC = "hit rate at 1 (share of queries)"
 def test_every_class_has_its_bar_its_name_and_its_queries_and_nothing_is_cut(
     figures, tmp_path, count
 ):
-    bars = class_bars(*judged(count), seed=1)
-    draw(bars, tmp_path / "bars.png", title="challenge, resnet152", metric=METRIC)
+    bars = bars_of(*judged(count), seed=1)
+    draw_class_bars(bars, tmp_path / "bars.png", title="challenge, resnet152", metric=METRIC)
     (figure,) = figures
     names, widths = [], []
     for axis in figure.axes:
@@ -121,8 +129,8 @@ def test_every_class_has_its_bar_its_name_and_its_queries_and_nothing_is_cut(
 
 
 def test_whiskers_reach_from_end_to_end_of_the_intervals(figures, tmp_path):
-    bars = class_bars(*judged(5), seed=1)
-    draw(bars, tmp_path / "bars.png", title="t", metric=METRIC)
+    bars = bars_of(*judged(5), seed=1)
+    draw_class_bars(bars, tmp_path / "bars.png", title="t", metric=METRIC)
     (lines,) = figures[0].axes[0].collections
     drawn = [segment[:, 0].tolist() for segment in lines.get_segments()]
     np.testing.assert_allclose(drawn, [[bars.lows[i], bars.highs[i]] for i in bars.order])
@@ -130,8 +138,8 @@ def test_whiskers_reach_from_end_to_end_of_the_intervals(figures, tmp_path):
 
 def test_the_dashed_line_is_the_mean_over_all_queries_not_over_classes(figures, tmp_path):
     values, labels = [1.0, 1.0, 1.0, 0.0], list("aaab")
-    bars = class_bars(values, labels, list("pqrs"), seed=1)
-    draw(bars, tmp_path / "bars.png", title="t", metric=METRIC)
+    bars = bars_of(values, labels, list("pqrs"), seed=1)
+    draw_class_bars(bars, tmp_path / "bars.png", title="t", metric=METRIC)
     axis = figures[0].axes[0]
     (dashed,) = [line for line in axis.lines if line.get_linestyle() == "--"]
     assert dashed.get_xdata()[0] == 0.75
@@ -139,15 +147,69 @@ def test_the_dashed_line_is_the_mean_over_all_queries_not_over_classes(figures, 
 
 
 def test_classes_without_any_interval_claim_none(figures, tmp_path):
-    draw(class_bars([1.0], ["a"], ["p"], seed=1), tmp_path / "b.png", title="t", metric=METRIC)
+    draw_class_bars(
+        bars_of([1.0], ["a"], ["p"], seed=1), tmp_path / "b.png", title="t", metric=METRIC
+    )
     assert "interval" not in figures[0].get_suptitle()
 
 
 def test_names_with_dollar_signs_and_of_any_length_are_drawn(figures, tmp_path):
     labels = [r"$\frac$", "x" * 300 + "end", "100$ $_$"]
-    bars = class_bars([1.0, 0.0, 0.5], labels, list("pqr"), seed=1)
-    draw(bars, tmp_path / "bars.png", title="a $title$ " * 20, metric=METRIC)
+    bars = bars_of([1.0, 0.0, 0.5], labels, list("pqr"), seed=1)
+    draw_class_bars(bars, tmp_path / "bars.png", title="a $title$ " * 20, metric=METRIC)
     shown = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
     assert shown[0] == r"$\frac$ (1)"
     assert shown[2].endswith("end (1)")
     assert figures[0].axes[0].get_window_extent().width > 3 * figures[0].dpi
+
+
+# The confusion
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 25, 26, 67])
+def test_a_confusion_of_any_number_of_classes_is_whole(tmp_path, count):
+    classes = [f"a_rather_long_class_name_{number}" for number in range(count)]
+    counts = np.eye(count, dtype=np.int64) * 7
+    draw_confusion(classes, counts, tmp_path / "confusion.png", title="monkeys10, resnet152")
+    picture = pixels(tmp_path / "confusion.png")
+    assert_whole(picture)
+    assert min(picture.shape[:2]) > 300
+    assert max(picture.shape[:2]) < 2200
+    assert has_colour(picture, "#08306b")  # the darkest of the blues: all of a class's queries
+    assert plt.get_fignums() == []
+
+
+def test_rows_of_a_confusion_are_shares_of_their_class(tmp_path):
+    """A class of one query that is right looks like one of a thousand that are."""
+    drawn = []
+    for few in (1, 1000):
+        counts = np.array([[few, 0], [0, 1000]])
+        draw_confusion(["a", "b"], counts, tmp_path / "confusion.png", title="t")
+        picture = pixels(tmp_path / "confusion.png")
+        drawn.append((np.abs(picture - np.array([8, 48, 107])) <= 2).all(axis=2).sum())
+    assert drawn[0] == pytest.approx(drawn[1], rel=0.02)  # the numbers in them differ
+
+
+def test_a_class_without_queries_has_an_empty_row_and_no_warning(tmp_path, recwarn):
+    counts = np.array([[2, 1, 1], [0, 0, 0], [0, 1, 3]])
+    draw_confusion(["ape", "distractor", "cat"], counts, tmp_path / "c.png", title="t")
+    assert_whole(pixels(tmp_path / "c.png"))
+    assert not [warning for warning in recwarn if warning.category is RuntimeWarning]
+
+
+def test_dollar_signs_in_class_names_are_no_formula(tmp_path):
+    names = [r"$\frac$", "100$ $_$"]
+    draw_confusion(names, np.eye(2, dtype=np.int64), tmp_path / "c.png", title="t")
+    assert_whole(pixels(tmp_path / "c.png"))
+
+
+def test_names_in_a_confusion_of_67_classes_do_not_overlap(figures):
+    classes = [f"class_{number}" for number in range(67)]
+    draw_confusion(classes, np.eye(67, dtype=np.int64), "unused.png", title="t")
+    axis = figures[0].axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == classes
+    extents = [label.get_window_extent() for label in axis.get_yticklabels()]
+    height = np.mean([upper.y0 - lower.y0 for upper, lower in pairwise(extents)])
+    points = axis.get_yticklabels()[0].get_fontsize()
+    assert height / figures[0].dpi * 72 > points
+    assert points / figures[0].get_figwidth() > 0.65  # 4 points on a page 6.3 inches wide

@@ -11,12 +11,11 @@ from gallerist.features.key_points import KeyPoints
 from gallerist.figures import matched_key_points as match_pictures
 from gallerist.figures.matched_key_points import (
     GAP,
-    INLIER,
-    OUTLIER,
     MatchedPictures,
     _side_by_side,
     draw,
 )
+from gallerist.figures.style import RELEVANT, WRONG
 from gallerist.search.geometric_verification import Matches
 
 
@@ -46,7 +45,7 @@ def pair(inliers=(True, True, False), query_size=(80, 120), answer_size=(60, 100
 
 
 def green(picture: np.ndarray) -> int:
-    exact = np.round(np.array(to_rgb(INLIER)) * 255)
+    exact = np.round(np.array(to_rgb(RELEVANT)) * 255)
     return int((np.abs(picture - exact) <= 6).all(axis=2).sum())
 
 
@@ -69,7 +68,7 @@ def test_inliers_are_green_and_other_matches_faint(output):
     assert reddish(agreeing) == 0
     assert green(others) == 0
     assert reddish(others) > 100
-    full = np.round(np.array(to_rgb(OUTLIER)) * 255)
+    full = np.round(np.array(to_rgb(WRONG)) * 255)
     assert not (np.abs(others - full) <= 30).all(axis=2).any()
 
 

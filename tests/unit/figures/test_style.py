@@ -20,7 +20,7 @@ from gallerist.figures.style import (
     legend_below,
     rate_axis_bottom,
     save,
-    shortened,
+    shorten,
     styles,
     text_width,
 )
@@ -106,7 +106,7 @@ def test_an_axis_of_rates_begins_below_the_lowest_and_leaves_out_no_more_than_th
 
 @pytest.mark.parametrize("name", ["short", "monkey_" * 30 + "0042", "W" * 90, "", "$_$"])
 def test_a_shortened_line_fits_and_keeps_its_end(name):
-    line = shortened(name, points=7, inches=1.0)
+    line = shorten(name, points=7, inches=1.0)
     assert text_width(line, 7) <= 1.0
     assert line == name or line[-2:] == name[-2:]
 

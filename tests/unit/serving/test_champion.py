@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gallerist.evaluation.scores import Assessment, Settings
+from gallerist.evaluation.scores import IntervalSettings, Scores
 from gallerist.serving.champion import Candidate, decide
 
-AT_95 = Settings(seed=99, rounds=1000, confidence=0.95)
+AT_95 = IntervalSettings(seed=99, rounds=1000, confidence=0.95)
 
 
 def candidate(title, hits, **changes):
     values = {"top-1": np.array(hits, np.float64)}
     ids = tuple(f"q{number}" for number in range(len(hits)))
-    queries = Assessment(ids, ("cat",) * len(hits), ids, values, {})
-    return Candidate(**{"title": title, "gallery": "g", "query": "q", "queries": queries} | changes)
+    scores = Scores(ids, ("cat",) * len(hits), ids, values, {})
+    return Candidate(**{"title": title, "gallery": "g", "query": "q", "scores": scores} | changes)
 
 
 def hits(right, of=10):

@@ -29,7 +29,6 @@ ORDER = [
 
 AGAINST_THE_ORDER = {
     ("records.origin", "figures.rule_graph"),
-    ("tracking.experiment_page", "evaluation.summary"),
 }
 
 HEAVY = {
@@ -39,7 +38,7 @@ HEAVY = {
         *("networks.pooling", "networks.runtime", "networks.trunk"),
         *("training.loop", "training.state"),
     },
-    "pandas": {"evaluation.comparison", "evaluation.remarks"},
+    "pandas": {"evaluation.comparison", "evaluation.comparison_page"},
     "matplotlib": {
         name for name in MODULES if name.startswith("figures.") and name != "figures.grad_cam"
     },

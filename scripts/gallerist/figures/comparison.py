@@ -1,4 +1,4 @@
-"""Curves of all experiments drawn: hit rate against k, precision against recall, growth."""
+"""All experiments beside each other: hit rates, and curves of what they reach."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from gallerist.evaluation.curves import LINEAR_DEPTH, Curve, CurveFault
+from gallerist.evaluation.curves import LINEAR_DEPTH, Curve, CurveError
 from gallerist.figures.style import (
+    NORMAL,
+    SMALL,
     WIDTH,
     Style,
     entitle,
@@ -17,14 +19,67 @@ from gallerist.figures.style import (
     legend_below,
     rate_axis_bottom,
     save,
+    shorten,
+    styles,
 )
 from gallerist.io.files import PathLike
+
+Rates = Mapping[str, Mapping[int, float]]
+"""Experiment -> k -> hit rate."""
+
+Intervals = Mapping[str, Mapping[int, tuple[float, float]]]
+"""Experiment -> k -> lower and upper end of the hit rate's interval."""
 
 Curves = Mapping[str, Curve]
 Styles = Mapping[str, Style]
 
+_COMPARED_KS = 4
+"""The comparison has a panel for each of so many k: of more, the first, the last and between."""
+
 _MARKED = 12
 """Curves of so few places have a mark at each, others here and there."""
+
+
+def draw_comparison(
+    hit_rates: Rates,
+    path: PathLike,
+    *,
+    title: str,
+    queries: int,
+    intervals: Intervals | None = None,
+    level: float = 0.95,
+    configured: Sequence[str] | None = None,
+) -> None:
+    """Hit rates of all experiments, a row each and a panel for each k, best first, as PNG.
+
+    hit_rates: experiment -> k -> rate, with the same k for every experiment. intervals: those that
+    are known, at that level of confidence. configured: all experiments in the order of the
+    configuration, for their colours; those of hit_rates unless given.
+    """
+    ks = _panels(sorted(next(iter(hit_rates.values()))))
+    names = sorted(hit_rates, key=lambda name: -hit_rates[name][ks[0]])
+    looks = styles(configured or list(hit_rates))
+    pitch = 0.26 if len(names) <= 12 else 0.17
+    figure = Figure(figsize=(WIDTH, 1.5 + pitch * max(len(names), 4)), layout="constrained")
+    panels = figure.subplots(1, len(ks), sharey=True, squeeze=False)[0]
+    spans = intervals or {}
+    lowest = min(min(rates[k] for k in ks) for rates in hit_rates.values())
+    ends = [spans[name][k][0] for name in spans for k in ks if k in spans[name]]
+    for axis, k in zip(panels, ks, strict=True):
+        for row, name in enumerate(names):
+            _point(axis, row, hit_rates[name][k], spans.get(name, {}).get(k), looks[name])
+        axis.set_xlim(rate_axis_bottom(min([lowest, *ends])), 1.02)
+        axis.set_title(f"k = {k}", fontsize=NORMAL)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+        axis.tick_params(axis="x", labelsize=SMALL)
+        axis.grid(alpha=0.3)
+    shown = [shorten(name, points=SMALL, inches=2.2) for name in names]
+    panels[0].set_yticks(range(len(names)), shown, fontsize=SMALL, parse_math=False)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    measured = f", {intervals_at(level)}" if ends else ""
+    entitle(figure, f"{title}, {queries} queries{measured}")
+    figure.supxlabel("hit rate at k (share of queries)", fontsize=NORMAL)
+    save(figure, path)
 
 
 def draw_hit_rates(
@@ -32,7 +87,7 @@ def draw_hit_rates(
 ) -> None:
     """Hit rate against k of all experiments, as PNG: logarithmic when k goes beyond 50.
 
-    curves: experiment -> `hit_rate_curve`. styles: `palette.styles` of all configured experiments.
+    curves: experiment -> `hit_rate_curve`. styles: `style.styles` of all experiments.
     level: of confidence of the intervals. Without any curve, the picture says so.
     """
     figure, axis = _lines(curves, styles, title, level)
@@ -66,7 +121,7 @@ def draw_precision_recall(
     save(figure, path)
 
 
-def draw_growth(
+def draw_hit_rates_among_distractors(
     curves: Curves, styles: Styles, path: PathLike, *, title: str, k: int = 1, level: float = 0.95
 ) -> None:
     """Hit rate at k against the number of distractors in the gallery, of all experiments, as PNG.
@@ -89,11 +144,29 @@ def draw_growth(
     save(figure, path)
 
 
+def _panels(ks: Sequence[int]) -> list[int]:
+    if len(ks) <= _COMPARED_KS:
+        return list(ks)
+    return [ks[round(place)] for place in np.linspace(0, len(ks) - 1, _COMPARED_KS)]
+
+
+def _point(
+    axis: Axes, row: int, rate: float, span: tuple[float, float] | None, style: Style
+) -> None:
+    """One experiment's rate with its interval, unclipped: it may lie on the edge."""
+    if span is not None:
+        axis.plot(span, (row, row), color=style["color"], linewidth=1.6, solid_capstyle="butt")
+    axis.plot(
+        rate, row, color=style["color"], marker=style["marker"], markersize=5, linestyle="none",
+        clip_on=False,
+    )  # fmt: skip
+
+
 def _lines(curves: Curves, styles: Styles, title: str, level: float) -> tuple[Figure, Axes]:
     """A figure with a line, a band and an entry of the legend for each experiment."""
     lacking = [name for name in curves if name not in styles]
     if lacking:
-        raise CurveFault(f"no style for {', '.join(lacking)}: give those of all experiments")
+        raise CurveError(f"no style for {', '.join(lacking)}: give those of all experiments")
     figure = Figure(figsize=(WIDTH, 4), layout="constrained")
     axis = figure.subplots()
     axis.grid(alpha=0.3)

@@ -1,0 +1,153 @@
+"""The page of the comparison: its tables in Markdown and HTML, and the caveats below them."""
+
+import csv
+import html
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gallerist.evaluation.comparison import SURPASSED, Row, SeedRow, Spread, columns
+from gallerist.io.files import PathLike
+from gallerist.io.metric_names import top
+
+_NAMED = 3
+"""Experiments that a page names in one cell; the CSV names all."""
+
+_TOP_K = (
+    "top-k: share of the queries with a picture of their class among the first k answers. "
+    "Intervals are drawn over original pictures. One experiment is called really better than "
+    "another where a paired test on the same queries, corrected for the number of pairs, says so "
+    "(differences.csv). Excluded queries have no right picture in the gallery."
+)
+_OVER_SEEDS = (
+    "Mean ± sample standard deviation (n - 1), smallest to largest, of experiments that differ in "
+    "nothing but `seed`. Pictures, split, augmented copies and `dropout_seed` are the same in all: "
+    "what varies is the first weights of what is trained, and the order of the training pictures."
+)
+
+
+def format_markdown(
+    rows: Sequence[Row], *, title: str, caveats: Sequence[str], seeds: Sequence[SeedRow] = ()
+) -> str:
+    """The comparison as a Markdown page: a table, the definitions, and what one must know.
+
+    seeds: the second table's rows, if there are any.
+    """
+    second = ["## Over seeds", "", *_markdown_table(seeds), "", _OVER_SEEDS, ""] if seeds else []
+    listed = [f"- {caveat}" for caveat in caveats]
+    lines = [f"# {title}", "", *_markdown_table(rows), "", _TOP_K, "", *second, *listed]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_table(rows: Sequence[Row] | Sequence[SeedRow]) -> list[str]:
+    """The lines of a table whose columns are aligned for the eye."""
+    cells = [
+        {name: value.replace("|", "\\|") for name, value in line.items()} for line in _format(rows)
+    ]
+    header = list(cells[0])
+    widths = {name: max(len(name), *(len(line[name]) for line in cells)) for name in header}
+    return [
+        "| " + " | ".join(name.ljust(widths[name]) for name in header) + " |",
+        "| " + " | ".join("-" * widths[name] for name in header) + " |",
+        *(
+            "| " + " | ".join(line[name].ljust(widths[name]) for name in header) + " |"
+            for line in cells
+        ),
+    ]
+
+
+def format_html(
+    rows: Sequence[Row], *, title: str, caveats: Sequence[str], seeds: Sequence[SeedRow] = ()
+) -> str:
+    """The comparison as a small HTML page, for the report. seeds: as for `format_markdown`."""
+    second = (
+        f"<h2>Over seeds</h2>{_html_table(seeds)}<p>{html.escape(_OVER_SEEDS)}</p>" if seeds else ""
+    )
+    listed = "".join(f"<li>{html.escape(caveat)}</li>" for caveat in caveats)
+    style = "body{font-family:sans-serif}td,th{padding:.3em .7em;text-align:right}"
+    return (
+        f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title>"
+        f"<style>{style}</style><h1>{html.escape(title)}</h1>"
+        f"{_html_table(rows)}{second}<ul>{listed}</ul>\n"
+    )
+
+
+def _html_table(rows: Sequence[Row] | Sequence[SeedRow]) -> str:
+    cells = _format(rows)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in line.values()) + "</tr>"
+        for line in cells
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _format(rows: Sequence[Row] | Sequence[SeedRow]) -> list[dict[str, str]]:
+    """The text of every cell, "" where a row has none: all lines have the same columns."""
+    cells = [row.cells() for row in rows]
+    names = columns(cells)
+    return [
+        {name: _cell(name, line[name]) if name in line else "" for name in names} for line in cells
+    ]
+
+
+_IN_TENTHS = ("training s", "frozen layers s", "extraction images/s")
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, Spread):
+        mean, deviation, least, most = (
+            _cell(name, each) for each in (value.mean, value.deviation, value.least, value.most)
+        )
+        return f"{mean} ± {deviation} ({least} to {most})"
+    if name == SURPASSED and len(str(value).split()) > _NAMED:
+        return f"{len(str(value).split())} of them"
+    if isinstance(value, float):
+        return f"{value:.1f}" if name in _IN_TENTHS else f"{value:.4f}"
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def find_caveats(
+    rows: Sequence[Row],
+    metrics: Sequence[Mapping[str, Any]],
+    *,
+    faults: Sequence[PathLike],
+    leaks: PathLike,
+) -> list[str]:
+    """What a reader must know before believing the numbers: a sentence for each limit.
+
+    metrics: of each row, with `gallery_images`. faults, leaks: the reports of the import and of
+    the split, whose lines are counted.
+    """
+    lines = [
+        f"{row.experiment} STARTED FROM {row.weights.upper()}: it cannot be compared with "
+        "figures for pretrained weights."
+        for row in rows
+        if "random (" in row.weights
+    ]
+    gallery = metrics[0]["gallery_images"]
+    beyond = [k for k in rows[0].hit_rates if k > gallery]
+    if beyond:
+        lines.append(
+            f"The gallery has {gallery} pictures: {', '.join(map(top, beyond))} look at "
+            "all of them."
+        )
+    severities = Counter(row["severity"] for path in faults for row in _rows(path))
+    if severities:
+        counts = ", ".join(f"{count} {severity}" for severity, count in sorted(severities.items()))
+        folder = Path(faults[0]).parent
+        lines.append(f"Files with faults: {counts}; each is named with its reason in {folder}/.")
+    kinds = Counter((row["kind"], row["part_a"], row["part_b"]) for row in _rows(leaks))
+    for (kind, one, other), count in sorted(kinds.items()):
+        same = "the same file" if kind == "exact" else "nearly the same picture"
+        times = "Once" if count == 1 else f"{count} times"
+        lines.append(f"{times} {same} is in {one} and in {other}; see {leaks}.")
+    return lines
+
+
+def _rows(path: PathLike) -> list[dict[str, str]]:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
