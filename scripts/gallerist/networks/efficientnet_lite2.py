@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.io.unpickling import Allowed, packaged_file, restricted_load
@@ -42,8 +42,6 @@ _EPSILON, _MOMENTUM = 1e-3, 0.99
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-
-Array = NDArray[Any]
 
 
 class Stage(NamedTuple):
@@ -191,7 +189,9 @@ def _layer_sources() -> Iterator[tuple[str, str]]:
     yield from [("top_conv", "_conv_head"), ("top_bn", "_bn1")]
 
 
-def _keras_weights(tensors: dict[str, Array], source: str, layer: str, path: Path) -> list[Array]:
+def _keras_weights(
+    tensors: dict[str, AnyArray], source: str, layer: str, path: Path
+) -> list[AnyArray]:
     """One layer's tensors in Keras's order and layout."""
     of_norm = ["weight", "bias", "running_mean", "running_var"]
     names = [f"{source}.{name}" for name in (of_norm if layer.endswith("bn") else ["weight"])]
@@ -249,7 +249,7 @@ _STATE_DICT: Allowed = {
 }
 
 
-def read_state_dict(path: PathLike) -> dict[str, Array]:
+def read_state_dict(path: PathLike) -> dict[str, AnyArray]:
     """Read a PyTorch state dict in the format that torch.save wrote before PyTorch 1.6.
 
     The file is a row of pickles (magic number, protocol version, byte order, the dict with tensors
@@ -275,7 +275,7 @@ def read_state_dict(path: PathLike) -> dict[str, Array]:
     return {name: _cut(numbers[tensor.storage.key], tensor) for name, tensor in tensors.items()}
 
 
-def _cut(numbers: Array, tensor: _Tensor) -> Array:
+def _cut(numbers: AnyArray, tensor: _Tensor) -> AnyArray:
     """A copy of the tensor's part of its storage; that it lies inside has been checked before."""
     strides = [stride * numbers.itemsize for stride in tensor.strides]
     part = np.lib.stride_tricks.as_strided(
@@ -299,7 +299,7 @@ def _declare_in(declared: dict[str, _Storage]) -> Callable[[Any], _Storage]:
     return declare
 
 
-def _read_storage(file: IO[bytes], storage: _Storage, path: PathLike) -> Array:
+def _read_storage(file: IO[bytes], storage: _Storage, path: PathLike) -> AnyArray:
     length = int.from_bytes(file.read(8), "little")
     size = storage.length * storage.dtype.itemsize
     left = Path(path).stat().st_size - file.tell()
