@@ -11,7 +11,7 @@ rule compare_experiments:
             results("evaluation/{experiment}/experiment.record.json"),
             experiment=EXPERIMENTS,
         ),
-        faults=expand(results("reports/faults/{part}.csv"), part=IMPORTED),
+        faults=expand(results("reports/faults/{part}.csv"), part=PLAN.imported),
         leaks=results("reports/leaks.csv"),
         code=library("compare_experiments"),
     output:
@@ -38,13 +38,13 @@ rule compare_experiments:
             category="Comparison",
             labels={"figure": "precision against recall"},
         ),
-        growth=report(
+        distractor_curve=report(
             results("comparison/growth.png"),
             caption="../report/growth.rst",
             category="Comparison",
             labels={"figure": "hit rate against distractors"},
         ),
-        sheet=report(
+        html=report(
             results("comparison/comparison.html"),
             caption="../report/comparison_table.rst",
             category="Comparison",
@@ -59,7 +59,7 @@ rule compare_experiments:
         "../envs/gallerist.yaml"
     params:
         # Experiments that differ in their seed only.
-        groups=canonical_json(groups(EXPERIMENTS)),
+        groups=canonical_json(groups(config["experiments"])),
         decided_by=config["evaluation"]["decided_by"],
         confidence=config["evaluation"]["confidence"],
         bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],

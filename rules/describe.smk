@@ -17,12 +17,12 @@ rule describe_images:
         benchmarks("describe_images/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(DESCRIPTORS),
-        part=one_of(DESCRIBED),
+        part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
     params:
-        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        settings=extraction_settings,
         max_pixels=config["dataset"]["images"]["max_pixels"],
     script:
         "../scripts/describe_images.py"
@@ -54,7 +54,7 @@ rule learn_vocabulary:
     resources:
         mem_mb=4000,
     params:
-        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        settings=extraction_settings,
     script:
         "../scripts/learn_vocabulary.py"
 
@@ -76,11 +76,11 @@ rule encode_key_points:
         benchmarks("encode_key_points/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(VOCABULARIES),
-        part=one_of(DESCRIBED),
+        part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
     params:
-        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        settings=extraction_settings,
     script:
         "../scripts/encode_key_points.py"

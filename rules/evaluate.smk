@@ -4,12 +4,12 @@
 rule evaluate_retrieval:
     """Judge one experiment's ranking, draw its answers, and log its row of the comparison."""
     input:
-        ranking=of_experiment(ranking_of),
+        ranking=ranking(),
         gallery=manifest("gallery"),
         query=manifest("query"),
-        training=of_experiment(training_pictures),
-        pictures=of_experiment(explanations),
-        records=of_experiment(upstream_records),
+        training=of_experiment(PLAN.training_pictures),
+        pictures=of_experiment(PLAN.explanations),
+        records=of_experiment(PLAN.upstream_records),
         code=library("evaluate_retrieval"),
     output:
         metrics=results("evaluation/{experiment}/metrics.json"),
@@ -74,7 +74,7 @@ rule evaluate_retrieval:
         bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
         seed=config["evaluation"]["seed"],
         # So that the hit rate among fewer distractors follows from this one ranking.
-        by_distance=lambda wildcards: ranked_by_distance(wildcards.experiment),
+        by_distance=of_experiment(lambda name: PLAN.experiments[name].ranked_by_distance),
         answers_drawn=config["evaluation"]["answers_drawn"],
         queries_drawn=canonical_json(config["evaluation"]["queries_drawn"]),
         strips_drawn=config["evaluation"]["strips_drawn"],

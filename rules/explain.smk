@@ -8,7 +8,7 @@ rule draw_feature_map:
         query=searched("query"),
         gallery_manifest=manifest("gallery"),
         query_manifest=manifest("query"),
-        ranking=of_experiment(ranking_of),
+        ranking=ranking(),
         code=library("draw_feature_map"),
     output:
         map=report(
@@ -23,7 +23,7 @@ rule draw_feature_map:
     benchmark:
         benchmarks("draw_feature_map/{experiment}.tsv")
     wildcard_constraints:
-        experiment=one_of(set(EXPERIMENTS) - set(JOINED_RANKINGS)),
+        experiment=one_of(WITH_VECTORS),
     conda:
         "../envs/gallerist.yaml"
     params:
@@ -38,7 +38,7 @@ rule draw_similarity:
         model=results("models/{experiment}/model.keras"),
         training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
-        ranking=of_experiment(ranking_of),
+        ranking=ranking(),
         gallery=manifest("gallery"),
         query=manifest("query"),
         code=library("draw_similarity"),

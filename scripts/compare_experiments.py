@@ -46,7 +46,7 @@ with stage(snakemake) as run:
         comparison.seed_table(seeds, rows[0].hit_rates).to_csv(temporary, index=False)
     write_differences(output.differences, found)
     write_text(output.page, comparison.markdown(rows, title=title, notes=notes, seeds=seeds))
-    write_text(output.sheet, comparison.page(rows, title=title, notes=notes, seeds=seeds))
+    write_text(output.html, comparison.page(rows, title=title, notes=notes, seeds=seeds))
 
     draw_comparison(
         {row.experiment: row.hit_rates for row in rows},
@@ -61,7 +61,7 @@ with stage(snakemake) as run:
     for kind, draw, path in (
         (HIT_RATE, curve_plots.draw_hit_rates, output.hit_rates),
         (PRECISION, curve_plots.draw_precision_recall, output.precision),
-        (GROWTH, curve_plots.draw_growth, output.growth),
+        (GROWTH, curve_plots.draw_growth, output.distractor_curve),
     ):
         known = {name: each[kind] for name, each in curves.items() if kind in each}
         draw(known, styles(experiments), path, title=title, level=params.confidence)
@@ -73,5 +73,5 @@ with stage(snakemake) as run:
             run.metrics({f"{row.settings} over seeds/top-{k} mean": rate.mean})
             run.metrics({f"{row.settings} over seeds/top-{k} sd": rate.deviation})
     for name, path in output.items():
-        if name not in ("record", "sheet"):
+        if name not in ("record", "html"):
             run.artifact(path)

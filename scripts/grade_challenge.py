@@ -54,9 +54,11 @@ with stage(snakemake) as run:
         output.page, challenge_tables.page(grades, study, title=title, notes=matched.remarks())
     )
     looks = styles(experiments)
-    curve_plots.draw_growth(curves, looks, output.growth, title=title, level=params.confidence)
+    curve_plots.draw_growth(
+        curves, looks, output.distractor_curve, title=title, level=params.confidence
+    )
     for name, grade in grades.items():
         for metric, measure in grade.overall.items():
             run.metrics({f"{name}/{metric.replace('@', '-')}": measure.mean})
-    for path in (output.grades, output.study, output.page, output.growth):
+    for path in (output.grades, output.study, output.page, output.distractor_curve):
         run.artifact(path)
