@@ -60,11 +60,10 @@ rule grade_challenge:
         grades=results("challenge/grades.csv"),
         study=results("challenge/key_fault.csv"),
         page=results("challenge/grades.md"),
-        distractor_curve=report(
-            results("challenge/growth.png"),
-            caption="../report/challenge_growth.rst",
-            category="Challenge",
-            labels={"figure": "hit rate against confusion images"},
+        distractor_curve=reported(
+            "challenge/growth.png",
+            "challenge_distractor_curve",
+            figure="hit rate against confusion images",
         ),
         record=results("challenge/grades.record.json"),
     log:

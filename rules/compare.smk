@@ -20,36 +20,17 @@ rule compare_experiments:
         differences=results("comparison/differences.csv"),
         seeds=results("comparison/over_seeds.csv"),
         page=results("comparison/comparison.md"),
-        plot=report(
-            results("comparison/comparison.png"),
-            caption="../report/comparison.rst",
-            category="Comparison",
-            labels={"figure": "hit rate at k"},
+        plot=reported("comparison/comparison.png", "comparison", figure="hit rate at k"),
+        hit_rates=reported("comparison/hit_rates.png", "hit_rates", figure="hit rate against k"),
+        precision=reported(
+            "comparison/precision_recall.png",
+            "precision_recall",
+            figure="precision against recall",
         ),
-        hit_rates=report(
-            results("comparison/hit_rates.png"),
-            caption="../report/hit_rates.rst",
-            category="Comparison",
-            labels={"figure": "hit rate against k"},
+        distractor_curve=reported(
+            "comparison/growth.png", "distractor_curve", figure="hit rate against distractors"
         ),
-        precision=report(
-            results("comparison/precision_recall.png"),
-            caption="../report/precision_recall.rst",
-            category="Comparison",
-            labels={"figure": "precision against recall"},
-        ),
-        distractor_curve=report(
-            results("comparison/growth.png"),
-            caption="../report/growth.rst",
-            category="Comparison",
-            labels={"figure": "hit rate against distractors"},
-        ),
-        html=report(
-            results("comparison/comparison.html"),
-            caption="../report/comparison_table.rst",
-            category="Comparison",
-            labels={"figure": "table"},
-        ),
+        html=reported("comparison/comparison.html", "comparison_table", figure="table"),
         record=results("comparison/comparison.record.json"),
     log:
         logs("compare_experiments.log"),

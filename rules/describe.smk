@@ -35,12 +35,7 @@ rule learn_vocabulary:
         code=library("learn_vocabulary"),
     output:
         vocabulary=results("vocabularies/{experiment}.npz"),
-        drawn=report(
-            results("vocabularies/{experiment}.png"),
-            caption="../report/key_points.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "key points"},
-        ),
+        drawn=reported("vocabularies/{experiment}.png", "key_points", figure="key points"),
         record=results("vocabularies/{experiment}.record.json"),
     log:
         logs("learn_vocabulary/{experiment}.log"),

@@ -16,47 +16,20 @@ rule evaluate_retrieval:
         answers=results("evaluation/{experiment}/answers.csv"),
         queries=results("evaluation/{experiment}/queries.csv"),
         curves=results("evaluation/{experiment}/curves.csv"),
-        classes=report(
-            results("evaluation/{experiment}/classes.csv"),
-            caption="../report/classes.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "hit rate by class"},
+        classes=reported(
+            "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
         ),
-        bars=report(
-            results("evaluation/{experiment}/classes.png"),
-            caption="../report/class_bars.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "hit rate by class, drawn"},
+        bars=reported(
+            "evaluation/{experiment}/classes.png", "class_bars", figure="hit rate by class, drawn"
         ),
-        best=report(
-            results("evaluation/{experiment}/best.png"),
-            caption="../report/best.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "best queries"},
-        ),
-        median=report(
-            results("evaluation/{experiment}/median.png"),
-            caption="../report/median.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "median queries"},
-        ),
-        worst=report(
-            results("evaluation/{experiment}/worst.png"),
-            caption="../report/worst.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "worst queries"},
-        ),
-        chosen=report(
-            results("evaluation/{experiment}/chosen.png"),
-            caption="../report/chosen.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "chosen queries"},
-        ),
-        confusion=report(
-            results("evaluation/{experiment}/confusion.png"),
-            caption="../report/confusion.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "confusion of the first answer"},
+        best=reported("evaluation/{experiment}/best.png", "best", figure="best queries"),
+        median=reported("evaluation/{experiment}/median.png", "median", figure="median queries"),
+        worst=reported("evaluation/{experiment}/worst.png", "worst", figure="worst queries"),
+        chosen=reported("evaluation/{experiment}/chosen.png", "chosen", figure="chosen queries"),
+        confusion=reported(
+            "evaluation/{experiment}/confusion.png",
+            "confusion",
+            figure="confusion of the first answer",
         ),
         row=results("evaluation/{experiment}/experiment.record.json"),
         record=results("evaluation/{experiment}/evaluation.record.json"),

@@ -11,12 +11,7 @@ rule draw_feature_map:
         ranking=ranking(),
         code=library("draw_feature_map"),
     output:
-        map=report(
-            results("evaluation/{experiment}/map.png"),
-            caption="../report/map.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "map of the vectors"},
-        ),
+        map=reported("evaluation/{experiment}/map.png", "map", figure="map of the vectors"),
         record=results("evaluation/{experiment}/map.record.json"),
     log:
         logs("draw_feature_map/{experiment}.log"),
@@ -43,11 +38,10 @@ rule draw_similarity:
         query=manifest("query"),
         code=library("draw_similarity"),
     output:
-        similarity=report(
-            results("evaluation/{experiment}/similarity.png"),
-            caption="../report/similarity.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "what made two pictures match"},
+        similarity=reported(
+            "evaluation/{experiment}/similarity.png",
+            "similarity",
+            figure="what made two pictures match",
         ),
         record=results("evaluation/{experiment}/similarity.record.json"),
     log:

@@ -8,12 +8,7 @@ rule import_images:
         code=library("import_images"),
     output:
         manifest=results("manifests/{part}.csv"),
-        faults=report(
-            results("reports/faults/{part}.csv"),
-            caption="../report/faults.rst",
-            category="Data",
-            labels={"table": "files with faults", "part": "{part}"},
-        ),
+        faults=reported("reports/faults/{part}.csv", "faults", table="files with faults"),
         record=results("manifests/{part}.record.json"),
     log:
         logs("import_images/{part}.log"),

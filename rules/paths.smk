@@ -25,6 +25,25 @@ def benchmarks(path):
     return results(f"benchmarks/{path}")
 
 
+CATEGORIES = {
+    "models": "Training",
+    "comparison": "Comparison",
+    "challenge": "Challenge",
+    "reports": "Data",
+}
+
+
+def reported(path, caption, **labels):
+    """A file of the results that the report shows, with the caption report/<caption>.rst."""
+    wildcards = {name: f"{{{name}}}" for name in ("experiment", "part") if f"{{{name}}}" in path}
+    return report(
+        results(path),
+        caption=f"../report/{caption}.rst",
+        category=CATEGORIES.get(path.partition("/")[0], "Retrieval"),
+        labels=wildcards | labels,
+    )
+
+
 def library(script):
     """A script and the library files it runs through: its job is repeated when one changes."""
     source = SCRIPTS / f"{script}.py"

@@ -32,11 +32,8 @@ rule verify_geometry:
         code=library("verify_geometry"),
     output:
         ranking=results("rankings/{experiment}.verified.csv"),
-        matches=report(
-            results("rankings/{experiment}.matches.png"),
-            caption="../report/matches.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "matched key points"},
+        matches=reported(
+            "rankings/{experiment}.matches.png", "matches", figure="matched key points"
         ),
         record=results("rankings/{experiment}.verified.record.json"),
     log:

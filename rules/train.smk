@@ -42,12 +42,7 @@ rule plot_training:
         history=results("models/{experiment}/history.csv"),
         code=library("plot_training"),
     output:
-        curves=report(
-            results("models/{experiment}/curves.png"),
-            caption="../report/curves.rst",
-            category="Training",
-            labels={"experiment": "{experiment}", "figure": "curves"},
-        ),
+        curves=reported("models/{experiment}/curves.png", "curves", figure="curves"),
         record=results("models/{experiment}/curves.record.json"),
     log:
         logs("plot_training/{experiment}.log"),

@@ -11,11 +11,7 @@ Files = str | list[str]
 """An input of a rule: one file, or a list; an empty one where there is none."""
 
 FOLDERS = {
-    "tree": {
-        "originals": "training",
-        "gallery": "validation/gallery",
-        "query": "validation/query",
-    },
+    "tree": {"originals": "training", "gallery": "validation/gallery", "query": "validation/query"},
     "classes": {"originals": "."},
 }
 """Layout -> part -> the folder of the source that holds it."""
@@ -36,8 +32,6 @@ class Plan:
         every = self.experiments.values()
         self.pretrained = {each.pretrained: each for each in every if each.pretrained}
         self.trunks = {each.trunk: each for each in every if each.trunk}
-
-    # ------------------------------------------------------------------------------------ pictures
 
     @property
     def source(self) -> str:
@@ -90,8 +84,6 @@ class Plan:
         extended = part == "training" and self.config["dataset"]["extend"]
         return self.results.file(f"manifests/{'extended_training' if extended else part}.csv")
 
-    # -------------------------------------------------------------------------------------- trunks
-
     def of_kind(self, *kinds: Kind) -> list[str]:
         """The experiments whose vectors are made in one of these ways."""
         return [name for name, each in self.experiments.items() if each.kind in kinds]
@@ -129,13 +121,10 @@ class Plan:
     def extraction_rows(self, experiment: str, part: str) -> list[str]:
         """The kept rows that features are extracted from; none where the pictures are read.
 
-        They are where a network takes several views of each, and in a challenge, whose gallery is
-        large and seen once.
+        That is for several views of each, and in a challenge, whose gallery is seen once.
         """
         pictures = self.experiments[experiment].settings["views"] or part in CHALLENGE_PARTS
         return [] if pictures else self.trunk_rows(experiment, [part])
-
-    # ------------------------------------------------------------------------ vectors and rankings
 
     def features(self, experiment: str, part: str) -> list[str]:
         """The vectors of a part as they were extracted."""
@@ -157,10 +146,9 @@ class Plan:
         return self.results.file(f"fusions/{experiment}.json") if learned else []
 
     def ranking(self, experiment: str, folder: str = "", before: str | None = None) -> str:
-        """The ranking that an experiment is evaluated by.
+        """The ranking that an experiment is evaluated by, or that the step `before` starts from.
 
-        folder: "challenge/" for that of the challenge. before: a step that reorders it, whose
-        input is asked for.
+        folder: "challenge/" for that of the challenge.
         """
         name = self.experiments[experiment].rankings(before)[-1]
         return self.results.file(f"{folder}{name}.csv")
@@ -168,8 +156,6 @@ class Plan:
     def member_rankings(self, experiment: str, folder: str = "") -> list[str]:
         """The rankings of all experiments that this one is combined from."""
         return [self.ranking(name, folder) for name in self.experiments[experiment].members]
-
-    # ---------------------------------------------------------------------------------- evaluation
 
     def training_pictures(self, experiment: str) -> list[str]:
         """The history of a network's training and the picture of it; none without a network."""
@@ -240,8 +226,6 @@ class Plan:
         ends = [(folder, part) for folder in folders for part in ("gallery", "query")]
         return names + [f"{folder}/{experiment}/{part}" for folder, part in ends]
 
-    # -------------------------------------------------------------------------------------- models
-
     @property
     def challenge_truth(self) -> Files:
         """The file that a challenge is graded by; none where nobody has it."""
@@ -258,11 +242,11 @@ class Plan:
     @property
     def registered(self) -> list[str]:
         """The experiments of which models are made, or may be: of all that can, one is the best."""
-        every = self.config["experiments"].items()
-        searchable = [name for name, settings in every if is_searchable(settings)]
         named = [name for name in self.registered_names if name != "best"]
-        any_may = "best" in self.registered_names
-        return list(dict.fromkeys([*named, *(searchable if any_may else [])]))
+        if "best" in self.registered_names:
+            every = self.config["experiments"].items()
+            named += [name for name, settings in every if is_searchable(settings)]
+        return list(dict.fromkeys(named))
 
     @property
     def model_files(self) -> list[str]:
