@@ -1,7 +1,5 @@
 """Rule compare_experiments: all experiments' accuracies and costs -> tables and pictures."""
 
-import json
-
 from gallerist.evaluation import comparison
 from gallerist.evaluation.differences import better_than, differences, write_differences
 from gallerist.evaluation.evaluation_curves import GROWTH, HIT_RATE, PRECISION, read_curves
@@ -35,9 +33,9 @@ with stage(snakemake) as run:
         )
         for path, each in zip(given.rows, metrics, strict=True)
     ]
-    title = f"{snakemake.config['dataset']['name']}: comparison of experiments"
+    title = f"{run.title}: comparison of experiments"
     notes = remarks(rows, metrics, faults=given.faults, leaks=given.leaks)
-    seeds = comparison.over_seeds(rows, json.loads(params.groups))
+    seeds = comparison.over_seeds(rows, run.param("groups"))
     with replacing(output.table) as temporary:
         comparison.table(rows).to_csv(temporary, index=False)
     with replacing(output.metrics) as temporary:

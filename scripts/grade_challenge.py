@@ -1,6 +1,5 @@
 """Rule grade_challenge: all rankings and the truth -> grades, and what the key fault does."""
 
-import json
 import logging
 
 from gallerist.challenge import grading as challenge_grading
@@ -18,7 +17,7 @@ logger = logging.getLogger("gallerist")
 
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
-    experiments, by_distance = json.loads(params.experiments), json.loads(params.by_distance)
+    experiments, by_distance = run.param("experiments"), run.param("by_distance")
     drawn = {
         "seed": params.seed,
         "rounds": params.bootstrap_rounds,
@@ -49,7 +48,7 @@ with stage(snakemake) as run:
 
     challenge_tables.write_grades(output.grades, grades)
     challenge_grading.write_study(output.study, study)
-    title = f"{snakemake.config['dataset']['name']}: the challenge"
+    title = f"{run.title}: the challenge"
     write_text(
         output.page, challenge_tables.page(grades, study, title=title, notes=matched.remarks())
     )
