@@ -18,11 +18,8 @@ logger = logging.getLogger("gallerist")
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     experiments, by_distance = run.param("experiments"), run.param("by_distance")
-    drawn = {
-        "seed": params.seed,
-        "rounds": params.bootstrap_rounds,
-        "confidence": params.confidence,
-    }
+    rounds, confidence = params.bootstrap_rounds, params.confidence
+    drawn = {"seed": params.seed, "rounds": rounds, "confidence": confidence}
     queries, gallery = Manifest.read(given.query), Manifest.read(given.gallery)
     names = [challenge_tables.file_names(each) for each in (queries, gallery)]
     matched = match(Truth.read(given.truth), names[0].values(), names[1].values())
@@ -53,9 +50,7 @@ with stage(snakemake) as run:
         output.page, challenge_tables.page(grades, study, title=title, notes=matched.remarks())
     )
     looks = styles(experiments)
-    curve_plots.draw_growth(
-        curves, looks, output.distractor_curve, title=title, level=params.confidence
-    )
+    curve_plots.draw_growth(curves, looks, output.distractor_curve, title=title, level=confidence)
     for name, grade in grades.items():
         for metric, measure in grade.overall.items():
             run.metrics({f"{name}/{metric.replace('@', '-')}": measure.mean})
