@@ -13,6 +13,11 @@ def test_results_lie_in_a_folder_named_for_the_data_set(tmp_path):
     assert Results.of({"dataset": {"name": "monkeys"}}, tmp_path).folder == tmp_path / "monkeys"
 
 
+def test_a_file_of_the_results_is_named_before_it_is_there_also_with_wildcards():
+    results = Results.of({"dataset": {"name": "monkeys"}})
+    assert results.file("rankings/{experiment}.csv") == "results/monkeys/rankings/{experiment}.csv"
+
+
 def test_a_result_that_is_there_is_found(tmp_path):
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests" / "query.csv").touch()
