@@ -330,7 +330,7 @@ def reverse_first(ranking: Ranking, first: int) -> Ranking:
     answers = tuple((*each[:first][::-1], *each[first:]) for each in ranking.answers)
     return replace(ranking, answers=answers)
 '''
-REVERSE_SCRIPT = '''"""Rule reverse_answers: a ranking -> the same, its first answers in the other order."""
+REVERSE_SCRIPT = '''"""Rule reverse_answers: a ranking -> its first answers reversed."""
 
 from gallerist.search.ranking import Ranking
 from gallerist.search.reversal import reverse_first
