@@ -39,7 +39,7 @@ def reported(path, caption, **labels):
     return report(
         results(path),
         caption=f"../report/{caption}.rst",
-        category=CATEGORIES.get(path.partition("/")[0], "Retrieval"),
+        category=CATEGORIES.get(Path(path).parts[0], "Retrieval"),
         labels=wildcards | labels,
     )
 
