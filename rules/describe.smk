@@ -2,7 +2,7 @@
 
 
 rule describe_images:
-    """Describe every picture of a part by its colours, its texture or its shapes."""
+    """Extract a vector of every picture of a part: its colours, its texture or its shapes."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         code=library("describe_images"),
@@ -55,7 +55,7 @@ rule learn_vocabulary:
 
 
 rule encode_key_points:
-    """Describe every picture of a part by the visual words of its key points."""
+    """Extract a vector of every picture of a part: the visual words of its key points."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         vocabulary=results("vocabularies/{experiment}.npz"),

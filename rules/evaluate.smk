@@ -1,8 +1,8 @@
-# Stage 11: is a right picture among the first k answers?
+# Stage 11: is a relevant picture among the first k answers?
 
 
 rule evaluate_retrieval:
-    """Judge one experiment's ranking, draw its answers, and log its row of the comparison."""
+    """Evaluate one experiment's ranking, draw its answers, and log its row of the comparison."""
     input:
         ranking=ranking(),
         gallery=manifest("gallery"),

@@ -1,4 +1,4 @@
-# Stage 11, for the eye: where pictures lie, and which region made two of them match.
+# Stage 11, in pictures: where vectors lie, and which regions made two pictures match.
 
 
 rule draw_feature_map:
@@ -28,7 +28,7 @@ rule draw_feature_map:
 
 
 rule draw_similarity:
-    """Show which regions of a query and its first answer make the network call them alike."""
+    """Show which regions of a query and its first answer make their vectors similar."""
     input:
         model=results("models/{experiment}/model.keras"),
         training=results("models/{experiment}/training.record.json"),

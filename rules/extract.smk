@@ -2,7 +2,7 @@
 
 
 rule extract_features:
-    """Describe every picture of a part by one network's vector."""
+    """Extract one network's vector of every picture of a part."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         model=results("models/{experiment}/model.keras"),
