@@ -25,10 +25,10 @@ class Plan:
 
     def __init__(self, config: Mapping[str, Any], root: str = "results") -> None:
         self.config = config
+        self.dataset, self.challenge = config["dataset"], config["challenge"]
         self.results = Results.of(config, root)
-        self.experiments = {
-            name: Experiment(name, settings) for name, settings in config["experiments"].items()
-        }
+        named = config["experiments"]
+        self.experiments = {name: Experiment(name, settings) for name, settings in named.items()}
         every = self.experiments.values()
         self.pretrained = {each.pretrained: each for each in every if each.pretrained}
         self.trunks = {each.trunk: each for each in every if each.trunk}
@@ -36,24 +36,22 @@ class Plan:
     @property
     def source(self) -> str:
         """Where the pictures come from: embedded, folder or archive."""
-        dataset = self.config["dataset"]
-        return next(kind for kind in ("embedded", "folder", "archive") if dataset.get(kind))
+        return next(kind for kind in ("embedded", "folder", "archive") if self.dataset.get(kind))
 
     @property
     def imported(self) -> list[str]:
         """The parts of the data set that are imported from a folder."""
-        dataset = self.config["dataset"]
-        return [*FOLDERS[dataset["layout"]], *(["pool"] if dataset["extend"] else [])]
+        return [*FOLDERS[self.dataset["layout"]], *(["pool"] if self.dataset["extend"] else [])]
 
     @property
     def challenge_parts(self) -> list[str]:
         """The parts of the challenge, where there is one."""
-        return list(CHALLENGE_PARTS) if self.config["challenge"] else []
+        return list(CHALLENGE_PARTS) if self.challenge else []
 
     @property
     def challenge_folder(self) -> str:
         """The folder that holds the challenge's gallery/ and query/."""
-        return self.config["challenge"]["folder"] or self.results.file("challenge/source")
+        return self.challenge["folder"] or self.results.file("challenge/source")
 
     @property
     def extracted(self) -> list[str]:
@@ -62,31 +60,30 @@ class Plan:
 
     def part_folder(self, part: str) -> str:
         """The folder that a part is imported from."""
-        dataset = self.config["dataset"]
         if part in CHALLENGE_PARTS:
             return posixpath.join(self.challenge_folder, part.removeprefix("challenge_"))
         if part == "pool":
-            return str(dataset["extend"]["pool"])
-        subfolder = dataset["archive"]["subfolder"] if self.source == "archive" else ""
+            return str(self.dataset["extend"]["pool"])
+        subfolder = self.dataset["archive"]["subfolder"] if self.source == "archive" else ""
         source = posixpath.normpath(posixpath.join(self.results.file("source"), subfolder))
-        source = dataset["folder"] if self.source == "folder" else source
-        return posixpath.normpath(posixpath.join(source, FOLDERS[dataset["layout"]][part]))
+        source = self.dataset["folder"] if self.source == "folder" else source
+        return posixpath.normpath(posixpath.join(source, FOLDERS[self.dataset["layout"]][part]))
 
     def part_source(self, part: str) -> Files:
         """What must exist before a part is imported: nothing, where the pictures are the user's."""
         if part in CHALLENGE_PARTS:
-            return [] if self.config["challenge"]["folder"] else self.challenge_folder
+            return [] if self.challenge["folder"] else self.challenge_folder
         users = part == "pool" or self.source == "folder"
         return [] if users else self.results.file("source")
 
     def manifest(self, part: str) -> str:
         """The manifest that the networks and the search read for a part."""
-        extended = part == "training" and self.config["dataset"]["extend"]
+        extended = part == "training" and self.dataset["extend"]
         return self.results.file(f"manifests/{'extended_training' if extended else part}.csv")
 
-    def of_kind(self, *kinds: Kind) -> list[str]:
-        """The experiments whose vectors are made in one of these ways."""
-        return [name for name, each in self.experiments.items() if each.kind in kinds]
+    def of_kind(self, kind: Kind) -> list[str]:
+        """The experiments whose vectors are made in one way."""
+        return [name for name, each in self.experiments.items() if each.kind == kind]
 
     def weights(self, experiment: str) -> Files:
         """The record of the weights that an experiment starts from; none without a backbone."""
@@ -194,7 +191,7 @@ class Plan:
             *([] if self.source == "folder" else ["source"]),
             *(f"manifests/{part}" for part in self.imported),
             "manifests/split",
-            *(["manifests/extended_training"] if self.config["dataset"]["extend"] else []),
+            *(["manifests/extended_training"] if self.dataset["extend"] else []),
         ]
 
     def _network_outputs(self, experiment: str) -> list[str]:
@@ -229,10 +226,9 @@ class Plan:
     @property
     def challenge_truth(self) -> Files:
         """The file that a challenge is graded by; none where nobody has it."""
-        challenge = self.config["challenge"]
-        if challenge["truth"]:
-            return str(challenge["truth"])
-        return [] if challenge["folder"] else self.results.file("challenge/truth.json")
+        if self.challenge["truth"]:
+            return str(self.challenge["truth"])
+        return [] if self.challenge["folder"] else self.results.file("challenge/truth.json")
 
     @property
     def registered_names(self) -> list[str]:
