@@ -1,7 +1,5 @@
 """Rule compare_experiments: all experiments' accuracies and costs -> tables and pictures."""
 
-import json
-
 from gallerist.evaluation import comparison
 from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
 from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
@@ -24,8 +22,8 @@ with stage(snakemake) as run:
     records = [read_record(path) for path in given.rows]
     surpassed = better_than(found, params.decided_by)
     rows = comparison.table_rows(records, metrics, params.decided_by, surpassed)
-    seeds = comparison.summarise_seeds(rows, json.loads(params.groups))
-    title = f"{snakemake.config['dataset']['name']}: comparison of experiments"
+    seeds = comparison.summarise_seeds(rows, run.param("groups"))
+    title = f"{run.title}: comparison of experiments"
     caveats = find_caveats(rows, metrics, faults=given.faults, leaks=given.leaks)
     comparison.write_table(output.table, comparison.table(rows))
     comparison.write_table(output.metrics, comparison.metric_table(metrics))

@@ -1,8 +1,5 @@
 """Rule describe_images: pictures of one part -> vectors by colour, texture or shape."""
 
-import json
-import time
-
 from gallerist.data.manifest import Manifest
 from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.store import write_features
@@ -10,14 +7,14 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output
-    settings = json.loads(snakemake.params.settings)
+    settings = run.settings
     images = Manifest.read(snakemake.input.manifest)
     extractor = DescriptorExtractor.of(
         settings, max_pixels=snakemake.params.max_pixels, threads=snakemake.threads
     )
-    started = time.monotonic()
-    files = output.vectors, output.ids, output.origin
-    written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
-    run.parameters(settings)
-    run.metrics(written.extraction_metrics(time.monotonic() - started))
+    with run.timed("extraction_seconds") as timer:
+        files = output.vectors, output.ids, output.origin
+        written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
+        run.parameters(settings)
+    run.metrics(written.extraction_metrics(timer.seconds))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

@@ -1,8 +1,5 @@
 """Rule encode_key_points: pictures of one part -> vectors of the visual words in them."""
 
-import json
-import time
-
 from gallerist.data.manifest import Manifest
 from gallerist.features.store import write_features
 from gallerist.features.vocabulary import Vocabulary, WordExtractor
@@ -10,7 +7,7 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output
-    settings = json.loads(snakemake.params.settings)
+    settings = run.settings
     images = Manifest.read(snakemake.input.manifest)
     extractor = WordExtractor(
         Vocabulary.read(snakemake.input.vocabulary),
@@ -18,8 +15,8 @@ with stage(snakemake) as run:
         square_root=settings["square_root"],
         threads=snakemake.threads,
     )
-    started = time.monotonic()
-    files = output.vectors, output.ids, output.origin
-    written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
-    run.metrics(written.extraction_metrics(time.monotonic() - started))
+    with run.timed("extraction_seconds") as timer:
+        files = output.vectors, output.ids, output.origin
+        written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
+    run.metrics(written.extraction_metrics(timer.seconds))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

@@ -1,7 +1,5 @@
 """Rule evaluate_retrieval: a ranking -> metrics with intervals, lists, pictures, its row."""
 
-import json
-
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation import summary, tables
 from gallerist.evaluation.curves import HIT_RATE, curves_of, write_curves
@@ -18,9 +16,8 @@ from gallerist.workflow.stage import stage
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
-    title = f"{dataset}, {experiment}"
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
-    ks, further = sorted(json.loads(params.k)), json.loads(params.metrics)
+    ks, further = sorted(run.param("k")), run.param("metrics")
     gallery, queries = Manifest.read(given.gallery), Manifest.read(given.query)
     evaluation = evaluate(Ranking.read(given.ranking), queries.label_of, gallery.label_of)
     evaluation.require_results()
@@ -38,10 +35,10 @@ with stage(snakemake) as run:
     tables.write_queries(output.queries, scores, queries, evaluation.ranks, evaluation.excluded)
     tables.write_classes(output.classes, scores, settings)
     write_curves(output.curves, curves)
-    chosen = json.loads(params.queries_drawn)
+    chosen = run.param("queries_drawn")
     strips = StripSettings(params.answers_drawn, params.strips_drawn, chosen)
-    draw_strips(evaluation, ranks, queries, gallery, output, strips, title=title)
-    draw_classes(evaluation, scores, settings, output, k=ks[0], title=title)
+    draw_strips(evaluation, ranks, queries, gallery, output, strips, title=run.title)
+    draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
 
     upstream = [read_record(path) for path in given.records]
     figures = {**flatten(found["metrics"]), **counts}

@@ -1,8 +1,5 @@
 """Rule extract_features: pictures of one part -> vectors of length 1, in manifest order."""
 
-import json
-import time
-
 from gallerist.records.record import require_made
 from gallerist.workflow.stage import stage
 
@@ -17,7 +14,7 @@ with stage(snakemake) as run:
     from gallerist.networks.trunk_cache import TrunkCache
 
     given, output = snakemake.input, snakemake.output
-    compute = json.loads(snakemake.params.compute)
+    compute = run.param("compute")
     device = configure(threads=snakemake.threads, gpu_precision=compute["gpu_precision"])
     images = Manifest.read(given.manifest)
     extractor = NetworkExtractor(
@@ -26,16 +23,16 @@ with stage(snakemake) as run:
         threads=snakemake.threads,
         engine=compute["engine"],
         xla=compute["gpu_xla"],
-        views=Views.of(json.loads(snakemake.params.views)),
+        views=Views.of(run.param("views")),
     )
-    started = time.monotonic()
-    files = output.vectors, output.ids, output.origin
-    if given.rows:
-        rows = TrunkCache.read(*given.rows)
-        written = write_features(extractor.batches_of_rows(rows), rows.ids, extractor, files)
-    else:
-        batches = extractor.batches(images.paths)
-        written = write_features(batches, images.ids, extractor, files)
+    with run.timed("extraction_seconds") as timer:
+        files = output.vectors, output.ids, output.origin
+        if given.rows:
+            rows = TrunkCache.read(*given.rows)
+            written = write_features(extractor.batches_of_rows(rows), rows.ids, extractor, files)
+        else:
+            batches = extractor.batches(images.paths)
+            written = write_features(batches, images.ids, extractor, files)
     run.parameters(device=device, engine=extractor.engine_name)
-    run.metrics(written.extraction_metrics(time.monotonic() - started))
+    run.metrics(written.extraction_metrics(timer.seconds))
     run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

@@ -1,7 +1,5 @@
 """Rule fuse_features: the vectors of several experiments -> one vector a picture."""
 
-import json
-
 from gallerist.features.fusion import Fusion
 from gallerist.features.store import read_sets, write_features
 from gallerist.workflow.stage import stage
@@ -9,7 +7,7 @@ from gallerist.workflow.stage import stage
 with stage(snakemake) as run:
     output = snakemake.output
     sets = read_sets(snakemake.input.members)
-    members = dict(zip(json.loads(snakemake.params.members), sets, strict=True))
+    members = dict(zip(run.param("members"), sets, strict=True))
     fusion = Fusion.of(members, snakemake.input.weights or None)
     ids = sets[0].ids
     files = output.vectors, output.ids, output.origin

@@ -1,6 +1,5 @@
 """Rule grade_challenge: all rankings and the truth -> grades, and what the key fault does."""
 
-import json
 import logging
 
 from gallerist.challenge import grading, key_fault, tables
@@ -17,7 +16,7 @@ logger = logging.getLogger("gallerist")
 
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
-    experiments, by_distance = json.loads(params.experiments), json.loads(params.by_distance)
+    experiments, by_distance = run.param("experiments"), run.param("by_distance")
     settings = {
         "seed": params.seed,
         "rounds": params.bootstrap_rounds,
@@ -46,14 +45,14 @@ with stage(snakemake) as run:
 
     tables.write_grades(output.grades, grades)
     key_fault.write_study(output.study, study)
-    title = f"{snakemake.config['dataset']['name']}: the challenge"
+    title = f"{run.title}: the challenge"
     write_text(output.page, tables.page(grades, study, title=title, notes=matched.differences()))
     looks = styles(experiments)
     draw_hit_rates_among_distractors(
-        curves, looks, output.growth, title=title, level=params.confidence
+        curves, looks, output.distractor_curve, title=title, level=params.confidence
     )
     for name, grade in grades.items():
         for metric, estimate in grade.overall.items():
             run.metrics({f"{name}/{metric.replace('@', '-')}": estimate.mean})
-    for path in (output.grades, output.study, output.page, output.growth):
+    for path in (output.grades, output.study, output.page, output.distractor_curve):
         run.artifact(path)

@@ -1,7 +1,5 @@
 """Rule train_network: pictures, or the rows that their trunk made -> a trained network."""
 
-import json
-
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -17,7 +15,7 @@ with stage(snakemake) as run:
     from gallerist.training.checkpoint import Checkpoint, identity_of
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
-    settings = json.loads(params.settings)
+    settings = run.settings
     device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)

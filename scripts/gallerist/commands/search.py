@@ -61,13 +61,14 @@ def _answers(
     """The picture that is searched for, its class where known, and its answers."""
     from gallerist.data.manifest import Manifest
     from gallerist.serving.query import find_query, search_file, search_query
-    from gallerist.workflow.results import Results, ranking_name
+    from gallerist.workflow.experiments import Experiment
+    from gallerist.workflow.results import Results
 
     results = Results.of(config, options.RESULTS)
     experiments = config["experiments"]
     if query is not None:
         found = find_query(Manifest.read(results.path("manifests/query.csv")), query)
-        ranking = f"{ranking_name(experiment, experiments[experiment])}.csv"
+        ranking = f"{Experiment(experiment, experiments[experiment]).ranking}.csv"
         return found.path, found.label, search_query(results, ranking, found, count)
     assert picture is not None
     with _without_notices():

@@ -22,7 +22,7 @@ def extractor_of(
 
     threads: of processors. max_pixels: larger pictures are refused. engine: of networks, see
     `inference.compile_network`; "tensorflow" is ready soonest, "auto" is quicker from then on.
-    Raises results.ResultMissing, and as the extractors.
+    Raises UserError where one is missing, and as the extractors.
     """
     # Each kind is imported where it is used: TensorFlow takes seconds, and a served model carries
     # only the code that its experiment needs.

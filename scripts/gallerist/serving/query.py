@@ -18,7 +18,7 @@ from gallerist.workflow.experiments import (
     Experiments,
     NotSearchable,
     refusal,
-    require_own_networks,
+    verify_networks,
 )
 from gallerist.workflow.results import Results
 
@@ -62,8 +62,8 @@ def find_query(queries: Manifest, name: str) -> Picture:
 def search_query(results: Results, ranking: str, query: Picture, count: int) -> list[Answer]:
     """The first `count` answers to a query of the data set, as the workflow ranked them.
 
-    ranking: its file among the results. Raises results.ResultMissing, UserError when the query
-    was added since, and UserError when the gallery has changed since.
+    ranking: its file among the results. Raises UserError when that is missing, when the query was
+    added since, and when the gallery has changed since.
     """
     found = Ranking.read(results.path(ranking))
     if query.id not in found.query_ids:
@@ -86,7 +86,7 @@ def search_file(
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
     experiments: of a complete configuration, by name.
-    Raises decoding.BadImage when the file is no picture, experiments.NotSearchable, and UserError
+    Raises decoding.BadImage when the file is no picture, NotSearchable, and UserError
     when the gallery's vectors are of another model, or other preprocessing, than is there now.
     """
     settings = experiments[experiment]
@@ -97,7 +97,7 @@ def search_file(
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
     identifier = sha256_of_file(picture)[:16]
-    require_own_networks(results, experiment, experiments)
+    verify_networks(results, experiment, experiments)
     extractor = extractor_of(
         results, experiment, experiments, threads=threads, max_pixels=max_pixels
     )
