@@ -1,11 +1,9 @@
 """Descriptors, key points, fusions and better rankings, in a real run without any network."""
 
-import copy
 import json
 
 import numpy as np
 import pytest
-import yaml
 from edits import dry_runs
 from sklearn.neighbors import NearestNeighbors
 from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of
@@ -292,22 +290,25 @@ def mean_colour(pixels: Pixels, *, squared: bool) -> Vector:
 '''
 
 
-def test_a_descriptor_needs_one_function_and_one_entry_of_the_schema(workflow):
+NEW_SETTINGS = '''
+class MeanColour(RankedByVectors, _Global):
+    """The mean colour of a picture."""
+
+    descriptor: Literal["mean_colour"] = KIND
+    squared: bool = key(False)
+    """Squares every number."""
+
+
+'''
+
+
+def test_a_descriptor_needs_one_function_and_one_model_of_its_settings(workflow):
     workflow.log_nothing()
     module = workflow.folder / "scripts/gallerist/features/descriptors/colour.py"
     module.write_text(module.read_text(encoding="utf-8") + NEW_DESCRIPTOR, encoding="utf-8")
-    schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
-    entry = copy.deepcopy(schema["$defs"]["hu_moments"])
-    entry["properties"]["descriptor"]["const"] = "mean_colour"
-    entry["properties"]["squared"] = {
-        "description": "Squares every number.",
-        "type": "boolean",
-        "default": False,
-    }
-    schema["$defs"]["mean_colour"] = entry
-    schema["$defs"]["experiment"]["oneOf"].append({"$ref": "#/$defs/mean_colour"})
-    text = yaml.safe_dump(schema, sort_keys=False)
-    (workflow.folder / "config/schema.yaml").write_text(text, encoding="utf-8")
+    models = "scripts/gallerist/settings/descriptors.py"
+    workflow.edit_text(models, "Descriptor = ", NEW_SETTINGS + "Descriptor = ")
+    workflow.edit_text(models, "    | HuMoments\n", "    | HuMoments\n    | MeanColour\n")
     workflow.edit_config("experiments.mean", {"descriptor": "mean_colour", "squared": True})
     done = workflow.rerun("results/tiny/evaluation/mean/metrics.json")
     own = of_parts("describe_images", "mean") | {"search_gallery mean", "evaluate_retrieval mean"}
