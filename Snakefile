@@ -36,9 +36,13 @@ include: "rules/rerank.smk"
 include: "rules/evaluate.smk"
 include: "rules/explain.smk"
 include: "rules/compare.smk"
-include: "rules/challenge.smk"
 include: "rules/register.smk"
 include: "rules/runs.smk"
+
+
+if CHALLENGE:
+
+    include: "rules/challenge.smk"
 
 
 onstart:
@@ -48,8 +52,8 @@ onstart:
 wildcard_constraints:
     part="originals|pool|training|validation|gallery|query|challenge_gallery|challenge_query",
     experiment=one_of(EXPERIMENTS),
-    pretrained=one_of(PRETRAINED),
-    trunk=one_of(TRUNKS),
+    pretrained=one_of(PLAN.pretrained),
+    trunk=one_of(PLAN.trunks),
 
 
 rule all:
@@ -60,4 +64,4 @@ rule all:
         rules.report_leaks.output,
         expand(rules.evaluate_retrieval.output, experiment=EXPERIMENTS),
         challenge_results(),
-        registered_models(),
+        rules.register_models.output if config["registry"]["experiments"] else [],

@@ -11,7 +11,7 @@ rule compare_experiments:
             results("evaluation/{experiment}/experiment.record.json"),
             experiment=EXPERIMENTS,
         ),
-        faults=expand(results("reports/faults/{part}.csv"), part=IMPORTED),
+        faults=expand(results("reports/faults/{part}.csv"), part=PLAN.imported),
         leaks=results("reports/leaks.csv"),
         code=library("compare_experiments"),
     output:
@@ -20,36 +20,17 @@ rule compare_experiments:
         differences=results("comparison/differences.csv"),
         seeds=results("comparison/over_seeds.csv"),
         page=results("comparison/comparison.md"),
-        plot=report(
-            results("comparison/comparison.png"),
-            caption="../report/comparison.rst",
-            category="Comparison",
-            labels={"figure": "hit rate at k"},
+        plot=reported("comparison/comparison.png", "comparison", figure="hit rate at k"),
+        hit_rates=reported("comparison/hit_rates.png", "hit_rates", figure="hit rate against k"),
+        precision=reported(
+            "comparison/precision_recall.png",
+            "precision_recall",
+            figure="precision against recall",
         ),
-        hit_rates=report(
-            results("comparison/hit_rates.png"),
-            caption="../report/hit_rates.rst",
-            category="Comparison",
-            labels={"figure": "hit rate against k"},
+        distractor_curve=reported(
+            "comparison/growth.png", "distractor_curve", figure="hit rate against distractors"
         ),
-        precision=report(
-            results("comparison/precision_recall.png"),
-            caption="../report/precision_recall.rst",
-            category="Comparison",
-            labels={"figure": "precision against recall"},
-        ),
-        growth=report(
-            results("comparison/growth.png"),
-            caption="../report/growth.rst",
-            category="Comparison",
-            labels={"figure": "hit rate against distractors"},
-        ),
-        sheet=report(
-            results("comparison/comparison.html"),
-            caption="../report/comparison_table.rst",
-            category="Comparison",
-            labels={"figure": "table"},
-        ),
+        html=reported("comparison/comparison.html", "comparison_table", figure="table"),
         record=results("comparison/comparison.record.json"),
     log:
         logs("compare_experiments.log"),
@@ -59,7 +40,7 @@ rule compare_experiments:
         "../envs/gallerist.yaml"
     params:
         # Experiments that differ in their seed only.
-        groups=canonical_json(groups(EXPERIMENTS)),
+        groups=canonical_json(groups(config["experiments"])),
         decided_by=config["evaluation"]["decided_by"],
         confidence=config["evaluation"]["confidence"],
         bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],

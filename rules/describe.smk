@@ -2,7 +2,7 @@
 
 
 rule describe_images:
-    """Describe every picture of a part by its colours, its texture or its shapes."""
+    """Extract a vector of every picture of a part: its colours, its texture or its shapes."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         code=library("describe_images"),
@@ -17,12 +17,12 @@ rule describe_images:
         benchmarks("describe_images/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(DESCRIPTORS),
-        part=one_of(DESCRIBED),
+        part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
     params:
-        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        settings=extraction_settings,
         max_pixels=config["dataset"]["images"]["max_pixels"],
     script:
         "../scripts/describe_images.py"
@@ -35,12 +35,7 @@ rule learn_vocabulary:
         code=library("learn_vocabulary"),
     output:
         vocabulary=results("vocabularies/{experiment}.npz"),
-        drawn=report(
-            results("vocabularies/{experiment}.png"),
-            caption="../report/key_points.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "key points"},
-        ),
+        drawn=reported("vocabularies/{experiment}.png", "key_points", figure="key points"),
         record=results("vocabularies/{experiment}.record.json"),
     log:
         logs("learn_vocabulary/{experiment}.log"),
@@ -54,13 +49,13 @@ rule learn_vocabulary:
     resources:
         mem_mb=4000,
     params:
-        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        settings=extraction_settings,
     script:
         "../scripts/learn_vocabulary.py"
 
 
 rule encode_key_points:
-    """Describe every picture of a part by the visual words of its key points."""
+    """Extract a vector of every picture of a part: the visual words of its key points."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         vocabulary=results("vocabularies/{experiment}.npz"),
@@ -76,11 +71,11 @@ rule encode_key_points:
         benchmarks("encode_key_points/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(VOCABULARIES),
-        part=one_of(DESCRIBED),
+        part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
     params:
-        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        settings=extraction_settings,
     script:
         "../scripts/encode_key_points.py"

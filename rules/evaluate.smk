@@ -1,62 +1,35 @@
-# Stage 11: is a right picture among the first k answers?
+# Stage 11: is a relevant picture among the first k answers?
 
 
 rule evaluate_retrieval:
-    """Judge one experiment's ranking, draw its answers, and log its row of the comparison."""
+    """Evaluate one experiment's ranking, draw its answers, and log its row of the comparison."""
     input:
-        ranking=of_experiment(ranking_of),
+        ranking=ranking(),
         gallery=manifest("gallery"),
         query=manifest("query"),
-        training=of_experiment(training_pictures),
-        pictures=of_experiment(explanations),
-        records=of_experiment(upstream_records),
+        training=of_experiment(PLAN.training_pictures),
+        pictures=of_experiment(PLAN.explanations),
+        records=of_experiment(PLAN.upstream_records),
         code=library("evaluate_retrieval"),
     output:
         metrics=results("evaluation/{experiment}/metrics.json"),
         answers=results("evaluation/{experiment}/answers.csv"),
         queries=results("evaluation/{experiment}/queries.csv"),
         curves=results("evaluation/{experiment}/curves.csv"),
-        classes=report(
-            results("evaluation/{experiment}/classes.csv"),
-            caption="../report/classes.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "hit rate by class"},
+        classes=reported(
+            "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
         ),
-        bars=report(
-            results("evaluation/{experiment}/classes.png"),
-            caption="../report/class_bars.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "hit rate by class, drawn"},
+        bars=reported(
+            "evaluation/{experiment}/classes.png", "class_bars", figure="hit rate by class, drawn"
         ),
-        best=report(
-            results("evaluation/{experiment}/best.png"),
-            caption="../report/best.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "best queries"},
-        ),
-        median=report(
-            results("evaluation/{experiment}/median.png"),
-            caption="../report/median.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "median queries"},
-        ),
-        worst=report(
-            results("evaluation/{experiment}/worst.png"),
-            caption="../report/worst.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "worst queries"},
-        ),
-        chosen=report(
-            results("evaluation/{experiment}/chosen.png"),
-            caption="../report/chosen.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "chosen queries"},
-        ),
-        confusion=report(
-            results("evaluation/{experiment}/confusion.png"),
-            caption="../report/confusion.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "confusion of the first answer"},
+        best=reported("evaluation/{experiment}/best.png", "best", figure="best queries"),
+        median=reported("evaluation/{experiment}/median.png", "median", figure="median queries"),
+        worst=reported("evaluation/{experiment}/worst.png", "worst", figure="worst queries"),
+        chosen=reported("evaluation/{experiment}/chosen.png", "chosen", figure="chosen queries"),
+        confusion=reported(
+            "evaluation/{experiment}/confusion.png",
+            "confusion",
+            figure="confusion of the first answer",
         ),
         row=results("evaluation/{experiment}/experiment.record.json"),
         record=results("evaluation/{experiment}/evaluation.record.json"),
@@ -74,7 +47,7 @@ rule evaluate_retrieval:
         bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
         seed=config["evaluation"]["seed"],
         # So that the hit rate among fewer distractors follows from this one ranking.
-        by_distance=lambda wildcards: ranked_by_distance(wildcards.experiment),
+        by_distance=of_experiment(lambda name: PLAN.experiments[name].ranked_by_distance),
         answers_drawn=config["evaluation"]["answers_drawn"],
         queries_drawn=canonical_json(config["evaluation"]["queries_drawn"]),
         strips_drawn=config["evaluation"]["strips_drawn"],

@@ -1,4 +1,4 @@
-# Stage 11, for the eye: where pictures lie, and which region made two of them match.
+# Stage 11, in pictures: where vectors lie, and which regions made two pictures match.
 
 
 rule draw_feature_map:
@@ -8,22 +8,17 @@ rule draw_feature_map:
         query=searched("query"),
         gallery_manifest=manifest("gallery"),
         query_manifest=manifest("query"),
-        ranking=of_experiment(ranking_of),
+        ranking=ranking(),
         code=library("draw_feature_map"),
     output:
-        map=report(
-            results("evaluation/{experiment}/map.png"),
-            caption="../report/map.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "map of the vectors"},
-        ),
+        map=reported("evaluation/{experiment}/map.png", "map", figure="map of the vectors"),
         record=results("evaluation/{experiment}/map.record.json"),
     log:
         logs("draw_feature_map/{experiment}.log"),
     benchmark:
         benchmarks("draw_feature_map/{experiment}.tsv")
     wildcard_constraints:
-        experiment=one_of(set(EXPERIMENTS) - set(JOINED_RANKINGS)),
+        experiment=one_of(WITH_VECTORS),
     conda:
         "../envs/gallerist.yaml"
     params:
@@ -33,21 +28,20 @@ rule draw_feature_map:
 
 
 rule draw_similarity:
-    """Show which regions of a query and its first answer make the network call them alike."""
+    """Show which regions of a query and its first answer make their vectors similar."""
     input:
         model=results("models/{experiment}/model.keras"),
         training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
-        ranking=of_experiment(ranking_of),
+        ranking=ranking(),
         gallery=manifest("gallery"),
         query=manifest("query"),
         code=library("draw_similarity"),
     output:
-        similarity=report(
-            results("evaluation/{experiment}/similarity.png"),
-            caption="../report/similarity.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "what made two pictures match"},
+        similarity=reported(
+            "evaluation/{experiment}/similarity.png",
+            "similarity",
+            figure="what made two pictures match",
         ),
         record=results("evaluation/{experiment}/similarity.record.json"),
     log:

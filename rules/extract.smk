@@ -2,13 +2,13 @@
 
 
 rule extract_features:
-    """Describe every picture of a part by one network's vector."""
+    """Extract one network's vector of every picture of a part."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         model=results("models/{experiment}/model.keras"),
         training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
-        rows=viewed_rows,
+        rows=of_part(PLAN.extraction_rows),
         code=library("extract_features"),
     output:
         vectors=results("features/{experiment}/{part}.npy"),
@@ -21,7 +21,7 @@ rule extract_features:
         benchmarks("extract_features/{experiment}-{part}.tsv")
     wildcard_constraints:
         experiment=one_of(NETWORKS),
-        part=one_of(DESCRIBED),
+        part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
     threads: 4

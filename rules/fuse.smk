@@ -5,7 +5,7 @@ rule learn_fusion:
     """Weigh the members of a fusion by how well they tell classes apart in validation."""
     input:
         validation=manifest("validation"),
-        members=lambda wildcards: member_features(wildcards.experiment, "validation"),
+        members=lambda wildcards: PLAN.member_features(wildcards.experiment, "validation"),
         code=library("learn_fusion"),
     output:
         weights=results("fusions/{experiment}.json"),
@@ -15,12 +15,12 @@ rule learn_fusion:
     benchmark:
         benchmarks("learn_fusion/{experiment}.tsv")
     wildcard_constraints:
-        experiment=one_of(JOINED),
+        experiment=one_of(FUSED_VECTORS),
     conda:
         "../envs/gallerist.yaml"
     params:
-        members=lambda wildcards: canonical_json(members(wildcards.experiment)),
-        seed=lambda wildcards: EXPERIMENTS[wildcards.experiment]["seed"],
+        members=members,
+        seed=setting("seed"),
     script:
         "../scripts/learn_fusion.py"
 
@@ -28,12 +28,8 @@ rule learn_fusion:
 rule fuse_features:
     """Put the vectors of several experiments side by side."""
     input:
-        members=lambda wildcards: member_features(wildcards.experiment, wildcards.part),
-        weights=lambda wildcards: (
-            results(f"fusions/{wildcards.experiment}.json")
-            if EXPERIMENTS[wildcards.experiment]["fusion"] == "weighted"
-            else []
-        ),
+        members=of_part(PLAN.member_features),
+        weights=of_experiment(PLAN.fusion_weights),
         code=library("fuse_features"),
     output:
         vectors=results("features/{experiment}/{part}.npy"),
@@ -45,12 +41,12 @@ rule fuse_features:
     benchmark:
         benchmarks("fuse_features/{experiment}-{part}.tsv")
     wildcard_constraints:
-        experiment=one_of(JOINED),
-        part=one_of(DESCRIBED),
+        experiment=one_of(FUSED_VECTORS),
+        part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
     params:
-        members=lambda wildcards: canonical_json(members(wildcards.experiment)),
+        members=members,
     script:
         "../scripts/fuse_features.py"
 
@@ -58,7 +54,7 @@ rule fuse_features:
 rule fuse_rankings:
     """Join the rankings of several experiments by rank."""
     input:
-        rankings=lambda wildcards: [ranking_of(name) for name in members(wildcards.experiment)],
+        rankings=of_experiment(PLAN.member_rankings),
         code=library("fuse_rankings"),
     output:
         ranking=results("rankings/{experiment}.csv"),
@@ -68,12 +64,27 @@ rule fuse_rankings:
     benchmark:
         benchmarks("fuse_rankings/{experiment}.tsv")
     wildcard_constraints:
-        experiment=one_of(JOINED_RANKINGS),
+        experiment=one_of(FUSED_RANKINGS),
     conda:
         "../envs/gallerist.yaml"
     params:
-        members=lambda wildcards: canonical_json(members(wildcards.experiment)),
-        constant=lambda wildcards: EXPERIMENTS[wildcards.experiment]["constant"],
+        members=members,
+        constant=setting("constant"),
         depth=config["search"]["depth"],
     script:
         "../scripts/fuse_rankings.py"
+
+
+if CHALLENGE:
+
+    use rule fuse_rankings as fuse_challenge_rankings with:
+        input:
+            rankings=lambda wildcards: PLAN.member_rankings(wildcards.experiment, "challenge/"),
+            code=library("fuse_rankings"),
+        output:
+            ranking=results("challenge/rankings/{experiment}.csv"),
+            record=results("challenge/rankings/{experiment}.record.json"),
+        log:
+            logs("fuse_challenge_rankings/{experiment}.log"),
+        benchmark:
+            benchmarks("fuse_challenge_rankings/{experiment}.tsv")

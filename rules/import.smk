@@ -4,29 +4,25 @@
 rule import_images:
     """Decode, measure and identify every picture of a part; name each bad one."""
     input:
-        source=part_made_here,
+        source=lambda wildcards: PLAN.part_source(wildcards.part),
         code=library("import_images"),
     output:
         manifest=results("manifests/{part}.csv"),
-        faults=report(
-            results("reports/faults/{part}.csv"),
-            caption="../report/faults.rst",
-            category="Data",
-            labels={"table": "files with faults", "part": "{part}"},
-        ),
+        faults=reported("reports/faults/{part}.csv", "faults", table="files with faults"),
         record=results("manifests/{part}.record.json"),
     log:
         logs("import_images/{part}.log"),
     benchmark:
         benchmarks("import_images/{part}.tsv")
     wildcard_constraints:
-        part=one_of([*IMPORTED, *CHALLENGE_PARTS]),
+        part=one_of([*PLAN.imported, *PLAN.challenge_parts]),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
     params:
-        folder=part_folder,
-        flat=part_is_flat,
+        folder=lambda wildcards: PLAN.part_folder(wildcards.part),
+        # Whether pictures of all classes lie side by side.
+        flat=lambda wildcards: wildcards.part in PLAN.challenge_parts,
         fingerprint=part_fingerprint,
         on_bad=config["dataset"]["images"]["on_bad"],
         min_side=config["dataset"]["images"]["min_side"],

@@ -4,7 +4,7 @@
 rule fit_reduction:
     """Fit an experiment's reduction on the vectors of the training pictures."""
     input:
-        training=described("training"),
+        training=lambda wildcards: PLAN.features(wildcards.experiment, "training"),
         pictures=manifest("training"),
         code=library("fit_reduction"),
     output:
@@ -28,7 +28,7 @@ rule fit_reduction:
 rule reduce_features:
     """Reduce the vectors of a part."""
     input:
-        features=lambda wildcards: feature_files("features", wildcards.experiment, wildcards.part),
+        features=of_part(PLAN.features),
         reduction=results("reductions/{experiment}.npz"),
         code=library("reduce_features"),
     output:
@@ -41,7 +41,7 @@ rule reduce_features:
     benchmark:
         benchmarks("reduce_features/{experiment}-{part}.tsv")
     wildcard_constraints:
-        part=one_of(DESCRIBED),
+        part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
     script:

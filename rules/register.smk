@@ -4,19 +4,15 @@
 rule register_models:
     """Register experiments in MLflow, and move the alias champion to what is really better."""
     input:
-        metrics=expand(
-            results("evaluation/{experiment}/metrics.json"), experiment=registered_experiments()
-        ),
-        queries=expand(
-            results("evaluation/{experiment}/queries.csv"), experiment=registered_experiments()
-        ),
+        metrics=expand(results("evaluation/{experiment}/metrics.json"), experiment=PLAN.registered),
+        queries=expand(results("evaluation/{experiment}/queries.csv"), experiment=PLAN.registered),
         rows=expand(
             results("evaluation/{experiment}/experiment.record.json"),
-            experiment=registered_experiments(),
+            experiment=PLAN.registered,
         ),
         gallery=manifest("gallery"),
         query=manifest("query"),
-        files=model_files(),
+        files=PLAN.model_files,
         code=library("register_models"),
         # The code that becomes part of a model.
         answering=library("gallerist/serving/pyfunc"),
@@ -30,7 +26,7 @@ rule register_models:
     conda:
         "../envs/gallerist.yaml"
     params:
-        experiments=canonical_json(REGISTERED),
+        experiments=canonical_json(PLAN.registered_names),
         decided_by=config["evaluation"]["decided_by"],
         confidence=config["evaluation"]["confidence"],
         bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],

@@ -26,17 +26,14 @@ rule rerank_reciprocally:
 rule verify_geometry:
     """Order the first answers again by key points that agree with the query's."""
     input:
-        ranking=lambda wildcards: results(f"{name_before_verification(wildcards.experiment)}.csv"),
+        ranking=ranking(before="geometric_verification"),
         gallery=manifest("gallery"),
         query=manifest("query"),
         code=library("verify_geometry"),
     output:
         ranking=results("rankings/{experiment}.verified.csv"),
-        matches=report(
-            results("rankings/{experiment}.matches.png"),
-            caption="../report/matches.rst",
-            category="Retrieval",
-            labels={"experiment": "{experiment}", "figure": "matched key points"},
+        matches=reported(
+            "rankings/{experiment}.matches.png", "matches", figure="matched key points"
         ),
         record=results("rankings/{experiment}.verified.record.json"),
     log:
@@ -50,3 +47,34 @@ rule verify_geometry:
         settings=step("geometric_verification"),
     script:
         "../scripts/verify_geometry.py"
+
+
+if CHALLENGE:
+
+    use rule rerank_reciprocally as rerank_challenge with:
+        input:
+            gallery=searched("challenge_gallery"),
+            query=searched("challenge_query"),
+            code=library("rerank_reciprocally"),
+        output:
+            ranking=results("challenge/rankings/{experiment}.reciprocal.csv"),
+            record=results("challenge/rankings/{experiment}.reciprocal.record.json"),
+        log:
+            logs("rerank_challenge/{experiment}.log"),
+        benchmark:
+            benchmarks("rerank_challenge/{experiment}.tsv")
+
+    use rule verify_geometry as verify_challenge with:
+        input:
+            ranking=ranking("challenge/", before="geometric_verification"),
+            gallery=results("manifests/challenge_gallery.csv"),
+            query=results("manifests/challenge_query.csv"),
+            code=library("verify_geometry"),
+        output:
+            ranking=results("challenge/rankings/{experiment}.verified.csv"),
+            matches=results("challenge/rankings/{experiment}.matches.png"),
+            record=results("challenge/rankings/{experiment}.verified.record.json"),
+        log:
+            logs("verify_challenge/{experiment}.log"),
+        benchmark:
+            benchmarks("verify_challenge/{experiment}.tsv")

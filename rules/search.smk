@@ -15,7 +15,7 @@ rule search_gallery:
     benchmark:
         benchmarks("search_gallery/{experiment}.tsv")
     wildcard_constraints:
-        experiment=one_of(set(EXPERIMENTS) - set(JOINED_RANKINGS)),
+        experiment=one_of(WITH_VECTORS),
     conda:
         "../envs/gallerist.yaml"
     threads: 4
@@ -24,3 +24,19 @@ rule search_gallery:
         settings=step("search"),
     script:
         "../scripts/search_gallery.py"
+
+
+if CHALLENGE:
+
+    use rule search_gallery as search_challenge with:
+        input:
+            gallery=searched("challenge_gallery"),
+            query=searched("challenge_query"),
+            code=library("search_gallery"),
+        output:
+            ranking=results("challenge/rankings/{experiment}.csv"),
+            record=results("challenge/rankings/{experiment}.record.json"),
+        log:
+            logs("search_challenge/{experiment}.log"),
+        benchmark:
+            benchmarks("search_challenge/{experiment}.tsv")

@@ -1,6 +1,6 @@
 # Stage 1: obtain the pictures, where they are not a folder of the user's.
 
-if SOURCE == "embedded":
+if PLAN.source == "embedded":
 
     rule draw_silhouettes:
         """Draw the embedded data set to image files, a seeded sample of every class."""
@@ -21,7 +21,7 @@ if SOURCE == "embedded":
             "../scripts/draw_silhouettes.py"
 
 
-if SOURCE == "archive":
+if PLAN.source == "archive":
 
     rule fetch_archive:
         """Download the archive, compare its checksum, and unpack it."""

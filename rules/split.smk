@@ -62,12 +62,7 @@ rule report_leaks:
         query=manifest("query"),
         code=library("report_leaks"),
     output:
-        leaks=report(
-            results("reports/leaks.csv"),
-            caption="../report/leaks.rst",
-            category="Data",
-            labels={"table": "pictures in two parts"},
-        ),
+        leaks=reported("reports/leaks.csv", "leaks", table="pictures in two parts"),
         record=results("reports/leaks.record.json"),
     log:
         logs("report_leaks.log"),

@@ -5,10 +5,10 @@ rule train_network:
     """Train one experiment's network on the training pictures and their copies."""
     input:
         training=manifest("training"),
-        augmented=of_experiment(augmented_copies),
+        augmented=of_experiment(PLAN.augmented_copies),
         validation=manifest("validation"),
-        weights=of_experiment(experiment_weights),
-        rows=of_experiment(training_rows),
+        weights=of_experiment(PLAN.weights),
+        rows=of_experiment(PLAN.training_rows),
         code=library("train_network"),
     output:
         model=results("models/{experiment}/model.keras"),
@@ -26,7 +26,7 @@ rule train_network:
         mem_mb=8000,
         gpu=1,
     params:
-        settings=lambda wildcards: canonical_json(describing(wildcards.experiment)),
+        settings=extraction_settings,
         max_pixels=config["dataset"]["images"]["max_pixels"],
         gpu_precision=config["compute"]["gpu_precision"],
         gpu_xla=config["compute"]["gpu_xla"],
@@ -42,12 +42,7 @@ rule plot_training:
         history=results("models/{experiment}/history.csv"),
         code=library("plot_training"),
     output:
-        curves=report(
-            results("models/{experiment}/curves.png"),
-            caption="../report/curves.rst",
-            category="Training",
-            labels={"experiment": "{experiment}", "figure": "curves"},
-        ),
+        curves=reported("models/{experiment}/curves.png", "curves", figure="curves"),
         record=results("models/{experiment}/curves.record.json"),
     log:
         logs("plot_training/{experiment}.log"),

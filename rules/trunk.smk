@@ -5,7 +5,7 @@ rule fetch_weights:
     """Find pretrained weights once, before jobs that run side by side need them."""
     input:
         code=library("fetch_weights"),
-        file=lambda wildcards: pretrained_file(PRETRAINED[wildcards.pretrained]["weights"]),
+        file=lambda wildcards: PLAN.pretrained[wildcards.pretrained].weights_file or [],
     output:
         weights=results("weights/{pretrained}.json"),
         record=results("weights/{pretrained}.record.json"),
@@ -18,8 +18,8 @@ rule fetch_weights:
     resources:
         mem_mb=4000,
     params:
-        backbone=lambda wildcards: PRETRAINED[wildcards.pretrained]["backbone"],
-        weights=lambda wildcards: PRETRAINED[wildcards.pretrained]["weights"],
+        backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["backbone"],
+        weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["weights"],
         # Not an output, because random weights need no file. Its hash is in the outputs.
         kept=results("weights/{pretrained}.weights.h5"),
     script:
@@ -30,7 +30,7 @@ rule extract_trunk:
     """Compute the frozen layers of a backbone for every picture of a part, and keep what they give."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
-        weights=lambda wildcards: weights_record(TRUNKS[wildcards.trunk]),
+        weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
         code=library("extract_trunk"),
     output:
         rows=results("trunks/{trunk}/{part}.npy"),
@@ -50,7 +50,7 @@ rule extract_trunk:
         mem_mb=6000,
         gpu=1,
     params:
-        settings=lambda wildcards: canonical_json(trunk_settings(TRUNKS[wildcards.trunk])),
+        settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
         max_pixels=config["dataset"]["images"]["max_pixels"],
         compute=canonical_json(config["compute"]),
     script:

@@ -1,13 +1,11 @@
 """Rule augment_images: training pictures -> warped or drawn copies, and their manifest."""
 
-import json
-
 from gallerist.data.augmentation import Ranges, augment
 from gallerist.data.manifest import Manifest
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    settings = json.loads(snakemake.params.settings)
+    settings = run.settings
     copies, seed, max_side = (settings.pop(name) for name in ("copies", "seed", "max_side"))
     augmented = augment(
         Manifest.read(snakemake.input.training),

@@ -1,7 +1,5 @@
 """Rule compare_experiments: all experiments' accuracies and costs -> tables and pictures."""
 
-import json
-
 from gallerist.evaluation import comparison
 from gallerist.evaluation.differences import better_than, differences, write_differences
 from gallerist.evaluation.evaluation_curves import GROWTH, HIT_RATE, PRECISION, read_curves
@@ -35,9 +33,9 @@ with stage(snakemake) as run:
         )
         for path, each in zip(given.rows, metrics, strict=True)
     ]
-    title = f"{snakemake.config['dataset']['name']}: comparison of experiments"
+    title = f"{run.title}: comparison of experiments"
     notes = remarks(rows, metrics, faults=given.faults, leaks=given.leaks)
-    seeds = comparison.over_seeds(rows, json.loads(params.groups))
+    seeds = comparison.over_seeds(rows, run.param("groups"))
     with replacing(output.table) as temporary:
         comparison.table(rows).to_csv(temporary, index=False)
     with replacing(output.metrics) as temporary:
@@ -46,7 +44,7 @@ with stage(snakemake) as run:
         comparison.seed_table(seeds, rows[0].hit_rates).to_csv(temporary, index=False)
     write_differences(output.differences, found)
     write_text(output.page, comparison.markdown(rows, title=title, notes=notes, seeds=seeds))
-    write_text(output.sheet, comparison.page(rows, title=title, notes=notes, seeds=seeds))
+    write_text(output.html, comparison.page(rows, title=title, notes=notes, seeds=seeds))
 
     draw_comparison(
         {row.experiment: row.hit_rates for row in rows},
@@ -61,7 +59,7 @@ with stage(snakemake) as run:
     for kind, draw, path in (
         (HIT_RATE, curve_plots.draw_hit_rates, output.hit_rates),
         (PRECISION, curve_plots.draw_precision_recall, output.precision),
-        (GROWTH, curve_plots.draw_growth, output.growth),
+        (GROWTH, curve_plots.draw_growth, output.distractor_curve),
     ):
         known = {name: each[kind] for name, each in curves.items() if kind in each}
         draw(known, styles(experiments), path, title=title, level=params.confidence)
@@ -73,5 +71,5 @@ with stage(snakemake) as run:
             run.metrics({f"{row.settings} over seeds/top-{k} mean": rate.mean})
             run.metrics({f"{row.settings} over seeds/top-{k} sd": rate.deviation})
     for name, path in output.items():
-        if name not in ("record", "sheet"):
+        if name not in ("record", "html"):
             run.artifact(path)

@@ -1,8 +1,5 @@
 """Rule describe_images: pictures of one part -> vectors by colour, texture or shape."""
 
-import json
-import time
-
 from gallerist.data.manifest import Manifest
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.features.descriptors.extract import (
@@ -16,24 +13,25 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output
-    settings = json.loads(snakemake.params.settings)
+    settings = run.settings
     name, chosen = descriptor_settings(settings)
     images = Manifest.read(snakemake.input.manifest)
     preprocessing = Preprocessing(
         settings["image_size"], snakemake.params.max_pixels, settings["look"]
     )
-    started = time.monotonic()
-    written = write_features(
-        describe_in_parallel(name, chosen, images.paths, preprocessing, threads=snakemake.threads),
-        images.ids,
-        model=model_of(name, chosen),
-        preprocessing=preprocessing.sha256,
-        vectors=output.vectors,
-        ids_file=output.ids,
-        origin=output.origin,
-        length=vector_length(name, chosen),
-    )
-    seconds = time.monotonic() - started
+    with run.timed("extraction_seconds") as timer:
+        written = write_features(
+            describe_in_parallel(
+                name, chosen, images.paths, preprocessing, threads=snakemake.threads
+            ),
+            images.ids,
+            model=model_of(name, chosen),
+            preprocessing=preprocessing.sha256,
+            vectors=output.vectors,
+            ids_file=output.ids,
+            origin=output.origin,
+            length=vector_length(name, chosen),
+        )
     run.parameters(settings)
-    run.metrics(written.figures_of_extraction(seconds))
+    run.metrics(written.figures_of_extraction(timer.seconds))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

@@ -1,6 +1,5 @@
 """Rule draw_challenge: the embedded challenge -> flat folders of image files, and the truth."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     folder = Path(snakemake.output.folder)
-    drawn = draw_challenge(folder, **json.loads(snakemake.params.settings))
+    drawn = draw_challenge(folder, **run.settings)
     with replacing(snakemake.output.truth) as temporary:
         shutil.copyfile(folder / TRUTH_FILE, temporary)
     run.metrics(**{f"{part}_images": count for part, count in drawn.items()})

@@ -40,7 +40,7 @@ with stage(snakemake) as run:
         labels[1],
         wrong,
         snakemake.output.map,
-        title=f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}",
+        title=run.title,
         sampled={"gallery": len(sets[0].ids), "queries": len(sets[1].ids)},
     )
     run.artifact(snakemake.output.map, "pictures")

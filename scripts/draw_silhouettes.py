@@ -1,10 +1,8 @@
 """Rule draw_silhouettes: the embedded data set -> a tree of image files."""
 
-import json
-
 from gallerist.data.silhouettes import draw_tree
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    drawn = draw_tree(snakemake.output.folder, **json.loads(snakemake.params.settings))
+    drawn = draw_tree(snakemake.output.folder, **run.settings)
     run.metrics(**{f"{part}_images": count for part, count in drawn.items()})

@@ -38,6 +38,5 @@ with stage(snakemake) as run:
                 cosine=alike.cosine,
             )
         )
-    title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}"
-    draw(rows, snakemake.output.similarity, title=title)
+    draw(rows, snakemake.output.similarity, title=run.title)
     run.artifact(snakemake.output.similarity, "pictures")

@@ -1,6 +1,5 @@
 """Rule evaluate_retrieval: a ranking -> metrics with intervals, lists, pictures, its row."""
 
-import json
 import logging
 
 from gallerist.data.manifest import Manifest
@@ -21,9 +20,8 @@ logger = logging.getLogger("gallerist")
 with stage(snakemake) as run:
     params, output = snakemake.params, snakemake.output
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
-    title = f"{dataset}, {experiment}"
     settings = assessment.Settings(params.seed, params.bootstrap_rounds, params.confidence)
-    ks, further = sorted(json.loads(params.k)), json.loads(params.metrics)
+    ks, further = sorted(run.param("k")), run.param("metrics")
     gallery = Manifest.read(snakemake.input.gallery)
     queries = Manifest.read(snakemake.input.query)
     ranking = Ranking.read(snakemake.input.ranking)
@@ -68,8 +66,8 @@ with stage(snakemake) as run:
         queries,
         gallery,
         {kind: output[kind] for kind in KINDS},
-        drawn=Drawn(params.answers_drawn, params.strips_drawn, json.loads(params.queries_drawn)),
-        title=title,
+        drawn=Drawn(params.answers_drawn, params.strips_drawn, run.param("queries_drawn")),
+        title=run.title,
     )
     draw_classes(
         evaluation,
@@ -78,7 +76,7 @@ with stage(snakemake) as run:
         k=ks[0],
         confusion=output.confusion,
         bars=output.bars,
-        title=title,
+        title=run.title,
     )
 
     hits = curves[HIT_RATE]

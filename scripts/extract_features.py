@@ -1,8 +1,5 @@
 """Rule extract_features: pictures of one part -> vectors of length 1, in manifest order."""
 
-import json
-import time
-
 from gallerist.records.record import require_made
 from gallerist.workflow.stage import stage
 
@@ -17,7 +14,7 @@ with stage(snakemake) as run:
     from gallerist.networks.trunk_cache import TrunkCache
 
     given, output = snakemake.input, snakemake.output
-    compute = json.loads(snakemake.params.compute)
+    compute = run.param("compute")
     device = configure(threads=snakemake.threads, gpu_precision=compute["gpu_precision"])
     images = Manifest.read(given.manifest)
     describer = Describer(
@@ -26,26 +23,25 @@ with stage(snakemake) as run:
         threads=snakemake.threads,
         engine=compute["engine"],
         xla=compute["gpu_xla"],
-        views=Views.of(json.loads(snakemake.params.views)),
+        views=Views.of(run.param("views")),
     )
-    started = time.monotonic()
-    if given.rows:
-        kept = TrunkCache.read(*given.rows)
-        vectors, ids = describer.vectors_of_rows(kept), kept.ids
-    else:
-        vectors, ids = describer.vectors_of_pictures(images.paths), images.ids
-    written = write_features(
-        vectors,
-        ids,
-        model=describer.model_sha256,
-        preprocessing=describer.preprocessing_sha256,
-        vectors=output.vectors,
-        ids_file=output.ids,
-        origin=output.origin,
-        length=describer.feature_length,
-    )
-    seconds = time.monotonic() - started
+    with run.timed("extraction_seconds") as timer:
+        if given.rows:
+            kept = TrunkCache.read(*given.rows)
+            vectors, ids = describer.vectors_of_rows(kept), kept.ids
+        else:
+            vectors, ids = describer.vectors_of_pictures(images.paths), images.ids
+        written = write_features(
+            vectors,
+            ids,
+            model=describer.model_sha256,
+            preprocessing=describer.preprocessing_sha256,
+            vectors=output.vectors,
+            ids_file=output.ids,
+            origin=output.origin,
+            length=describer.feature_length,
+        )
 
     run.parameters(device=device, engine=describer.engine_name)
-    run.metrics(written.figures_of_extraction(seconds))
+    run.metrics(written.figures_of_extraction(timer.seconds))
     run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

@@ -1,8 +1,6 @@
 """Rule extract_trunk: pictures of one part -> what a backbone's frozen layers make of them."""
 
-import json
 import logging
-import time
 
 from gallerist.workflow.stage import stage
 
@@ -19,7 +17,7 @@ with stage(snakemake) as run:
     from gallerist.networks.weights import Weights
 
     params, output, threads = snakemake.params, snakemake.output, snakemake.threads
-    settings, compute = json.loads(params.settings), json.loads(params.compute)
+    settings, compute = run.settings, run.param("compute")
     device = configure(threads=threads, gpu_precision=compute["gpu_precision"])
     images = Manifest.read(snakemake.input.manifest)
     weights = Weights.read(snakemake.input.weights)
@@ -32,26 +30,24 @@ with stage(snakemake) as run:
     forward = compile_network(
         trunk.trunk_of(network), engine=compute["engine"], threads=threads, xla=compute["gpu_xla"]
     )
-    started = time.monotonic()
-    cache = write_trunk_cache(
-        forward.stream(decoded_ahead(images.paths, preprocessing, threads=threads)),
-        images.ids,
-        part=snakemake.wildcards.part,
-        trunk=trunk.trunk_identity(network),
-        preprocessing=preprocessing.sha256,
-        values=cut.values,
-        dtype=settings["trunk_cache"],
-        rows=output.rows,
-        ids_file=output.ids,
-        origin=output.origin,
-    )
-    seconds = time.monotonic() - started
+    with run.timed("extraction_seconds") as timer:
+        cache = write_trunk_cache(
+            forward.stream(decoded_ahead(images.paths, preprocessing, threads=threads)),
+            images.ids,
+            part=snakemake.wildcards.part,
+            trunk=trunk.trunk_identity(network),
+            preprocessing=preprocessing.sha256,
+            values=cut.values,
+            dtype=settings["trunk_cache"],
+            rows=output.rows,
+            ids_file=output.ids,
+            origin=output.origin,
+        )
 
     run.parameters(device=device, engine=forward.name, cut=str(cut), weights_used=weights.label)
     run.metrics(
         images=len(images),
-        extraction_seconds=seconds,
-        images_per_second=len(images) / seconds,
+        images_per_second=len(images) / timer.seconds,
         values=cut.values,
         bytes=cache.rows.bytes,
         share_of_multiply_adds=cut.trunk_share,

@@ -1,8 +1,5 @@
 """Rule fit_reduction: vectors of the training pictures -> the reduction fitted on them."""
 
-import json
-import time
-
 import numpy as np
 
 from gallerist.data.decoding import read_image
@@ -12,26 +9,22 @@ from gallerist.features.store import Features
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    settings = json.loads(snakemake.params.settings)
+    settings = run.settings
     training = Features.read(*snakemake.input.training)
-    started = time.monotonic()
-    method, dimensions, seed = (settings[name] for name in ("method", "dimensions", "seed"))
-    if method == DOMAIN_CENTRING:
-        # Here, because it loads scikit-image, which other reductions need not wait for.
-        from gallerist.data.line_drawings import is_sketch
+    with run.timed("fit_seconds"):
+        method, dimensions, seed = (settings[name] for name in ("method", "dimensions", "seed"))
+        if method == DOMAIN_CENTRING:
+            # Here, because it loads scikit-image, which other reductions need not wait for.
+            from gallerist.data.line_drawings import is_sketch
 
-        picture = Manifest.read(snakemake.input.pictures).by_id()
-        limit = snakemake.params.max_pixels
-        paths = (picture[each].path for each in training.ids)
-        drawn = [is_sketch(read_image(path, max_pixels=limit)) for path in paths]
-        reduction = centre_domains(training.vectors, np.array(drawn))
-        run.metrics(sketches=sum(drawn))
-    else:
-        reduction = fit(method, dimensions, training.vectors, seed)
-    reduction.write(snakemake.output.reduction)
+            picture = Manifest.read(snakemake.input.pictures).by_id()
+            limit = snakemake.params.max_pixels
+            paths = (picture[each].path for each in training.ids)
+            drawn = [is_sketch(read_image(path, max_pixels=limit)) for path in paths]
+            reduction = centre_domains(training.vectors, np.array(drawn))
+            run.metrics(sketches=sum(drawn))
+        else:
+            reduction = fit(method, dimensions, training.vectors, seed)
+        reduction.write(snakemake.output.reduction)
     run.parameters(settings)
-    run.metrics(
-        images=len(training.ids),
-        feature_length=reduction.length,
-        fit_seconds=time.monotonic() - started,
-    )
+    run.metrics(images=len(training.ids), feature_length=reduction.length)

@@ -1,7 +1,5 @@
 """Rule fuse_features: the vectors of several experiments -> one vector a picture."""
 
-import json
-
 from gallerist.features.fusion import concatenated
 from gallerist.features.store import read_sets, write_features
 from gallerist.io.files import canonical_json, read_json, sha256_of_text
@@ -9,7 +7,7 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output
-    names = json.loads(snakemake.params.members)
+    names = run.param("members")
     members = read_sets(snakemake.input.members)
     learned = read_json(snakemake.input.weights) if snakemake.input.weights else {}
     weights = [float(learned.get(name, 1.0)) for name in names]

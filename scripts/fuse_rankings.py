@@ -1,7 +1,5 @@
 """Rule fuse_rankings: the rankings of several experiments -> one, by rank alone."""
 
-import json
-
 from gallerist.features.fusion import fused_ranks
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
@@ -12,5 +10,5 @@ with stage(snakemake) as run:
     depth = params.depth or max(len(each) for ranking in rankings for each in ranking.answers)
     fused = fused_ranks(rankings, depth, params.constant)
     fused.write(snakemake.output.ranking)
-    run.parameters(of=" ".join(json.loads(params.members)))
+    run.parameters(of=" ".join(run.param("members")))
     run.metrics(queries=len(fused.query_ids), rankings=len(rankings))

@@ -1,6 +1,5 @@
 """Rule grade_challenge: all rankings and the truth -> grades, and what the key fault does."""
 
-import json
 import logging
 
 from gallerist.challenge import grading as challenge_grading
@@ -18,12 +17,9 @@ logger = logging.getLogger("gallerist")
 
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
-    experiments, by_distance = json.loads(params.experiments), json.loads(params.by_distance)
-    drawn = {
-        "seed": params.seed,
-        "rounds": params.bootstrap_rounds,
-        "confidence": params.confidence,
-    }
+    experiments, by_distance = run.param("experiments"), run.param("by_distance")
+    rounds, confidence = params.bootstrap_rounds, params.confidence
+    drawn = {"seed": params.seed, "rounds": rounds, "confidence": confidence}
     queries, gallery = Manifest.read(given.query), Manifest.read(given.gallery)
     names = [challenge_tables.file_names(each) for each in (queries, gallery)]
     matched = match(Truth.read(given.truth), names[0].values(), names[1].values())
@@ -49,14 +45,14 @@ with stage(snakemake) as run:
 
     challenge_tables.write_grades(output.grades, grades)
     challenge_grading.write_study(output.study, study)
-    title = f"{snakemake.config['dataset']['name']}: the challenge"
+    title = f"{run.title}: the challenge"
     write_text(
         output.page, challenge_tables.page(grades, study, title=title, notes=matched.remarks())
     )
     looks = styles(experiments)
-    curve_plots.draw_growth(curves, looks, output.growth, title=title, level=params.confidence)
+    curve_plots.draw_growth(curves, looks, output.distractor_curve, title=title, level=confidence)
     for name, grade in grades.items():
         for metric, measure in grade.overall.items():
             run.metrics({f"{name}/{metric.replace('@', '-')}": measure.mean})
-    for path in (output.grades, output.study, output.page, output.growth):
+    for path in (output.grades, output.study, output.page, output.distractor_curve):
         run.artifact(path)

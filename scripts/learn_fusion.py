@@ -1,7 +1,5 @@
 """Rule learn_fusion: the members' vectors of validation pictures -> how much each member counts."""
 
-import json
-
 from gallerist.data.manifest import Manifest
 from gallerist.features.fusion import learned_weights
 from gallerist.features.store import read_sets
@@ -9,7 +7,7 @@ from gallerist.io.files import write_json
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    names = json.loads(snakemake.params.members)
+    names = run.param("members")
     validation = Manifest.read(snakemake.input.validation)
     members = dict(zip(names, read_sets(snakemake.input.members), strict=True))
     learned = learned_weights(

@@ -1,8 +1,5 @@
 """Rule learn_vocabulary: training pictures -> the visual words of their key points."""
 
-import json
-import time
-
 from gallerist.data.manifest import Manifest
 from gallerist.features.key_points import Detector
 from gallerist.features.vocabulary import learn, sampled, weighted
@@ -13,7 +10,7 @@ DRAWN = 4
 """Training pictures of different classes that are drawn with their key points."""
 
 with stage(snakemake) as run:
-    settings = json.loads(snakemake.params.settings)
+    settings = run.settings
     training = Manifest.read(snakemake.input.training)
     detector = Detector(
         settings["descriptor"],
@@ -21,29 +18,24 @@ with stage(snakemake) as run:
         settings["max_points"],
         settings.get("root", False),
     )
-    started = time.monotonic()
-    descriptors = sampled(
-        training.paths,
-        detector,
-        at_most=settings["sample"],
-        seed=settings["seed"],
-        threads=snakemake.threads,
-    )
-    vocabulary = learn(descriptors, settings["words"], settings["seed"], detector=detector)
-    if settings["encoding"] == "bag_of_words":
-        vocabulary = weighted(vocabulary, training.paths, threads=snakemake.threads)
+    with run.timed("vocabulary_seconds"):
+        descriptors = sampled(
+            training.paths,
+            detector,
+            at_most=settings["sample"],
+            seed=settings["seed"],
+            threads=snakemake.threads,
+        )
+        vocabulary = learn(descriptors, settings["words"], settings["seed"], detector=detector)
+        if settings["encoding"] == "bag_of_words":
+            vocabulary = weighted(vocabulary, training.paths, threads=snakemake.threads)
     vocabulary.write(snakemake.output.vocabulary)
 
     one_a_class = {picture.label: picture.path for picture in reversed(training.pictures)}
     shown = [one_a_class[label] for label in sorted(one_a_class)[:DRAWN]]
-    title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}: key points"
+    title = f"{run.title}: key points"
     draw(shown, snakemake.output.drawn, detector=detector, title=title)
     run.parameters(settings)
-    run.metrics(
-        images=len(training),
-        descriptors=len(descriptors),
-        words=len(vocabulary),
-        vocabulary_seconds=time.monotonic() - started,
-    )
+    run.metrics(images=len(training), descriptors=len(descriptors), words=len(vocabulary))
     run.artifact(snakemake.output.drawn, "pictures")
     run.dataset("training", snakemake.input.training, training.digest, len(training))

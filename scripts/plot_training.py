@@ -6,6 +6,5 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     history = read_history(snakemake.input.history)
-    title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}"
-    draw_curves(history, snakemake.output.curves, title=title)
+    draw_curves(history, snakemake.output.curves, title=run.title)
     run.artifact(snakemake.output.curves)

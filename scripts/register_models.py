@@ -1,6 +1,5 @@
 """Rule register_models: evaluated experiments -> models in MLflow's registry, and their list."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from gallerist.serving.register_process import registered_beside
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    asked = json.loads(snakemake.params.experiments)
+    asked = run.param("experiments")
     results = Path(snakemake.output.registered).parents[2]  # of all data sets
     registered = registered_beside(snakemake.config, asked, results)
     write_json(snakemake.output.registered, [asdict(each) for each in registered])

@@ -1,8 +1,5 @@
 """Rule rerank_reciprocally: vectors -> the gallery ranked by k-reciprocal neighbours."""
 
-import json
-import time
-
 import numpy as np
 
 from gallerist.features.store import Features, check_comparable
@@ -13,14 +10,14 @@ with stage(snakemake) as run:
     gallery = Features.read(*snakemake.input.gallery)
     queries = Features.read(*snakemake.input.query)
     check_comparable(gallery, queries)
-    started = time.monotonic()
-    ranking = k_reciprocal(
-        np.asarray(queries.vectors),
-        queries.ids,
-        np.asarray(gallery.vectors),
-        gallery.ids,
-        depth=snakemake.params.depth or max(1, len(gallery.ids)),
-        **json.loads(snakemake.params.settings),
-    )
+    with run.timed("reranking_seconds"):
+        ranking = k_reciprocal(
+            np.asarray(queries.vectors),
+            queries.ids,
+            np.asarray(gallery.vectors),
+            gallery.ids,
+            depth=snakemake.params.depth or max(1, len(gallery.ids)),
+            **run.settings,
+        )
     ranking.write(snakemake.output.ranking)
-    run.metrics(queries=len(queries.ids), reranking_seconds=time.monotonic() - started)
+    run.metrics(queries=len(queries.ids))

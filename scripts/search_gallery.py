@@ -1,8 +1,5 @@
 """Rule search_gallery: gallery and query vectors -> the ranking of every query."""
 
-import json
-import time
-
 from gallerist.features.store import Features, check_comparable
 from gallerist.search.gallery import Settings, searched
 from gallerist.workflow.stage import stage
@@ -11,16 +8,14 @@ with stage(snakemake) as run:
     gallery = Features.read(*snakemake.input.gallery)
     queries = Features.read(*snakemake.input.query)
     check_comparable(gallery, queries)
-    settings = Settings(**json.loads(snakemake.params.settings))
     depth = snakemake.params.depth or max(1, len(gallery.ids))
-    started = time.monotonic()
-    ranking, report = searched(queries, gallery, depth, settings, threads=snakemake.threads)
-    seconds = time.monotonic() - started
+    settings = run.settings_as(Settings)
+    with run.timed("search_seconds"):
+        ranking, report = searched(queries, gallery, depth, settings, threads=snakemake.threads)
     ranking.write(snakemake.output.ranking)
     run.metrics(
         queries=len(queries.ids),
         gallery=len(gallery.ids),
-        search_seconds=seconds,
         queries_in_gallery=len(set(queries.ids) & set(gallery.ids)),
     )
     if report is not None:

@@ -1,7 +1,5 @@
 """Rule train_network: pictures, or the rows that their trunk made -> a trained network."""
 
-import json
-
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -17,39 +15,26 @@ with stage(snakemake) as run:
     from gallerist.training.data import TrainingData
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
-    settings = json.loads(params.settings)
+    settings = run.settings
     device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
     weights = Weights.read(given.weights) if given.weights else None
-    originals = Manifest.read(given.training)
+    originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    held_out = Manifest.read(given.validation)
     preprocessing = Preprocessing(settings["image_size"], params.max_pixels, settings["look"])
     schedule = training.Schedule.of(settings)
-
-    network = architecture(settings).build(
-        len(images.classes), weights.file if weights else None, settings["seed"]
-    )
-    data = TrainingData(images, held_out, preprocessing, schedule.batch_size, schedule.seed)
+    origin = (weights.label, weights.file, weights.sha256) if weights else ("none", None, "none")
+    used, file, weights_sha256 = origin
+    network = architecture(settings).build(len(images.classes), file, settings["seed"])
+    data = TrainingData(images, validation, preprocessing, schedule.batch_size, schedule.seed)
     if given.rows:
         trained_part = after_trunk(network)  # shares its layers with the network
-        taught, watched = data.rows(trunk_identity(network), given.rows)
+        batches = data.rows(trunk_identity(network), given.rows)
     else:
-        trained_part = network
-        taught, watched = data.pictures(snakemake.threads)
-    used = weights.label if weights else "none"
-    identity = identity_of(
-        settings, device, params.gpu_xla, weights.sha256 if weights else used, data.digest
-    )
+        trained_part, batches = network, data.pictures(snakemake.threads)
+    identity = identity_of(settings, device, params.gpu_xla, weights_sha256, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
-    trained = training.train(
-        trained_part,
-        taught,
-        watched,
-        schedule=schedule,
-        checkpoint=checkpoint,
-        xla=params.gpu_xla,
-        report=run.curve_point,
-    )
+    how = {"schedule": schedule, "checkpoint": checkpoint, "xla": params.gpu_xla}
+    trained = training.train(trained_part, *batches, report=run.curve_point, **how)
     training.save(network, output.model)
     run.made(output.model)
     preprocessing.write(output.preprocessing)
@@ -57,13 +42,12 @@ with stage(snakemake) as run:
     checkpoint.remove()
     for epoch, row in enumerate(trained.history[: trained.resumed_epochs], start=1):
         run.curve_point(epoch, row)  # trained before the job was stopped
-
     run.parameters(device=device, weights_used=used, classes=len(images.classes))
     run.tag(weights=used)
     run.metrics(
         images=len(originals),
         images_augmented=len(images) - len(originals),
-        images_validation=len(held_out),
+        images_validation=len(validation),
         epochs_run=len(trained.history),
         epochs_resumed=trained.resumed_epochs,
         training_seconds=trained.seconds,
@@ -72,5 +56,5 @@ with stage(snakemake) as run:
         **(trained.history[-1] if trained.history else {}),
     )
     run.dataset("training", given.training, originals.digest, len(originals))
-    run.dataset("validation", given.validation, held_out.digest, len(held_out))
+    run.dataset("validation", given.validation, validation.digest, len(validation))
     run.artifact(output.history)

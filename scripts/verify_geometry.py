@@ -1,8 +1,5 @@
 """Rule verify_geometry: the first answers ordered again by agreeing key points, and a picture."""
 
-import json
-import time
-
 from gallerist.data.manifest import Manifest
 from gallerist.features.key_points import Detector
 from gallerist.figures.matched_key_points import MatchedPictures, draw
@@ -15,20 +12,20 @@ DRAWN = 4
 
 with stage(snakemake) as run:
     given, output = snakemake.input, snakemake.output
-    settings = json.loads(snakemake.params.settings)
+    settings = run.settings
     pictures = {**Manifest.read(given.gallery).by_id(), **Manifest.read(given.query).by_id()}
     detector = Detector(settings["key_points"], settings["max_side"], settings["max_points"])
     agreement = {name: settings[name] for name in ("ratio", "max_error")}
-    started = time.monotonic()
-    ranking = verified(
-        Ranking.read(given.ranking),
-        lambda identifier: detector.detect_in_file(pictures[identifier].path),
-        first=settings["first"],
-        threads=snakemake.threads,
-        **agreement,
-    )
+    with run.timed("reranking_seconds"):
+        ranking = verified(
+            Ranking.read(given.ranking),
+            lambda identifier: detector.detect_in_file(pictures[identifier].path),
+            first=settings["first"],
+            threads=snakemake.threads,
+            **agreement,
+        )
     ranking.write(output.ranking)
-    run.metrics(queries=len(ranking.query_ids), reranking_seconds=time.monotonic() - started)
+    run.metrics(queries=len(ranking.query_ids))
 
     # Those whose first answer agrees best: where there is something to see.
     nearest = sorted(
@@ -45,7 +42,6 @@ with stage(snakemake) as run:
         matches = matched(*points, **agreement)
         caption = " and ".join(pictures[each].label for each in (query, answer))
         pairs.append(MatchedPictures(one, other, *points, matches, caption))
-    title = f"{snakemake.config['dataset']['name']}, {snakemake.wildcards.experiment}: matches"
-    draw(pairs, output.matches, title=title)
+    draw(pairs, output.matches, title=f"{run.title}: matches")
     run.parameters(settings)
     run.artifact(output.matches, "pictures")

@@ -306,7 +306,7 @@ def a_script_is_edited(workflow):
 
 @calls_for(NOTHING)
 def the_library_and_the_rules_are_touched(workflow):
-    for pattern in ("scripts/gallerist/*.py", "rules/*.smk", "Snakefile", "config/*"):
+    for pattern in ("scripts/gallerist/**/*.py", "rules/*.smk", "Snakefile", "config/*"):
         for path in workflow.folder.glob(pattern):
             path.touch()
 

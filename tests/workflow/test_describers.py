@@ -317,3 +317,136 @@ def test_a_descriptor_needs_one_function_and_one_model_of_its_settings(workflow)
     assert vectors.shape == (9, 3)
     measured = json.loads((workflow.results / "evaluation/mean/metrics.json").read_text("utf-8"))
     assert measured["metrics"]["top-1"]["mean"] == 1  # red, green and blue
+
+
+REVERSAL = '''"""Toy: the first answers of every query in the other order."""
+
+from dataclasses import replace
+
+from gallerist.search.ranking import Ranking
+
+
+def reverse_first(ranking: Ranking, first: int) -> Ranking:
+    """The same answers, the first few of them in the other order; distances as they were."""
+    answers = tuple((*each[:first][::-1], *each[first:]) for each in ranking.answers)
+    return replace(ranking, answers=answers)
+'''
+REVERSE_SCRIPT = '''"""Rule reverse_answers: a ranking -> its first answers reversed."""
+
+from gallerist.search.ranking import Ranking
+from gallerist.search.reversal import reverse_first
+from gallerist.workflow.stage import stage
+
+with stage(snakemake) as run:
+    ranking = reverse_first(Ranking.read(snakemake.input.ranking), **run.settings)
+    ranking.write(snakemake.output.ranking)
+    run.metrics(queries=len(ranking.query_ids))
+'''
+REVERSE_RULE = '''
+
+rule reverse_answers:
+    """Put the first answers in the other order."""
+    input:
+        ranking=ranking(before="reversal"),
+        code=library("reverse_answers"),
+    output:
+        ranking=results("rankings/{experiment}.reversed.csv"),
+        record=results("rankings/{experiment}.reversed.record.json"),
+    log:
+        logs("reverse_answers/{experiment}.log"),
+    benchmark:
+        benchmarks("reverse_answers/{experiment}.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    params:
+        settings=step("reversal"),
+    script:
+        "../scripts/reverse_answers.py"
+
+
+if CHALLENGE:
+
+    use rule reverse_answers as reverse_challenge with:
+        input:
+            ranking=ranking("challenge/", before="reversal"),
+            code=library("reverse_answers"),
+        output:
+            ranking=results("challenge/rankings/{experiment}.reversed.csv"),
+            record=results("challenge/rankings/{experiment}.reversed.record.json"),
+        log:
+            logs("reverse_challenge/{experiment}.log"),
+        benchmark:
+            benchmarks("reverse_challenge/{experiment}.tsv")
+'''
+REVERSE_STEP = """        picture=".matches.png",
+    ),
+    Step("reversal", suffix=".reversed", ranks_by_distance=False, single_query=False),
+)"""
+
+
+def add_settings_of_reversal(workflow):
+    """The one place that says which settings the step has, and for which experiments."""
+    schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
+    first = {"description": "Answers that change places.", "type": "integer", "minimum": 1}
+    schema["$defs"]["concatenation"]["properties"]["reversal"] = {
+        "description": "Puts the first answers in the other order.",
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "default": None,
+        "required": ["first"],
+        "properties": {"first": first},
+    }
+    text = yaml.safe_dump(schema, sort_keys=False)
+    (workflow.folder / "config/schema.yaml").write_text(text, encoding="utf-8")
+
+
+def code_of(workflow):
+    """Every file of the checkout that says what the workflow does, and its text."""
+    files = [workflow.folder / "Snakefile", workflow.folder / "config/schema.yaml"]
+    for folder in ("rules", "scripts"):
+        files += (workflow.folder / folder).rglob("*.*")
+    kept = [path for path in files if path.suffix in ("", ".py", ".smk", ".yaml")]
+    return {path.relative_to(workflow.folder): path.read_text("utf-8") for path in kept}
+
+
+def test_a_re_ranking_needs_five_files(workflow):
+    """Its module, its script, its rule, one row of the steps, its settings: all else follows."""
+    workflow.log_nothing()
+    before = code_of(workflow)
+    scripts = workflow.folder / "scripts"
+    (scripts / "gallerist/search/reversal.py").write_text(REVERSAL, encoding="utf-8")
+    (scripts / "reverse_answers.py").write_text(REVERSE_SCRIPT, encoding="utf-8")
+    with (workflow.folder / "rules/rerank.smk").open("a", encoding="utf-8") as file:
+        file.write(REVERSE_RULE)
+    end = REVERSE_STEP.partition("    Step(")[0] + ")"
+    workflow.edit_text("scripts/gallerist/workflow/experiments.py", end, REVERSE_STEP)
+    add_settings_of_reversal(workflow)
+    after = code_of(workflow)
+    assert len({path for path, text in after.items() if before.get(path) != text}) == 5
+    assert workflow.dry_run() == set()
+
+    settings = {"fusion": "concatenation", "of": ["hog"], "k_reciprocal": {"k1": 3, "k2": 1}}
+    workflow.edit_config("experiments.reversed", {**settings, "reversal": {"first": 3}})
+    own = {f"{rule} reversed" for rule in ("rerank_reciprocally", "reverse_answers")}
+    made = own | of_parts("fuse_features", "reversed")
+    assert workflow.rerun() == made | judged("reversed")
+    ranked, turned = (
+        Ranking.read(workflow.results / f"rankings/reversed.{name}.csv")
+        for name in ("reciprocal", "reversed")
+    )
+    for old, new in zip(ranked.answers, turned.answers, strict=True):
+        assert new == (*old[2::-1], *old[3:])
+    record = json.loads(
+        (workflow.results / "evaluation/reversed/experiment.record.json").read_text("utf-8")
+    )
+    assert record["parameters"]["reverse_answers.first"] == 3
+
+    workflow.edit_config("experiments.reversed.reversal.first", 2)
+    assert workflow.dry_run() == {"reverse_answers reversed"} | judged("reversed")
+    picture = workflow.folder / "pictures/validation/query/discs/discs_0.jpg"
+    refused = workflow.gallerist("search", "--experiment", "reversed", picture, check=False)
+    assert "reversed orders its answers again by k_reciprocal" in refused.stdout
+    workflow.edit_config("challenge", {"embedded": {}, "k": 9})
+    planned = workflow.dry_run()
+    assert {"reverse_challenge reversed", "write_submission reversed"} <= planned
+    assert "reverse_challenge hog" not in planned

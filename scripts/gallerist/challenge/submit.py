@@ -40,7 +40,7 @@ class Delivery:
 def configured(config: dict[str, Any], experiment: str) -> Delivery:
     """The answers of one experiment, and where a complete configuration sends them.
 
-    Raises NotConfigured when that is not said, ResultMissing when there are no answers yet, and
+    Raises NotConfigured when that is not said, UserError when there are no answers yet, and
     TrackingError when the configured MLflow is none that runs can be written to.
     """
     if experiment not in config["experiments"]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from gallerist.config.completion import ConfigurationError, read
 from gallerist.tracking.access import hide_passwords, holds_password
-from gallerist.workflow.results import Results, ranking_name
+from gallerist.workflow.experiments import Experiment
+from gallerist.workflow.results import Results
 
 if TYPE_CHECKING:
     from gallerist.serving.query import Answer
@@ -223,7 +224,7 @@ def _answered(
     settings = config["experiments"][experiment]
     if options.query is not None:
         query = find_query(Manifest.read(results.path("manifests/query.csv")), options.query)
-        ranking = f"{ranking_name(experiment, settings)}.csv"
+        ranking = f"{Experiment(experiment, settings).ranking}.csv"
         answers = search_query(results, ranking, query, options.answers)
         return query.path, query.label, answers
     with _notices_withheld():

@@ -35,7 +35,7 @@ def describer_of(
 ) -> Describe:
     """Load what describes an experiment's pictures, reduction included, to describe any others.
 
-    Raises layout.ResultMissing, and as `describer.Describer`; the function it returns raises
+    Raises UserError, and as `describer.Describer`; the function it returns raises
     images.BadImage naming the file that is no picture.
     """
     settings = experiments[experiment]

@@ -24,9 +24,9 @@ from gallerist.workflow.dependencies import library_files
 from gallerist.workflow.experiments import (
     Experiments,
     check_searchable,
-    describing,
-    describing_files,
-    require_own_networks,
+    extractor_files,
+    verify_networks,
+    with_members,
 )
 from gallerist.workflow.results import Results
 
@@ -68,13 +68,13 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
     """Copy what an experiment's gallery needs to answer by itself, and hash it.
 
     config: complete. folder: empty or absent.
-    Raises searchability.NotSearchable, and layout.ResultMissing naming what has not been made.
+    Raises NotSearchable, and UserError naming what has not been made.
     """
     settings = config["experiments"][experiment]
     check_searchable(experiment, settings)
-    require_own_networks(results, experiment, config["experiments"])
+    verify_networks(results, experiment, config["experiments"])
     folder = Path(folder)
-    used = describing(experiment, config["experiments"])
+    used = with_members(experiment, config["experiments"])
     code = _copy_code(used.values(), folder / "code" / "gallerist")
     _copy_results(results, experiment, used, folder / GALLERY)
     requirements = _requirements([CODE, *code])
@@ -100,7 +100,7 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
 
 
 def _copy_results(results: Results, experiment: str, used: Experiments, target: Path) -> None:
-    for name in describing_files(experiment, used):
+    for name in extractor_files(experiment, used):
         _copy(results.path(name), target / name)
     _copy(results.path(f"evaluation/{experiment}/queries.csv"), target / PER_QUERY)
     gallery = Manifest.read(results.path("manifests/gallery.csv"))

@@ -15,7 +15,7 @@ from gallerist.workflow.experiments import (
     Experiments,
     NotSearchable,
     refusal,
-    require_own_networks,
+    verify_networks,
 )
 from gallerist.workflow.results import Results
 
@@ -63,7 +63,7 @@ def find_query(queries: Manifest, name: str) -> Picture:
 def search_query(results: Results, ranking: str, query: Picture, count: int) -> list[Answer]:
     """The first `count` answers to a query of the data set, as the workflow ranked them.
 
-    ranking: its file among the results. Raises layout.ResultMissing, QueryUnknown when the query
+    ranking: its file among the results. Raises UserError, QueryUnknown when the query
     was added since, and FeatureMismatch when the gallery has changed since.
     """
     found = Ranking.read(results.path(ranking))
@@ -87,7 +87,7 @@ def search_file(
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
     experiments: of a complete configuration, by name.
-    Raises images.BadImage when the file is no picture, searchability.NotSearchable, and
+    Raises images.BadImage when the file is no picture, NotSearchable, and
     FeatureMismatch when the gallery was described by another model, or other preprocessing, than
     the one that is there now.
     """
@@ -99,7 +99,7 @@ def search_file(
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
     identifier = sha256_of_file(picture)[:16]
-    require_own_networks(results, experiment, experiments)
+    verify_networks(results, experiment, experiments)
     describe = describer_of(results, experiment, experiments, Means(threads, max_pixels))
     query = describe([picture], [identifier])
     reduced = bool(settings.get("reduction"))

@@ -56,7 +56,7 @@ def register(
 
     config: complete. experiments: names, or BEST for the one that is best.
     root: the folder of all results. crown: let each be champion without a test.
-    Raises searchability.NotSearchable, layout.ResultMissing, TrackingError, and ValueError for
+    Raises NotSearchable, UserError, TrackingError, and ValueError for
     an experiment that the configuration does not have.
     """
     results = Results.of(dict(config), root)

@@ -1,13 +1,16 @@
-"""Which experiments can rank a single picture, and what of the results they need for it.
+"""What an experiment is made of: its kind, its steps, and the names that follow from them.
 
-Rules and the configuration ask this, so it imports nothing that takes long.
+Rules, configuration and serving ask this, so it imports nothing that takes long.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from gallerist.io.errors import UserError
+from gallerist.io.files import sha256_of_text
 from gallerist.records.record import require_made
-from gallerist.workflow.results import Results
+from gallerist.workflow.results import Results, feature_files
 
 Settings = Mapping[str, Any]
 """An experiment of a complete configuration."""
@@ -15,23 +18,165 @@ Settings = Mapping[str, Any]
 Experiments = Mapping[str, Settings]
 """Those of a complete configuration, by name."""
 
+Kind = Literal["network", "descriptor", "vocabulary", "fused_vectors", "fused_rankings"]
+"""How an experiment's vectors are made; fused rankings have none."""
 
-class NotSearchable(ValueError):
+
+class NotSearchable(UserError):
     """A picture cannot be searched in the way in which the experiment ranks its gallery."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done after an experiment's vectors are extracted, with settings of the same name."""
+
+    name: str
+    suffix: str | None = None
+    """Of the ranking that it makes; None where it ends before there is a ranking."""
+    starts_from_vectors: bool = False
+    """Whether it ranks the vectors itself, in place of the search; else it reorders a ranking."""
+    ranks_by_distance: bool = True
+    """Whether an answer's place depends on nothing but its own distance to the query."""
+    single_query: bool = True
+    """Whether it can be done for one picture alone, outside the workflow."""
+    picture: str | None = None
+    """Ending of a picture that explains its ranking."""
+
+
+STEPS = (
+    Step("views"),
+    Step("reduction"),
+    Step("search"),
+    Step(
+        "k_reciprocal",
+        suffix=".reciprocal",
+        starts_from_vectors=True,
+        ranks_by_distance=False,
+        single_query=False,
+    ),
+    Step(
+        "geometric_verification",
+        suffix=".verified",
+        ranks_by_distance=False,
+        single_query=False,
+        picture=".matches.png",
+    ),
+)
+"""In the order in which they are done. A new re-ranking is one more row, and its rule."""
+
+TRUNK_KEYS = ("backbone", "weights", "image_size", "look", "freeze_until", "trunk_cache")
+"""Settings that decide what the frozen layers of a network put out."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment, by its name and its settings in a complete configuration."""
+
+    name: str
+    settings: Settings
+
+    @property
+    def kind(self) -> Kind:
+        """How its vectors are made."""
+        if "network" in self.settings:
+            return "network"
+        if "descriptor" in self.settings:
+            return "vocabulary" if "encoding" in self.settings else "descriptor"
+        return "fused_rankings" if self.settings.get("fusion") == "ranks" else "fused_vectors"
+
+    @property
+    def members(self) -> list[str]:
+        """The experiments that it is combined from."""
+        return list(self.settings.get("of", []))
+
+    @property
+    def extraction(self) -> dict[str, Any]:
+        """The settings that decide its vectors; not those of the steps after them."""
+        later = {step.name for step in STEPS}
+        return {key: value for key, value in self.settings.items() if key not in later}
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps that it takes, in order."""
+        return [step for step in STEPS if self.settings.get(step.name)]
+
+    def rankings(self, before: str | None = None) -> list[str]:
+        """The rankings that lead to its last one, which it is evaluated by.
+
+        before: a step; its own ranking and later ones are left out.
+        Names below the results, without the suffix `.csv`.
+        """
+        names = [f"rankings/{self.name}"]
+        for step in self.steps:
+            if step.name == before:
+                break
+            if step.suffix is not None:
+                made = f"rankings/{self.name}{step.suffix}"
+                names = [made] if step.starts_from_vectors else [*names, made]
+        return names
+
+    @property
+    def ranking(self) -> str:
+        """The ranking that it is evaluated by, without the suffix `.csv`."""
+        return self.rankings()[-1]
+
+    @property
+    def ranked_by_distance(self) -> bool:
+        """Whether an answer's place depends on nothing but its own distance to the query."""
+        search = self.settings.get("search", {})
+        mixed = any(
+            search.get(key) for key in ("index", "database_augmentation", "query_expansion")
+        )
+        by_distance = all(step.ranks_by_distance for step in self.steps)
+        return self.kind != "fused_rankings" and by_distance and not mixed
+
+    @property
+    def weights_file(self) -> str | None:
+        """The weights file that the user names, if any."""
+        weights = self.settings.get("weights")
+        return None if weights in ("auto", "imagenet", "random") else weights
+
+    @property
+    def pretrained(self) -> str | None:
+        """One name for equal backbones with equal weights, which are fetched once; else None."""
+        if self.settings.get("network") != "transfer":
+            return None
+        weights = self.settings["weights"]
+        if self.weights_file is not None:
+            weights = f"file-{sha256_of_text(weights)[:8]}"
+        return f"{self.settings['backbone']}-{weights}"
+
+    @property
+    def trunk_settings(self) -> dict[str, Any]:
+        """What decides its frozen layers' output, where that is kept; else nothing."""
+        kept = self.pretrained is not None and self.settings["trunk_cache"]
+        if not kept or self.settings["freeze_until"] == "nothing":
+            return {}
+        return {key: self.settings[key] for key in TRUNK_KEYS}
+
+    @property
+    def trunk(self) -> str | None:
+        """One name for equal trunks, so that experiments share what is kept; None without one."""
+        settings = self.trunk_settings
+        if not settings:
+            return None
+        kept = [settings[key] for key in ("image_size", "freeze_until", "trunk_cache")]
+        look = [settings["look"]] if settings["look"] != "colour" else []
+        return "-".join(map(str, [self.pretrained, *kept, *look]))
 
 
 def refusal(experiment: str, settings: Settings) -> str | None:
     """Why one picture alone cannot be ranked as the experiment ranks; None where it can."""
-    if settings.get("fusion") == "ranks":
-        members = ", ".join(settings["of"])
+    asked = Experiment(experiment, settings)
+    if asked.kind == "fused_rankings":
         return (
             f"{experiment} joins the rankings of other experiments: "
-            f"search with one of them ({members})"
+            f"search with one of them ({', '.join(asked.members)})"
         )
-    for step in ("k_reciprocal", "geometric_verification"):
-        if settings.get(step):
-            return f"{experiment} orders its answers again by {step}, which the workflow does"
-    return None
+    step = next((step.name for step in asked.steps if not step.single_query), None)
+    if step is None:
+        return None
+    return f"{experiment} orders its answers again by {step}, which the workflow does"
 
 
 def is_searchable(settings: Settings) -> bool:
@@ -45,27 +190,27 @@ def check_searchable(experiment: str, settings: Settings) -> None:
         raise NotSearchable(reason)
 
 
-def describing(experiment: str, experiments: Experiments) -> dict[str, Settings]:
-    """The experiments with which a picture is described: its members, if it has any, and itself."""
+def with_members(experiment: str, experiments: Experiments) -> dict[str, Settings]:
+    """The experiments by which features are extracted: the members, if it has any, and itself."""
     members = experiments[experiment].get("of", [])
     return {name: experiments[name] for name in dict.fromkeys([*members, experiment])}
 
 
-def require_own_networks(results: Results, experiment: str, experiments: Experiments) -> None:
+def verify_networks(results: Results, experiment: str, experiments: Experiments) -> None:
     """Refuse, before it is opened, a network that is not the one the workflow trained.
 
-    Raises layout.ResultMissing, and records.RecordError naming the file.
+    Raises UserError where one is missing, and RecordError naming the file.
     """
-    for name, settings in describing(experiment, experiments).items():
+    for name, settings in with_members(experiment, experiments).items():
         if "network" in settings:
             model = results.path(f"models/{name}/model.keras")
             require_made(model, results.path(f"models/{name}/training.record.json"))
 
 
-def describing_files(experiment: str, experiments: Experiments) -> list[str]:
-    """Files of the results that hold what describes a picture, and the gallery's vectors."""
+def extractor_files(experiment: str, experiments: Experiments) -> list[str]:
+    """Files of the results that features are extracted with, and the gallery's features."""
     found = []
-    for name, settings in describing(experiment, experiments).items():
+    for name, settings in with_members(experiment, experiments).items():
         if "network" in settings:
             found += [f"models/{name}/model.keras", f"models/{name}/preprocessing.json"]
         if "encoding" in settings:
@@ -74,6 +219,5 @@ def describing_files(experiment: str, experiments: Experiments) -> list[str]:
             found.append(f"fusions/{name}.json")
         if settings.get("reduction"):
             found.append(f"reductions/{name}.npz")
-    folder = "reduced" if experiments[experiment].get("reduction") else "features"
-    suffixes = ("npy", "ids.csv", "origin.json")
-    return [*found, *(f"{folder}/{experiment}/gallery.{suffix}" for suffix in suffixes)]
+    reduced = bool(experiments[experiment].get("reduction"))
+    return [*found, *feature_files(experiment, "gallery", reduced=reduced)]

@@ -1,54 +1,49 @@
-"""Where the workflow leaves its results: what the command line needs to find them again."""
+"""Where the workflow leaves its results: for its rules, the commands and served models alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 
 
-class ResultMissing(ValueError):
-    """A result that the workflow has not produced yet."""
+def vector_files(stem: str) -> list[str]:
+    """Vectors of one part, the ids of their pictures, and what they were made by."""
+    return [f"{stem}.{suffix}" for suffix in ("npy", "ids.csv", "origin.json")]
 
 
-def ranking_name(experiment: str, settings: Mapping[str, Any]) -> str:
-    """The ranking an experiment is judged by: the last of search, k-reciprocal, verification.
-
-    settings: the experiment's, of a complete configuration. Without the suffix `.csv`.
-    """
-    if settings.get("geometric_verification"):
-        return f"rankings/{experiment}.verified"
-    if settings.get("k_reciprocal"):
-        return f"rankings/{experiment}.reciprocal"
-    return f"rankings/{experiment}"
+def feature_files(experiment: str, part: str, *, reduced: bool = False) -> list[str]:
+    """The features of a part, below the results; reduced: as a reduction left them."""
+    return vector_files(f"{'reduced' if reduced else 'features'}/{experiment}/{part}")
 
 
 @dataclass(frozen=True)
 class Results:
-    """The results of one data set: paths, checked to exist."""
+    """The results of one data set: every path below `results/`."""
 
     folder: Path
 
     @classmethod
-    def of(cls, config: dict[str, Any], root: PathLike = "results") -> "Results":
+    def of(cls, config: Mapping[str, Any], root: PathLike = "results") -> "Results":
         """The results of a completed configuration."""
         return cls(Path(root) / config["dataset"]["name"])
 
+    def file(self, name: str) -> str:
+        """A file or folder of the results, there or not; `name` may hold wildcards."""
+        return f"{self.folder.as_posix()}/{name}"
+
     def path(self, name: str) -> Path:
-        """A file or folder of the results; raises ResultMissing when it is not there."""
+        """A file or folder of the results; raises UserError when it is not there."""
         path = self.folder / name
         if not path.exists():
-            raise ResultMissing(f"{path} is not there yet. Run the workflow first: make run")
+            raise UserError(f"{path} is not there yet. Run the workflow first: make run")
         return path
 
     def features(
         self, experiment: str, part: str, *, reduced: bool = False
     ) -> tuple[Path, Path, Path]:
         """Vectors, ids and origin of a part's features; reduced: as a reduction left them."""
-        stem = f"{'reduced' if reduced else 'features'}/{experiment}/{part}"
-        return (
-            self.path(f"{stem}.npy"),
-            self.path(f"{stem}.ids.csv"),
-            self.path(f"{stem}.origin.json"),
-        )
+        vectors, ids, origin = map(self.path, feature_files(experiment, part, reduced=reduced))
+        return vectors, ids, origin

@@ -1,12 +1,14 @@
 """One execution of a stage while it is at work: it gathers what the record will say."""
 
+import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.records.history import History
@@ -31,6 +33,15 @@ _PATIENCE_WHEN_STOPPED = 10.0
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Timer:
+    """How long a block took, once it has ended."""
+
+    seconds: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
@@ -52,13 +63,16 @@ class Run:
         log: PathLike | None = None,
         row_artifacts: Sequence[Artifact] = (),
         history: History | None = None,
+        params: Mapping[str, Any] | None = None,
     ) -> None:
         """`opening`: the record as far as it is known. Without a tracker MLflow is left out.
 
         row_artifacts: what each row of the comparison shows besides what it is given.
         history: where the record is kept when a rerun has replaced the one beside the output.
+        params: of the rule; those that are no plain value are JSON text.
         """
         self._opening = opening
+        self._params = params or {}
         self._tracker = tracker
         self._inputs = inputs
         self._machine = machine
@@ -78,6 +92,32 @@ class Run:
         self._note()
         if tracker is not None:
             tracker.open(opening, history.folder if history is not None else None)
+
+    @property
+    def title(self) -> str:
+        """What figures are headed by: the data set, and the experiment of the job if it has one."""
+        return ", ".join(filter(None, (self._opening.dataset, self._opening.experiment)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The rule's parameter `settings`."""
+        return dict(self.param("settings"))
+
+    def settings_as(self, kind: Callable[..., T]) -> T:
+        """The same, as a class whose fields have the names of the settings."""
+        return kind(**self.settings)
+
+    def param(self, name: str) -> Any:
+        """A parameter of the rule that is JSON text."""
+        return json.loads(self._params[name])
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[Timer]:
+        """Record how many seconds a block takes, as a metric of this name."""
+        timer, started = Timer(), time.monotonic()
+        yield timer
+        timer.seconds = time.monotonic() - started
+        self.metrics({name: timer.seconds})
 
     def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:
         """Record parameters; nested ones get dotted names. A later value replaces an earlier."""

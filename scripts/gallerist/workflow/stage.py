@@ -108,6 +108,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         log=log,
         row_artifacts=_setup(snakemake.config) if recorded else (),
         history=History.of(_results(snakemake.config)),
+        params=_named(snakemake.params),
     )
 
 

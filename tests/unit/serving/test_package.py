@@ -11,10 +11,10 @@ import pytest
 from mlflow.exceptions import MlflowException
 from small_gallery import GALLERY_SIZE, HOG, ranked, small_gallery
 
+from gallerist.io.errors import UserError
 from gallerist.serving.package import pack
 from gallerist.serving.saved_model import save
 from gallerist.workflow.experiments import NotSearchable
-from gallerist.workflow.results import ResultMissing
 
 
 @pytest.fixture(scope="module")
@@ -200,5 +200,5 @@ def test_what_cannot_rank_one_picture_is_no_model(small, tmp_path):
 
 def test_what_has_not_been_run_is_named(small, tmp_path):
     config = {**small.config, "experiments": {"other": HOG}}
-    with pytest.raises(ResultMissing, match=r"features/other/gallery\.npy is not there yet"):
+    with pytest.raises(UserError, match=r"features/other/gallery\.npy is not there yet"):
         pack(small.results, config, "other", tmp_path)

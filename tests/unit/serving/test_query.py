@@ -16,11 +16,12 @@ from gallerist.features.descriptors.extract import (
 from gallerist.features.key_points import Detector
 from gallerist.features.reduction import fit
 from gallerist.features.store import FeatureMismatch, Features
+from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_text
 from gallerist.search.exact import search
 from gallerist.serving.query import QueryUnknown, find_query, search_file, search_query
 from gallerist.workflow.experiments import NotSearchable
-from gallerist.workflow.results import ResultMissing, Results
+from gallerist.workflow.results import Results
 
 
 def picture(name: str, path: str, label: str, part: str) -> Picture:
@@ -148,7 +149,7 @@ def test_a_gallery_that_has_lost_a_picture_since_is_refused_in_words(results):
 
 
 def test_an_experiment_that_has_not_run_is_named_with_what_to_do(results):
-    with pytest.raises(ResultMissing, match=r"rankings/scratch\.csv is not there yet"):
+    with pytest.raises(UserError, match=r"rankings/scratch\.csv is not there yet"):
         search_query(results, "rankings/scratch.csv", QUERIES.pictures[0], 3)
 
 

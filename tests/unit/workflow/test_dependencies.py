@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkout import LIBRARY, SCRIPTS
+from checkout import CHECKOUT, LIBRARY, SCRIPTS
 
 from gallerist.workflow.dependencies import RECORD_KEEPING, library_files, use_library_in
 
@@ -15,6 +15,7 @@ STAGES = sorted(
     path for path in SCRIPTS.glob("*.py") if path.stem not in ("sync_tracking", "prune_runs")
 )
 """All scripts but those that make no result."""
+RULES = [CHECKOUT / "Snakefile", *(CHECKOUT / "rules").glob("*.smk")]
 MODULES = sorted(
     ".".join(path.relative_to(LIBRARY).with_suffix("").parts)
     for path in LIBRARY.rglob("*.py")
@@ -32,6 +33,14 @@ AGAINST_THE_ORDER = {
     ("records.origin", "figures.rule_graph"),
     ("tracking.experiment_page", "evaluation.summary"),
 }
+
+STARTED_BY_NAME = {
+    "commands.main": "the command gallerist, an entry point of the installed package",
+    "config.reference": "writes config/README.md when a developer asks for it",
+    "serving.pyfunc": "the code of a registered model, which MLflow runs from a copy",
+    "tracking.process": "the process beside a stage that talks to MLflow",
+}
+"""Modules that nothing imports, and who uses them."""
 
 HEAVY = {
     "tensorflow": {
@@ -186,6 +195,24 @@ def test_a_package_says_what_it_is_and_what_it_may_import_and_nothing_else():
         text = path.read_text(encoding="utf-8")
         assert [type(node) for node in ast.parse(text).body] == [ast.Expr], path
         assert "import" in text, path
+
+
+def test_every_module_is_reached_from_a_script_a_rule_or_a_command(tmp_path):
+    """What is not is dead, or waited on by nobody when it should be: no edit would repeat a job."""
+    rules = tmp_path / "rules.py"
+    lines = [line.strip() for path in RULES for line in path.read_text("utf-8").splitlines()]
+    rules.write_text("\n".join(line for line in lines if line.startswith("from gallerist.")))
+    started = [LIBRARY / f"{name.replace('.', '/')}.py" for name in STARTED_BY_NAME]
+    starts = [*SCRIPTS.glob("*.py"), rules, *started]
+    imported = {file for start in starts for file in library_files(start, LIBRARY, without=set())}
+    assert set(MODULES) - dotted(imported) == set(STARTED_BY_NAME)
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_script_is_short_and_says_first_which_rule_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 60
+    assert text.startswith(f'"""Rule {path.stem}: ')
 
 
 def test_the_search_waits_on_no_network():

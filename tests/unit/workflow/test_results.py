@@ -4,12 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from gallerist.workflow.results import ResultMissing, Results
+from gallerist.io.errors import UserError
+from gallerist.workflow.results import Results
 
 
 def test_results_lie_in_a_folder_named_for_the_data_set(tmp_path):
     assert Results.of({"dataset": {"name": "monkeys"}}).folder == Path("results/monkeys")
     assert Results.of({"dataset": {"name": "monkeys"}}, tmp_path).folder == tmp_path / "monkeys"
+
+
+def test_a_file_of_the_results_is_named_before_it_is_there_also_with_wildcards():
+    results = Results.of({"dataset": {"name": "monkeys"}})
+    assert results.file("rankings/{experiment}.csv") == "results/monkeys/rankings/{experiment}.csv"
 
 
 def test_a_result_that_is_there_is_found(tmp_path):
@@ -21,7 +27,7 @@ def test_a_result_that_is_there_is_found(tmp_path):
 
 
 def test_a_result_that_is_missing_is_named_with_what_to_do(tmp_path):
-    with pytest.raises(ResultMissing, match=r"manifests/query\.csv is not there yet.*make run"):
+    with pytest.raises(UserError, match=r"manifests/query\.csv is not there yet.*make run"):
         Results(tmp_path).path("manifests/query.csv")
 
 
@@ -30,7 +36,7 @@ def test_the_features_of_a_part_are_three_files(tmp_path):
     folder.mkdir(parents=True)
     for suffix in ("npy", "ids.csv"):
         (folder / f"gallery.{suffix}").touch()
-    with pytest.raises(ResultMissing, match=r"gallery\.origin\.json"):
+    with pytest.raises(UserError, match=r"gallery\.origin\.json"):
         Results(tmp_path).features("resnet", "gallery")
     (folder / "gallery.origin.json").touch()
     assert [path.name for path in Results(tmp_path).features("resnet", "gallery")] == [

@@ -1,0 +1,233 @@
+"""Which files the jobs of a configuration take and leave."""
+
+import pytest
+
+from gallerist.workflow.plan import Plan
+
+NETWORK = {"network": "scratch", "epochs": 2, "augmented": True, "views": None, "reduction": None}
+TRANSFER = {
+    **NETWORK,
+    "network": "transfer",
+    "backbone": "MobileNetV2",
+    "weights": "random",
+    "image_size": 32,
+    "look": "colour",
+    "freeze_until": "block_16",
+    "trunk_cache": "float32",
+}
+TRUNK = "MobileNetV2-random-32-block_16-float32"
+HOG = {"descriptor": "hog", "reduction": {"method": "pca"}, "search": {}}
+SIFT = {"descriptor": "sift", "encoding": "vlad", "reduction": None, "search": {}}
+EXPERIMENTS = {
+    "scratch": NETWORK,
+    "transfer": TRANSFER,
+    "hog": HOG,
+    "sift": {**SIFT, "geometric_verification": {"first": 3}},
+    "both": {"fusion": "weighted", "of": ["hog", "sift"], "reduction": None},
+    "side_by_side": {"fusion": "concatenation", "of": ["hog", "sift"], "reduction": None},
+    "by_rank": {"fusion": "ranks", "of": ["hog", "sift"]},
+}
+CONFIG = {
+    "dataset": {"name": "tiny", "folder": "pictures", "layout": "tree", "extend": None},
+    "augmentation": {"copies": 1},
+    "experiments": EXPERIMENTS,
+    "evaluation": {"explanations": []},
+    "challenge": None,
+    "registry": {"experiments": []},
+}
+CHALLENGE = {"folder": None, "truth": None}
+
+
+def plan(**changes):
+    return Plan({**CONFIG, **changes})
+
+
+def dataset(**changes):
+    return {"dataset": {**CONFIG["dataset"], **changes}}
+
+
+def changed(name, **settings):
+    return {"experiments": {**EXPERIMENTS, name: {**EXPERIMENTS[name], **settings}}}
+
+
+def below(paths):
+    """Without the folder of the results, which all must be in."""
+    assert all(path.startswith("results/tiny/") for path in paths)
+    return [path.removeprefix("results/tiny/") for path in paths]
+
+
+def three(stem):
+    return [f"{stem}.npy", f"{stem}.ids.csv", f"{stem}.origin.json"]
+
+
+def test_a_part_is_imported_from_its_folder_of_the_source():
+    assert plan().part_folder("gallery") == "pictures/validation/gallery"
+    assert plan().part_source("gallery") == []
+    archive = dataset(folder=None, archive={"subfolder": "a/b"}, layout="classes")
+    assert plan(**archive).part_folder("originals") == "results/tiny/source/a/b"
+    assert plan(**archive).part_source("originals") == "results/tiny/source"
+    assert plan(**archive).imported == ["originals"]
+    embedded = dataset(folder=None, embedded={"classes": 10})
+    assert plan(**embedded).part_folder("query") == "results/tiny/source/validation/query"
+
+
+def test_a_pool_is_imported_from_where_it_is_and_extends_the_training_part():
+    extended = plan(**dataset(extend={"pool": "more/pictures"}))
+    assert extended.imported == ["originals", "gallery", "query", "pool"]
+    assert extended.part_folder("pool") == "more/pictures"
+    assert extended.part_source("pool") == []
+    assert extended.manifest("training") == "results/tiny/manifests/extended_training.csv"
+    assert plan().manifest("training") == "results/tiny/manifests/training.csv"
+    assert extended.manifest("query") == plan().manifest("query")
+
+
+def test_the_parts_of_a_challenge_are_extracted_where_there_is_one():
+    assert plan().extracted == ["training", "validation", "gallery", "query"]
+    drawn = plan(challenge=CHALLENGE)
+    assert drawn.extracted[4:] == ["challenge_gallery", "challenge_query"]
+    assert drawn.part_folder("challenge_query") == "results/tiny/challenge/source/query"
+    assert drawn.part_source("challenge_query") == "results/tiny/challenge/source"
+    assert drawn.challenge_truth == "results/tiny/challenge/truth.json"
+    own = plan(challenge={"folder": "mine", "truth": None})
+    assert own.part_folder("challenge_gallery") == "mine/gallery"
+    assert own.part_source("challenge_gallery") == []
+    assert own.challenge_truth == []
+    assert plan(challenge={"folder": "mine", "truth": "t.json"}).challenge_truth == "t.json"
+
+
+def test_a_network_waits_on_copies_only_where_there_are_some_and_it_uses_them():
+    assert below([plan().augmented_copies("scratch")]) == ["manifests/augmented.csv"]
+    assert plan(augmentation={"copies": 0}).augmented_copies("scratch") == []
+    assert plan(**changed("scratch", augmented=False)).augmented_copies("scratch") == []
+    assert plan().augmented_copies("hog") == []
+
+
+def test_kept_rows_are_those_of_the_parts_that_a_network_learns_from():
+    parts = ("training", "augmented", "validation")
+    expected = [file for part in parts for file in three(f"trunks/{TRUNK}/{part}")]
+    assert below(plan().training_rows("transfer")) == expected
+    assert plan().training_rows("scratch") == []
+    assert plan(**changed("transfer", epochs=0)).training_rows("transfer") == []
+    uncopied = plan(augmentation={"copies": 0}).training_rows("transfer")
+    assert below(uncopied) == expected[:3] + expected[6:]
+
+
+def test_features_come_from_kept_rows_unless_pictures_are_seen_several_ways_or_once():
+    assert below(plan().extraction_rows("transfer", "query")) == three(f"trunks/{TRUNK}/query")
+    assert plan().extraction_rows("scratch", "query") == []
+    assert plan(challenge=CHALLENGE).extraction_rows("transfer", "challenge_query") == []
+    viewed = plan(**changed("transfer", views={"flip": True}))
+    assert viewed.extraction_rows("transfer", "query") == []
+
+
+def test_what_is_searched_is_reduced_where_an_experiment_says_so():
+    assert below(plan().features("hog", "query")) == three("features/hog/query")
+    assert below(plan().searched_features("hog", "query")) == three("reduced/hog/query")
+    assert below(plan().searched_features("sift", "query")) == three("features/sift/query")
+    members = three("reduced/hog/validation") + three("features/sift/validation")
+    assert below(plan().member_features("both", "validation")) == members
+
+
+def test_only_a_weighted_fusion_waits_on_weights():
+    assert below([plan().fusion_weights("both")]) == ["fusions/both.json"]
+    assert plan().fusion_weights("side_by_side") == []
+
+
+def test_rankings_are_those_of_the_last_step_also_in_a_challenge():
+    assert plan().ranking("hog") == "results/tiny/rankings/hog.csv"
+    assert plan().ranking("sift") == "results/tiny/rankings/sift.verified.csv"
+    before = plan().ranking("sift", "challenge/", before="geometric_verification")
+    assert before == "results/tiny/challenge/rankings/sift.csv"
+    members = ["challenge/rankings/hog.csv", "challenge/rankings/sift.verified.csv"]
+    assert below(plan().member_rankings("by_rank", "challenge/")) == members
+
+
+def test_an_experiment_is_explained_by_what_it_has():
+    assert below(plan().explanations("sift")) == [
+        "vocabularies/sift.png",
+        "rankings/sift.matches.png",
+    ]
+    wanted = plan(evaluation={"explanations": ["map", "similarity"]})
+    assert below(wanted.explanations("scratch")) == [
+        "evaluation/scratch/map.png",
+        "evaluation/scratch/similarity.png",
+    ]
+    assert below(wanted.explanations("hog")) == ["evaluation/hog/map.png"]
+    assert wanted.explanations("by_rank") == []
+    assert below(plan().training_pictures("scratch")) == [
+        "models/scratch/curves.png",
+        "models/scratch/history.csv",
+    ]
+    assert plan().training_pictures("hog") == []
+
+
+DATA = [f"manifests/{name}" for name in ("originals", "gallery", "query", "split")]
+
+
+def of_parts(*folders):
+    return [f"{folder}/{part}" for folder in folders for part in ("gallery", "query")]
+
+
+HOGS = ["reductions/hog", *of_parts("features/hog", "reduced/hog")]
+SIFTS = ["vocabularies/sift", *of_parts("features/sift")]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "expected"),
+    [
+        ("hog", [*HOGS, "rankings/hog"]),
+        ("sift", [*SIFTS, "rankings/sift", "rankings/sift.verified"]),
+        (
+            "scratch",
+            [
+                *("manifests/augmented", "models/scratch/training"),
+                *(*of_parts("features/scratch"), "rankings/scratch"),
+            ],
+        ),
+        (
+            "transfer",
+            [
+                *("manifests/augmented", "weights/MobileNetV2-random"),
+                *(f"trunks/{TRUNK}/{part}" for part in ("training", "augmented", "validation")),
+                *(*of_parts(f"trunks/{TRUNK}"), "models/transfer/training"),
+                *(*of_parts("features/transfer"), "rankings/transfer"),
+            ],
+        ),
+        ("both", [*HOGS, *SIFTS, "fusions/both", *of_parts("features/both"), "rankings/both"]),
+        (
+            "by_rank",
+            [
+                *(*HOGS, "rankings/hog", *SIFTS, "rankings/sift"),
+                *("rankings/sift.verified", "rankings/by_rank"),
+            ],
+        ),
+    ],
+)
+def test_an_accuracy_rests_on_the_records_of_every_job_before_it(experiment, expected):
+    records = below(plan().upstream_records(experiment))
+    assert records == [f"{name}.record.json" for name in DATA + expected]
+
+
+def test_data_that_was_made_here_has_a_record_too():
+    extended = dataset(folder=None, archive={"subfolder": ""}, extend={"pool": "more"})
+    records = below(plan(**extended).upstream_records("hog"))
+    assert records[0] == "source.record.json"
+    assert {"manifests/pool.record.json", "manifests/extended_training.record.json"} < set(records)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ([], ["scratch", "transfer", "hog", "both", "side_by_side"]),
+        (["best"], ["scratch", "transfer", "hog", "both", "side_by_side"]),
+        (["hog"], ["hog"]),
+        (["hog", "best"], ["hog", "scratch", "transfer", "both", "side_by_side"]),
+    ],
+)
+def test_what_may_be_registered_is_what_was_named_and_all_that_can_be_the_best(asked, expected):
+    registering = plan(registry={"experiments": asked})
+    assert registering.registered == expected
+    assert registering.registered_names == (asked or ["best"])
+    files = registering.model_files
+    assert len(files) == len(set(files))
+    assert {f"results/tiny/reductions/{name}.npz" for name in ["hog"]} <= set(files)

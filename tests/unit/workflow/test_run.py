@@ -1,0 +1,81 @@
+"""What a script asks its run for: settings, the title of its figures, the time that work takes."""
+
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+
+from gallerist.io.files import canonical_json
+from gallerist.records.record import read_record
+from gallerist.workflow.stage import stage
+
+
+@dataclass
+class Search:
+    metric: str
+    neighbours: int
+
+
+def job(**changes):
+    """A job as Snakemake describes it, without MLflow."""
+    values = {
+        "rule": "search_gallery",
+        "threads": 1,
+        "input": [],
+        "output": SimpleNamespace(record="search.record.json"),
+        "params": SimpleNamespace(
+            settings=canonical_json({"metric": "cosine", "neighbours": 3}),
+            members=canonical_json(["hog", "colour"]),
+            group="[not JSON",
+        ),
+        "wildcards": SimpleNamespace(experiment="hog", part="query"),
+        "log": ["search.log"],
+        "config": {"dataset": {"name": "monkeys"}, "tracking": None},
+    }
+    return SimpleNamespace(**(values | changes))
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_settings_are_read_as_a_mapping_or_as_a_class():
+    with stage(job()) as run:
+        assert run.settings == {"metric": "cosine", "neighbours": 3}
+        assert run.settings_as(Search) == Search("cosine", 3)
+
+
+def test_settings_can_be_taken_apart_and_read_again():
+    with stage(job()) as run:
+        run.settings.pop("metric")
+        assert run.settings["metric"] == "cosine"
+
+
+def test_a_parameter_is_read_as_json_only_where_it_is_asked_for():
+    with stage(job()) as run:
+        assert run.param("members") == ["hog", "colour"]
+        assert run.settings  # the group is no JSON, and nobody asked
+
+
+def test_figures_are_headed_by_the_data_set_and_the_experiment():
+    with stage(job()) as run:
+        assert run.title == "monkeys, hog"
+    with stage(job(wildcards=SimpleNamespace())) as run:
+        assert run.title == "monkeys"
+
+
+def test_the_seconds_of_a_block_are_a_metric():
+    with stage(job()) as run, run.timed("search_seconds") as timer:
+        time.sleep(0.05)
+    seconds = read_record("search.record.json").metrics["search_seconds"]
+    assert seconds == timer.seconds
+    assert 0.05 <= seconds < 5
+
+
+def test_a_block_that_fails_has_no_seconds():
+    given = job(output=SimpleNamespace())
+    with pytest.raises(SystemExit), stage(given) as run, run.timed("search_seconds") as timer:
+        raise ValueError("no gallery")
+    assert timer.seconds == 0
