@@ -384,25 +384,28 @@ REVERSE_STEP = """        picture=".matches.png",
 )"""
 
 
+REVERSAL_SETTINGS = '''
+class Reversal(Settings):
+    """Puts the first answers in the other order."""
+
+    first: Count = key(...)
+    """Answers that change places."""
+
+
+'''
+
+
 def add_settings_of_reversal(workflow):
     """The one place that says which settings the step has, and for which experiments."""
-    schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
-    first = {"description": "Answers that change places.", "type": "integer", "minimum": 1}
-    schema["$defs"]["concatenation"]["properties"]["reversal"] = {
-        "description": "Puts the first answers in the other order.",
-        "type": ["object", "null"],
-        "additionalProperties": False,
-        "default": None,
-        "required": ["first"],
-        "properties": {"first": first},
-    }
-    text = yaml.safe_dump(schema, sort_keys=False)
-    (workflow.folder / "config/schema.yaml").write_text(text, encoding="utf-8")
+    models, group = "scripts/gallerist/settings/ranking.py", "class RankedByVectors"
+    last = "    geometric_verification: GeometricVerification | None = key(None)\n"
+    workflow.edit_text(models, group, REVERSAL_SETTINGS + group)
+    workflow.edit_text(models, last, last + "    reversal: Reversal | None = key(None)\n")
 
 
 def code_of(workflow):
     """Every file of the checkout that says what the workflow does, and its text."""
-    files = [workflow.folder / "Snakefile", workflow.folder / "config/schema.yaml"]
+    files = [workflow.folder / "Snakefile"]
     for folder in ("rules", "scripts"):
         files += (workflow.folder / folder).rglob("*.*")
     kept = [path for path in files if path.suffix in ("", ".py", ".smk", ".yaml")]
