@@ -8,9 +8,9 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params
-    name = Path(params.location).name
-    archive = fetch(params.location, Path(params.download) / name, sha256=params.sha256)
-    files = unpack(
-        archive, snakemake.output.folder, max_bytes=int(params.max_gigabytes * 1_000_000_000)
-    )
+    name = Path(params.location.partition("?")[0]).name
+    limit = int(params.max_gigabytes * 1_000_000_000)
+    target = Path(params.download) / name
+    archive = fetch(params.location, target, sha256=params.sha256, max_bytes=limit)
+    files = unpack(archive, snakemake.output.folder, max_bytes=limit)
     run.metrics(files=files, archive_bytes=archive.stat().st_size)

@@ -3,9 +3,8 @@
 import logging
 from pathlib import Path
 
-from gallerist.challenge.answer_file import Submission, with_copies
+from gallerist.challenge.answer_file import Submission, picture_names, with_copies
 from gallerist.challenge.lint import faults
-from gallerist.challenge.lint_command import picture_names
 from gallerist.data.manifest import Manifest
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage

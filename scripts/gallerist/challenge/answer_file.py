@@ -5,22 +5,20 @@ The published form, `results.json`:
     {"groupname": "...", "images": {query file name: [ten gallery file names, best first]}}
 """
 
-import csv
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gallerist.data.decoding import FORMAT_OF_SUFFIX
+from gallerist.data.folders import walk
 from gallerist.data.manifest import Manifest
-from gallerist.io.files import PathLike, replacing, sha256_of_file, write_json
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, sha256_of_file, write_csv, write_json
 from gallerist.search.ranking import Ranking
 
 COLUMNS = ("query", "rank", "answer")
-
-
-class SubmissionFault(ValueError):
-    """Answers that cannot be written, or a file that holds none. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Submission:
     def __post_init__(self) -> None:
         """Refuse a blank name: the server could not tell whose answers these are."""
         if not self.group.strip():
-            raise SubmissionFault("the group has no name: set the one the server knows it by.")
+            raise UserError("the group has no name: set the one the server knows it by.")
 
     @classmethod
     def from_ranking(
@@ -50,7 +48,7 @@ class Submission:
     ) -> "Submission":
         """The first k answers to every query of the manifest, ids replaced by file names.
 
-        Raises SubmissionFault when two files of one part have the same name, when the ranking and
+        Raises UserError when two files of one part have the same name, when the ranking and
         the manifests are not of the same pictures, and when a query has fewer than k answers.
         """
         if k < 1:
@@ -63,7 +61,7 @@ class Submission:
         for query, name in query_of.items():
             best = ranked.get(query, ())[:k]
             if len(best) < k:
-                raise SubmissionFault(
+                raise UserError(
                     f"the ranking has {len(best)} answers to {name}, and {k} are to be sent: "
                     f"search the gallery again for at least {k} answers."
                 )
@@ -81,36 +79,55 @@ class Submission:
 
     def write_csv(self, path: PathLike) -> None:
         """Write as CSV, for other tools: query, rank (from 1), answer; queries sorted by name."""
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for query, answers in sorted(self.answers.items()):
-                writer.writerows((query, rank, name) for rank, name in enumerate(answers, start=1))
+        rows = (
+            (query, rank, name)
+            for query, answers in sorted(self.answers.items())
+            for rank, name in enumerate(answers, start=1)
+        )
+        write_csv(path, COLUMNS, rows)
 
     @classmethod
     def read(cls, path: PathLike) -> "Submission":
         """Read a file of the published form, from whatever tool.
 
         Only the form is looked at; gallerist.challenge.lint finds everything that may be wrong.
-        Raises SubmissionFault naming the file when it has another form.
+        Raises UserError naming the file when it has another form.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
             value = json.loads(text, object_pairs_hook=_unrepeated)
             if not isinstance(value, dict) or set(value) != {"groupname", "images"}:
-                raise SubmissionFault("its keys are not groupname and images")
+                raise UserError("its keys are not groupname and images")
             group, images = value["groupname"], value["images"]
             if not isinstance(group, str) or not isinstance(images, dict):
-                raise SubmissionFault("groupname is not text, or images is not an object")
+                raise UserError("groupname is not text, or images is not an object")
             return cls(group, {query: _answers(query, images[query]) for query in images})
         except (ValueError, RecursionError) as error:
-            raise SubmissionFault(
+            raise UserError(
                 f"{path} is not in the form of results.json: {error}\n"
                 '  The form is {"groupname": "...", "images": {query name: [gallery names]}}.'
             ) from error
+
+
+def picture_names(folder: PathLike) -> list[str]:
+    """File names of the pictures in a flat folder, sorted; hidden files and others are left out.
+
+    A picture is what has the suffix of one. Raises UserError when there is none, or when pictures
+    lie in folders below, where the names alone do not tell them apart; UserError when the folder
+    cannot be listed.
+    """
+    pictures = [
+        path for path in walk(folder).files if Path(path).suffix.lower() in FORMAT_OF_SUFFIX
+    ]
+    deeper = next((path for path in pictures if "/" in path), None)
+    if deeper is not None:
+        raise UserError(
+            f"{folder} has folders of pictures, such as {deeper}: the server knows file names "
+            "only, so name the flat folder of the challenge"
+        )
+    if not pictures:
+        raise UserError(f"{folder} holds no picture: name the folder of the challenge's pictures")
+    return pictures
 
 
 def with_copies(submission: Submission, folder: PathLike, queries: Manifest) -> Submission:
@@ -135,7 +152,7 @@ def _names(manifest: Manifest, part: str) -> dict[str, str]:
     for picture in manifest:
         name = Path(picture.path).name
         if name in path_of:
-            raise SubmissionFault(
+            raise UserError(
                 f"two files of the {part} have the name {name}: {path_of[name]} and "
                 f"{picture.path}.\n  The server knows pictures by their names only: "
                 "put them into one flat folder, where names are different, and import that."
@@ -148,7 +165,7 @@ def _names(manifest: Manifest, part: str) -> dict[str, str]:
 def _refuse_strangers(ids: Iterable[str], names: Mapping[str, str], part: str) -> None:
     stranger = next((identity for identity in ids if identity not in names), None)
     if stranger is not None:
-        raise SubmissionFault(
+        raise UserError(
             f"the ranking names the {part} picture {stranger}, which the manifest of the {part} "
             "does not list: it was made for other pictures. Search again."
         )
@@ -158,11 +175,11 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; of a key that stands twice, Python would silently drop the first value."""
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise SubmissionFault("a key stands twice in one object")
+        raise UserError("a key stands twice in one object")
     return value
 
 
 def _answers(query: str, answers: Any) -> tuple[str, ...]:
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-        raise SubmissionFault(f"the answers to {query!r} are not a list of texts")
+        raise UserError(f"the answers to {query!r} are not a list of texts")
     return tuple(answers)

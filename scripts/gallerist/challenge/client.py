@@ -1,171 +1,50 @@
-"""Send an answer file to the server of the challenge, once, and keep what it answered.
+"""Post an answer file to the server of a challenge, and say in one line what became of it.
 
-A server may count submissions, so nothing is sent twice unless the caller asks for it: what happens
-to a request decides whether the next attempt follows by itself (the table in submission_outcomes).
-
-Before each attempt the receipt says "sending", after it what came of it; a process killed between
-the two leaves "sending", which counts as unknown. A later call for the same content sends nothing
-when one receipt says "answered", and fails when one says "unknown" or "sending", unless `again`.
-Every request carries the SHA-256 of the content as its Idempotency-Key.
+A server may count submissions. So what is tried again by itself is only what surely left nothing
+there: no connection, and HTTP 429 and 503, by which a server says that it did nothing.
 """
 
-import hashlib
-import logging
-from collections.abc import Iterable
-from dataclasses import replace
-from datetime import UTC, datetime
+import json
+import re
+from base64 import b64decode
+from contextlib import suppress
+from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import requests
-from filelock import FileLock
+from urllib3.exceptions import HTTPError
 
-from gallerist.challenge.lint import faults_in, summary
-from gallerist.challenge.outcomes import (
-    LOOK,
-    Answer,
-    Outcome,
-    judged,
-    moved_within,
-    origin,
-    received,
-    unanswered,
+from gallerist.challenge.receipts import State, printable
+from gallerist.io.http import reason_of, session, shown_url
+
+ANSWER_LIMIT = 1 << 16
+"""Bytes kept of an answer. A grade is a few hundred; an error page may be anything."""
+PATIENCE = 10
+"""All of an answer may take so many times the time-out, however steadily it trickles."""
+ASK = (
+    "Look whether the server lists it. If it does, there is nothing to do: it is not sent again by "
+    "itself. If not, send it once more with --again."
 )
-from gallerist.challenge.receipts import Receipt, Receipts
-from gallerist.io.files import PathLike
-from gallerist.io.http import LONGEST_WAIT, secrets_of, shown_url
-
-_HOPS = 3
-"""So often a server may name another of its addresses for the same request."""
-
-logger = logging.getLogger("gallerist")
+_LOGIN = "It wants a login: check whether the address needs a user, password or token."
+_NOWHERE = "Nothing takes answers there: check the address."
+_ADVICE = {401: _LOGIN, 403: _LOGIN, 404: _NOWHERE, 405: _NOWHERE, 413: "The file is too large."}
 
 
-class SubmitError(ValueError):
-    """A submission not sent, or not answered well. receipt: what became of it, where it is known.
+@dataclass(frozen=True)
+class Reply:
+    """What became of a post; see `Receipt` for state, message, status and body."""
 
-    The message is complete.
-    """
-
-    def __init__(self, message: str, receipt: Receipt | None = None) -> None:
-        super().__init__(message)
-        self.receipt = receipt
-
-
-def submit(
-    file: PathLike,
-    url: str,
-    *,
-    gallery_names: Iterable[str],
-    query_names: Iterable[str],
-    k: int,
-    receipts: PathLike,
-    timeout: float = 30.0,
-    attempts: int = 5,
-    wait: float = 1.0,
-    again: bool = False,
-    dry_run: bool = False,
-) -> Receipt:
-    """Post an answer file, and return the server's answer. See the module for what is sent when.
-
-    file: in the form of results.json; nothing is sent if submission_faults finds a fault in it, for
-        which gallery_names, query_names and k are needed.
-    receipts: folder of the receipts, see submission_receipts.
-    timeout: seconds to connect, and then without a byte from the server.
-    attempts: how often it is tried where a failure surely left nothing at the server.
-    wait: seconds; attempt n + 1 comes wait * 2**(n - 1) after attempt n, later if Retry-After says
-        so, at most LONGEST_WAIT after it. A server that asks for more is not asked again.
-    again: send even what has been answered, or may have arrived.
-    dry_run: check everything, tell what would be done, send and write nothing.
-
-    Two processes with the same content take turns; the second finds the receipt of the first.
-    Returns the receipt of an answer in JSON: of this call, or of an earlier one with this content.
-    Raises SubmitError in all other cases, with the receipt where there is one, and NoReceipt when a
-    file in the place of a receipt is none.
-    """
-    _check(url, timeout, attempts)
-    content = _content(file, gallery_names, query_names, k)
-    key = hashlib.sha256(content).hexdigest()
-    receipt = Receipt("not sent", "", str(file), shown_url(url), key)
-    kept = Receipts(Path(receipts), key)
-    if dry_run:
-        return _dry(receipt, None if again else kept.settled(), len(content))
-    try:
-        kept.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(kept.lock):
-            earlier = None if again else kept.settled()
-            if earlier is not None:
-                return _known(earlier)
-            delivery = _Delivery(url, content, receipt, kept.next_path(), timeout)
-            return delivery.run(attempts, wait)
-    except OSError as error:
-        raise SubmitError(
-            f"The receipt of {file} cannot be written: {error}. Without one nothing is sent: name "
-            "another folder for the receipts, or make room in this one."
-        ) from error
-
-
-def _check(url: str, timeout: float, attempts: int) -> None:
-    if attempts < 1 or not timeout > 0:
-        raise ValueError(f"attempts is {attempts} and timeout {timeout}: both must be positive")
-    try:
-        scheme, host, _ = origin(urlsplit(url))
-        complete = scheme in ("http", "https") and bool(host)
-    except ValueError:
-        complete = False
-    if not complete:
-        raise SubmitError(
-            f"{shown_url(url)!r} is no address to send answers to: it begins with http:// or "
-            "https:// and the name of a server."
-        )
-
-
-def _content(
-    file: PathLike, gallery_names: Iterable[str], query_names: Iterable[str], k: int
-) -> bytes:
-    """The bytes of a file without faults: what is sent is what was checked."""
-    try:
-        content = Path(file).read_bytes()
-    except OSError as error:
-        raise SubmitError(f"{file} cannot be read: {error.strerror}. Nothing is sent.") from error
-    found = faults_in(content, gallery_names, query_names, k)
-    if found:
-        raise SubmitError(f"{file} is not sent, since it has faults.\n{summary(found)}")
-    return content
-
-
-def _dry(receipt: Receipt, earlier: Receipt | None, size: int) -> Receipt:
-    would = (
-        f"{size} bytes would be posted to {receipt.url} with Idempotency-Key {receipt.key}."
-        if earlier is None
-        else f"nothing would be sent, as of an earlier sending is known: {earlier.message}"
-    )
-    return replace(receipt, message=f"Dry run: {would}")
-
-
-def _known(earlier: Receipt) -> Receipt:
-    """The answer that an earlier sending had; an error if that is not a good one."""
-    if earlier.is_good:
-        logger.info("%s was answered at %s, and is not sent again", earlier.file, earlier.sent_at)
-        return earlier
-    raise SubmitError(
-        f"Not sent: the same content went to {earlier.url} at {earlier.sent_at}, and of that is "
-        f"known: {earlier.message}",
-        earlier,
-    )
-
-
-# -- one sending ------------------------------------------------------------------------------
+    state: State
+    message: str
+    status: int | None = None
+    body: str = ""
 
 
 class _Body(BytesIO):
-    """The content, and whether any of it was handed to a connection.
-
-    Only this tells a failure before from one after: the exceptions are the same.
-    """
+    """The content, and whether the last attempt began to hand it over: the errors are the same."""
 
     begun = False
 
@@ -173,104 +52,101 @@ class _Body(BytesIO):
         self.begun = True
         return super().read(size)
 
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self.begun = False  # urllib3 goes back before each attempt
+        return super().seek(offset, whence)
 
-class _Delivery:
-    """One content on its way to one server, and its receipt."""
 
-    def __init__(
-        self, url: str, content: bytes, receipt: Receipt, path: Path, timeout: float
-    ) -> None:
-        self.url, self.content, self.path, self.timeout = url, content, path, timeout
-        self.receipt = receipt
+def post(url: str, content: bytes, key: str, timeout: float, attempts: int, wait: float) -> Reply:
+    """Post JSON, once where it may have arrived, and return whatever comes of it.
 
-    def run(self, attempts: int, wait: float) -> Receipt:
-        """Try until something is known that no further attempt would change."""
-        for attempt in range(1, attempts + 1):
-            outcome = self._attempt(attempt)
-            if outcome.pause is None or attempt == attempts or outcome.pause > LONGEST_WAIT:
-                break
-            pause = max(min(wait * 2 ** (attempt - 1), LONGEST_WAIT), outcome.pause)
-            said = "attempt %d of %d to send %s failed: %s The next in %.0f s"
-            logger.warning(said, attempt, attempts, self.receipt.file, outcome.message, pause)
-            sleep(pause)
-        if not self.receipt.is_good:
-            times = "once" if attempt == 1 else f"{attempt} times"
-            raise SubmitError(
-                f"{self.receipt.message}\n  Tried {times}. Receipt: {self.path}", self.receipt
-            )
-        logger.info("%s was answered by %s", self.receipt.file, self.receipt.url)
-        return self.receipt
-
-    def _attempt(self, attempt: int) -> Outcome:
-        begun = replace(
-            self.receipt,
-            state="sending",
-            message=f"It was being sent when the process ended, and may have arrived. {LOOK}",
-            attempts=attempt,
-            sent_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        )
-        begun.write(self.path)
-        start = monotonic()
-        outcome, answer = self._posted()
-        self.receipt = replace(
-            begun,
-            state=outcome.state,
-            message=outcome.message,
-            seconds=round(monotonic() - start, 3),
-            status=answer.status if answer else None,
-            headers=answer.headers if answer else {},
-            body=answer.body if answer else "",
-            body_encoding=answer.encoding if answer else "utf-8",
-            body_is_whole=answer is not None and not answer.broken,
-        )
-        try:
-            self.receipt.write(self.path)
-        except OSError as error:
-            said = f"{outcome.message}\n  That could not be written to {self.path}: {error}."
-            raise SubmitError(f"{said} The answer: {self.receipt.body!r}", self.receipt) from error
-        return outcome
-
-    def _posted(self) -> tuple[Outcome, Answer | None]:
-        """Post to the address, or to the one on the same server that it names in its stead."""
-        url = self.url
-        for _ in range(1 + _HOPS):
-            body = _Body(self.content)
-            try:
-                answer, secrets = self._exchanged(url, body)
-            except requests.RequestException as error:
-                return unanswered(error, body.begun, shown_url(url), self.timeout), None
-            target = moved_within(url, answer)
-            if target is None:
-                answer = answer.fit_to_keep(secrets)
-                return judged(answer, shown_url(url)), answer
-            logger.info("%s sends on to %s", shown_url(url), shown_url(target))
-            url = target
-        said = f"The server sends on from one address to the next, at last to {shown_url(url)}"
-        return Outcome("refused", f"{said}, and takes it nowhere. Check the address."), (
-            answer.fit_to_keep(secrets)
-        )
-
-    def _exchanged(self, url: str, body: _Body) -> tuple[Answer, list[str]]:
-        """The answer to one request, and the secrets of the request.
-
-        On a connection of its own: a kept one may be closed without our knowing.
-        """
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # the receipt keeps the bytes as they come
-            "Connection": "close",
-            "Idempotency-Key": self.receipt.key,
-        }
-        with requests.Session() as session:
-            request = session.prepare_request(
-                requests.Request("POST", url, data=body, headers=headers)
-            )
-            address = request.url or url
-            settings: Any = session.merge_environment_settings(address, {}, True, None, None)
-            # Not session.send: of a redirection that reads the whole body, however long it is.
-            with session.get_adapter(address).send(
-                request, timeout=(self.timeout, self.timeout), **settings
+    key: sent as Idempotency-Key. timeout: seconds to connect, and then without a byte. attempts,
+    wait: of `gallerist.io.http.session`.
+    """
+    body, shown = _Body(content), shown_url(url)
+    headers = dict.fromkeys(("Content-Type", "Accept"), "application/json")
+    headers |= {"Accept-Encoding": "identity", "Idempotency-Key": key}
+    try:
+        with session(attempts, wait, {429, 503}, reread=False) as http:
+            # Or requests would read all of a redirection's body, however long it is.
+            http.get_redirect_target = lambda _: None  # type: ignore[assignment, method-assign]
+            with http.post(
+                url, body, headers=headers, timeout=timeout, stream=True, allow_redirects=False
             ) as response:
-                answer = received(response, self.timeout)
-        return answer, secrets_of(address, str(request.headers.get("Authorization", "")))
+                text, broken = _received(response, timeout)
+    except requests.RequestException as error:
+        reason = _without_secrets(reason_of(error), error.request)
+        if body.begun:
+            sent = f"It was sent to {shown}, but no answer came: {reason}."
+            return Reply("unknown", f"{sent} Whether it arrived is unknown. {ASK}")
+        advice = "Nothing was sent. Check the address and the network, or try again later."
+        return Reply("not sent", f"No connection to {shown}: {reason}. {advice}")
+    text = _without_secrets(text, response.request)
+    state, message = _judged(response, shown, text, broken)
+    return Reply(state, _without_secrets(message, response.request), response.status_code, text)
+
+
+def _received(response: requests.Response, timeout: float) -> tuple[str, str]:
+    """The text of the answer as far as it comes, and why that is not all."""
+    kept, broken, latest = bytearray(), "", monotonic() + PATIENCE * timeout
+    try:
+        while not broken and (chunk := response.raw.read1(1 << 12, decode_content=False)):
+            kept += chunk
+            if len(kept) > ANSWER_LIMIT:
+                broken = f"it is longer than {ANSWER_LIMIT} bytes"
+            elif monotonic() > latest:
+                broken = f"it did not end within {PATIENCE * timeout:g} s"
+    except (HTTPError, OSError) as error:
+        broken = reason_of(error)
+    text = bytes(kept[:ANSWER_LIMIT]).decode("utf-8", "backslashreplace")
+    return printable(text.removeprefix("\ufeff")), broken
+
+
+def _judged(response: requests.Response, shown: str, text: str, broken: str) -> tuple[State, str]:
+    """What an answer says of the submission, and what to do. broken: why the text is not whole."""
+    status = response.status_code
+    answer = f"HTTP {status} {response.reason or ''}".strip()
+    words = " ".join(text.split())
+    said = f"{shown} answered {answer}: {words[:500]}{'...' if words[500:] else ''}".rstrip(": ")
+    if 200 <= status < 300:
+        try:
+            problem = f"is not whole ({broken})" if broken else "is no JSON"
+            if not broken:
+                json.loads(text)
+                return "answered", f"{shown} took it. {said}"
+        except (ValueError, RecursionError):
+            pass
+        advice = "Look at the server for the grade: sending again may count twice."
+        return "unreadable", f"{shown} took it, but its answer {problem}. {said}. {advice}"
+    if 300 <= status < 400:
+        there = shown_url(response.headers.get("Location", "")) or "no address"
+        said = f"{shown} answered {answer}, which points to {there}. It is not followed."
+        if status in (302, 303):  # as after a form that was taken
+            return "unknown", f"{said} The answer may stand there. {ASK}"
+        return "refused", f"{said} If you trust that address, give it in place of this one."
+    if status in (429, 503):
+        asked = response.headers.get("Retry-After", "")
+        later = f"It asks to be tried again after: {asked}." if asked else "Try again later."
+        return "refused", f"{said}. It did nothing. {later}"
+    if 400 <= status < 500:
+        return "refused", f"{said}. {_ADVICE.get(status, 'Change what the server objects to.')}"
+    return "unknown", f"{said}. It may be counted all the same. {ASK}"
+
+
+def _without_secrets(text: str, request: Any) -> str:
+    """A text with `***` in the place of all that a request proves its sender with.
+
+    Servers repeat that in their answers. Texts of less than six characters, and numbers, stay:
+    answers have them by chance. request: as `requests` prepared it.
+    """
+    credentials = str(request.headers.get("Authorization", "")).rpartition(" ")[2]
+    found = {credentials, unquote(urlsplit(request.url).password or "")}
+    with suppress(ValueError):  # a token, not user and password
+        found.add(b64decode(credentials, validate=True).decode("latin-1").partition(":")[2])
+    for pair in urlsplit(request.url).query.split("&"):
+        value = pair.partition("=")[2]
+        found |= {value, unquote_plus(value)}
+    for secret in sorted(found, key=len, reverse=True):
+        if len(secret) >= 6 and not re.fullmatch(r"[\d.eE+-]+", secret):
+            text = text.replace(secret, "***")
+    return text

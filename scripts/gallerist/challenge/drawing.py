@@ -16,14 +16,14 @@ from gallerist.data.silhouettes import (
     SIDE,
     SMALLEST,
     Pixels,
-    SilhouettesRefused,
-    _replacing_folder,
-    _seeded_distinct,
-    _without_near_duplicates,
+    distinct_in_seeded_order,
     draw,
     load,
+    require_empty,
+    without_near_duplicates,
 )
-from gallerist.io.files import PathLike
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, temporary_folder
 
 TRUTH_FILE = "ground_truth.json"
 
@@ -66,18 +66,19 @@ def draw_challenge(
     their names or domains.
 
     Returns the number of pictures drawn for "gallery" (with distractors), "query", "distractors".
-    Raises SilhouettesRefused for counts that cannot be filled, a size below `silhouettes.SMALLEST`,
+    Raises UserError for counts that cannot be filled, a size below `silhouettes.SMALLEST`,
     or a folder that holds something already.
     """
     counts = (gallery_per_class, query_per_class, distractors)
     if image_size < SMALLEST or min(counts) < 0 or 0 in counts[:2]:
-        raise SilhouettesRefused(
+        raise UserError(
             f"a challenge of {gallery_per_class} gallery pictures and {query_per_class} queries a "
             f"class, {distractors} distractors, {image_size} pixels a side, cannot be drawn: take "
             f"one of each at least, no distractors or more, and {SMALLEST} pixels or more."
         )
     digits = _digits(distractors, seed)
-    with _replacing_folder(folder) as temporary:
+    require_empty(folder)
+    with temporary_folder(folder) as temporary:
         gallery, queries = _animals(gallery_per_class, query_per_class, image_size, seed)
         gallery += [(CONFUSION, PHOTO, draw(digit, image_size)) for digit in digits]
         names = _names(len(gallery) + len(queries), seed)
@@ -110,14 +111,14 @@ def _animals(
 ) -> tuple[list[_Drawn], list[_Drawn]]:
     """Class, domain and picture of the gallery's animals, and of the queries."""
     images, labels = load()
-    rows = _without_near_duplicates(images, _seeded_distinct(images, seed))
+    rows = without_near_duplicates(images, distinct_in_seeded_order(images, seed))
     gallery: list[_Drawn] = []
     queries: list[_Drawn] = []
     for number, name in enumerate(CLASSES):
         own = _from_the_middle([row for row in rows if labels[row] == name])
         chosen_gallery, chosen_query = own[0::2][:gallery_per_class], own[1::2][:query_per_class]
         if (len(chosen_gallery), len(chosen_query)) != (gallery_per_class, query_per_class):
-            raise SilhouettesRefused(
+            raise UserError(
                 f"{gallery_per_class} gallery pictures and {query_per_class} queries of class "
                 f"{name} are asked for, but there are {len(own[0::2])} and {len(own[1::2])} that "
                 "differ enough from each other. Ask for fewer a class."
@@ -144,9 +145,9 @@ def _digits(count: int, seed: int) -> list[Pixels]:
     from sklearn.datasets import load_digits
 
     images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
-    rows = _seeded_distinct(images, seed)
+    rows = distinct_in_seeded_order(images, seed)
     if count > len(rows):
-        raise SilhouettesRefused(
+        raise UserError(
             f"{count} distractors are asked for, but there are {len(rows)} different digits to "
             "draw as confusion images. Ask for fewer."
         )

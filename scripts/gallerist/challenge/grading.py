@@ -26,7 +26,6 @@ ranking keeps confusion images out of its answers, and is punished for it: what 
 badly animals are told from the rest.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -43,7 +42,8 @@ from gallerist.evaluation.curves import Curve, curve, hits_among_distractors
 from gallerist.evaluation.metrics import FloatArray, metric
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
 from gallerist.evaluation.scores import Assessment, Measure, Settings
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_csv
 
 Answers = Mapping[str, Sequence[str]]
 """Query file name -> gallery file names, best first: `Submission.answers`, or a whole ranking."""
@@ -59,10 +59,6 @@ STUDY_COLUMNS = (
     "fault", "fault_low", "fault_high",
     "fault_expected", "fault_expected_low", "fault_expected_high",
 )  # fmt: skip
-
-
-class GradingFault(ValueError):
-    """Answers that cannot be graded by this ground truth. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -140,12 +136,12 @@ def grade(
     and mAP, mAP@R and MRR where the ranking is deep enough. seed, rounds, confidence: of the
     bootstrap over queries (`bootstrap.mean_intervals`).
 
-    Raises GradingFault when a judged query has no answers, an answer is not in the truth's gallery
+    Raises UserError when a judged query has no answers, an answer is not in the truth's gallery
     or stands twice, and when no query can be judged.
     """
     judged = truth.judged
     if not judged:
-        raise GradingFault(
+        raise UserError(
             f"none of the {len(truth.query)} queries has a picture of its class in the gallery: "
             "are the classes of both parts called the same?"
         )
@@ -177,7 +173,7 @@ def growth(
 
     Exact expectations over which distractors stay: `retrieval_curves.hits_among_distractors`, which
     says for which rankings that holds. Raises CurveFault when the ranking is not deep enough, and
-    GradingFault as `grade`.
+    UserError as `grade`.
     """
     judged = truth.judged
     _require_answered(answers, truth, judged)
@@ -210,13 +206,13 @@ def grade_with_key_fault(
     is the sum of n_c / G over the classes c of the first k answers, n_c pictures being of class c.
     The mean over the queries is exact, though the keys of two queries are never the same.
 
-    Raises GradingFault as `grade`, when a query has fewer answers than the largest k, and when the
+    Raises UserError as `grade`, when a query has fewer answers than the largest k, and when the
     gallery has fewer pictures than there are queries.
     """
     queries = tuple(sorted(answers))
     _require_depth(answers, max(ks))
     if len(truth.gallery) < max(len(queries), 1) or not queries:
-        raise GradingFault(
+        raise UserError(
             f"{len(queries)} queries cannot be filed under the names of {len(truth.gallery)} "
             "gallery pictures: the fault needs at least as many, and a query."
         )
@@ -284,11 +280,11 @@ def study(
     ranking drawn by the seed, with intervals as the others have, and `CHANCE`, the exact mean over
     all random rankings, which needs none. Rows are in the order of the rankings, then of ks.
 
-    Raises GradingFault as `grade` and `grade_with_key_fault`, naming the ranker.
+    Raises UserError as `grade` and `grade_with_key_fault`, naming the ranker.
     """
     taken = {RANDOM, CHANCE} & set(rankings)
     if taken:
-        raise GradingFault(f"no ranker can be called {min(taken)}: the study adds one of that name")
+        raise UserError(f"no ranker can be called {min(taken)}: the study adds one of that name")
     rows = []
     for name, answers in {**rankings, RANDOM: random_answers(truth, max(ks), seed)}.items():
         try:
@@ -297,8 +293,8 @@ def study(
             fault = grade_with_key_fault(
                 answers, truth, ks=ks, seed=seed, rounds=rounds, confidence=confidence
             )
-        except GradingFault as error:
-            raise GradingFault(f"{name}: {error}") from error
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
         rows += [
             StudyRow(
                 name, k, right.overall[_hit(k)], fault.by_name[_hit(k)], fault.expected[_hit(k)]
@@ -310,15 +306,13 @@ def study(
 
 def write_study(path: PathLike, rows: Sequence[StudyRow]) -> None:
     """Write as CSV, a row a ranker and k; ends are empty where there is no interval."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(STUDY_COLUMNS)
-        for row in rows:
-            measures = (row.right, row.fault, row.fault_expected)
-            ends = (end for each in measures for end in (each.mean, each.low, each.high))
-            writer.writerow(
-                (row.ranker, row.k, *("" if end is None else f"{end:.4f}" for end in ends))
-            )
+    write_csv(path, STUDY_COLUMNS, map(_cells, rows))
+
+
+def _cells(row: StudyRow) -> tuple[object, ...]:
+    measures = (row.right, row.fault, row.fault_expected)
+    ends = (end for each in measures for end in (each.mean, each.low, each.high))
+    return (row.ranker, row.k, *("" if end is None else f"{end:.4f}" for end in ends))
 
 
 def _hit(k: int) -> str:
@@ -362,13 +356,13 @@ def _rows(answers: Answers, truth: Truth, queries: Sequence[str]) -> npt.NDArray
         try:
             row[: len(named)] = [place[name] for name in named]
         except KeyError as stranger:
-            raise GradingFault(
+            raise UserError(
                 f"{stranger.args[0]}, an answer to {query}, is not in the gallery of the ground "
                 "truth: it is of another gallery, or misspelt."
             ) from None
         if len(set(named)) < len(named):
             twice = Counter(named).most_common(1)[0][0]
-            raise GradingFault(f"{twice} is an answer to {query} more than once.")
+            raise UserError(f"{twice} is an answer to {query} more than once.")
     return rows
 
 
@@ -387,13 +381,13 @@ def _require_answered(answers: Answers, truth: Truth, queries: Sequence[str]) ->
             if strangers and strangers <= set(truth.gallery)
             else ""
         )
-        raise GradingFault(f"{len(lacking)} queries, {lacking[0]} the first, lack answers.{hint}")
+        raise UserError(f"{len(lacking)} queries, {lacking[0]} the first, lack answers.{hint}")
 
 
 def _require_depth(answers: Answers, k: int) -> None:
     shallow = sorted(query for query, named in answers.items() if len(named) < k)
     if shallow:
-        raise GradingFault(
+        raise UserError(
             f"{len(answers[shallow[0]])} answers to {shallow[0]} are too few for a hit rate at "
             f"{k}: search for at least {k}."
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gallerist.challenge.answer_file import picture_names
 from gallerist.io.files import PathLike
 
 MEANING = {
@@ -99,6 +100,12 @@ def summary(found: Sequence[Fault], shown: int = 5) -> str:
         if count > shown:
             lines.append(f"  - and {count - shown} more")
     return "\n".join(lines)
+
+
+def fault_lines(results: PathLike, gallery: PathLike, query: PathLike, k: int) -> list[str]:
+    """One line for each fault of an answer file; see `faults`."""
+    found = faults(results, picture_names(gallery), picture_names(query), k)
+    return [f"{fault.code}: {fault.message}" for fault in found]
 
 
 class _Object:

@@ -1,24 +1,37 @@
-"""The command `gallerist submit`: an answer file goes to its server, and is recorded."""
+"""The command `gallerist submit`: an answer file goes to its server, once, and is recorded.
 
-from dataclasses import dataclass
+A server may count submissions, so nothing is sent twice unless the user asks for it. Before a
+sending the receipt says "sending", after it what came of it. A process that is killed between the
+two leaves "sending"; then only the user can find out whether it arrived.
+"""
+
+import hashlib
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
-from gallerist.challenge.client import SubmitError, submit
-from gallerist.challenge.lint_command import picture_names
-from gallerist.challenge.receipts import Receipt
-from gallerist.challenge.records import record_sendings
+from filelock import FileLock
+
+from gallerist.challenge.answer_file import picture_names
+from gallerist.challenge.client import ASK, post
+from gallerist.challenge.lint import faults_in, summary
+from gallerist.challenge.receipts import Receipt, arrived, receipts_of, record_sending
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
-from gallerist.tracking.store import artifact_root_of, resolve_uri
-from gallerist.tracking.tracker import Store, Tracker
+from gallerist.io.http import shown_url
+from gallerist.records.record import now
+from gallerist.tracking.store import TrackingError
+from gallerist.tracking.tracker import refresh_configured
 from gallerist.workflow.results import Results
 
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
-
-class NotConfigured(ValueError):
-    """A configuration that does not say what is to be sent, or where. The message is complete."""
+logger = logging.getLogger("gallerist")
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,7 @@ class Delivery:
     """An answer file, and the server that it goes to.
 
     gallery, query: the folders of the challenge. k: answers a query.
-    store: the MLflow that shows what became of it at once; None where no configuration names one.
+    config: complete; its MLflow shows what became of it at once. None where there is none.
     """
 
     results: PathLike
@@ -34,76 +47,137 @@ class Delivery:
     gallery: PathLike
     query: PathLike
     k: int
-    store: Store | None = None
+    config: dict[str, Any] | None = None
 
 
 def configured(config: dict[str, Any], experiment: str) -> Delivery:
     """The answers of one experiment, and where a complete configuration sends them.
 
-    Raises NotConfigured when that is not said, UserError when there are no answers yet, and
-    TrackingError when the configured MLflow is none that runs can be written to.
+    Raises UserError when that is not said or there are no answers yet, and TrackingError when the
+    configured MLflow is none that runs can be written to.
     """
     if experiment not in config["experiments"]:
         known = ", ".join(config["experiments"])
-        raise NotConfigured(f"no experiment is called {experiment}; there are: {known}")
-    challenge, tracking = config["challenge"], config["tracking"]
+        raise UserError(f"no experiment is called {experiment}; there are: {known}")
+    challenge = config["challenge"]
     if challenge is None:
-        raise NotConfigured("there is no challenge in the configuration: docs/challenge.md")
+        raise UserError("there is no challenge in the configuration: docs/challenge.md")
     if challenge["submit_to"] is None:
-        raise NotConfigured("challenge.submit_to is null: set it to the address of the server")
+        raise UserError("challenge.submit_to is null: set it to the address of the server")
     results = Results.of(config, RESULTS)
     folder = Path(challenge["folder"] or results.path("challenge/source"))
-    uri = resolve_uri(tracking["uri"], RESULTS)
-    return Delivery(
-        results=results.path(f"challenge/submissions/{experiment}/results.json"),
-        url=challenge["submit_to"],
-        gallery=folder / "gallery",
-        query=folder / "query",
-        k=challenge["k"],
-        store=Store(uri, artifact_root_of(uri, RESULTS), tracking["patience"]),
-    )
+    file = results.path(f"challenge/submissions/{experiment}/results.json")
+    parts = (folder / "gallery", folder / "query")
+    return Delivery(file, challenge["submit_to"], *parts, challenge["k"], config)
 
 
 def send(
-    delivery: Delivery,
-    *,
-    receipts: PathLike | None,
-    timeout: float,
-    attempts: int,
-    again: bool,
-    dry_run: bool,
-) -> Receipt:
-    """Send an answer file, record what became of it, and show that in MLflow.
+    delivery: Delivery, *, receipts: PathLike | None = None, timeout: float = 30.0,
+    attempts: int = 5, wait: float = 1.0, again: bool = False, dry_run: bool = False,
+) -> Receipt:  # fmt: skip
+    """Send an answer file without faults, record what became of it, and show that in MLflow.
 
     receipts: folder; None for `receipts` beside the answer file, where a later call finds them
-    wherever it is typed. What is sent when, and what is raised: `submission_client.submit`. What is
-    recorded: submission_records. MLflow is waited for as long as the store's patience says, and
-    its failures are warnings.
+    wherever it is typed. timeout, attempts, wait: see `gallerist.challenge.client.post`.
+    again: send even what arrived, or may have. dry_run: tell what would be done; write nothing.
+
+    Two processes with the same content take turns; the second finds the receipt of the first.
+    Returns the receipt of an answer in JSON: of this call, or of an earlier one with this content.
+    Raises UserError in all other cases. MLflow's failures are warnings.
     """
-    folder = Path(delivery.results).parent / "receipts" if receipts is None else Path(receipts)
-    names = [picture_names(each) for each in (delivery.gallery, delivery.query)]
+    _check(delivery.url, timeout, attempts)
+    content = _checked_content(delivery)
+    key, file = hashlib.sha256(content).hexdigest(), delivery.results
+    folder = Path(file).parent / "receipts" if receipts is None else Path(receipts)
+    receipt = Receipt("not sent", "", str(file), shown_url(delivery.url), key)
+    if dry_run:
+        earlier = None if again else arrived(key, folder)
+        would = f"nothing would be sent. {earlier.message}" if earlier else (
+            f"{len(content)} bytes would be posted to {receipt.url} with Idempotency-Key {key}."
+        )  # fmt: skip
+        return replace(receipt, message=f"Dry run: {would}")
     try:
-        receipt = submit(
-            delivery.results,
-            delivery.url,
-            gallery_names=names[0],
-            query_names=names[1],
-            k=delivery.k,
-            receipts=folder,
-            timeout=timeout,
-            attempts=attempts,
-            again=again,
-            dry_run=dry_run,
-        )
-    except SubmitError:
-        _record(delivery, folder)
-        raise
-    if not dry_run:
-        _record(delivery, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{key[:16]}.lock"):
+            earlier = None if again else arrived(key, folder)
+            if earlier is not None:
+                return _known(earlier)
+            past = receipts_of(key, folder)
+            number = 1 + (int(past[-1].stem.rpartition("-")[2]) if past else 0)
+            path = folder / f"{key[:16]}-{number}.json"
+            receipt = replace(
+                receipt,
+                state="sending",
+                message=f"It was being sent when the process ended, and may have arrived. {ASK}",
+                sent_at=now(),
+            )
+            receipt.write(path)
+            return _deliver(delivery, content, receipt, path, timeout, attempts, wait)
+    except OSError as error:
+        raise UserError(
+            f"The receipt of {file} cannot be written: {error}. Without one nothing is sent: name "
+            "another folder for the receipts, or make room in this one."
+        ) from error
+
+
+def _check(url: str, timeout: float, attempts: int) -> None:
+    if attempts < 1 or not timeout > 0:
+        raise ValueError(f"attempts is {attempts} and timeout {timeout}: both must be positive")
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return
+    raise UserError(
+        f"{shown_url(url)!r} is no address to send answers to: it begins with http:// or https:// "
+        "and the name of a server."
+    )
+
+
+def _checked_content(delivery: Delivery) -> bytes:
+    """The bytes of a file without faults: what is sent is what was checked."""
+    gallery, query = (picture_names(each) for each in (delivery.gallery, delivery.query))
+    try:
+        content = Path(delivery.results).read_bytes()
+    except OSError as error:
+        raise UserError(f"{delivery.results} cannot be read: {error.strerror}.") from error
+    found = faults_in(content, gallery, query, delivery.k)
+    if found:
+        raise UserError(f"{delivery.results} is not sent, since it has faults.\n{summary(found)}")
+    return content
+
+
+def _known(earlier: Receipt) -> Receipt:
+    """The answer that an earlier sending had; an error if that is not a good one."""
+    if earlier.state == "answered":
+        logger.info("%s was answered at %s, and is not sent again", earlier.file, earlier.sent_at)
+        return earlier
+    raise UserError(
+        f"Not sent: the same content went to {earlier.url} at {earlier.sent_at}, and of that is "
+        f"known: {earlier.message}"
+    )
+
+
+def _deliver(
+    delivery: Delivery, content: bytes, receipt: Receipt, path: Path, timeout: float,
+    attempts: int, wait: float,
+) -> Receipt:  # fmt: skip
+    """Send, complete the receipt, and record it."""
+    start = monotonic()
+    reply = post(delivery.url, content, receipt.key, timeout, attempts, wait)
+    receipt = replace(receipt, seconds=round(monotonic() - start, 3), **vars(reply))
+    try:
+        receipt.write(path)
+    except OSError as error:
+        raise UserError(
+            f"{receipt.message} That could not be written to {path}: {error}. The answer: "
+            f"{receipt.body!r}"
+        ) from error
+    try:
+        record_sending(path, receipt, content)
+        if delivery.config is not None:
+            refresh_configured(delivery.config, RESULTS)
+    except (OSError, ValueError, TrackingError) as error:
+        logger.warning("What became of %s is in its receipt only: %s", receipt.file, error)
+    if receipt.state != "answered":
+        raise UserError(f"{receipt.message}\n  Receipt: {path}")
     return receipt
-
-
-def _record(delivery: Delivery, receipts: Path) -> None:
-    records = record_sendings(delivery.results, receipts)
-    if records and delivery.store is not None:
-        Tracker(delivery.store).close(records)

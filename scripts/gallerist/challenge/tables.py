@@ -1,6 +1,5 @@
 """The graded challenge as tables: every experiment by domain, and what the key fault does to it."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from gallerist.challenge.grading import Grade, StudyRow
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation.scores import Measure
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 from gallerist.search.ranking import Ranking
 
 COLUMNS = ("experiment", "domain", "queries", "metric", "mean", "low", "high")
@@ -33,15 +32,14 @@ def by_name(ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, 
 
 def write_grades(path: PathLike, grades: Mapping[str, Grade]) -> None:
     """Write every metric of every experiment over all queries and by domain, as CSV."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for experiment, grade in grades.items():
-            for domain, queries, measures in _domains(grade):
-                for metric, each in measures.items():
-                    ends = ("" if end is None else f"{end:.4f}" for end in (each.low, each.high))
-                    row = (experiment, domain, queries, metric, f"{each.mean:.4f}", *ends)
-                    writer.writerow(row)
+    rows = (
+        (experiment, domain, queries, metric, *("" if x is None else f"{x:.4f}" for x in ends))
+        for experiment, grade in grades.items()
+        for domain, queries, measures in _domains(grade)
+        for metric, each in measures.items()
+        for ends in [(each.mean, each.low, each.high)]
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 def page(

@@ -17,6 +17,7 @@ from typing import Any
 
 from gallerist.data.manifest import DISTRACTOR
 from gallerist.evaluation.relevance import count_right
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_json
 
 CONFUSION = "confusion_classes"
@@ -27,10 +28,6 @@ DOMAINS = (PHOTO, SKETCH, UNKNOWN)
 
 COLUMNS = ("file", "part", "label")
 _SHOWN = 5
-
-
-class TruthFault(ValueError):
-    """A ground truth that cannot be read, or is of other pictures. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +51,15 @@ class Truth:
             labels = {name: _class(label) for name, label in getattr(self, part).items()}
             blank = [name for name, label in labels.items() if not label.strip()]
             if blank:
-                raise TruthFault(
-                    f"{blank[0]} of the {part} has no class: write one, or {CONFUSION}"
-                )
+                raise UserError(f"{blank[0]} of the {part} has no class: write one, or {CONFUSION}")
             if not labels:
-                raise TruthFault(f"there is no {part} picture in it")
+                raise UserError(f"there is no {part} picture in it")
             object.__setattr__(self, part, labels)
         for name, domain in self.domains.items():
             if name not in self.query:
-                raise TruthFault(f"the domain of {name} is given, which is no query")
+                raise UserError(f"the domain of {name} is given, which is no query")
             if domain not in DOMAINS:
-                raise TruthFault(
+                raise UserError(
                     f"the domain of {name} is {domain!r}; a domain is one of {', '.join(DOMAINS)}"
                 )
 
@@ -103,19 +98,19 @@ class Truth:
     def read(cls, path: PathLike) -> "Truth":
         """Read a file of either form, chosen by its ending.
 
-        Raises TruthFault naming the file, and for CSV the line, when it has another form, names a
+        Raises UserError naming the file, and for CSV the line, when it has another form, names a
         file twice, or leaves a class empty.
         """
         readers = {".json": _read_json, ".csv": _read_csv}
         reader = readers.get(Path(path).suffix.lower())
         if reader is None:
-            raise TruthFault(f"{path}: a ground truth is a .json or a .csv file")
+            raise UserError(f"{path}: a ground truth is a .json or a .csv file")
         try:
             return cls(*reader(Path(path)))
         except OSError as error:
-            raise TruthFault(f"{path} cannot be read: {error.strerror}.") from error
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, RecursionError, csv.Error) as error:
-            raise TruthFault(f"{path} is not a ground truth: {error}.") from error
+            raise UserError(f"{path} is not a ground truth: {error}.") from error
 
     def _queries(self, *, answerable: bool) -> tuple[str, ...]:
         names = sorted(self.query)
@@ -156,19 +151,19 @@ def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]
     left out cannot be found by any ranking, and must not be missed.
 
     A gallery picture that the truth lacks is not taken for a distractor: it may be the right answer
-    to any query, and with a truth of other pictures all would be. Raises TruthFault naming such
+    to any query, and with a truth of other pictures all would be. Raises UserError naming such
     pictures, and when no query or no gallery picture is left.
     """
     queries, gallery = set(query_names), set(gallery_names)
     unlabelled = sorted(gallery - set(truth.gallery))
     if unlabelled:
-        raise TruthFault(
+        raise UserError(
             f"the ground truth lacks {len(unlabelled)} of {len(gallery)} gallery pictures: "
             f"{_some(unlabelled)}.\n  Is it the one of this gallery? If they are distractors, add "
             f"them with the class {CONFUSION}."
         )
     if not queries & set(truth.query) or not gallery:
-        raise TruthFault(
+        raise UserError(
             f"the ground truth knows none of the {len(queries)} queries, or the gallery of "
             f"{len(gallery)} pictures is empty: it is of other pictures."
         )
@@ -191,17 +186,17 @@ Parts = tuple[dict[str, str], dict[str, str], dict[str, str]]
 def _read_json(path: Path) -> Parts:
     value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unrepeated)
     if not isinstance(value, dict) or not {"gallery", "query"} <= set(value):
-        raise TruthFault("it is no object with the keys gallery and query")
+        raise UserError("it is no object with the keys gallery and query")
     strange = set(value) - {"gallery", "query", "domain"}
     if strange:
-        raise TruthFault(f"its key {min(strange)} is none of gallery, query and domain")
+        raise UserError(f"its key {min(strange)} is none of gallery, query and domain")
     return _texts("query", value), _texts("gallery", value), _texts("domain", value)
 
 
 def _texts(part: str, parts: dict[str, Any]) -> dict[str, str]:
     texts = parts.get(part, {})
     if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
-        raise TruthFault(f"{part} is not an object of file names and texts")
+        raise UserError(f"{part} is not an object of file names and texts")
     return texts
 
 
@@ -210,7 +205,7 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
-        raise TruthFault(f"{next(n for n in names if names.count(n) > 1)} stands in it twice")
+        raise UserError(f"{next(n for n in names if names.count(n) > 1)} stands in it twice")
     return value
 
 
@@ -221,18 +216,18 @@ def _read_csv(path: Path) -> Parts:
         rows = csv.reader(file)
         header = tuple(next(rows, ()))
         if header not in (COLUMNS, (*COLUMNS, "domain")):
-            raise TruthFault(f"its columns are not {', '.join(COLUMNS)} and, if wanted, domain")
+            raise UserError(f"its columns are not {', '.join(COLUMNS)} and, if wanted, domain")
         for cells in rows:
             where = f"line {rows.line_num}"
             if len(cells) != len(header):
-                raise TruthFault(f"{where} has {len(cells)} cells, and there are {len(header)}")
+                raise UserError(f"{where} has {len(cells)} cells, and there are {len(header)}")
             name, part, label, domain = (*cells, "")[:4]
             if part not in parts:
-                raise TruthFault(f"{where}: the part {part!r} is neither query nor gallery")
+                raise UserError(f"{where}: the part {part!r} is neither query nor gallery")
             if name in parts[part]:
-                raise TruthFault(f"{where}: {name} of the {part} stands in it twice")
+                raise UserError(f"{where}: {name} of the {part} stands in it twice")
             if domain not in ("", *DOMAINS):
-                raise TruthFault(f"{where}: {domain!r} is no domain: {', '.join(DOMAINS)} or empty")
+                raise UserError(f"{where}: {domain!r} is no domain: {', '.join(DOMAINS)} or empty")
             parts[part][name] = label
             if part == "query" and domain:
                 domains[name] = domain

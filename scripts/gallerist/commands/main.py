@@ -154,7 +154,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _lint(options: argparse.Namespace) -> int:
-    from gallerist.challenge.lint_command import fault_lines
+    from gallerist.challenge.lint import fault_lines
 
     lines = fault_lines(options.results, options.gallery, options.query, _k(options))
     print("\n".join(lines or ["no fault"]))

@@ -1,17 +1,14 @@
 """Archives unpacked into a folder that nothing leaves, by its name, by a link or by its size."""
 
 import logging
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from gallerist.data.archive_formats import ArchiveError, Member, members, refusal
-from gallerist.io.files import PathLike
-
-__all__ = ["ArchiveError", "unpack"]
+from gallerist.data.archive_formats import Member, members, refusal
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, temporary_folder
 
 logger = logging.getLogger("gallerist")
 
@@ -30,48 +27,25 @@ def unpack(
     over: files older than the archive they came from confuse whatever compares times. Links within
     the folder are kept as links. Of two files of one name the later counts, as for `tar -r`.
 
-    Raises ArchiveError, naming the member, for absolute paths, paths and links out of the folder,
+    Raises UserError, naming the member, for absolute paths, paths and links out of the folder,
     links to nothing, devices and pipes, encrypted members, more than max_bytes or max_files, a file
     in the place of a folder or link, damage, unknown formats, and archives without a file.
     """
     source, target = Path(archive), Path(folder).resolve()
     if not source.is_file():
-        raise ArchiveError(f"{source}: there is no such file.")
+        raise UserError(f"{source}: there is no such file.")
     if target.exists() and not target.is_dir():
-        raise ArchiveError(f"{folder} is a file. Remove it, or unpack {source} elsewhere.")
+        raise UserError(f"{folder} is a file. Remove it, or unpack {source} elsewhere.")
     if source.resolve().is_relative_to(target):
-        raise ArchiveError(f"{source} lies in {folder}, which unpacking replaces. Move it first.")
+        raise UserError(f"{source} lies in {folder}, which unpacking replaces. Move it first.")
     try:
-        with _replacing_folder(target) as staging:
+        with temporary_folder(target) as staging:
             unpacking = _Unpacking(source, staging, max_bytes, max_files)
             for member in members(source, staging, max_bytes):
                 unpacking.take(member)
             return unpacking.finish()
     except OSError as error:
-        raise ArchiveError(f"{source} could not be unpacked into {folder}: {error}") from error
-
-
-@contextmanager
-def _replacing_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`, which takes its place when the block ends well."""
-    staging = target.with_name(f".{target.name}.{os.getpid()}.unpacking")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    for left in (staging, old):  # by a killed process of the same number, as in a container
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        staging.mkdir(parents=True)
-        yield staging
-        if target.exists():
-            target.rename(old)
-        try:
-            staging.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-    finally:
-        for left in (staging, old):
-            shutil.rmtree(left, ignore_errors=True)
+        raise UserError(f"{source} could not be unpacked into {folder}: {error}") from error
 
 
 class _Unpacking:
@@ -113,7 +87,7 @@ class _Unpacking:
         self._make_hard_links()
         self._make_symbolic_links()
         if not self.files:
-            raise ArchiveError(f"{self.archive} holds no file.")
+            raise UserError(f"{self.archive} holds no file.")
         if self.replaced:
             logger.warning("%s: %d files replaced by later ones", self.archive, self.replaced)
         if self.left_out:
@@ -195,10 +169,10 @@ class _Unpacking:
                 "If you trust the archive, allow more.",
             )
 
-    def _leads_out(self, member: Member) -> ArchiveError:
+    def _leads_out(self, member: Member) -> UserError:
         return self._refusal(member, f"is a link out of the folder, to {member.target!r}.")
 
-    def _refusal(self, member: Member, what: str) -> ArchiveError:
+    def _refusal(self, member: Member, what: str) -> UserError:
         return refusal(self.archive, member.name, what)
 
     @contextmanager

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal
 
+from gallerist.io.errors import UserError
 from gallerist.workflow.progress import Progress
 
 logger = logging.getLogger("gallerist")
@@ -54,10 +55,6 @@ _OTHERS = {
 }
 
 
-class ArchiveError(ValueError):
-    """An archive is damaged, hostile, too large, or of no known format."""
-
-
 @dataclass(frozen=True, slots=True)
 class Member:
     """One entry of an archive.
@@ -80,7 +77,7 @@ def members(path: Path, folder: Path, max_bytes: int) -> Iterator[Member]:
 
     folder: where it will be unpacked; tarfile's own filter wants to know.
     max_bytes: a zip that declares more is refused before its first member.
-    Raises ArchiveError for unknown formats, damage, devices and encryption.
+    Raises UserError for unknown formats, damage, devices and encryption.
     """
     with path.open("rb") as file:
         start = file.read(512)
@@ -91,9 +88,9 @@ def members(path: Path, folder: Path, max_bytes: int) -> Iterator[Member]:
             yield from _tar_members(file, start, path, folder, max_bytes)
 
 
-def refusal(archive: Path, name: str, what: str) -> ArchiveError:
+def refusal(archive: Path, name: str, what: str) -> UserError:
     """The error about one member. Its name is quoted: it may hold anything."""
-    return ArchiveError(f"{archive}: {name!r} {what}")
+    return UserError(f"{archive}: {name!r} {what}")
 
 
 def _pieces(archive: Path, name: str, opened: Callable[[], IO[bytes] | None]) -> Iterator[bytes]:
@@ -149,9 +146,9 @@ def _tar_members(
     _check_end(stream, path, max_bytes)
 
 
-def _no_tar(path: Path, compression: str, start: bytes, error: Exception) -> ArchiveError:
+def _no_tar(path: Path, compression: str, start: bytes, error: Exception) -> UserError:
     if compression:
-        return ArchiveError(
+        return UserError(
             f"{path} is compressed by {compression}, but its content is damaged or no tar: {error}."
         )
     if start:
@@ -159,7 +156,7 @@ def _no_tar(path: Path, compression: str, start: bytes, error: Exception) -> Arc
         what = known[0] if known else f"It begins with {start[:8]!r}."
     else:
         what = "It is empty."
-    return ArchiveError(
+    return UserError(
         f"{path} is neither a tar (plain, gzip, bzip2 or xz) nor a zip. {what}\n"
         "  Get it in one of these formats, or unpack it by hand, and give the folder."
     )
@@ -170,7 +167,7 @@ def _next_info(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
     try:
         info = tar.next()
     except _DAMAGE as error:
-        raise ArchiveError(
+        raise UserError(
             f"{path} is damaged or cut short near byte {at} of the tar: {error}. Fetch it again."
         ) from error
     tar.members.clear()  # type: ignore[attr-defined]  # it keeps them all, a kilobyte each
@@ -214,16 +211,16 @@ def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
     if stream.last != bytes(tarfile.BLOCKSIZE):
         whole = len(stream.last) == tarfile.BLOCKSIZE
         how = "has a damaged header" if whole else "is cut short: its end mark is missing"
-        raise ArchiveError(f"{path} {how}. Fetch it again.")
+        raise UserError(f"{path} {how}. Fetch it again.")
     after, meaning, allowed = 0, False, max_bytes + _CHUNK  # tar fills its last record with zeros
     try:
         while (piece := stream.read(_CHUNK)) and after <= allowed:
             after += len(piece)
             meaning |= piece.count(0) < len(piece)
     except _DAMAGE as error:
-        raise ArchiveError(f"{path} is damaged at its end: {error}. Fetch it again.") from error
+        raise UserError(f"{path} is damaged at its end: {error}. Fetch it again.") from error
     if after > allowed:
-        raise ArchiveError(f"{path} has more than {allowed} bytes after its end mark.")
+        raise UserError(f"{path} has more than {allowed} bytes after its end mark.")
     if meaning:
         logger.warning("%s: the bytes after the end mark of the tar are ignored", path)
 
@@ -248,13 +245,13 @@ def _zip_members(file: BinaryIO, path: Path, max_bytes: int) -> Iterator[Member]
     try:
         archive = zipfile.ZipFile(file)
     except (*_DAMAGE, NotImplementedError) as error:
-        raise ArchiveError(
+        raise UserError(
             f"{path} is a zip that is damaged or cut short: {error}. Fetch it again."
         ) from error
     infos = archive.infolist()
     declared = sum(info.file_size for info in infos)
     if declared > max_bytes:
-        raise ArchiveError(
+        raise UserError(
             f"{path} holds {declared} bytes, and {max_bytes} may be unpacked. "
             "If you trust the archive, allow more."
         )

@@ -16,6 +16,7 @@ from PIL import Image
 
 from gallerist.data.decoding import MAX_PIXELS, BadImage, Pixels, read_image
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_text
 from gallerist.workflow.progress import tracked
 
@@ -39,10 +40,6 @@ _PNG = [
 ]
 
 
-class AugmentationError(ValueError):
-    """Settings, or a manifest, from which no copies can be made."""
-
-
 @dataclass(frozen=True)
 class Ranges:
     """How far a copy may be changed. The defaults are the published ranges.
@@ -56,7 +53,7 @@ class Ranges:
     drawings: share of the copies that are line drawings of their picture, in [0, 1]; paper is seen
         outside of these, whatever the fill, since a border would continue a line to the edge.
 
-    Raises AugmentationError when a value lies outside its interval.
+    Raises UserError when a value lies outside its interval.
     """
 
     rotation: float = 40.0
@@ -70,16 +67,16 @@ class Ranges:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rotation <= 180:
-            raise AugmentationError(f"rotation is {self.rotation}: it must lie in [0, 180] degrees")
+            raise UserError(f"rotation is {self.rotation}: it must lie in [0, 180] degrees")
         if not 0 <= self.shear < 90:
-            raise AugmentationError(f"shear is {self.shear}: it must lie in [0, 90) degrees")
+            raise UserError(f"shear is {self.shear}: it must lie in [0, 90) degrees")
         if not 0 <= self.zoom < 1:
-            raise AugmentationError(f"zoom is {self.zoom}: it must lie in [0, 1)")
+            raise UserError(f"zoom is {self.zoom}: it must lie in [0, 1)")
         for name in ("width_shift", "height_shift", "drawings"):
             if not 0 <= getattr(self, name) <= 1:
-                raise AugmentationError(f"{name} is {getattr(self, name)}: it must lie in [0, 1]")
+                raise UserError(f"{name} is {getattr(self, name)}: it must lie in [0, 1]")
         if self.fill not in FILLS:
-            raise AugmentationError(f"fill is {self.fill!r}: it must be one of {', '.join(FILLS)}")
+            raise UserError(f"fill is {self.fill!r}: it must be one of {', '.join(FILLS)}")
 
 
 @dataclass(frozen=True)
@@ -232,7 +229,7 @@ def augment(
     Returns the copies in manifest order, those of one picture together; empty when `copies` is 0.
     Each has part training and its original's source_id and label; its id is explained at `copy_id`.
 
-    Raises AugmentationError for a setting out of range, for a picture of another part (gallery and
+    Raises UserError for a setting out of range, for a picture of another part (gallery and
     query are never augmented), for a label that is no folder name, and for a picture that cannot be
     read. Copies written by then remain; no manifest lists them.
     """
@@ -257,20 +254,18 @@ def augment(
 
 def _check(pictures: Manifest, *, copies: int, max_side: int, threads: int) -> None:
     if copies < 0:
-        raise AugmentationError(f"copies is {copies}: it must be 0 or more")
+        raise UserError(f"copies is {copies}: it must be 0 or more")
     if not 1 <= max_side <= LARGEST_SIDE:
-        raise AugmentationError(f"max_side is {max_side}: it must lie in [1, {LARGEST_SIDE}]")
+        raise UserError(f"max_side is {max_side}: it must lie in [1, {LARGEST_SIDE}]")
     if threads < 1:
-        raise AugmentationError(f"threads is {threads}: it must be 1 or more")
+        raise UserError(f"threads is {threads}: it must be 1 or more")
     for picture in pictures:
         if picture.part != "training":
-            raise AugmentationError(
+            raise UserError(
                 f"{picture.path} belongs to {picture.part}: only training pictures are augmented"
             )
         if picture.label in {"", ".."} or Path(picture.label).name != picture.label:
-            raise AugmentationError(
-                f"{picture.path}: its label {picture.label!r} is no name for a folder"
-            )
+            raise UserError(f"{picture.path}: its label {picture.label!r} is no name for a folder")
 
 
 def _write_copies(
@@ -286,7 +281,7 @@ def _write_copies(
     try:
         original = shrink(read_image(picture.path, max_pixels=max_pixels), max_side)
     except BadImage as error:
-        raise AugmentationError(
+        raise UserError(
             f"{picture.path}: {error}. Has it changed? Import the pictures again"
         ) from error
     written = []

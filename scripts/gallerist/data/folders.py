@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, sha256_of_file, write_json
 
 IGNORED = frozenset({"thumbs.db", "desktop.ini"})
@@ -24,10 +25,6 @@ _RACY_NS = 2_000_000_000
 A file changed so recently is not remembered, as git does with its index."""
 
 _Known = dict[str, list[Any]]
-
-
-class FolderFault(ValueError):
-    """A folder that cannot be listed. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
     cache: a JSON file outside the folder, which remembers the hash of each file with its size and
     times (of content and of status). It is rewritten only when something changed; a missing,
     damaged or unwritable one only costs time.
-    Raises FolderFault when the folder cannot be listed.
+    Raises UserError when the folder cannot be listed.
     """
     tree = walk(folder)
     known = {} if cache is None else _remembered(cache)
@@ -86,12 +83,12 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
 def walk(folder: PathLike) -> Tree:
     """List a folder with everything below, following links, but never round in a circle.
 
-    Raises FolderFault when `folder` itself is missing, is a file, or cannot be listed.
+    Raises UserError when `folder` itself is missing, is a file, or cannot be listed.
     """
     if not Path(folder).exists():
-        raise FolderFault(f"{folder}: no such folder")
+        raise UserError(f"{folder}: no such folder")
     if not Path(folder).is_dir():
-        raise FolderFault(f"{folder}: a file, not a folder")
+        raise UserError(f"{folder}: a file, not a folder")
     files: dict[str, os.stat_result | None] = {}
     folders: list[str] = []
     troubles: dict[str, str] = {}
@@ -118,7 +115,7 @@ def walk(folder: PathLike) -> Tree:
         except OSError as error:
             troubles[relative] = f"this folder cannot be listed: {error.strerror or error}"
     if "" in troubles:
-        raise FolderFault(f"{folder}: {troubles['']}")
+        raise UserError(f"{folder}: {troubles['']}")
     return Tree(dict(sorted(files.items())), tuple(sorted(folders)), troubles)
 
 

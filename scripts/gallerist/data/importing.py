@@ -17,9 +17,10 @@ import imagehash
 from PIL import Image
 
 from gallerist.data.decoding import FORMAT_OF_SUFFIX, BadImage, decode_image, format_of, read_bytes
-from gallerist.data.folders import FolderFault, Tree, is_utf8, walk
+from gallerist.data.folders import Tree, is_utf8, walk
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_csv
 from gallerist.workflow.progress import tracked
 
 logger = logging.getLogger("gallerist")
@@ -27,10 +28,6 @@ logger = logging.getLogger("gallerist")
 _COPY = "same picture as "
 _STRAY = "not inside a class folder"
 _NESTED = "inside a folder, where the pictures have to lie side by side"
-
-
-class ImportFault(ValueError):
-    """A folder from which nothing can be imported. The message is complete."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,12 +84,9 @@ def import_folder(
     file has the same content. It is used, with a warning, when its name promises another format.
     `threads` pictures are decoded at a time, and only as many are in memory.
 
-    Raises ImportFault when the folder is missing, holds no class folder, or no usable picture.
+    Raises UserError when the folder is missing, holds no class folder, or no usable picture.
     """
-    try:
-        tree = walk(folder)
-    except FolderFault as error:
-        raise ImportFault(str(error)) from error
+    tree = walk(folder)
     candidates, faults = _candidates(os.fspath(folder), tree, flat)
     examine = partial(_examine, part=part, min_side=min_side, max_pixels=max_pixels)
     pictures: dict[str, Picture] = {}
@@ -103,7 +97,7 @@ def import_folder(
             if fault is not None:
                 faults.append(fault)
     if not pictures:
-        raise ImportFault(_nothing_usable(folder, faults))
+        raise UserError(_nothing_usable(folder, faults))
     if not flat:
         faults += _empty_classes(os.fspath(folder), tree, pictures.values())
     skipped = sum(fault.severity == "skipped" for fault in faults)
@@ -112,7 +106,7 @@ def import_folder(
 
 
 def stop_on_bad_images(faults: Iterable[Fault]) -> None:
-    """Raise ImportFault with the list of all files that are no usable picture, if there are any.
+    """Raise UserError with the list of all files that are no usable picture, if there are any.
 
     Copies of another picture, files outside the class folders and warnings are not among them.
     """
@@ -124,7 +118,7 @@ def stop_on_bad_images(faults: Iterable[Fault]) -> None:
         and not fault.reason.startswith(_COPY)
     ]
     if bad:
-        raise ImportFault(
+        raise UserError(
             f"{len(bad)} files are no usable pictures. Repair or remove them, "
             f"or set dataset.images.on_bad: skip to go on without them:{''.join(bad)}"
         )
@@ -136,13 +130,8 @@ def write_faults(path: PathLike, faults: Iterable[Fault]) -> None:
     Every value is quoted, so that any file name survives; bytes that are not UTF-8 are written
     as escapes.
     """
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(("path", "severity", "reason"))
-        writer.writerows(astuple(fault) for fault in faults)
+    header, rows = ("path", "severity", "reason"), map(astuple, faults)
+    write_csv(path, header, rows, quoting=csv.QUOTE_ALL, errors="backslashreplace")
 
 
 def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Fault]]:

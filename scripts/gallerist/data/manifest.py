@@ -2,11 +2,11 @@
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
 
-from gallerist.io.files import PathLike, replacing, sha256_of_text
+from gallerist.io.files import PathLike, sha256_of_text, write_csv
 
 DISTRACTOR = "distractor"
 """The class that is nobody's answer: a picture of it is never right for any query."""
@@ -93,13 +93,7 @@ class Manifest:
 
     def write(self, path: PathLike) -> None:
         """Write as CSV with a header, whole or not at all."""
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(picture) for picture in self.pictures)
+        write_csv(path, COLUMNS, map(astuple, self.pictures))
 
     @classmethod
     def read(cls, *paths: PathLike) -> "Manifest":

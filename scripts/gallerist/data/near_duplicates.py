@@ -9,7 +9,6 @@ bits are set, and any two such pictures look alike. Hashes with so few bits are 
 to anything; such pictures are found when their files are equal, and otherwise not.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import combinations
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 
 FEWEST_BITS = 9
 """A hash with fewer bits set says nothing about its picture."""
@@ -124,10 +123,7 @@ def summarise_leaks(leaks: Iterable[Leak], parts: Sequence[str]) -> dict[str, in
 
 def write_leaks(path: PathLike, leaks: Iterable[Leak]) -> None:
     """Write leaks as CSV with a header, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Leak))
-        writer.writerows(astuple(leak) for leak in leaks)
+    write_csv(path, (field.name for field in fields(Leak)), map(astuple, leaks))
 
 
 def _as_numbers(hashes: Sequence[str]) -> npt.NDArray[np.uint64]:

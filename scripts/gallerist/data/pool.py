@@ -1,6 +1,5 @@
 """More training pictures from a pool, without letting a held-out picture in."""
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -8,11 +7,8 @@ from dataclasses import astuple, dataclass, replace
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.near_duplicates import near_pictures
-from gallerist.io.files import PathLike, replacing
-
-
-class ExtensionFault(ValueError):
-    """Settings with which a training part cannot be extended. The message is complete."""
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, write_csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,10 @@ def extend(
     taken, so what one class gets does not depend on how much another lacks.
 
     Added pictures get part "training".
-    Raises ExtensionFault when `per_class` or `distance` is negative.
+    Raises UserError when `per_class` or `distance` is negative.
     """
     if per_class < 0 or distance < 0:
-        raise ExtensionFault(
+        raise UserError(
             f"per_class ({per_class}) and distance ({distance}) must be 0 or more: "
             "pictures a class, and bits of 64"
         )
@@ -90,10 +86,7 @@ def extend(
 
 def write_refusals(path: PathLike, refusals: Iterable[Refusal]) -> None:
     """Write refused pool pictures as CSV (path, reason), whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "reason"))
-        writer.writerows(astuple(refusal) for refusal in refusals)
+    write_csv(path, ("path", "reason"), map(astuple, refusals))
 
 
 def _fill(

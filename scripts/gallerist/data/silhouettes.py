@@ -9,10 +9,6 @@ None of these are drawn twice, or a query could be answered by its own copy in t
 import gzip
 import hashlib
 import logging
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gallerist.io.files import PathLike
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, temporary_folder
 from gallerist.io.unpickling import NUMPY_ARRAYS, packaged_file, restricted_load
 
 logger = logging.getLogger("gallerist")
@@ -50,26 +47,22 @@ _CONTRAST = 2.0
 Pixels = NDArray[np.uint8]
 
 
-class SilhouettesRefused(ValueError):
-    """The data set cannot be drawn as asked; the message names the configuration's key."""
-
-
 def load() -> tuple[Pixels, list[str]]:
     """Read the package: silhouettes (10000, 28, 28) uint8, 255 is animal, and the class of each.
 
-    Raises PackagedFileMissing without the package, UnpicklingRefused when its files hold anything
-    but two arrays of numbers, SilhouettesRefused when these are not of the expected shape.
+    Raises UserError without the package, UserError when its files hold anything
+    but two arrays of numbers, UserError when these are not of the expected shape.
     """
     images = _read_array("animal_data_version_3.gz")
     labels = _read_array("animal_label_version_3.gz")
     if images.shape != (len(labels), SIDE, SIDE) or images.dtype != np.uint8:
-        raise SilhouettesRefused(
+        raise UserError(
             f"the package {DISTRIBUTION} holds {images.dtype} {images.shape} and "
             f"{len(labels)} labels, not {SIDE} x {SIDE} grey pictures with a label each. "
             "Install the version that envs/ pins."
         )
     if not np.isin(labels, range(len(CLASSES))).all():
-        raise SilhouettesRefused(
+        raise UserError(
             f"the package {DISTRIBUTION} holds labels other than 0 to {len(CLASSES) - 1}. "
             "Install the version that envs/ pins."
         )
@@ -81,7 +74,7 @@ def _read_array(name: str) -> NDArray[Any]:
     with gzip.open(path) as file:
         value = restricted_load(file, NUMPY_ARRAYS)  # type: ignore[arg-type]
     if not isinstance(value, np.ndarray):
-        raise SilhouettesRefused(f"{path}: holds a {type(value).__name__}, not an array")
+        raise UserError(f"{path}: holds a {type(value).__name__}, not an array")
     return value
 
 
@@ -126,17 +119,17 @@ def draw_tree(
 
     Returns the number of pictures drawn for "training", "gallery" and "query". How many silhouettes
     of the package are no choice, being like another one, is logged.
-    Raises SilhouettesRefused for counts that a class cannot fill, a size below SMALLEST, or a
+    Raises UserError for counts that a class cannot fill, a size below SMALLEST, or a
     folder that holds something already.
     """
     if image_size < SMALLEST:
-        raise SilhouettesRefused(
+        raise UserError(
             f"dataset.embedded.image_size: {image_size} pixels are too few for an animal to be "
             f"seen; use {SMALLEST} or more"
         )
     images, labels = load()
-    distinct = _seeded_distinct(images, seed)
-    rows = _without_near_duplicates(images, distinct)
+    distinct = distinct_in_seeded_order(images, seed)
+    rows = without_near_duplicates(images, distinct)
     logger.info(
         "of %d silhouettes %d equal another one and %d nearly do; drawing from the other %d",
         len(images),
@@ -145,7 +138,8 @@ def draw_tree(
         len(rows),
     )
     drawn = {"training": 0, "gallery": 0, "query": 0}
-    with _replacing_folder(folder) as temporary:
+    require_empty(folder)
+    with temporary_folder(folder) as temporary:
         for name in CLASSES:
             own = [row for row in rows if labels[row] == name]
             _check_counts(name, len(own), training_per_class, gallery_per_class, query_per_class)
@@ -160,7 +154,7 @@ def draw_tree(
     return drawn
 
 
-def _seeded_distinct(images: Pixels, seed: int) -> list[int]:
+def distinct_in_seeded_order(images: Pixels, seed: int) -> list[int]:
     """Rows of the distinct silhouettes, in an order drawn by the seed from the pixels alone."""
     rows: dict[bytes, int] = {}
     for row, image in enumerate(images):
@@ -168,7 +162,7 @@ def _seeded_distinct(images: Pixels, seed: int) -> list[int]:
     return [rows[key] for key in sorted(rows)]
 
 
-def _without_near_duplicates(images: Pixels, rows: list[int]) -> list[int]:
+def without_near_duplicates(images: Pixels, rows: list[int]) -> list[int]:
     """Keep the rows whose hash is more than NEAR bits from that of every row kept before."""
     hashes = np.zeros(len(rows), np.uint64)
     kept: list[int] = []
@@ -204,7 +198,7 @@ def _share_out(rows: list[int], training: int, gallery: int, query: int) -> dict
 
 def _check_counts(name: str, available: int, training: int, gallery: int, query: int) -> None:
     if training + gallery + query > available:
-        raise SilhouettesRefused(
+        raise UserError(
             f"dataset.embedded: {training} + {gallery} + {query} = {training + gallery + query} "
             f"pictures a class are asked for, but of class {name} only {available} differ enough "
             "from each other. Lower dataset.embedded.training_per_class, "
@@ -212,20 +206,11 @@ def _check_counts(name: str, available: int, training: int, gallery: int, query:
         )
 
 
-@contextmanager
-def _replacing_folder(folder: PathLike) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; rename it when the block ends without error."""
+def require_empty(folder: PathLike) -> None:
+    """Raise UserError if `folder` holds something, which drawing into it would lose."""
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise SilhouettesRefused(
+        raise UserError(
             f"{target}: holds something already, which would be lost. Remove it, or name another "
             "folder for the pictures."
         )
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gallerist.data.manifest import Manifest, Picture
-
-
-class SplitError(ValueError):
-    """A class has too few pictures for the parts that were asked for."""
+from gallerist.io.errors import UserError
 
 
 def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> dict[str, Manifest]:
@@ -22,7 +19,7 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
         the files does not matter, and neither do the other classes.
 
     Pictures with one `source_id` go to the same part. Returns part -> manifest, in the order of
-    `pictures`. Raises SplitError naming every class that has fewer originals than parts, and
+    `pictures`. Raises UserError naming every class that has fewer originals than parts, and
     ValueError when the fractions do not add up to 1 or a copy has another class than its original.
     """
     if not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-9):
@@ -38,7 +35,7 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
         f"{label} ({len(ids)})" for label, ids in originals.items() if len(ids) < len(fractions)
     ]
     if small:
-        raise SplitError(
+        raise UserError(
             f"too few pictures to split into {', '.join(fractions)}: {', '.join(sorted(small))}. "
             f"Every class needs at least {len(fractions)}; add pictures or remove the class."
         )

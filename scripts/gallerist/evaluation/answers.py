@@ -1,12 +1,10 @@
 """The published list: a query and its answers, each marked o for right or x for wrong."""
 
-import csv
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation.evaluate import Evaluation
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 
 
 def write_answers(
@@ -32,11 +30,4 @@ def write_answers(
         if rank <= count
     )
     header = ("query", "class", "rank", "right", "answer", "answer_class", "distance")
-    _write(path, header, rows)
-
-
-def _write(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    write_csv(path, header, rows)

@@ -1,13 +1,12 @@
 """Which experiments really differ: every pair, by every metric, on the same queries."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gallerist.evaluation.bootstrap import Interval, difference_intervals
 from gallerist.evaluation.scores import Assessment, Settings
 from gallerist.evaluation.significance import PairOfExperiments, all_pairs
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 
 COLUMNS = (
     *("metric", "first", "second", "difference", "low", "high"),
@@ -70,20 +69,18 @@ def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]
 
 def write_differences(path: PathLike, found: Sequence[Difference]) -> None:
     """Write a row a difference as CSV; first_ahead: originals on which the first is better."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for each in found:
-            test, interval = each.pair.test, each.interval
-            ends = ("", "") if interval is None else (f"{interval.low:.4f}", f"{interval.high:.4f}")
-            writer.writerow(
-                (
-                    *(each.metric, each.pair.first, each.pair.second),
-                    *(f"{test.difference:.4f}", *ends, test.ahead, test.behind),
-                    *(f"{test.p_value:.3g}", f"{each.pair.adjusted:.3g}"),
-                    *("yes" if each.different else "no", test.method),
-                )
-            )
+    write_csv(path, COLUMNS, map(_row, found))
+
+
+def _row(each: Difference) -> tuple[object, ...]:
+    test, interval = each.pair.test, each.interval
+    ends = ("", "") if interval is None else (f"{interval.low:.4f}", f"{interval.high:.4f}")
+    return (
+        *(each.metric, each.pair.first, each.pair.second),
+        *(f"{test.difference:.4f}", *ends, test.ahead, test.behind),
+        *(f"{test.p_value:.3g}", f"{each.pair.adjusted:.3g}"),
+        *("yes" if each.different else "no", test.method),
+    )
 
 
 def _interval(

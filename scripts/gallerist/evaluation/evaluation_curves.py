@@ -20,7 +20,7 @@ from gallerist.evaluation.curves import (
 from gallerist.evaluation.evaluate import Evaluation
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
 from gallerist.evaluation.scores import Settings
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 
 logger = logging.getLogger("gallerist")
 
@@ -82,12 +82,12 @@ def _growth(
 
 def write_curves(path: PathLike, curves: Mapping[str, Curve]) -> None:
     """Write name -> curve as CSV, a row a place; unknown ends of intervals are empty."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for name, curve in curves.items():
-            for row in zip(curve.at, curve.means, curve.lows, curve.highs, strict=True):
-                writer.writerow((name, *("" if np.isnan(x) else f"{x:.9g}" for x in row)))
+    rows = (
+        (name, *("" if np.isnan(x) else f"{x:.9g}" for x in row))
+        for name, curve in curves.items()
+        for row in zip(curve.at, curve.means, curve.lows, curve.highs, strict=True)
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 def read_curves(path: PathLike) -> dict[str, Curve]:

@@ -14,7 +14,7 @@ from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.bootstrap import Interval, macro_mean_intervals, mean_intervals
 from gallerist.evaluation.metrics import FloatArray, macro_mean, metric, overall_mean
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 from gallerist.search.ranking import Ranking
 
 COLUMNS = ("query_id", "path", "class", "original", "first_right")
@@ -197,15 +197,16 @@ def write_queries(
     """
     pictures = queries.by_id()
     columns = [column.tolist() for column in assessment.values.values()]
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*COLUMNS, *assessment.values))
-        for row, identifier in enumerate(assessment.queries):
-            numbers = (_spelled(column[row]) for column in columns)
-            writer.writerow((*_known(pictures[identifier]), first_right[row] or "", *numbers))
-        for identifier in excluded:
-            picture = pictures[identifier]
-            writer.writerow((*_known(picture), EXCLUDED, *("",) * len(columns)))
+    rows = [
+        (
+            *_known(pictures[query]),
+            first_right[row] or "",
+            *(_spelled(each[row]) for each in columns),
+        )
+        for row, query in enumerate(assessment.queries)
+    ]
+    rows += [(*_known(pictures[query]), EXCLUDED, *("",) * len(columns)) for query in excluded]
+    write_csv(path, (*COLUMNS, *assessment.values), rows)
 
 
 def read_queries(path: PathLike) -> Assessment:
@@ -250,13 +251,12 @@ def write_classes(path: PathLike, assessment: Assessment, settings: Settings) ->
 
     The ends are empty where a class has a single original picture among its queries.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        columns = (f"{name}{end}" for name in assessment.values for end in ("", " low", " high"))
-        writer.writerow(("class", "queries", "originals", *columns))
-        for label, members in assessment.of_classes():
-            counts = (len(members.queries), len(set(members.originals)))
-            writer.writerow((label, *counts, *_class_cells(members, settings)))
+    columns = (f"{name}{end}" for name in assessment.values for end in ("", " low", " high"))
+    rows = (
+        (label, len(each.queries), len(set(each.originals)), *_class_cells(each, settings))
+        for label, each in assessment.of_classes()
+    )
+    write_csv(path, ("class", "queries", "originals", *columns), rows)
 
 
 def _class_cells(members: Assessment, settings: Settings) -> Iterator[str]:

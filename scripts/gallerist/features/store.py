@@ -157,7 +157,7 @@ def write_features(
     batches: of (any number, d) numbers as a describer gave them, in the order of `ids`; they are
     scaled to length 1 here. length: d, needed only where there may be no picture at all.
 
-    Raises NotFinite as `unit_rows`; RowsRefused when there are not as many vectors as ids, or of
+    Raises NotFinite as `unit_rows`; UserError when there are not as many vectors as ids, or of
     different lengths; DiskFull. A file is whole or not there.
     """
     norms: list[float] = []

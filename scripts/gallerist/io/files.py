@@ -1,13 +1,15 @@
 """Files that are either whole or absent, and the hashes that identify them."""
 
+import csv
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 PathLike = str | os.PathLike[str]
 
@@ -27,6 +29,32 @@ def replacing(path: PathLike) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(path: PathLike) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; it takes its place when the block ends without error.
+
+    A folder that is there already is replaced then, and left as it is after an error.
+    """
+    target = Path(path)
+    new, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    for left in (new, old):  # by a killed process of the same number, as in a container
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if target.exists():
+            target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    finally:
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def remove_leftovers(path: PathLike) -> None:
@@ -49,6 +77,28 @@ def write_text(path: PathLike, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(
+    path: PathLike,
+    header: Iterable[object],
+    rows: Iterable[Iterable[object]],
+    *,
+    quoting: Literal[0, 1] = csv.QUOTE_MINIMAL,
+    errors: str = "strict",
+) -> None:
+    """Write a header and rows as CSV in UTF-8 with line feeds, whole or not at all.
+
+    quoting: QUOTE_MINIMAL or QUOTE_ALL of `csv`. errors: what becomes of text that UTF-8 does not
+    have, see `open`.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors=errors, newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def write_json(path: PathLike, value: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, remove_leftovers, replacing
 
 Rows = npt.NDArray[np.floating[Any]]
@@ -30,11 +31,7 @@ _ROWS_AT_ONCE = 4
 """Rows taken between two returns of mapped pages. The kernel may map 2 MB for each end of a row."""
 
 
-class RowsRefused(ValueError):
-    """Rows that cannot be stored as asked, or a file that holds no rows."""
-
-
-class TooLarge(RowsRefused):
+class TooLarge(UserError):
     """A number beyond what the type of the rows can hold."""
 
 
@@ -72,7 +69,7 @@ def write_rows(
     Memory is bounded by one batch. The bytes are those that `numpy.save` would write, and reach the
     file by ordinary writes: pages of a writable map would count as this process's memory.
 
-    Raises RowsRefused when the rows are fewer, more or longer than said, or not finite; TooLarge
+    Raises UserError when the rows are fewer, more or longer than said, or not finite; TooLarge
     when a finite number would become infinite in `dtype`; DiskFull when the disk is.
     """
     path = Path(path)
@@ -111,26 +108,26 @@ class _Writer:
 
     def _begin(self, length: int) -> None:
         if length < 1:
-            raise RowsRefused(f"{self.named}: rows of {length} values cannot be stored")
+            raise UserError(f"{self.named}: rows of {length} values cannot be stored")
         self.length = length
         self._write(_header(self.count, length, self.stored))
 
     def append(self, batch: npt.NDArray[Any]) -> None:
         """Write the rows of one batch."""
         if batch.ndim != 2 or batch.dtype.kind != "f":
-            raise RowsRefused(
+            raise UserError(
                 f"{self.named}: rows come as (n, length) floating-point numbers, "
                 f"not as {batch.shape} {batch.dtype}"
             )
         if not self.length:
             self._begin(batch.shape[1])
         if batch.shape[1] != self.length:
-            raise RowsRefused(
+            raise UserError(
                 f"{self.named}: row {self.done} has {batch.shape[1]} values instead of "
                 f"{self.length}"
             )
         if self.done + len(batch) > self.count:
-            raise RowsRefused(f"{self.named}: more rows came than the {self.count} it is for")
+            raise UserError(f"{self.named}: more rows came than the {self.count} it is for")
         for start, stop in _spans(len(batch), self.length * batch.itemsize):
             self._write(self._checked(batch[start:stop]))
             self.done += stop - start
@@ -140,7 +137,7 @@ class _Writer:
         largest = max(float(piece.max()), -float(piece.min()))
         if not np.isfinite(largest):
             broken = int(np.isfinite(piece).all(axis=1).argmin())
-            raise RowsRefused(
+            raise UserError(
                 f"{self.named}: row {self.done + broken} has numbers that are not finite"
             )
         greatest = float(np.finfo(self.stored).max)
@@ -167,9 +164,9 @@ class _Writer:
     def finish(self) -> WrittenRows:
         """Close the file, which must have all its rows."""
         if not self.length:
-            raise RowsRefused(f"{self.named}: without rows their length must be given")
+            raise UserError(f"{self.named}: without rows their length must be given")
         if self.done < self.count:
-            raise RowsRefused(f"{self.named}: only {self.done} of {self.count} rows came")
+            raise UserError(f"{self.named}: only {self.done} of {self.count} rows came")
         try:
             self.file.close()
         except OSError as error:  # where file systems over a network tell
@@ -203,7 +200,7 @@ class RowFile:
     """
 
     def __init__(self, path: PathLike) -> None:
-        """Open a file. Raises RowsRefused when it is damaged or holds something else."""
+        """Open a file. Raises UserError when it is damaged or holds something else."""
         self.path = Path(path)
         try:
             with self.path.open("rb") as file:
@@ -216,7 +213,7 @@ class RowFile:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._rows: Rows = np.ndarray(shape, self.dtype, self._map, self._start)
         except ValueError as error:
-            raise RowsRefused(f"{self.path} is not a whole file of rows: {error}") from None
+            raise UserError(f"{self.path} is not a whole file of rows: {error}") from None
         self.length = shape[1]
 
     def __len__(self) -> int:

@@ -13,16 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from gallerist.io.errors import UserError
+
 Allowed = Mapping[tuple[str, str], Any]
 """What a pickle may name: (module, name) as written in it -> the object it gets."""
-
-
-class UnpicklingRefused(ValueError):
-    """A pickle asks for something that is not on the list of what it may name, or is damaged."""
-
-
-class PackagedFileMissing(RuntimeError):
-    """A package whose content Gallerist reads is not installed, or holds another content."""
 
 
 def restricted_load(
@@ -36,17 +30,17 @@ def restricted_load(
     The file is left just behind the pickle, so that several in a row can be read.
     persistent_load: turns a persistent id (an object kept outside of the pickle) into the object;
     without it, a pickle with such ids is refused. It, and what is in `allowed`, may raise
-    UnpicklingRefused with a reason.
-    Raises UnpicklingRefused naming the file and the forbidden object, or what is damaged.
+    UserError with a reason.
+    Raises UserError naming the file and the forbidden object, or what is damaged.
     """
     source = str(getattr(file, "name", "a pickle"))
     try:
         return _RestrictedUnpickler(file, allowed, persistent_load).load()
-    except UnpicklingRefused as refusal:
-        raise UnpicklingRefused(f"{source}: {refusal}") from None
+    except UserError as refusal:
+        raise UserError(f"{source}: {refusal}") from None
     except Exception as error:  # a damaged pickle can fail in any way
         reason = str(error) or type(error).__name__
-        raise UnpicklingRefused(f"{source}: not a readable pickle: {reason}") from error
+        raise UserError(f"{source}: not a readable pickle: {reason}") from error
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
@@ -62,7 +56,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._allowed:
             known = ", ".join(sorted(".".join(pair) for pair in self._allowed))
-            raise UnpicklingRefused(
+            raise UserError(
                 f"the pickle asks for {module}.{name}, which it may not have. "
                 f"Allowed: {known or 'nothing'}. The file is not the one Gallerist was made for; "
                 "install the package again from a source you trust."
@@ -71,14 +65,14 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         if self._load_persistent is None:
-            raise UnpicklingRefused(f"the pickle refers to an object outside of it: {pid!r:.80}")
+            raise UserError(f"the pickle refers to an object outside of it: {pid!r:.80}")
         return self._load_persistent(pid)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
     """What protocols 0 to 2 call to make bytes of text; only with the encoding that they use."""
     if encoding != "latin1":
-        raise UnpicklingRefused(f"the pickle asks for the encoding {encoding!r}, allowed is latin1")
+        raise UserError(f"the pickle asks for the encoding {encoding!r}, allowed is latin1")
     return text.encode("latin1")
 
 
@@ -109,18 +103,18 @@ def packaged_file(distribution: str, path: str) -> Path:
     """Path of a file inside an installed package, found without importing the package.
 
     distribution: name on the package index; path: below the folder that packages are installed in.
-    Raises PackagedFileMissing saying what to install.
+    Raises UserError saying what to install.
     """
     try:
         found = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
-        raise PackagedFileMissing(
+        raise UserError(
             f"the package {distribution} is not installed. Install what envs/ lists, or it alone: "
             f"pip install {distribution}"
         ) from None
     file = Path(str(found.locate_file(path)))
     if not file.is_file():
-        raise PackagedFileMissing(
+        raise UserError(
             f"{file} does not exist: version {found.version} of the package {distribution} is not "
             "one that Gallerist reads, or is damaged. Install the version that envs/ pins."
         )

@@ -19,13 +19,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.io.unpickling import (
-    Allowed,
-    UnpicklingRefused,
-    packaged_file,
-    restricted_load,
-)
+from gallerist.io.unpickling import Allowed, packaged_file, restricted_load
 
 if TYPE_CHECKING:
     import keras
@@ -103,7 +99,7 @@ def build(
 
 
 def weights_file() -> Path:
-    """Path of the ImageNet weights. Raises PackagedFileMissing where the package is absent."""
+    """Path of the ImageNet weights. Raises UserError where the package is absent."""
     return packaged_file(_DISTRIBUTION, _FILE)
 
 
@@ -111,7 +107,7 @@ def load_imagenet_weights(model: "keras.Model") -> str:
     """Fill a model made by `build` with the ImageNet weights.
 
     Returns the SHA-256 of the weights file.
-    Raises PackagedFileMissing, UnpicklingRefused, and WeightsRefused where file and model do not
+    Raises UserError, UserError, and WeightsRefused where file and model do not
     fit; the model is then as it was.
     """
     path = weights_file()
@@ -239,10 +235,10 @@ def _rebuild_tensor(
     """Stand in for torch._utils._rebuild_tensor_v2. Checked: strides could point anywhere."""
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise UnpicklingRefused("a tensor of something else than numbers")
+        raise UserError("a tensor of something else than numbers")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if 0 in shape or last >= storage.length or math.prod(shape) > storage.length:
-        raise UnpicklingRefused(
+        raise UserError(
             f"a tensor of shape {shape}, strides {strides}, from {offset} on, is not a part "
             f"of the {storage.length} numbers of storage {storage.key}"
         )
@@ -263,7 +259,7 @@ def read_state_dict(path: PathLike) -> dict[str, Array]:
     The file is a row of pickles (magic number, protocol version, byte order, the dict with tensors
     that refer to storages, the keys of the storages), then each storage: its count of numbers in
     8 bytes, and the numbers. Only tensors of float32 and int64 are read.
-    Returns name -> array. Raises UnpicklingRefused or WeightsRefused naming the file.
+    Returns name -> array. Raises UserError or WeightsRefused naming the file.
     """
     with Path(path).open("rb") as file:
         versions = [restricted_load(file, {}), restricted_load(file, {})]
@@ -298,10 +294,10 @@ def _declare_in(declared: dict[str, _Storage]) -> Callable[[Any], _Storage]:
     def declare(persistent_id: Any) -> _Storage:
         kind, dtype, key, _device, length, view = persistent_id
         if (kind, view) != ("storage", None) or not isinstance(dtype, np.dtype):
-            raise UnpicklingRefused(f"a reference to something else than a storage: {kind!r:.80}")
+            raise UserError(f"a reference to something else than a storage: {kind!r:.80}")
         storage = _Storage(str(key), dtype, int(length))
         if declared.setdefault(storage.key, storage) != storage:
-            raise UnpicklingRefused(f"storage {storage.key} is declared twice, and differently")
+            raise UserError(f"storage {storage.key} is declared twice, and differently")
         return storage
 
     return declare

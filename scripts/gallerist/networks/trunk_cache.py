@@ -134,7 +134,7 @@ class TrunkCache(_ById):
         would train without complaint. It costs about a tenth of a millisecond a picture once, where
         one epoch of training costs some ten, and leaves the rows in the kernel's cache.
 
-        Raises TrunkMismatch when the files do not belong together, RowsRefused when the row file is
+        Raises TrunkMismatch when the files do not belong together, UserError when the row file is
         damaged; FileNotFoundError.
         """
         identity = _read_origin(origin)
@@ -249,7 +249,7 @@ def write_trunk_cache(
     before, because they would take room, and the origin is written last: where it is, all are.
 
     Raises NoSpace before or while writing; TooLarge naming the remedy when float16 cannot hold a
-    number; RowsRefused when the rows are not those announced. No half file is left.
+    number; UserError when the rows are not those announced. No half file is left.
     """
     _positions(ids)
     for path in (origin, ids_file, rows):

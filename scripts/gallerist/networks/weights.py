@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
 from gallerist.networks.published_weights import PUBLISHED, Published
 
@@ -112,13 +113,12 @@ def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: flo
 
 
 def _packaged() -> Any:
-    from gallerist.io.unpickling import PackagedFileMissing, UnpicklingRefused
     from gallerist.networks import efficientnet_lite2
 
     model = efficientnet_lite2.build()
     try:
         efficientnet_lite2.load_imagenet_weights(model)
-    except (PackagedFileMissing, UnpicklingRefused, efficientnet_lite2.WeightsRefused) as error:
+    except (UserError, efficientnet_lite2.WeightsRefused) as error:
         raise WeightsError(str(error)) from error
     return model
 

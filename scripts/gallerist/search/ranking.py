@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 
 COLUMNS = ("query_id", "rank", "gallery_id", "distance")
 
@@ -26,19 +26,13 @@ class Ranking:
 
         A query without answers leaves no row, and is not there when the file is read again.
         """
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for query, answers, distances in zip(
-                self.query_ids, self.answers, self.distances, strict=True
-            ):
-                for rank, (answer, distance) in enumerate(
-                    zip(answers, distances, strict=True), start=1
-                ):
-                    writer.writerow((query, rank, answer, f"{distance:.9f}"))
+        whole = zip(self.query_ids, self.answers, self.distances, strict=True)
+        rows = (
+            (query, rank, answer, f"{distance:.9f}")
+            for query, answers, distances in whole
+            for rank, (answer, distance) in enumerate(zip(answers, distances, strict=True), start=1)
+        )
+        write_csv(path, COLUMNS, rows)
 
     @classmethod
     def read(cls, path: PathLike) -> "Ranking":

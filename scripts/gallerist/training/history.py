@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
 """Columns of a history, beside the epoch."""
@@ -30,14 +30,11 @@ class Training:
 
     def write_history(self, path: PathLike) -> None:
         """Write as CSV, epochs counted from 1."""
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, ("epoch", *CURVES), lineterminator="\n")
-            writer.writeheader()
-            for epoch, row in enumerate(self.history, start=1):
-                writer.writerow({"epoch": epoch, **row})
+        rows = (
+            (epoch, *(row.get(name, "") for name in CURVES))
+            for epoch, row in enumerate(self.history, start=1)
+        )
+        write_csv(path, ("epoch", *CURVES), rows)
 
 
 def read_history(path: PathLike) -> list[dict[str, float]]:

@@ -10,8 +10,9 @@ from checkout import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.challenge.answer_file import Submission, SubmissionFault
+from gallerist.challenge.answer_file import Submission
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="/\0\r"), min_size=1, max_size=12)
@@ -102,7 +103,7 @@ def test_the_order_of_the_queries_does_not_change_the_bytes(tmp_path):
 def test_two_files_of_one_name_are_refused_with_both_paths(part):
     twice = manifest(part, "data/cats/1.jpg", "data/dogs/1.jpg")
     queries, gallery = (twice, GALLERY) if part == "query" else (QUERIES, twice)
-    with pytest.raises(SubmissionFault) as fault:
+    with pytest.raises(UserError) as fault:
         Submission.from_ranking(RANKING, queries, gallery, "g", 1)
     for word in (part, "1.jpg", "data/cats/1.jpg", "data/dogs/1.jpg", "one flat folder"):
         assert word in str(fault.value)
@@ -114,26 +115,26 @@ def test_a_query_and_a_gallery_picture_may_have_one_name():
 
 
 def test_too_few_answers_are_refused_with_the_query():
-    with pytest.raises(SubmissionFault, match=r"3 answers to b\.jpg, and 4 are to be sent"):
+    with pytest.raises(UserError, match=r"3 answers to b\.jpg, and 4 are to be sent"):
         Submission.from_ranking(RANKING, QUERIES, GALLERY, "g", 4)
 
 
 def test_a_query_without_any_answer_is_refused():
     only_one = Ranking(RANKING.query_ids[:1], RANKING.answers[:1], RANKING.distances[:1])
-    with pytest.raises(SubmissionFault, match=r"0 answers to a\.jpg"):
+    with pytest.raises(UserError, match=r"0 answers to a\.jpg"):
         Submission.from_ranking(only_one, QUERIES, GALLERY, "g", 1)
 
 
 def test_a_ranking_of_other_pictures_is_refused():
-    with pytest.raises(SubmissionFault, match="query picture query1, which the manifest"):
+    with pytest.raises(UserError, match="query picture query1, which the manifest"):
         Submission.from_ranking(RANKING, manifest("query", "b.jpg"), GALLERY, "g", 1)
-    with pytest.raises(SubmissionFault, match="gallery picture gallery2, which the manifest"):
+    with pytest.raises(UserError, match="gallery picture gallery2, which the manifest"):
         Submission.from_ranking(RANKING, QUERIES, manifest("gallery", "x", "y"), "g", 1)
 
 
 @pytest.mark.parametrize("group", ["", "  \n"])
 def test_a_group_without_a_name_is_refused(group):
-    with pytest.raises(SubmissionFault, match="no name"):
+    with pytest.raises(UserError, match="no name"):
         Submission.from_ranking(RANKING, QUERIES, GALLERY, group, 1)
 
 
@@ -160,13 +161,13 @@ def test_k_below_one_is_refused():
 )
 def test_another_form_is_refused_with_the_file_and_the_form(tmp_path, text, reason):
     (tmp_path / "r.json").write_text(text, encoding="utf-8")
-    with pytest.raises(SubmissionFault, match=rf"(?s)r\.json.*{reason}.*The form is"):
+    with pytest.raises(UserError, match=rf"(?s)r\.json.*{reason}.*The form is"):
         Submission.read(tmp_path / "r.json")
 
 
 def test_bytes_that_are_no_utf8_are_refused(tmp_path):
     (tmp_path / "r.json").write_bytes(b'{"groupname": "\xe4", "images": {}}')
-    with pytest.raises(SubmissionFault, match=r"r\.json is not in the form"):
+    with pytest.raises(UserError, match=r"r\.json is not in the form"):
         Submission.read(tmp_path / "r.json")
 
 

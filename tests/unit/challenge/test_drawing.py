@@ -12,7 +12,8 @@ from gallerist.challenge import drawing as challenge_drawing
 from gallerist.challenge.drawing import draw_challenge, outline
 from gallerist.challenge.truth import Truth
 from gallerist.data import silhouettes
-from gallerist.data.silhouettes import CLASSES, SilhouettesRefused, draw_tree
+from gallerist.data.silhouettes import CLASSES, draw_tree
+from gallerist.io.errors import UserError
 
 SMALL = {
     "gallery_per_class": 4,
@@ -26,7 +27,7 @@ SMALL = {
 @pytest.fixture(scope="module", autouse=True)
 def remembered_choice():
     """Choose among the silhouettes of a seed once for all tests of this file: it takes seconds."""
-    choose = silhouettes._without_near_duplicates
+    choose = silhouettes.without_near_duplicates
     known: dict[tuple[int, ...], list[int]] = {}
 
     def remember(images, rows):
@@ -36,8 +37,8 @@ def remembered_choice():
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(silhouettes, "_without_near_duplicates", remember)
-        patch.setattr(challenge_drawing, "_without_near_duplicates", remember)
+        patch.setattr(silhouettes, "without_near_duplicates", remember)
+        patch.setattr(challenge_drawing, "without_near_duplicates", remember)
         yield
 
 
@@ -158,13 +159,13 @@ def test_a_larger_challenge_keeps_the_animals_of_a_smaller_one(challenge, tmp_pa
     ],
 )
 def test_what_cannot_be_drawn_is_refused_and_leaves_nothing(tmp_path, setting, value, said):
-    with pytest.raises(SilhouettesRefused, match=said):
+    with pytest.raises(UserError, match=said):
         draw_challenge(tmp_path / "none", **{**SMALL, setting: value})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_holds_something_is_left_alone(challenge):
     before = files(challenge)
-    with pytest.raises(SilhouettesRefused, match="holds something already"):
+    with pytest.raises(UserError, match="holds something already"):
         draw_challenge(challenge, **SMALL)
     assert files(challenge) == before

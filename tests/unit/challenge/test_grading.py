@@ -11,7 +11,6 @@ from sklearn.metrics import average_precision_score
 from gallerist.challenge.grading import (
     CHANCE,
     RANDOM,
-    GradingFault,
     chance,
     grade,
     grade_with_key_fault,
@@ -22,6 +21,7 @@ from gallerist.challenge.grading import (
 )
 from gallerist.challenge.truth import CONFUSION, Truth
 from gallerist.evaluation.curves import CurveFault
+from gallerist.io.errors import UserError
 
 # Gallery in the order of names: a cat, b dog, c and d confusion images, e cat, f owl.
 TRUTH = Truth(
@@ -128,12 +128,12 @@ def test_the_order_of_the_truth_and_of_the_answers_changes_nothing():
     ],
 )
 def test_answers_that_cannot_be_graded_are_named(answers, said):
-    with pytest.raises(GradingFault, match=said):
+    with pytest.raises(UserError, match=said):
         grade(answers, TRUTH, **SEEDED)
 
 
 def test_a_truth_without_any_judged_query_is_refused():
-    with pytest.raises(GradingFault, match="none of the 1 queries has a picture of its class"):
+    with pytest.raises(UserError, match="none of the 1 queries has a picture of its class"):
         grade({"q": ("a",)}, Truth({"q": "emu"}, {"a": "cat"}), **SEEDED)
 
 
@@ -177,9 +177,9 @@ def test_the_expected_fault_is_the_mean_over_all_orders_of_the_gallery():
 
 
 def test_the_fault_needs_answers_deep_enough_and_names_enough():
-    with pytest.raises(GradingFault, match="6 answers to q1 are too few for a hit rate at 10"):
+    with pytest.raises(UserError, match="6 answers to q1 are too few for a hit rate at 10"):
         grade_with_key_fault(ANSWERS, TRUTH, **SEEDED)
-    with pytest.raises(GradingFault, match="2 queries cannot be filed under the names of 1"):
+    with pytest.raises(UserError, match="2 queries cannot be filed under the names of 1"):
         grade_with_key_fault(
             {"p": ("a",), "q": ("a",)}, Truth({"q": "cat"}, {"a": "cat"}), ks=(1,), **SEEDED
         )
@@ -219,9 +219,9 @@ def test_the_study_has_a_row_a_ranker_and_k_and_is_written_as_such(tmp_path):
 
 
 def test_the_study_names_the_ranker_that_cannot_be_graded():
-    with pytest.raises(GradingFault, match="short: 1 answers to q1 are too few"):
+    with pytest.raises(UserError, match="short: 1 answers to q1 are too few"):
         study({"short": dict.fromkeys(TRUTH.query, ("a",))}, TRUTH, ks=(2,), **SEEDED)
-    with pytest.raises(GradingFault, match="no ranker can be called random"):
+    with pytest.raises(UserError, match="no ranker can be called random"):
         study({RANDOM: ANSWERS}, TRUTH, **SEEDED)
 
 

@@ -5,11 +5,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from gallerist.challenge.lint_command import picture_names
 
-from gallerist.challenge.lint_command import NoPictures, picture_names
 from gallerist.challenge.receipts import Receipt
 from gallerist.commands.main import main
-from gallerist.data.folders import FolderFault
+from gallerist.io.errors import UserError
 
 GRADE = b'{"top1": 0.5}'
 
@@ -64,11 +64,11 @@ def test_a_flat_folder_is_listed_without_what_is_hidden_or_no_picture(challenge)
 
 def test_a_folder_that_is_not_flat_or_empty_or_missing_is_refused(challenge):
     (challenge / "empty").mkdir()
-    with pytest.raises(NoPictures, match="empty holds no picture"):
+    with pytest.raises(UserError, match="empty holds no picture"):
         picture_names("empty")
-    with pytest.raises(NoPictures, match=r"has folders of pictures, such as gallery/a\.jpg"):
+    with pytest.raises(UserError, match=r"has folders of pictures, such as gallery/a\.jpg"):
         picture_names(challenge)
-    with pytest.raises(FolderFault, match="no such folder"):
+    with pytest.raises(UserError, match="no such folder"):
         picture_names("nowhere")
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallerist.challenge.truth import CONFUSION, Truth, TruthFault, match
+from gallerist.challenge.truth import CONFUSION, Truth, match
 from gallerist.data.manifest import DISTRACTOR
+from gallerist.io.errors import UserError
 
 TRUTH = Truth(
     {"q1.jpg": "cat", "q2.jpg": "dog", "q3.jpg": "emu", "q4.jpg": CONFUSION},
@@ -98,7 +99,7 @@ def test_csv_needs_no_domains(csv_file):
     ],
 )
 def test_csv_of_another_form_is_refused_by_name(csv_file, text, said):
-    with pytest.raises(TruthFault, match=r"truth\.csv is not a ground truth") as caught:
+    with pytest.raises(UserError, match=r"truth\.csv is not a ground truth") as caught:
         Truth.read(csv_file(text))
     assert said in str(caught.value)
 
@@ -118,15 +119,15 @@ def test_csv_of_another_form_is_refused_by_name(csv_file, text, said):
 )
 def test_json_of_another_form_is_refused_by_name(tmp_path, text, said):
     (tmp_path / "truth.json").write_text(text)
-    with pytest.raises(TruthFault, match=r"truth\.json") as caught:
+    with pytest.raises(UserError, match=r"truth\.json") as caught:
         Truth.read(tmp_path / "truth.json")
     assert said in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
-    with pytest.raises(TruthFault, match=r"none\.json cannot be read"):
+    with pytest.raises(UserError, match=r"none\.json cannot be read"):
         Truth.read(tmp_path / "none.json")
-    with pytest.raises(TruthFault, match=r"truth\.txt: a ground truth is a \.json or a \.csv"):
+    with pytest.raises(UserError, match=r"truth\.txt: a ground truth is a \.json or a \.csv"):
         Truth.read(tmp_path / "truth.txt")
 
 
@@ -147,11 +148,11 @@ def test_pictures_that_are_not_there_count_nowhere_and_are_named():
 
 
 def test_a_gallery_picture_that_the_truth_lacks_is_not_taken_for_a_distractor():
-    with pytest.raises(TruthFault, match=r"lacks 1 of 6 gallery pictures: z\.jpg") as caught:
+    with pytest.raises(UserError, match=r"lacks 1 of 6 gallery pictures: z\.jpg") as caught:
         match(TRUTH, TRUTH.query, [*TRUTH.gallery, "z.jpg"])
     assert CONFUSION in str(caught.value)
 
 
 def test_a_truth_of_other_queries_is_refused():
-    with pytest.raises(TruthFault, match="knows none of the 1 queries"):
+    with pytest.raises(UserError, match="knows none of the 1 queries"):
         match(TRUTH, ["other.jpg"], TRUTH.gallery)

@@ -22,7 +22,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.data.archive import ArchiveError, unpack
+from gallerist.data.archive import unpack
+from gallerist.io.errors import UserError
 
 MANY = 10_000_000
 TREE = {
@@ -106,7 +107,7 @@ def refused(tmp_path, folder):
 
     def check(archive, message, **limits):
         before = set(tmp_path.rglob("*"))
-        with pytest.raises(ArchiveError, match=message) as error:
+        with pytest.raises(UserError, match=message) as error:
             unpack(archive, folder, **{"max_bytes": MANY, **limits})
         assert set(tmp_path.rglob("*")) == before
         assert str(archive) in str(error.value)
@@ -225,7 +226,7 @@ def test_a_linked_folder_is_replaced_where_it_lies(tmp_path, folder):
 
 
 def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path, folder):
-    write_tree(folder.with_name(f".data.{os.getpid()}.unpacking"), {"half": b""})
+    write_tree(folder.with_name(f".data.{os.getpid()}.new"), {"half": b""})
     write_tree(folder.with_name(f".data.{os.getpid()}.old"), {"half": b""})
     write_tree(folder, {"old.jpg": b""})
     unpack(tar_of(tmp_path / "x.tar", ("new.jpg", b"1")), folder, max_bytes=MANY)
@@ -701,14 +702,14 @@ def test_archives_without_a_file_are_refused(tmp_path, refused):
 
 def test_what_cannot_be_unpacked_where_it_should_be_is_named(tmp_path, folder, refused):
     archive = tar_of(tmp_path / "x.tar", ("a", b"1"))
-    with pytest.raises(ArchiveError, match="there is no such file"):
+    with pytest.raises(UserError, match="there is no such file"):
         unpack(tmp_path / "gone.tar", folder, max_bytes=MANY)
-    with pytest.raises(ArchiveError, match="unpacking replaces"):
+    with pytest.raises(UserError, match="unpacking replaces"):
         unpack(archive, tmp_path, max_bytes=MANY)
-    with pytest.raises(ArchiveError, match="is a file"):
+    with pytest.raises(UserError, match="is a file"):
         unpack(archive, archive.with_name("x.tar"), max_bytes=MANY)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ArchiveError, match="could not be unpacked into"):
+    with pytest.raises(UserError, match="could not be unpacked into"):
         unpack(archive, tmp_path / "file" / "data", max_bytes=MANY)
     refused(tar_of(tmp_path / "y.tar", ("n" * 300, b"1")), "cannot be written: File name too long")
 
@@ -748,7 +749,7 @@ def test_whatever_is_damaged_it_is_unpacked_or_refused_and_stays_inside(data):
         archive.write_bytes(content)
         try:
             count = unpack(archive, folder, max_bytes=5000)
-        except ArchiveError:
+        except UserError:
             assert not folder.exists()
         else:
             assert count == sum(not path.is_dir() for path in folder.rglob("*")) >= 1

@@ -16,7 +16,6 @@ from scipy import ndimage, stats
 
 from gallerist.data.augmentation import (
     FILLS,
-    AugmentationError,
     Ranges,
     Warp,
     apply,
@@ -28,6 +27,7 @@ from gallerist.data.augmentation import (
 )
 from gallerist.data.line_drawings import drawing, is_sketch
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.io.errors import UserError
 
 # Keras's own use of SciPy.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`")
@@ -354,7 +354,7 @@ def test_no_range_at_all_is_the_identity():
     ],
 )
 def test_a_range_out_of_bounds_is_refused_by_name(setting, value):
-    with pytest.raises(AugmentationError, match=f"^{setting} is .*{value}.*must"):
+    with pytest.raises(UserError, match=f"^{setting} is .*{value}.*must"):
         Ranges(**{setting: value})
 
 
@@ -497,7 +497,7 @@ def test_no_copies_give_an_empty_manifest_and_an_empty_folder(photos, tmp_path):
 def test_a_picture_that_is_not_for_training_is_refused(photos, tmp_path, part):
     wrong = replace(photos.pictures[2], part=part)
     mixed = Manifest((*photos.pictures[:2], wrong))
-    with pytest.raises(AugmentationError, match=rf"2\.png belongs to {part}"):
+    with pytest.raises(UserError, match=rf"2\.png belongs to {part}"):
         augmented(mixed, tmp_path / "copies")
     assert not (tmp_path / "copies").exists()
 
@@ -505,7 +505,7 @@ def test_a_picture_that_is_not_for_training_is_refused(photos, tmp_path, part):
 @pytest.mark.parametrize("label", ["..", "a/b", "", "."])
 def test_a_label_that_would_leave_the_folder_is_refused(photos, tmp_path, label):
     wrong = Manifest((replace(photos.pictures[0], label=label),))
-    with pytest.raises(AugmentationError, match="no name for a folder"):
+    with pytest.raises(UserError, match="no name for a folder"):
         augmented(wrong, tmp_path / "copies")
 
 
@@ -514,19 +514,19 @@ def test_a_label_that_would_leave_the_folder_is_refused(photos, tmp_path, label)
     [("copies", -1), ("max_side", 0), ("max_side", 40_000), ("threads", 0)],
 )
 def test_a_setting_out_of_bounds_is_refused_by_name(photos, tmp_path, setting, value):
-    with pytest.raises(AugmentationError, match=f"^{setting} is {value}: it must"):
+    with pytest.raises(UserError, match=f"^{setting} is {value}: it must"):
         augmented(photos, tmp_path / "copies", **{setting: value})
 
 
 def test_a_picture_that_cannot_be_read_is_named(photos, tmp_path):
     broken = Path(photos.pictures[2].path)
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(AugmentationError, match=r"2\.png: truncated"):
+    with pytest.raises(UserError, match=r"2\.png: truncated"):
         augmented(photos, tmp_path / "copies", threads=2)
 
 
 def test_a_picture_of_too_many_pixels_is_named(photos, tmp_path):
-    with pytest.raises(AugmentationError, match=r"3\.png: 90x33 pixels: more than 2500"):
+    with pytest.raises(UserError, match=r"3\.png: 90x33 pixels: more than 2500"):
         augmented(photos, tmp_path / "copies", max_pixels=2500)
 
 
@@ -535,7 +535,7 @@ def test_opencv_has_its_threads_again_even_after_an_error(photos, tmp_path):
     try:
         cv2.setNumThreads(2)
         Path(photos.pictures[0].path).unlink()
-        with pytest.raises(AugmentationError, match=r"0\.png: no such file"):
+        with pytest.raises(UserError, match=r"0\.png: no such file"):
             augmented(photos, tmp_path / "copies")
         assert cv2.getNumThreads() == 2
     finally:

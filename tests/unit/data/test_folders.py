@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallerist.data import folders as fingerprint
-from gallerist.data.folders import FolderFault, folder_fingerprint, walk
+from gallerist.data.folders import folder_fingerprint, walk
+from gallerist.io.errors import UserError
 
 
 def age(folder, seconds=3600):
@@ -216,10 +217,10 @@ def test_a_name_that_is_not_utf8_counts(pictures, tmp_path, settled):
 
 
 def test_a_missing_folder_and_a_file_are_refused(tmp_path):
-    with pytest.raises(FolderFault, match="nowhere: no such folder"):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
         folder_fingerprint(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(FolderFault, match="file: a file, not a folder"):
+    with pytest.raises(UserError, match="file: a file, not a folder"):
         folder_fingerprint(tmp_path / "file")
 
 

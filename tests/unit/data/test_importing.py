@@ -16,14 +16,9 @@ from checkout import SHARED
 from PIL import Image
 
 from gallerist.data import importing
-from gallerist.data.importing import (
-    Fault,
-    ImportFault,
-    import_folder,
-    stop_on_bad_images,
-    write_faults,
-)
+from gallerist.data.importing import Fault, import_folder, stop_on_bad_images, write_faults
 from gallerist.data.manifest import Manifest
+from gallerist.io.errors import UserError
 
 
 def photo(seed, width=24, height=16):
@@ -356,7 +351,7 @@ def test_a_folder_that_gives_nothing_is_refused_with_the_reason(tmp_path, files,
         (folder / name).write_bytes(content)
     if files == {}:
         (folder / "cat").mkdir(parents=True)
-    with pytest.raises(ImportFault) as caught:
+    with pytest.raises(UserError) as caught:
         imported(folder)
     assert str(caught.value).startswith(message.format(folder))
 
@@ -373,7 +368,7 @@ def test_all_bad_images_are_listed_when_they_stop_the_import(tmp_path):
     for number in range(8):
         (tmp_path / "cat" / f"bad{number}.png").touch()
     (tmp_path / "cat" / "link.png").symlink_to("nowhere")
-    with pytest.raises(ImportFault) as caught:
+    with pytest.raises(UserError) as caught:
         stop_on_bad_images(imported(tmp_path).faults)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("9 files are no usable pictures.")
@@ -385,7 +380,7 @@ def test_all_bad_images_are_listed_when_they_stop_the_import(tmp_path):
 
 def test_a_file_given_as_folder_is_refused(tmp_path):
     path = save(tmp_path / "1.png", 1)
-    with pytest.raises(ImportFault, match=r"1\.png: a file, not a folder"):
+    with pytest.raises(UserError, match=r"1\.png: a file, not a folder"):
         imported(path)
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from gallerist.data.importing import import_folder
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.data.pool import ExtensionFault, Refusal, extend, write_refusals
+from gallerist.data.pool import Refusal, extend, write_refusals
+from gallerist.io.errors import UserError
 
 
 def row(number, label="cat", part="training", phash=None):
@@ -192,9 +193,9 @@ def test_refusals_survive_their_file(tmp_path):
 
 
 def test_negative_settings_are_refused():
-    with pytest.raises(ExtensionFault, match=r"per_class \(-1\)"):
+    with pytest.raises(UserError, match=r"per_class \(-1\)"):
         extended([row(1)], [], per_class=-1)
-    with pytest.raises(ExtensionFault, match=r"distance \(-2\)"):
+    with pytest.raises(UserError, match=r"distance \(-2\)"):
         extended([row(1)], [], distance=-2)
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gallerist.data import silhouettes
-from gallerist.data.silhouettes import CLASSES, SilhouettesRefused, draw, draw_tree, load
-from gallerist.io.unpickling import UnpicklingRefused
+from gallerist.data.silhouettes import CLASSES, draw, draw_tree, load
+from gallerist.io.errors import UserError
 
 PARTS = ("training", "validation/gallery", "validation/query")
 SMALL = {
@@ -180,8 +180,8 @@ def test_the_sample_does_not_depend_on_the_order_in_the_package():
     images, _ = load()
     some = images[:400]
     mixed = np.random.default_rng(5).permutation(len(some))
-    there = silhouettes._seeded_distinct(some, 7)
-    here = silhouettes._seeded_distinct(some[mixed], 7)
+    there = silhouettes.distinct_in_seeded_order(some, 7)
+    here = silhouettes.distinct_in_seeded_order(some[mixed], 7)
     np.testing.assert_array_equal(some[mixed][here], some[there])
 
 
@@ -189,13 +189,13 @@ def test_equal_silhouettes_are_offered_once():
     images, _ = load()
     twice = np.concatenate([images[:50], images[:50]])
     distinct = {image.tobytes() for image in images[:50]}
-    rows = silhouettes._seeded_distinct(twice, 1)
+    rows = silhouettes.distinct_in_seeded_order(twice, 1)
     assert {twice[row].tobytes() for row in rows} == distinct
     assert len(rows) == len(distinct)
 
 
 def test_too_many_pictures_are_refused_by_the_names_of_their_keys(tmp_path):
-    with pytest.raises(SilhouettesRefused) as refusal:
+    with pytest.raises(UserError) as refusal:
         draw_tree(tmp_path / "source", **{**SMALL, "training_per_class": 990})
     for key in ("training_per_class", "gallery_per_class", "query_per_class"):
         assert f"dataset.embedded.{key}" in str(refusal.value)
@@ -204,7 +204,7 @@ def test_too_many_pictures_are_refused_by_the_names_of_their_keys(tmp_path):
 
 
 def test_too_small_pictures_are_refused(tmp_path):
-    with pytest.raises(SilhouettesRefused, match=r"dataset\.embedded\.image_size: 7 pixels"):
+    with pytest.raises(UserError, match=r"dataset\.embedded\.image_size: 7 pixels"):
         draw_tree(tmp_path / "source", **{**SMALL, "image_size": 7})
 
 
@@ -212,7 +212,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     kept = tmp_path / "photos" / "mine.txt"
     kept.parent.mkdir()
     kept.write_text("do not lose me")
-    with pytest.raises(SilhouettesRefused, match="holds something already"):
+    with pytest.raises(UserError, match="holds something already"):
         draw_tree(kept.parent, **SMALL)
     assert files(tmp_path) == {"photos/mine.txt": b"do not lose me"}
 
@@ -236,7 +236,7 @@ def test_a_package_with_other_content_is_refused(tmp_path, monkeypatch, content,
         with gzip.open(tmp_path / f"animal_{name}_version_3.gz", "wb") as file:
             pickle.dump(value, file)
     monkeypatch.setattr(silhouettes, "packaged_file", lambda _, path: tmp_path / Path(path).name)
-    with pytest.raises(SilhouettesRefused, match=message):
+    with pytest.raises(UserError, match=message):
         load()
 
 
@@ -245,7 +245,7 @@ def test_a_label_without_a_class_is_refused(tmp_path, monkeypatch):
         with gzip.open(tmp_path / f"animal_{name}_version_3.gz", "wb") as file:
             pickle.dump(value, file)
     monkeypatch.setattr(silhouettes, "packaged_file", lambda _, path: tmp_path / Path(path).name)
-    with pytest.raises(SilhouettesRefused, match="labels other than 0 to 9"):
+    with pytest.raises(UserError, match="labels other than 0 to 9"):
         load()
 
 
@@ -254,5 +254,5 @@ def test_a_hostile_package_is_refused_by_name(tmp_path, monkeypatch):
     with gzip.open(path, "wb") as file:
         pickle.dump(print, file)
     monkeypatch.setattr(silhouettes, "packaged_file", lambda _, name: path)
-    with pytest.raises(UnpicklingRefused, match=r"animal_data_version_3\.gz.*builtins\.print"):
+    with pytest.raises(UserError, match=r"animal_data_version_3\.gz.*builtins\.print"):
         load()

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.data.splitting import SplitError, split
+from gallerist.data.splitting import split
+from gallerist.io.errors import UserError
 
 FOUR = ("training", "validation", "gallery", "query")
 
@@ -162,7 +163,7 @@ def test_classes_that_are_too_small_are_all_named_with_what_to_do():
     rows += [picture("dog", "d0"), picture("ant", "a0"), picture("ant", "a1")]
     rows += [picture("dog", "d0", copy) for copy in (1, 2, 3)]  # copies are no originals
     shares = {"training": 0.5, "gallery": 0.3, "query": 0.2}
-    with pytest.raises(SplitError, match=r"ant \(2\), dog \(1\).*at least 3.*add pictures"):
+    with pytest.raises(UserError, match=r"ant \(2\), dog \(1\).*at least 3.*add pictures"):
         split(Manifest(tuple(rows)), shares, seed=1)
 
 

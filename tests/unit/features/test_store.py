@@ -21,8 +21,8 @@ from gallerist.features.store import (
     unit_rows,
     write_features,
 )
+from gallerist.io.errors import UserError
 from gallerist.io.files import read_json, sha256_of_file, write_json
-from gallerist.io.row_file import RowsRefused
 
 IDS = ("00aa", "00bb", "00cc")
 
@@ -190,15 +190,15 @@ def test_pictures_without_any_feature_are_counted_in_the_log(tmp_path, caplog):
 def test_no_pictures_are_features_of_the_length_given(tmp_path):
     assert streamed(tmp_path, [], [], length=4) == FeatureSummary(0, 4, 0)
     assert Features.read(*stored(tmp_path)).vectors.shape == (0, 4)
-    with pytest.raises(RowsRefused, match=r"gallery\.npy: .*length must be given"):
+    with pytest.raises(UserError, match=r"gallery\.npy: .*length must be given"):
         streamed(tmp_path, [], [])
 
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_another_number_of_vectors_than_of_ids_is_refused(tmp_path, count):
-    with pytest.raises(RowsRefused, match=r"only 2 of 3 rows|more rows came than the 3"):
+    with pytest.raises(UserError, match=r"only 2 of 3 rows|more rows came than the 3"):
         streamed(tmp_path, [np.ones((count, 4))], IDS)
-    with pytest.raises(RowsRefused, match=r"only 2 of 3 rows|more rows came than the 3"):
+    with pytest.raises(UserError, match=r"only 2 of 3 rows|more rows came than the 3"):
         Features(np.ones((count, 4), np.float32), np.ones(3), IDS, "m", "p").write(
             *stored(tmp_path)
         )

@@ -18,15 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gallerist.io import row_file
+from gallerist.io.errors import UserError
 from gallerist.io.files import remove_leftovers, sha256_of_file
-from gallerist.io.row_file import (
-    RowFile,
-    RowsRefused,
-    TooLarge,
-    file_size,
-    size_in_words,
-    write_rows,
-)
+from gallerist.io.row_file import RowFile, TooLarge, file_size, size_in_words, write_rows
 
 TYPES = ["float16", "float32"]
 
@@ -125,7 +119,7 @@ def test_a_file_of_format_2_is_read(tmp_path):
 def test_rows_that_are_not_those_announced_leave_the_file_as_it_was(tmp_path, batches, reason):
     path = saved(tmp_path, random_rows(2))
     before = path.read_bytes()
-    with pytest.raises(RowsRefused, match=rf"rows\.npy: .*{reason}"):
+    with pytest.raises(UserError, match=rf"rows\.npy: .*{reason}"):
         write_rows(path, batches, count=7)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["rows.npy"]
@@ -157,7 +151,7 @@ def test_numbers_that_are_not_finite_are_refused_with_their_row(
     monkeypatch.setattr(row_file, "_PIECE", 50)
     rows = random_rows(dtype=dtype)
     rows[5, 2] = value
-    with pytest.raises(RowsRefused, match=r"row 5 has numbers that are not finite"):
+    with pytest.raises(UserError, match=r"row 5 has numbers that are not finite"):
         write_rows(tmp_path / "rows.npy", [rows[:2], rows[2:]], count=7, dtype=dtype)
     assert not list(tmp_path.iterdir())
 
@@ -293,13 +287,13 @@ def test_a_full_disk_elsewhere_is_not_blamed_on_this_file(tmp_path):
     ],
 )
 def test_another_array_is_no_file_of_rows(tmp_path, array, reason):
-    with pytest.raises(RowsRefused, match=rf"rows\.npy is not a whole file of rows: .*{reason}"):
+    with pytest.raises(UserError, match=rf"rows\.npy is not a whole file of rows: .*{reason}"):
         RowFile(saved(tmp_path, array))
 
 
 def test_a_pickle_is_not_loaded(tmp_path):
     np.save(tmp_path / "rows.npy", np.array([[{"any": "object"}]]), allow_pickle=True)
-    with pytest.raises(RowsRefused, match=r"\(1, 1\) \|O"):
+    with pytest.raises(UserError, match=r"\(1, 1\) \|O"):
         RowFile(tmp_path / "rows.npy")
 
 
@@ -308,7 +302,7 @@ def test_a_file_of_another_length_is_refused(tmp_path, change):
     path = saved(tmp_path, random_rows())
     content = change(path.read_bytes())
     path.write_bytes(content)
-    with pytest.raises(RowsRefused, match=f"it has {len(content)} bytes instead of 268"):
+    with pytest.raises(UserError, match=f"it has {len(content)} bytes instead of 268"):
         RowFile(path)
 
 
@@ -328,7 +322,7 @@ def test_a_damaged_header_is_refused_or_harmless(tmp_path_factory, data):
     path.write_bytes(content[: data.draw(st.one_of(st.just(None), st.integers(0, 268)))])
     try:
         read = RowFile(path)
-    except RowsRefused:
+    except UserError:
         return
     assert read.take(range(len(read))).shape == (len(read), read.length)
 

