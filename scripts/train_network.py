@@ -10,28 +10,29 @@ with stage(snakemake) as run:
     from gallerist.networks.runtime import configure
     from gallerist.networks.trunk import after_trunk, trunk_identity
     from gallerist.networks.weights import Weights
+    from gallerist.settings.networks import read_network
     from gallerist.training import loop as training
     from gallerist.training.checkpoint import Checkpoint, identity_of
     from gallerist.training.data import TrainingData
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
-    settings = run.settings
+    settings = run.settings_as(read_network)
     device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    preprocessing = Preprocessing(settings["image_size"], params.max_pixels, settings["look"])
+    preprocessing = Preprocessing(settings.image_size, params.max_pixels, settings.look)
     schedule = training.Schedule.of(settings)
     origin = (weights.label, weights.file, weights.sha256) if weights else ("none", None, "none")
     used, file, weights_sha256 = origin
-    network = architecture(settings).build(len(images.classes), file, settings["seed"])
+    network = architecture(settings).build(len(images.classes), file, settings.seed)
     data = TrainingData(images, validation, preprocessing, schedule.batch_size, schedule.seed)
     if given.rows:
         trained_part = after_trunk(network)  # shares its layers with the network
         batches = data.rows(trunk_identity(network), given.rows)
     else:
         trained_part, batches = network, data.pictures(snakemake.threads)
-    identity = identity_of(settings, device, params.gpu_xla, weights_sha256, data.digest)
+    identity = identity_of(run.settings, device, params.gpu_xla, weights_sha256, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
     how = {"schedule": schedule, "checkpoint": checkpoint, "xla": params.gpu_xla}
     trained = training.train(trained_part, *batches, report=run.curve_point, **how)

@@ -4,6 +4,9 @@ from typing import Literal
 
 from gallerist.settings.base import Float, Int, Natural, Seed, Settings, Share, key
 
+LARGEST_SIDE = 32_766
+"""Pixels. OpenCV before version 5 warps nothing larger."""
+
 
 class Augmentation(Settings):
     """Randomly changed copies of the training pictures, made after the split. Validation, gallery
@@ -30,7 +33,7 @@ class Augmentation(Settings):
     drawings: Share = key(0.0, "fraction")
     """Share of the copies that are line drawings of their photo, for queries that are sketches.
     Each is drawn, then changed like the others; around it is white, whatever the fill."""
-    max_side: Int = key(512, "pixels", ge=16)
+    max_side: Int = key(512, "pixels", ge=16, le=LARGEST_SIDE)
     """Larger pictures are shrunk to this longer side before they are changed."""
     seed: Seed = key(99)
     """Draws the angles, shifts, shears, zooms and flips."""

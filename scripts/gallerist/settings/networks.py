@@ -1,8 +1,8 @@
 """Experiments of kind `network`: a pretrained backbone, or a small network from random weights."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from gallerist.settings.base import (
     ALL_DIFFER,
@@ -183,3 +183,9 @@ class Scratch(RankedByVectors, Trained, _ScratchKeys):
 
 
 Network = Annotated[Transfer | Scratch, Field(discriminator="network")]
+_NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
+
+
+def read_network(**settings: Any) -> Network:
+    """The settings of a network, of whichever kind they name. Raises pydantic's ValidationError."""
+    return _NETWORK.validate_python(settings)

@@ -10,7 +10,8 @@ from gallerist.features.store import Features
 from gallerist.search.approximate import IndexRefused, IndexReport
 from gallerist.search.exact import SearchRefused, search
 from gallerist.search.expansion import BadExpansion, augmented_gallery, expanded
-from gallerist.search.gallery import Settings, searched
+from gallerist.search.gallery import searched
+from gallerist.settings.ranking import Search
 
 AUGMENTED = {"neighbours": 3, "alpha": 1}
 EXPANDED = {"neighbours": 2, "alpha": 3}
@@ -28,7 +29,7 @@ GALLERY, GALLERY_ROWS = described(60, "g", 2)
 
 
 def found(queries=QUERIES, gallery=GALLERY, depth=10, threads=1, **chosen):
-    return searched(queries, gallery, depth, Settings(**chosen), threads=threads)
+    return searched(queries, gallery, depth, Search(**chosen), threads=threads)
 
 
 def by_distance(distances):

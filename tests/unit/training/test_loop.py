@@ -23,6 +23,7 @@ from gallerist.data.manifest import Manifest
 from gallerist.networks.architectures import EMBEDDING, Head, InferenceMode, freeze
 from gallerist.networks.pixel_scaling import PixelScaling
 from gallerist.networks.trunk import after_trunk, trunk_of
+from gallerist.settings.networks import read_network
 from gallerist.training.batches import RowBatches, targets_of
 from gallerist.training.fused_adam import FusedAdam
 from gallerist.training.history import CURVES
@@ -499,4 +500,4 @@ def test_a_schedule_takes_its_part_of_an_experiments_settings():
         "head": "published",
     }
     expected = Schedule(12, 16, 0.001, {"min_delta": 0.0, "patience": 5}, None, True, 99)
-    assert Schedule.of(settings) == expected
+    assert Schedule.of(read_network(**settings)) == expected
