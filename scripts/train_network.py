@@ -22,11 +22,10 @@ with stage(snakemake) as run:
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
     preprocessing = Preprocessing(settings.image_size, params.max_pixels, settings.look)
-    schedule = training.Schedule.of(settings)
     origin = (weights.label, weights.file, weights.sha256) if weights else ("none", None, "none")
     used, file, weights_sha256 = origin
     network = architecture(settings).build(len(images.classes), file, settings.seed)
-    data = TrainingData(images, validation, preprocessing, schedule.batch_size, schedule.seed)
+    data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     if given.rows:
         trained_part = after_trunk(network)  # shares its layers with the network
         batches = data.rows(trunk_identity(network), given.rows)
@@ -34,8 +33,8 @@ with stage(snakemake) as run:
         trained_part, batches = network, data.pictures(snakemake.threads)
     identity = identity_of(run.settings, device, params.gpu_xla, weights_sha256, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
-    how = {"schedule": schedule, "checkpoint": checkpoint, "xla": params.gpu_xla}
-    trained = training.train(trained_part, *batches, report=run.curve_point, **how)
+    how = {"checkpoint": checkpoint, "xla": params.gpu_xla, "report": run.curve_point}
+    trained = training.train(trained_part, *batches, schedule=training.Schedule.of(settings), **how)
     training.save(network, output.model)
     run.made(output.model)
     preprocessing.write(output.preprocessing)

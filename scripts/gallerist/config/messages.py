@@ -84,18 +84,12 @@ def format_path(path: KeyPath) -> str:
     return text
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` most probably was to be; capitals do not count."""
-    by_lower = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return by_lower[found[0]] if found else None
-
-
 def did_you_mean(word: Any, known: Iterable[str]) -> str:
-    """The known word that was probably meant, if there is one, and all known words."""
+    """The known word that was probably meant, capitals aside, if there is one; and all known."""
     known = list(known)
-    match = closest(word, known) if isinstance(word, str) else None
-    meant = f"Did you mean {match}? " if match else ""
+    by_lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1) if isinstance(word, str) else []
+    meant = "".join(f"Did you mean {by_lower[each]}? " for each in close)
     return f"{meant}Known: {', '.join(known)}."
 
 

@@ -29,8 +29,8 @@ LONGEST_NAME = 100
 """Characters of an expanded name. File names, which add to it, end at 255 bytes."""
 
 _LONGEST_WORD = 40
-_SAYS_WHAT_IT_IS = ("network", "backbone")
-"""Keys that a name leaves out: ResNet50 needs no `backbone` before it."""
+_KEYS_LEFT_OUT = ("network", "backbone")
+"""Of a name: ResNet50 needs no `backbone` before it."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class Expansion:
     """A configuration without lists of values to try, and the way back to what was written.
 
     problems: written path -> what is wrong with a list, in words.
-    origins: name of an expanded experiment -> its entry, and for each key that had a list the
+    entries: name of an expanded experiment -> its entry, and for each key that had a list the
     index of the value it took.
     """
 
     config: Any
     problems: dict[KeyPath, str] = field(default_factory=dict)
-    origins: dict[str, tuple[str, Mapping[KeyPath, int]]] = field(default_factory=dict)
+    entries: dict[str, tuple[str, Mapping[KeyPath, int]]] = field(default_factory=dict)
 
     def written(self, path: KeyPath) -> KeyPath:
         """Where in the written configuration a path of the expanded one comes from."""
-        if len(path) < 2 or path[0] != "experiments" or path[1] not in self.origins:
+        if len(path) < 2 or path[0] != "experiments" or path[1] not in self.entries:
             return path
-        entry, chosen = self.origins[str(path[1])]
+        entry, chosen = self.entries[str(path[1])]
         steps: list[str | int] = ["experiments", entry]
         for end in range(3, len(path) + 1):
             steps.append(path[end - 1])
@@ -90,7 +90,7 @@ def expand(config: Any, model: Model = Configuration) -> Expansion:
                 continue
             taken.add(name)
             expanded[name] = alternative.value
-            expansion.origins[name] = entry, alternative.chosen
+            expansion.entries[name] = entry, alternative.chosen
     return expansion
 
 
@@ -209,7 +209,7 @@ class _Reader:
         if not values:
             self._problem(written, "an empty list. Give it a value, or leave the key out.")
         words = [_label(keys, each.value, slot) for each in found.values()]
-        labels = _told_apart(words, list(found))
+        labels = _distinguish(words, list(found))
         return [
             replace(each, labels=(label,))
             for each, label in zip(found.values(), labels, strict=True)
@@ -285,7 +285,7 @@ def _name(entry: str, labels: Sequence[str]) -> str:
     return f"{name[: LONGEST_NAME - 9].rstrip('-_.')}-{digest}"
 
 
-def _told_apart(words: Sequence[str], identities: Sequence[str]) -> list[str]:
+def _distinguish(words: Sequence[str], identities: Sequence[str]) -> list[str]:
     """The words, those that differ at most in capitals with a hash of what they stand for."""
     times = Counter(word.lower() for word in words)
     return [
@@ -298,7 +298,7 @@ def _label(keys: KeyPath, value: Any, slot: _Slot) -> str:
     """Key and value as a part of a name: epochs10, head_standard, early_stopping_patience3."""
     key = re.sub(r"[^A-Za-z0-9]+", "_", "_".join(map(str, keys))) or "_"
     word = _word(value, slot)
-    if keys[-1] in _SAYS_WHAT_IT_IS and isinstance(value, str) and word[0].isalpha():
+    if keys[-1] in _KEYS_LEFT_OUT and isinstance(value, str) and word[0].isalpha():
         return word
     joint = "" if key[-1].isalpha() and word[0].isdigit() else "_"
     return f"{key}{joint}{word}"
