@@ -83,7 +83,7 @@ def test_by_cosine_the_lengths_have_no_part():
 
 
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(ValidationError, match="metric\n.*manhattan"):
+    with pytest.raises(ValidationError, match=r"metric\n.*manhattan"):
         found(metric="manhattan")
 
 
