@@ -26,8 +26,7 @@ class Augmentation(Settings):
     nothing."""
     zoom: Float = key(0.2, "factor", ge=0, lt=1)
     """Enlarged or shrunk by factors from [1 - zoom, 1 + zoom]."""
-    horizontal_flip: bool = key(True)
-    """Mirrors a copy with probability one half."""
+    horizontal_flip: bool = key(True, doc="Mirrors a copy with probability one half.")
     fill: Literal["nearest", "reflect", "wrap", "constant"] = key("nearest", noun="a fill")
     """What the uncovered border shows. `constant` is black."""
     drawings: Share = key(0.0, "fraction")
@@ -35,5 +34,4 @@ class Augmentation(Settings):
     Each is drawn, then changed like the others; around it is white, whatever the fill."""
     max_side: Int = key(512, "pixels", ge=16, le=LARGEST_SIDE)
     """Larger pictures are shrunk to this longer side before they are changed."""
-    seed: Seed = key(99)
-    """Draws the angles, shifts, shears, zooms and flips."""
+    seed: Seed = key(99, doc="Draws the angles, shifts, shears, zooms and flips.")

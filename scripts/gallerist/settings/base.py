@@ -22,8 +22,8 @@ _WITH_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 class Settings(BaseModel):
     """Settings that belong together. Frozen; unknown keys and values of another type are refused.
 
-    Keys stand in the order of the bases, the last base first, then the class's own. The text below
-    a key is its description; a group that has none is described by its class.
+    Keys stand in the order of the bases, the last base first, then the class's own. A key is
+    described by its `doc` or the text below it; a group that has neither, by its class.
     """
 
     model_config = ConfigDict(
@@ -39,6 +39,7 @@ def key(
     default: Any,
     unit: str = "",
     *,
+    doc: str | None = None,
     noun: str = "",
     expects: str = "",
     example: Any = None,
@@ -48,6 +49,7 @@ def key(
     """Declare a key of a group of settings.
 
     default: `...` for a key that is required, a class for a group that has its own defaults.
+    doc: its description, where it fits on the line; else it is the text below the key.
     noun: what one of the choices is called. expects: what a value must be, in words, where its type
     and bounds do not say it well. absent: left out of what is written where it is null.
     bounds: of the value, and whatever else `pydantic.Field` takes.
@@ -58,7 +60,7 @@ def key(
         extra["examples"] = [example]
     if isinstance(default, type):
         extra["default"] = {}
-        return Field(default_factory=default, json_schema_extra=extra, **bounds)
+        return Field(default_factory=default, description=doc, json_schema_extra=extra, **bounds)
 
     def extend(schema: dict[str, Any]) -> None:
         schema.update(extra)
@@ -67,7 +69,7 @@ def key(
 
     if absent:
         bounds["exclude_if"] = _is_none
-    return Field(default, json_schema_extra=extend, **bounds)
+    return Field(default, description=doc, json_schema_extra=extend, **bounds)
 
 
 def item(expects: str, **bounds: Any) -> Any:

@@ -14,12 +14,9 @@ class EmbeddedChallenge(Settings):
     """Silhouettes of each class to find."""
     query_per_class: Int = key(4, "pictures", ge=1, le=100)
     """Queries of each class, silhouettes and outlines by turns."""
-    distractors: Int = key(150, "pictures", ge=0, le=1700)
-    """Digits, which are of no class."""
-    image_size: Int = key(96, "pixels", ge=28, le=1024)
-    """Side of the written pictures."""
-    seed: Seed = key(99)
-    """Chooses and numbers the pictures."""
+    distractors: Int = key(150, "pictures", ge=0, le=1700, doc="Digits, which are of no class.")
+    image_size: Int = key(96, "pixels", ge=28, le=1024, doc="Side of the written pictures.")
+    seed: Seed = key(99, doc="Chooses and numbers the pictures.")
 
 
 class Challenge(Settings):
@@ -37,8 +34,7 @@ class Challenge(Settings):
     )
     """A file that says the class of every picture, to grade by: JSON in the published form, or CSV.
     The embedded challenge has its own. `null`: nothing is graded."""
-    group: Text = key("gallerist")
-    """The name by which the server knows who submits."""
+    group: Text = key("gallerist", doc="The name by which the server knows who submits.")
     submit_to: str | None = key(
         None,
         expects="null or an address that begins with http:// or https://",
@@ -47,7 +43,6 @@ class Challenge(Settings):
     )
     """Where `gallerist submit --experiment NAME` posts the answers. No rule of the workflow sends
     any. A user and password belong into `~/.netrc`."""
-    k: Count = key(10, "answers")
-    """Answers submitted for each query."""
+    k: Count = key(10, "answers", doc="Answers submitted for each query.")
     distractor_step: Count = key(500, "pictures")
     """The growth curve adds so many confusion images at a time."""

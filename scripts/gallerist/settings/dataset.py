@@ -36,8 +36,7 @@ class EmbeddedPictures(Settings):
     """Pictures of each class to search with."""
     image_size: Int = key(96, "pixels", ge=8, le=1024)
     """Side of the written pictures. The originals have 28."""
-    seed: Seed = key(99)
-    """Chooses the pictures."""
+    seed: Seed = key(99, doc="Chooses the pictures.")
 
 
 class Archive(Settings):
@@ -63,8 +62,7 @@ class Split(Settings):
     training pictures. Layout `classes` needs all four, which add up to 1.
     """
 
-    validation: OpenShare = key(0.2, "fraction")
-    """Share held out of training to watch it by."""
+    validation: OpenShare = key(0.2, "fraction", doc="Share held out of training to watch it by.")
     training: OpenShare | None = key(
         None, "fraction", expects=_OPEN_SHARE, example=0.5, absent=True
     )
@@ -73,8 +71,7 @@ class Split(Settings):
     """Share to find. Layout `classes` only, and needed there."""
     query: OpenShare | None = key(None, "fraction", expects=_OPEN_SHARE, example=0.1, absent=True)
     """Share to search with. Layout `classes` only, and needed there."""
-    seed: Seed = key(99)
-    """Divides the pictures of each class."""
+    seed: Seed = key(99, doc="Divides the pictures of each class.")
 
 
 class Extension(Settings):
@@ -84,8 +81,7 @@ class Extension(Settings):
     """Folder with one folder a class."""
     per_class: Count = key(..., "pictures", example=100)
     """A class with fewer pictures is filled up to this many."""
-    seed: Seed = key(99)
-    """Chooses the pictures of the pool."""
+    seed: Seed = key(99, doc="Chooses the pictures of the pool.")
 
 
 class Images(Settings):
@@ -94,8 +90,7 @@ class Images(Settings):
     on_bad: Literal["skip", "fail"] = key("skip", noun="a way to treat bad pictures")
     """A file that is no readable picture. `skip`: left out, named with its reason, counted. `fail`:
     the import stops with the list of all of them."""
-    min_side: Count = key(8, "pixels")
-    """A picture whose shorter side is below this is bad."""
+    min_side: Count = key(8, "pixels", doc="A picture whose shorter side is below this is bad.")
     max_pixels: Count = key(100_000_000, "pixels")
     """A picture with more (width x height) is bad. Guards against decompression bombs."""
 

@@ -19,7 +19,7 @@ _GRID = "The picture is divided into so many cells a side, each with a histogram
 
 
 class _Grid(Settings):
-    grid: Int = key(4, "cells a side", ge=1, le=16, description=_GRID)
+    grid: Int = key(4, "cells a side", ge=1, le=16, doc=_GRID)
     square_root: bool = key(True)
     """Takes the square root of every share, so that frequent values do not drown the rare ones."""
 
@@ -27,29 +27,25 @@ class _Grid(Settings):
 class _ColourKeys(_Global):
     space: Literal["rgb", "linear_rgb", "hsv", "lab"] = key("hsv", noun="a colour space")
     """Coordinates of the colours; `linear_rgb` counts light, the others what the eye sees."""
-    bins: Int = key(8, "bins", ge=2, le=64)
-    """Bins of each channel."""
+    bins: Int = key(8, "bins", ge=2, le=64, doc="Bins of each channel.")
     joint: bool = key(True)
     """`true`: bins of whole colours, bins³ of them. `false`: a histogram for each channel."""
-    soft: bool = key(True)
-    """A pixel votes for the neighbouring bins too, by nearness."""
+    soft: bool = key(True, doc="A pixel votes for the neighbouring bins too, by nearness.")
 
 
 class ColourHistogram(RankedByVectors, _Grid, _ColourKeys):
     """Which colours a picture has."""
 
     descriptor: Literal["colour_histogram"] = KIND
-    grid: Int = key(1, "cells a side", ge=1, le=16, description=_GRID)
+    grid: Int = key(1, "cells a side", ge=1, le=16, doc=_GRID)
 
 
 class _PatternKeys(_Global):
     pattern: Literal["uniform", "ror", "nri_uniform"] = key("uniform", noun="a pattern")
     """`uniform`: unchanged by rotation. `ror`: finer, unchanged too. `nri_uniform`: by
     direction."""
-    points: Int = key(8, "pixels", ge=4, le=24)
-    """Neighbours of a pixel."""
-    radius: Float = key(1.0, "pixels", gt=0, le=32)
-    """Distance of the neighbours."""
+    points: Int = key(8, "pixels", ge=4, le=24, doc="Neighbours of a pixel.")
+    radius: Float = key(1.0, "pixels", gt=0, le=32, doc="Distance of the neighbours.")
 
 
 class LocalBinaryPatterns(RankedByVectors, _Grid, _PatternKeys):
@@ -61,8 +57,7 @@ class LocalBinaryPatterns(RankedByVectors, _Grid, _PatternKeys):
 class _HaralickKeys(_Global):
     levels: Int = key(32, "levels", ge=2, le=256)
     """The 256 grey values are divided into so many."""
-    distance: Int = key(1, "pixels", ge=1, le=15)
-    """Of the two pixels of a pair."""
+    distance: Int = key(1, "pixels", ge=1, le=15, doc="Of the two pixels of a pair.")
 
 
 class Haralick(RankedByVectors, _HaralickKeys):
@@ -74,8 +69,7 @@ class Haralick(RankedByVectors, _HaralickKeys):
 class _GaborKeys(_Global):
     scales: Int = key(4, "widths", ge=1, le=5)
     """Widths: a wavelength of 4 pixels, and each twice the one before."""
-    orientations: Int = key(6, "directions", ge=1, le=16)
-    """Directions over half a turn."""
+    orientations: Int = key(6, "directions", ge=1, le=16, doc="Directions over half a turn.")
 
 
 class Gabor(RankedByVectors, _GaborKeys):
@@ -87,12 +81,9 @@ class Gabor(RankedByVectors, _GaborKeys):
 
 
 class _HogKeys(_Global):
-    orientations: Int = key(9, "directions", ge=2, le=36)
-    """Directions over half a turn."""
-    cells: Int = key(8, "cells a side", ge=1, le=32)
-    """Cells a side."""
-    cell_pixels: Int = key(8, "pixels", ge=2, le=64)
-    """Side of a cell."""
+    orientations: Int = key(9, "directions", ge=2, le=36, doc="Directions over half a turn.")
+    cells: Int = key(8, "cells a side", ge=1, le=32, doc="Cells a side.")
+    cell_pixels: Int = key(8, "pixels", ge=2, le=64, doc="Side of a cell.")
     block: Int = key(2, "cells a side", ge=1, le=8)
     """Cells a side over which the contrast is evened out, at most `cells`."""
 
@@ -104,10 +95,8 @@ class Hog(RankedByVectors, _HogKeys):
 
 
 class _EdgeKeys(_Global):
-    orientations: Int = key(8, "directions", ge=2, le=36)
-    """Directions."""
-    signed: bool = key(False)
-    """Dark to bright and bright to dark are two directions."""
+    orientations: Int = key(8, "directions", ge=2, le=36, doc="Directions.")
+    signed: bool = key(False, doc="Dark to bright and bright to dark are two directions.")
 
 
 class EdgeHistogram(RankedByVectors, _Grid, _EdgeKeys):
@@ -125,8 +114,7 @@ class HuMoments(RankedByVectors, _Global):
 
 
 class _ZernikeKeys(_Global):
-    degree: Int = key(8, ge=1, le=20)
-    """The highest degree."""
+    degree: Int = key(8, ge=1, le=20, doc="The highest degree.")
 
 
 class ZernikeMoments(RankedByVectors, _ZernikeKeys):
@@ -161,8 +149,7 @@ class _KeyPoints(Settings):
     """The strongest key points of a picture are taken, so many at most."""
     sample: Int = key(200_000, "descriptors", ge=1000)
     """Descriptors that the words are learned from, at most."""
-    seed: Seed = key(99)
-    """Chooses these descriptors, and starts the clustering."""
+    seed: Seed = key(99, doc="Chooses these descriptors, and starts the clustering.")
 
 
 class Sift(RankedByVectors, _KeyPoints, _RootWords):

@@ -56,8 +56,7 @@ class Evaluation(Settings):
     """Level of the intervals. Differences count as real at 1 minus it."""
     bootstrap_rounds: Int = key(10_000, "rounds", ge=100)
     """Times the original pictures among the queries are drawn anew for an interval."""
-    seed: Seed = key(99)
-    """Draws the originals of the intervals, and the flips of the tests."""
+    seed: Seed = key(99, doc="Draws the originals of the intervals, and the flips of the tests.")
     answers_drawn: Count = key(10, "answers")
     """Answers beside each drawn query. At most `search.depth`."""
     queries_drawn: Annotated[

@@ -24,8 +24,7 @@ class Combined(Settings):
 
 
 class _WeightedKeys(Combined):
-    seed: Seed = key(99)
-    """Draws the pairs of validation pictures."""
+    seed: Seed = key(99, doc="Draws the pairs of validation pictures.")
 
 
 class Concatenation(RankedByVectors, Combined):
@@ -50,8 +49,7 @@ class Ranks(Combined):
     """
 
     fusion: Literal["ranks"] = KIND
-    constant: Count = key(60)
-    """A rank r adds 1 / (constant + r) to a picture's score."""
+    constant: Count = key(60, doc="A rank r adds 1 / (constant + r) to a picture's score.")
 
 
 Fusion = Annotated[Concatenation | Weighted | Ranks, Field(discriminator="fusion")]

@@ -40,28 +40,22 @@ Backbone = Literal[
 class EarlyStopping(Settings):
     """Stops when the validation loss no longer falls. `null`: always runs every epoch."""
 
-    min_delta: NonNegative = key(0.1, "loss")
-    """A fall of less than this counts as none."""
-    patience: Natural = key(3, "epochs")
-    """Epochs without a fall before it stops."""
+    min_delta: NonNegative = key(0.1, "loss", doc="A fall of less than this counts as none.")
+    patience: Natural = key(3, "epochs", doc="Epochs without a fall before it stops.")
 
 
 class ScratchEarlyStopping(EarlyStopping):
     """The same with other defaults, for networks from random weights."""
 
-    min_delta: NonNegative = key(0.0, "loss")
-    """A fall of less than this counts as none."""
-    patience: Natural = key(5, "epochs")
-    """Epochs without a fall before it stops."""
+    min_delta: NonNegative = key(0.0, "loss", doc="A fall of less than this counts as none.")
+    patience: Natural = key(5, "epochs", doc="Epochs without a fall before it stops.")
 
 
 class ReduceLearningRate(Settings):
     """How the learning rate falls."""
 
-    factor: OpenShare = key(0.5, "factor")
-    """The learning rate is multiplied by this."""
-    patience: Natural = key(3, "epochs")
-    """Epochs without a fall before it is lowered."""
+    factor: OpenShare = key(0.5, "factor", doc="The learning rate is multiplied by this.")
+    patience: Natural = key(3, "epochs", doc="Epochs without a fall before it is lowered.")
 
 
 class Views(Settings):
@@ -69,8 +63,7 @@ class Views(Settings):
     Training is as without.
     """
 
-    flip: bool = key(True)
-    """Looks at the mirror image too."""
+    flip: bool = key(True, doc="Looks at the mirror image too.")
     scales: Annotated[list[Annotated[Float, Field(gt=0, le=4)]], ALL_DIFFER] = key(
         [1.0],
         expects="a list of different numbers above 0, such as [0.71, 1.0, 1.41]",
@@ -88,18 +81,13 @@ class Trained(Settings):
     `standard`: dropout and then softmax. Features are taken before it."""
     dropout: Float = key(0.1, "fraction", ge=0, lt=1)
     """Share of the values dropped in training."""
-    dropout_seed: Seed = key(999)
-    """Chooses the dropped values."""
-    l1: NonNegative = key(0.01)
-    """L1 penalty on the classifier's weights."""
-    l2: NonNegative = key(0.01)
-    """L2 penalty on the classifier's weights."""
+    dropout_seed: Seed = key(999, doc="Chooses the dropped values.")
+    l1: NonNegative = key(0.01, doc="L1 penalty on the classifier's weights.")
+    l2: NonNegative = key(0.01, doc="L2 penalty on the classifier's weights.")
     augmented: bool = key(True)
     """Trains on the augmented copies too, not only on the originals."""
-    learning_rate: Positive = key(1e-5)
-    """Step size of Adam."""
-    batch_size: Count = key(16, "pictures")
-    """Pictures a training step."""
+    learning_rate: Positive = key(1e-5, doc="Step size of Adam.")
+    batch_size: Count = key(16, "pictures", doc="Pictures a training step.")
     epochs: Natural = key(20, "epochs")
     """Passes over the training pictures at most. 0: no training, the backbone's features as they
     are."""
@@ -166,20 +154,16 @@ class Scratch(RankedByVectors, Trained, _ScratchKeys):
 
     dropout: Float = key(0.2, "fraction", ge=0, lt=1)
     """Share of the values dropped in training, at each of the dropout layers."""
-    l1: NonNegative = key(0.01)
-    """L1 penalty on every layer's weights."""
-    l2: NonNegative = key(0.01)
-    """L2 penalty on every layer's weights."""
-    learning_rate: Positive = key(0.001)
-    """Step size of Adam."""
+    l1: NonNegative = key(0.01, doc="L1 penalty on every layer's weights.")
+    l2: NonNegative = key(0.01, doc="L2 penalty on every layer's weights.")
+    learning_rate: Positive = key(0.001, doc="Step size of Adam.")
     epochs: Natural = key(50, "epochs")
     """Passes over the training pictures at most. 0: no training, a random network's features."""
     early_stopping: ScratchEarlyStopping | None = key(ScratchEarlyStopping)
     """Stops when the validation loss no longer falls. `null`: always runs every epoch."""
     reduce_learning_rate: ReduceLearningRate | None = key(ReduceLearningRate)
     """Lowers the learning rate when the validation loss no longer falls. `null`: never."""
-    seed: Seed = key(99)
-    """Draws the first weights and the order of the training pictures."""
+    seed: Seed = key(99, doc="Draws the first weights and the order of the training pictures.")
 
 
 Network = Annotated[Transfer | Scratch, Field(discriminator="network")]

@@ -31,15 +31,13 @@ class Reduction(Settings):
     dimensions: Count | None = key(None, "numbers", example=128)
     """Numbers that are left of a vector. Not for `standardise` and `domain_centring`, which keep
     all."""
-    seed: Seed = key(99)
-    """Draws random directions, and starts approximate solvers."""
+    seed: Seed = key(99, doc="Draws random directions, and starts approximate solvers.")
 
 
 class Neighbourhood(Settings):
     """The nearest neighbours that a vector is averaged with."""
 
-    neighbours: Count = key(5, "pictures")
-    """How many neighbours are taken into the mean."""
+    neighbours: Count = key(5, "pictures", doc="How many neighbours are taken into the mean.")
     alpha: NonNegative = key(3.0)
     """A neighbour weighs its cosine to this power. 0: all weigh the same."""
 
@@ -83,8 +81,7 @@ class GeometricVerification(Settings):
     turned, scaled and shifted copy (RANSAC). `null`: off.
     """
 
-    first: Count = key(20, "answers")
-    """How many answers are verified."""
+    first: Count = key(20, "answers", doc="How many answers are verified.")
     key_points: Literal["sift", "orb", "surf"] = key("sift", noun="a kind of key points")
     """What is matched."""
     max_side: Int = key(512, "pixels", ge=16)
@@ -106,13 +103,13 @@ class RankedByVectors(Settings):
     geometric_verification: GeometricVerification | None = key(None)
 
 
-KIND = key(..., description="The kind of experiment. Decides which of the other keys there are.")
+KIND = key(..., doc="The kind of experiment. Decides which of the other keys there are.")
 
 Look = Literal["colour", "grey", "drawing"]
 LOOK = key(
     "colour",
     noun="a look",
-    description="What is made of a picture's colours before it is described, in training, gallery "
+    doc="What is made of a picture's colours before it is described, in training, gallery "
     "and queries alike: `colour` leaves them, `grey` takes them away, `drawing` turns a photo into "
     "black lines on white, so that it is like a sketch. A sketch stays as it is.",
 )

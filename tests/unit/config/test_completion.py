@@ -688,8 +688,8 @@ def test_settings_that_make_little_sense_are_noticed():
 class Siamese(base.Settings):
     """Two branches with one head."""
 
-    network: Literal["siamese"] = base.key(..., description="The kind of the experiment.")
-    numbers: int = base.key(512, description="Numbers of the head.")
+    network: Literal["siamese"] = base.key(..., doc="The kind of the experiment.")
+    numbers: int = base.key(512, doc="Numbers of the head.")
 
 
 class WithSiamese(Configuration):
@@ -706,7 +706,7 @@ class WithSiamese(Configuration):
             | Annotated[Fusion, Tag("fusion")],
             Discriminator(kind_of),
         ],
-    ] = base.key(..., description="What is compared.", min_length=1)
+    ] = base.key(..., doc="What is compared.", min_length=1)
 
 
 def test_a_new_kind_of_experiment_needs_only_a_model():

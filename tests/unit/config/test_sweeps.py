@@ -97,13 +97,13 @@ def test_an_entry_without_a_list_stays_as_it_is():
 class Cropped(Scratch):
     """The small network with a key whose value is a list."""
 
-    crops: list[int] | None = key(None, description="Numbers.")
+    crops: list[int] | None = key(None, doc="Numbers.")
 
 
 class WithCrops(Configuration):
     """A configuration of such networks."""
 
-    experiments: dict[str, Cropped] = key(..., description="What is compared.")
+    experiments: dict[str, Cropped] = key(..., doc="What is compared.")
 
 
 def test_a_key_whose_value_is_a_list_is_not_tried_value_by_value():
