@@ -11,7 +11,7 @@ from gallerist.settings.challenge import Challenge
 from gallerist.settings.compute import Compute
 from gallerist.settings.dataset import Dataset
 from gallerist.settings.descriptors import Descriptor
-from gallerist.settings.evaluation import Evaluation, Ranking
+from gallerist.settings.evaluation import Evaluation, SearchDepth
 from gallerist.settings.fusions import Fusion
 from gallerist.settings.networks import Network
 from gallerist.settings.registry import Registry
@@ -53,7 +53,7 @@ class Configuration(Settings):
     its settings. The names are free and appear in file names, tables and figures. A list of values,
     such as `epochs: [10, 50]` or `seed: [1, 2, 3]`, stands for one experiment each; several lists
     for all combinations."""
-    search: Ranking = key(Ranking)
+    search: SearchDepth = key(SearchDepth)
     evaluation: Evaluation = key(Evaluation)
     challenge: Challenge | None = key(None)
     compute: Compute = key(Compute)

@@ -23,7 +23,7 @@ Explanation = Annotated[
 Metric = Annotated[str, item("a metric such as mAP, mAP@10, nDCG@10"), checked("metric")]
 
 
-class Ranking(Settings):
+class SearchDepth(Settings):
     """Exact nearest neighbours of every query in the gallery."""
 
     depth: Count | None = key(1000, "answers")
