@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gallerist.config.checks import CHECKS
 from gallerist.config.messages import TEXT_CHECKS, format_path, format_problems
-from gallerist.config.schema import KeyPath, Model, group_of, kinds, validated
+from gallerist.config.schema import KeyPath, Model, group_of, kinds, validate_key
 from gallerist.config.sweeps import Expansion, expand
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json
@@ -83,7 +83,7 @@ def _usable(model: Model, given: Any) -> Any:
             right[name] = _usable_experiments(model, given.get(name))
         elif name in given:
             try:
-                right[name] = validated(model, name, given[name], TEXT_CHECKS)
+                right[name] = validate_key(model, name, given[name], TEXT_CHECKS)
             except ValidationError:
                 if (group := group_of(field)) and isinstance(given[name], Mapping):
                     right[name] = _usable(group, given[name])

@@ -58,7 +58,7 @@ def members(model: Model) -> dict[str, Schema]:
     """Each key of a group and its JSON schema, references followed. Shared: do not change it."""
     whole = json_schema(model)
     return {
-        name: _followed(schema, whole.get("$defs", {}))
+        name: _follow(schema, whole.get("$defs", {}))
         for name, schema in whole["properties"].items()
     }
 
@@ -100,19 +100,19 @@ def keys(model: Model, prefix: str = "", kind: str = "") -> Iterator[Key]:
 
 
 @cache
-def _alone(model: Model, name: str) -> Model:
+def _model_of_key(model: Model, name: str) -> Model:
     """A model with one key of another."""
     field = model.model_fields[name]
     only: dict[str, Any] = {name: (field.annotation, field)}
     return create_model(f"Only_{name}", __base__=Settings, **only)
 
 
-def validated(model: Model, name: str, value: Any, context: Any = None) -> Any:
+def validate_key(model: Model, name: str, value: Any, context: Any = None) -> Any:
     """What a model makes of the value of one of its keys, whatever the others are.
 
     Raises pydantic's ValidationError when the value is wrong.
     """
-    return getattr(_alone(model, name).model_validate({name: value}, context=context), name)
+    return getattr(_model_of_key(model, name).model_validate({name: value}, context=context), name)
 
 
 def _models_in(annotation: Any) -> list[Model]:
@@ -140,7 +140,7 @@ def _tidy(schema: Any) -> Any:
     return known
 
 
-def _followed(schema: Schema, definitions: Schema) -> Schema:
+def _follow(schema: Schema, definitions: Schema) -> Schema:
     match schema:
         case {"$ref": reference, **beside}:
             null = {}
@@ -161,7 +161,7 @@ def editor_schema(model: Model) -> Schema:
     for name, definition in {**schema["$defs"], "": schema}.items():
         for key, each in definition["properties"].items():
             plain = {word: value for word, value in each.items() if not word.startswith("x-")}
-            plain["description"] = _followed(each, schema["$defs"])["description"]
+            plain["description"] = _follow(each, schema["$defs"])["description"]
             if unit := each.get("x-unit"):
                 plain["description"] += f" Unit: {unit}."
             if name in swept and "const" not in plain and plain.get("type") != "array":

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from gallerist.config.schema import KeyPath, Model, group_of, kinds, takes_list, validated
+from gallerist.config.schema import KeyPath, Model, group_of, kinds, takes_list, validate_key
 from gallerist.io.files import canonical_json, sha256_of_text
 from gallerist.settings.configuration import Configuration
 
@@ -265,7 +265,7 @@ class _Slot:
     def read(self, value: Any) -> Any:
         """The value with its type and every default; as it is where it is wrong."""
         try:
-            read = validated(self.model, self.key, value) if self.model else value
+            read = validate_key(self.model, self.key, value) if self.model else value
         except ValidationError:
             return value
         return read.model_dump() if isinstance(read, BaseModel) else read
