@@ -13,10 +13,11 @@ from benchmarks.machine import threads
 from benchmarks.photos import Photos, photos
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.data.augmentation import Ranges, apply, augment, draw
+from gallerist.data.augmentation import apply, augment, draw
 from gallerist.data.preprocessing import Preprocessing
+from gallerist.settings.augmentation import Augmentation
 
-RANGES = Ranges()
+SETTINGS = Augmentation(copies=published.COPIES)
 SEED = 99
 
 
@@ -57,7 +58,7 @@ def _warps(pictures: Photos, side: int) -> dict[str, Way]:
         before = cv2.getNumThreads()
         cv2.setNumThreads(1)
         for row, each in enumerate(pixels):
-            apply(each, draw(RANGES, seed=SEED, picture_id=f"{row:016x}", copy=1), RANGES.fill)
+            apply(each, draw(SETTINGS, seed=SEED, picture_id=f"{row:016x}", copy=1), SETTINGS.fill)
         cv2.setNumThreads(before)
 
     theirs = f"published, warp alone at {side}"
@@ -78,10 +79,7 @@ def _from_file_to_file(pictures: Photos, folder: Path) -> dict[str, Way]:
         augment(
             manifest,
             next(folders),
-            copies=published.COPIES,
-            ranges=RANGES,
-            seed=SEED,
-            max_side=512,
+            SETTINGS,
             threads=at_once,
         )
 

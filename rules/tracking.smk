@@ -11,7 +11,7 @@ def prepare_run():
     from gallerist.tracking.tracker import in_words, refresh_configured
     from gallerist.workflow.lock import claim
 
-    for notice in notices(config):
+    for notice in find_warnings(config):
         logger.warning(notice)
     claim(Path.cwd())
     try:

@@ -1,7 +1,8 @@
 """Rule search_gallery: gallery and query vectors -> the ranking of every query."""
 
 from gallerist.features.store import Features, check_comparable
-from gallerist.search.gallery import Settings, searched
+from gallerist.search.gallery import searched
+from gallerist.settings.ranking import Search
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -9,7 +10,7 @@ with stage(snakemake) as run:
     queries = Features.read(*snakemake.input.query)
     check_comparable(gallery, queries)
     depth = snakemake.params.depth or max(1, len(gallery.ids))
-    settings = run.settings_as(Settings)
+    settings = run.settings_as(Search)
     with run.timed("search_seconds"):
         ranking, report = searched(queries, gallery, depth, settings, threads=snakemake.threads)
     ranking.write(snakemake.output.ranking)

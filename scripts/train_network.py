@@ -10,27 +10,28 @@ with stage(snakemake) as run:
     from gallerist.networks.runtime import configure
     from gallerist.networks.trunk import after_trunk, trunk_identity
     from gallerist.networks.weights import Weights
+    from gallerist.settings.networks import read_network
     from gallerist.training import loop as training
     from gallerist.training.batches import TrainingData
     from gallerist.training.checkpoint import Checkpoint, identity_of
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
-    settings = run.settings
+    settings = run.settings_as(read_network)
     device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    preprocessing = Preprocessing(settings["image_size"], params.max_pixels, settings["look"])
-    data = TrainingData(images, validation, preprocessing, settings["batch_size"], settings["seed"])
+    preprocessing = Preprocessing(settings.image_size, params.max_pixels, settings.look)
+    data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
-    network = architecture(settings).build(len(images.classes), file, settings["seed"])
+    network = architecture(settings).build(len(images.classes), file, settings.seed)
     if given.rows:
         trained_part = after_trunk(network)  # shares its layers with the network
         batches = data.rows(trunk_identity(network), given.rows)
     else:
         trained_part, batches = network, data.pictures(snakemake.threads)
     used, digest = (weights.label, weights.sha256) if weights else ("none", "none")
-    identity = identity_of(settings, device, params.gpu_xla, digest, data.digest)
+    identity = identity_of(run.settings, device, params.gpu_xla, digest, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
     trained = training.train(
         trained_part,

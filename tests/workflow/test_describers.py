@@ -1,11 +1,9 @@
 """Descriptors, key points, fusions and better rankings, in a real run without any network."""
 
-import copy
 import json
 
 import numpy as np
 import pytest
-import yaml
 from edits import dry_runs
 from sklearn.neighbors import NearestNeighbors
 from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of
@@ -291,7 +289,19 @@ def mean_colour(pixels: Pixels, *, squared: bool) -> Vectors:
 '''
 
 
-def test_a_descriptor_needs_one_function_one_row_and_one_entry_of_the_schema(workflow):
+NEW_SETTINGS = '''
+class MeanColour(RankedByVectors, _Global):
+    """The mean colour of a picture."""
+
+    descriptor: Literal["mean_colour"] = KIND
+    squared: bool = key(False)
+    """Squares every number."""
+
+
+'''
+
+
+def test_a_descriptor_needs_one_function_one_row_and_one_model_of_its_settings(workflow):
     workflow.log_nothing()
     module = workflow.folder / "scripts/gallerist/features/descriptors/colour.py"
     module.write_text(module.read_text(encoding="utf-8") + NEW_DESCRIPTOR, encoding="utf-8")
@@ -300,18 +310,9 @@ def test_a_descriptor_needs_one_function_one_row_and_one_entry_of_the_schema(wor
     table = table.replace("import colour_histogram", "import colour_histogram, mean_colour")
     table = table.replace('    "hog": hog,', '    "hog": hog,\n    "mean_colour": mean_colour,')
     registry.write_text(table, encoding="utf-8")
-    schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
-    entry = copy.deepcopy(schema["$defs"]["hu_moments"])
-    entry["properties"]["descriptor"]["const"] = "mean_colour"
-    entry["properties"]["squared"] = {
-        "description": "Squares every number.",
-        "type": "boolean",
-        "default": False,
-    }
-    schema["$defs"]["mean_colour"] = entry
-    schema["$defs"]["experiment"]["oneOf"].append({"$ref": "#/$defs/mean_colour"})
-    text = yaml.safe_dump(schema, sort_keys=False)
-    (workflow.folder / "config/schema.yaml").write_text(text, encoding="utf-8")
+    models = "scripts/gallerist/settings/descriptors.py"
+    workflow.edit_text(models, "Descriptor = ", NEW_SETTINGS + "Descriptor = ")
+    workflow.edit_text(models, "    | HuMoments\n", "    | HuMoments\n    | MeanColour\n")
     workflow.edit_config("experiments.mean", {"descriptor": "mean_colour", "squared": True})
     done = workflow.rerun("results/tiny/evaluation/mean/metrics.json")
     own = of_parts("describe_images", "mean") | {"search_gallery mean", "evaluate_retrieval mean"}
@@ -387,25 +388,28 @@ REVERSE_STEP = """        picture=".matches.png",
 )"""
 
 
+REVERSAL_SETTINGS = '''
+class Reversal(Settings):
+    """Puts the first answers in the other order."""
+
+    first: Count = key(...)
+    """Answers that change places."""
+
+
+'''
+
+
 def add_settings_of_reversal(workflow):
     """The one place that says which settings the step has, and for which experiments."""
-    schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
-    first = {"description": "Answers that change places.", "type": "integer", "minimum": 1}
-    schema["$defs"]["concatenation"]["properties"]["reversal"] = {
-        "description": "Puts the first answers in the other order.",
-        "type": ["object", "null"],
-        "additionalProperties": False,
-        "default": None,
-        "required": ["first"],
-        "properties": {"first": first},
-    }
-    text = yaml.safe_dump(schema, sort_keys=False)
-    (workflow.folder / "config/schema.yaml").write_text(text, encoding="utf-8")
+    models, group = "scripts/gallerist/settings/ranking.py", "class RankedByVectors"
+    last = "    geometric_verification: GeometricVerification | None = key(None)\n"
+    workflow.edit_text(models, group, REVERSAL_SETTINGS + group)
+    workflow.edit_text(models, last, last + "    reversal: Reversal | None = key(None)\n")
 
 
 def code_of(workflow):
     """Every file of the checkout that says what the workflow does, and its text."""
-    files = [workflow.folder / "Snakefile", workflow.folder / "config/schema.yaml"]
+    files = [workflow.folder / "Snakefile"]
     for folder in ("rules", "scripts"):
         files += (workflow.folder / folder).rglob("*.*")
     kept = [path for path in files if path.suffix in ("", ".py", ".smk", ".yaml")]

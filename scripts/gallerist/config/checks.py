@@ -2,19 +2,22 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from gallerist.config.messages import closest
+from gallerist.config.messages import did_you_mean
 from gallerist.config.schema import KeyPath, yaml_scalar
 from gallerist.features.views import ViewsRefused, refuse
 from gallerist.io.metric_names import top
-from gallerist.networks.backbones import BACKBONES, Backbone
+from gallerist.networks.backbones import BACKBONES
+from gallerist.settings.configuration import Configuration
+from gallerist.settings.descriptors import Hog, LocalBinaryPatterns
+from gallerist.settings.fusions import Combined
+from gallerist.settings.networks import Scratch, Transfer
+from gallerist.settings.ranking import RankedByVectors
 from gallerist.tracking.access import PASSWORD, USERNAME, holds_password
 from gallerist.workflow.experiments import is_searchable, refusal
 
-Config = dict[str, Any]
 Problems = Iterator[tuple[KeyPath, str]]
 
 SOURCES = ("embedded", "folder", "archive")
@@ -22,11 +25,13 @@ SHARES = ("validation", "training", "gallery", "query")
 TREE = ("training", "validation/gallery", "validation/query")
 EMBEDDED_PER_CLASS = 580
 """Pictures of the scarcest class that differ enough from all others (silhouettes.draw_tree)."""
+UNPADDED_SIDE = 73
+"""The smallest picture of which the convolutions of the small network leave a pixel."""
 
 
-def _check_source(whole: Config, _: Mapping[str, Any]) -> Problems:
-    dataset = whole["dataset"]
-    given = [source for source in SOURCES if dataset.get(source) is not None]
+def _check_source(whole: Configuration) -> Problems:
+    dataset = whole.dataset
+    given = [source for source in SOURCES if getattr(dataset, source) is not None]
     if not given:
         yield (
             ("dataset",),
@@ -37,15 +42,15 @@ def _check_source(whole: Config, _: Mapping[str, Any]) -> Problems:
             ("dataset",),
             f"{' and '.join(given)} are both sources of pictures. Keep one; null takes one away.",
         )
-    if given == ["embedded"] and dataset["layout"] != "tree":
+    if given == ["embedded"] and dataset.layout != "tree":
         yield ("dataset", "layout"), "the embedded pictures come as a tree: leave layout out."
 
 
-def _check_embedded(whole: Config, _: Mapping[str, Any]) -> Problems:
-    embedded = whole["dataset"].get("embedded")
+def _check_embedded(whole: Configuration) -> Problems:
+    embedded = whole.dataset.embedded
     if embedded is None:
         return
-    counts = [embedded[f"{part}_per_class"] for part in ("training", "gallery", "query")]
+    counts = [embedded.training_per_class, embedded.gallery_per_class, embedded.query_per_class]
     if sum(counts) > EMBEDDED_PER_CLASS:
         yield (
             ("dataset", "embedded"),
@@ -54,21 +59,23 @@ def _check_embedded(whole: Config, _: Mapping[str, Any]) -> Problems:
         )
 
 
-def _check_folder(whole: Config, _: Mapping[str, Any]) -> Problems:
-    folder, layout = whole["dataset"].get("folder"), whole["dataset"]["layout"]
+def _check_folder(whole: Configuration) -> Problems:
+    folder, path = whole.dataset.folder, ("dataset", "folder")
     if folder is None:
         return
-    path = ("dataset", "folder")
-    if layout == "tree":
-        missing = [each for each in TREE if not (Path(folder) / each).is_dir()]
-        if missing:
+    if whole.dataset.layout == "tree":
+        if missing := _missing_in(folder, TREE):
             yield (
                 path,
-                f"{folder!r} lacks {', '.join(f'{each}/' for each in missing)}, which layout: tree "
-                "needs. If it holds one folder a class, write layout: classes.",
+                f"{folder!r} lacks {missing}, which layout: tree needs. If it holds one folder a "
+                "class, write layout: classes.",
             )
     elif not _has_folders(Path(folder)):
         yield path, f"{folder!r} holds no folders, but layout: classes needs one folder a class."
+
+
+def _missing_in(folder: str, names: Iterable[str]) -> str:
+    return ", ".join(f"{name}/" for name in names if not (Path(folder) / name).is_dir())
 
 
 def _has_folders(folder: Path) -> bool:
@@ -78,38 +85,32 @@ def _has_folders(folder: Path) -> bool:
         return False
 
 
-def _check_split(whole: Config, config: Mapping[str, Any]) -> Problems:
-    path = ("dataset", "split")
-    split = whole["dataset"]["split"]
-    if whole["dataset"]["layout"] == "tree":
+def _check_split(whole: Configuration) -> Problems:
+    path, split = ("dataset", "split"), whole.dataset.split
+    if whole.dataset.layout == "tree":
         for share in SHARES[1:]:
-            if share in split:
+            if getattr(split, share) is not None:
                 yield (
                     (*path, share),
                     "layout: tree has its own folder for this part: remove the key. "
                     "Only validation is split, from training.",
                 )
         return
-    given = config["dataset"].get("split", {})
+    given = split.model_dump(include=split.model_fields_set)
     missing = [share for share in SHARES if share not in given]
     if missing:
         yield path, f"layout: classes needs a share for {', '.join(missing)} too."
         return
-    shares = [split[share] for share in SHARES]
+    shares = [given[share] for share in SHARES]
     if not math.isclose(sum(shares), 1, abs_tol=1e-9):
         sum_ = " + ".join(map(yaml_scalar, shares))
         yield path, f"{', '.join(SHARES)} must add up to 1, but {sum_} = {sum(shares):.6g}."
 
 
-def _check_depth(whole: Config, _: Mapping[str, Any]) -> Problems:
-    depth, evaluation = whole["search"]["depth"], whole["evaluation"]
-    if depth is None:
-        return
-    for key, wanted in (
-        ("k", max(evaluation["k"])),
-        ("answers_drawn", evaluation["answers_drawn"]),
-    ):
-        if wanted > depth:
+def _check_depth(whole: Configuration) -> Problems:
+    depth, evaluation = whole.search.depth, whole.evaluation
+    for key, wanted in (("k", max(evaluation.k)), ("answers_drawn", evaluation.answers_drawn)):
+        if depth is not None and wanted > depth:
             yield (
                 ("evaluation", key),
                 f"{wanted} is more than the {depth} answers kept for a query. "
@@ -117,138 +118,149 @@ def _check_depth(whole: Config, _: Mapping[str, Any]) -> Problems:
             )
 
 
-def _check_decided_by(whole: Config, _: Mapping[str, Any]) -> Problems:
-    evaluation = whole["evaluation"]
-    known = [*map(top, sorted(evaluation["k"])), *evaluation["metrics"]]
-    if evaluation["decided_by"] not in known:
+def _check_decided_by(whole: Configuration) -> Problems:
+    evaluation = whole.evaluation
+    known = [*map(top, sorted(evaluation.k)), *evaluation.metrics]
+    if evaluation.decided_by not in known:
         yield (
             ("evaluation", "decided_by"),
-            f"{evaluation['decided_by']!r} is not measured. Measured: {', '.join(known)}.",
+            f"{evaluation.decided_by!r} is not measured. Measured: {', '.join(known)}.",
         )
 
 
-def _check_image_sizes(whole: Config, _: Mapping[str, Any]) -> Problems:
-    for name, settings, backbone in backbones_of(whole):
-        size, least = settings.get("image_size"), backbone.min_image_size
-        if isinstance(size, int) and size < least:
-            yield (
-                ("experiments", name, "image_size"),
-                f"{size} pixels a side are too few for {backbone.name}, which needs {least}. "
-                f"It was made for {backbone.image_size}.",
-            )
+def _check_image_sizes(whole: Configuration) -> Problems:
+    for name, settings in whole.experiments.items():
+        path = ("experiments", name, "image_size")
+        if isinstance(settings, Scratch) and settings.padding == "valid":
+            if settings.image_size < UNPADDED_SIDE:
+                yield (
+                    path,
+                    f"found {settings.image_size}. Without padding the convolutions need at least "
+                    f"{UNPADDED_SIDE} pixels a side: raise it, or write padding: same.",
+                )
+        elif isinstance(settings, Transfer) and settings.image_size is not None:
+            backbone = BACKBONES.get(getattr(settings, "backbone", ""))  # where it is right
+            if backbone and settings.image_size < backbone.min_image_size:
+                yield (
+                    path,
+                    f"{settings.image_size} pixels a side are too few for {backbone.name}, which "
+                    f"needs {backbone.min_image_size}. It was made for {backbone.image_size}.",
+                )
 
 
-def _check_reductions(whole: Config, _: Mapping[str, Any]) -> Problems:
-    for name, settings in _experiments(whole):
-        reduction = settings.get("reduction")
-        if not isinstance(reduction, dict) or "method" not in reduction:
+def _check_reductions(whole: Configuration) -> Problems:
+    for name, settings in whole.experiments.items():
+        reduction = settings.reduction if isinstance(settings, RankedByVectors) else None
+        if reduction is None:
             continue
-        path, whole_length = (
-            ("experiments", name, "reduction", "dimensions"),
-            reduction["method"] in ("standardise", "domain_centring"),
-        )
-        if whole_length and reduction.get("dimensions") is not None:
+        path = ("experiments", name, "reduction", "dimensions")
+        keeps_all = reduction.method in ("standardise", "domain_centring")
+        if keeps_all and reduction.dimensions is not None:
             yield (
                 path,
-                f"{reduction['method']} keeps all numbers: leave dimensions out, or take "
+                f"{reduction.method} keeps all numbers: leave dimensions out, or take "
                 "pca_whitening.",
             )
-        if not whole_length and reduction.get("dimensions") is None:
-            yield path, f"missing. {reduction['method']} needs to know how many numbers are left."
+        if not keeps_all and reduction.dimensions is None:
+            yield path, f"missing. {reduction.method} needs to know how many numbers are left."
 
 
-def _check_fusions(whole: Config, _: Mapping[str, Any]) -> Problems:
-    experiments = dict(_experiments(whole))
+def _check_fusions(whole: Configuration) -> Problems:
+    experiments = whole.experiments
+    fusions = {name for name, each in experiments.items() if isinstance(each, Combined)}
     for name, settings in experiments.items():
-        members = settings.get("of")
-        for number, member in enumerate(members if isinstance(members, list) else ()):
+        for number, member in enumerate(settings.of if isinstance(settings, Combined) else ()):
             path = ("experiments", name, "of", number)
             if member not in experiments:
-                known = [each for each in experiments if "fusion" not in experiments[each]]
-                match = closest(str(member), known)
-                meant = f"Did you mean {match}? " if match else ""
-                yield path, f"no experiment is called {member}. {meant}Known: {', '.join(known)}."
-            elif "fusion" in experiments[member]:
+                choices = did_you_mean(
+                    member, [each for each in experiments if each not in fusions]
+                )
+                yield path, f"no experiment is called {member}. {choices}"
+            elif member in fusions:
                 yield path, f"{member} is a fusion itself. Name the experiments that it is made of."
 
 
-def _check_descriptors(whole: Config, _: Mapping[str, Any]) -> Problems:
-    for name, settings in _experiments(whole):
-        if settings.get("pattern") == "ror" and settings.get("points", 0) > 16:
-            problem = "too many for pattern: ror, which takes 16 at most."
-            yield ("experiments", name, "points"), f"{settings['points']} are {problem}"
-        if settings.get("descriptor") == "hog" and settings["block"] > settings["cells"]:
-            problem = f"is more than the {settings['cells']} cells that a picture is divided into."
-            yield ("experiments", name, "block"), f"{settings['block']} {problem}"
+def _check_descriptors(whole: Configuration) -> Problems:
+    for name, settings in whole.experiments.items():
+        if isinstance(settings, LocalBinaryPatterns):
+            if settings.pattern == "ror" and settings.points > 16:
+                problem = "too many for pattern: ror, which takes 16 at most."
+                yield ("experiments", name, "points"), f"{settings.points} are {problem}"
+        elif isinstance(settings, Hog) and settings.block > settings.cells:
+            problem = f"is more than the {settings.cells} cells that a picture is divided into."
+            yield ("experiments", name, "block"), f"{settings.block} {problem}"
 
 
-def _check_searches(whole: Config, _: Mapping[str, Any]) -> Problems:
-    depth = whole["search"]["depth"]
-    for name, settings in _experiments(whole):
-        search, verification = settings.get("search"), settings.get("geometric_verification")
-        if not isinstance(search, dict):
+def _check_searches(whole: Configuration) -> Problems:
+    depth = whole.search.depth
+    for name, settings in whole.experiments.items():
+        if not isinstance(settings, RankedByVectors):
             continue
+        search, verification = settings.search, settings.geometric_verification
         path = ("experiments", name)
-        mixing = [key for key in _MIXING if search.get(key) is not None]
-        if settings.get("k_reciprocal") and mixing:
+        mixing = [key for key in _MIXING if getattr(search, key) is not None]
+        if settings.k_reciprocal and mixing:
             yield (
                 (*path, "k_reciprocal"),
                 f"ranks by the vectors themselves, so that search.{mixing[0]} would do nothing. "
                 "Keep one of the two.",
             )
-        for knob in ("nprobe", "ef_search"):
-            if search.get(knob) is not None and search.get("index") is None:
-                yield (*path, "search", knob), "belongs to an index. Give search.index too."
-        if depth is not None and verification and verification["first"] > depth:
+        for key in ("nprobe", "ef_search"):
+            if getattr(search, key) is not None and search.index is None:
+                yield (*path, "search", key), "belongs to an index. Give search.index too."
+        if depth is not None and verification and verification.first > depth:
             yield (
                 (*path, "geometric_verification", "first"),
-                f"{verification['first']} is more than the {depth} answers kept for a query. "
+                f"{verification.first} is more than the {depth} answers kept for a query. "
                 "Raise search.depth, or verify fewer.",
             )
 
 
-def _check_challenge(whole: Config, _: Mapping[str, Any]) -> Problems:
-    challenge, path = whole.get("challenge"), ("challenge",)
+_MIXING = ("index", "database_augmentation", "query_expansion")
+
+
+def _check_challenge(whole: Configuration) -> Problems:
+    challenge, path = whole.challenge, ("challenge",)
     if challenge is None:
         return
-    folder = challenge["folder"]
-    if (folder is None) == (challenge["embedded"] is None):
+    folder = challenge.folder
+    if (folder is None) == (challenge.embedded is None):
         yield path, "give one source of pictures: folder, or embedded ({} for its defaults)."
     elif folder is not None:
-        missing = [each for each in ("gallery", "query") if not (Path(folder) / each).is_dir()]
-        if missing:
-            lacks = ", ".join(f"{each}/" for each in missing)
-            yield (*path, "folder"), f"{folder!r} lacks {lacks}."
-    elif challenge["truth"] is not None:
+        if missing := _missing_in(folder, ("gallery", "query")):
+            yield (*path, "folder"), f"{folder!r} lacks {missing}."
+    elif challenge.truth is not None:
         yield (*path, "truth"), "the embedded challenge has its own: leave the key out."
-    for name in sorted({"random", "chance"} & dict(_experiments(whole)).keys()):
+    for name in sorted({"random", "chance"} & whole.experiments.keys()):
         yield (
             ("experiments", name),
             "the grades of a challenge have a ranker of this name: rename it.",
         )
-    if re.match(r"https?://[^/?#]*@", challenge["submit_to"] or ""):
-        said = "has a user or a password in it. This is no place for them: put them into ~/.netrc."
-        yield (*path, "submit_to"), said
-    depth = whole["search"]["depth"]
-    if depth is not None and challenge["k"] > depth:
-        yield (*path, "k"), f"{challenge['k']} is more than the {depth} answers kept for a query."
+    if re.match(r"https?://[^/?#]*@", challenge.submit_to or ""):
+        problem = (
+            "has a user or a password in it. This is no place for them: put them into ~/.netrc."
+        )
+        yield (*path, "submit_to"), problem
+    depth = whole.search.depth
+    if depth is not None and challenge.k > depth:
+        yield (*path, "k"), f"{challenge.k} is more than the {depth} answers kept for a query."
 
 
-def _check_views(whole: Config, _: Mapping[str, Any]) -> Problems:
-    for name, settings in _experiments(whole):
-        if isinstance(settings.get("views"), dict):
-            size = settings["image_size"]
-            if size is None:  # as it is filled in when all is right
-                size = BACKBONES[settings["backbone"]].image_size
+def _check_views(whole: Configuration) -> Problems:
+    for name, settings in whole.experiments.items():
+        if isinstance(settings, Scratch | Transfer) and settings.views is not None:
+            size = settings.image_size
+            if size is None and isinstance(settings, Transfer):  # as it is filled in at the end
+                size = BACKBONES[settings.backbone].image_size
             try:
-                refuse({**settings, "image_size": size})
+                refuse({**settings.model_dump(), "image_size": size})
             except ViewsRefused as error:
-                place, said = str(error).split(": ", 1)
-                yield ("experiments", name, *place.split(".")), said
+                place, problem = str(error).split(": ", 1)
+                yield ("experiments", name, *place.split(".")), problem
 
 
-def _check_tracking(whole: Config, _: Mapping[str, Any]) -> Problems:
-    uri = whole["tracking"]["uri"]
+def _check_tracking(whole: Configuration) -> Problems:
+    uri = whole.tracking.uri
     if uri is not None and holds_password(uri):
         yield (
             ("tracking", "uri"),
@@ -258,45 +270,23 @@ def _check_tracking(whole: Config, _: Mapping[str, Any]) -> Problems:
         )
 
 
-_MIXING = ("index", "database_augmentation", "query_expansion")
-
-
-def _experiments(whole: Config) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each experiment whose settings are a group: its name and settings."""
-    experiments = whole.get("experiments") if isinstance(whole, dict) else None
-    for name, settings in experiments.items() if isinstance(experiments, dict) else ():
-        if isinstance(settings, dict):
-            yield name, settings
-
-
-def backbones_of(whole: Config) -> Iterator[tuple[str, dict[str, Any], Backbone]]:
-    """Each experiment that names a backbone: its name, settings and backbone."""
-    for name, settings in _experiments(whole):
-        named = settings.get("backbone")
-        if isinstance(named, str) and named in BACKBONES:
-            yield name, settings, BACKBONES[named]
-
-
-def _check_registry(whole: Config, _: Mapping[str, Any]) -> Problems:
-    experiments = whole["experiments"]
-    for number, name in enumerate(whole["registry"]["experiments"]):
+def _check_registry(whole: Configuration) -> Problems:
+    experiments = {name: each.model_dump() for name, each in whole.experiments.items()}
+    for number, name in enumerate(whole.registry.experiments):
         path = ("registry", "experiments", number)
         if name == "best":
             if not any(map(is_searchable, experiments.values())):
                 yield path, "none of the experiments can rank a single picture: register none."
         elif name not in experiments:
-            match = closest(name, experiments)
-            meant = f"Did you mean {match}? " if match else ""
-            yield path, f"no experiment is called {name}. {meant}Known: {', '.join(experiments)}."
+            yield path, f"no experiment is called {name}. {did_you_mean(name, experiments)}"
         elif reason := refusal(name, experiments[name]):
             yield path, f"{reason}. A model has only the picture that it is given."
 
 
 _EXPERIMENTS: KeyPath = ("experiments",)
-_DATASET, _SPLIT = ("dataset",), ("dataset", "split")
+_SPLIT, _LAYOUT = ("dataset", "split"), ("dataset", "layout")
 _SOURCES = [("dataset", source) for source in SOURCES]
-_LAYOUT = ("dataset", "layout")
-CHECKS: list[tuple[list[KeyPath], Callable[[Config, Mapping[str, Any]], Problems]]] = [
+CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([*_SOURCES, _LAYOUT], _check_source),
     ([("dataset", "embedded")], _check_embedded),
     ([("dataset", "folder"), _LAYOUT], _check_folder),
@@ -313,3 +303,4 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Config, Mapping[str, Any]], Problems
     ([_EXPERIMENTS, ("search",)], _check_searches),
     ([_EXPERIMENTS, ("registry",)], _check_registry),
 ]
+"""Each check with the keys that it reads: it is left out where one of these is wrong."""

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from gallerist.config.checks import CHECKS, SOURCES, backbones_of
-from gallerist.config.messages import schema_problems, spelled
-from gallerist.config.schema import (
-    PACKAGED_SCHEMA,
-    KeyPath,
-    filled,
-    read_schema,
-)
+from gallerist.config.checks import CHECKS
+from gallerist.config.messages import TEXT_CHECKS, format_path, format_problems
+from gallerist.config.schema import KeyPath, Model, group_of, kinds, validate_key
 from gallerist.config.sweeps import Expansion, expand
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json
+from gallerist.networks.backbones import BACKBONES
+from gallerist.settings.base import Settings
+from gallerist.settings.configuration import Configuration, kind_of
+from gallerist.settings.networks import Transfer
 
 Config = dict[str, Any]
 
@@ -27,7 +28,7 @@ _NAMED = 3
 """A sweep's experiments are often remarked on together: so many are named."""
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(UserError):
     """The configuration cannot be run. `problems` has one line for each thing to mend."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
@@ -35,37 +36,67 @@ class ConfigurationError(ValueError):
         self.problems = problems
 
 
-def complete(config: Mapping[str, Any], schema_path: PathLike | None = None) -> Config:
+def check(config: Mapping[str, Any], model: type[Configuration] = Configuration) -> Configuration:
     """Write its sweeps out, check a configuration, and fill in every default.
 
     config: as read from YAML; not changed. Paths in it are looked up from the working directory.
-    schema_path: the schema; by default the one that comes along.
+    model: of the configuration.
 
-    Returns a new configuration of plain dicts, lists and scalars. It has exactly one of the
-    sources `embedded`, `folder` and `archive`, no list of values to try, and is its own completion.
-    Raises ConfigurationError with every problem found, each on one line that begins with the key
-    as it was written.
+    The result has exactly one of the sources `embedded`, `folder` and `archive`, and no list of
+    values to try. Raises ConfigurationError with every problem found, each on one line that begins
+    with the key as it was written.
     """
-    schema = read_schema(Path(schema_path or PACKAGED_SCHEMA))
-    expansion = expand(config, schema)
-    whole = filled(expansion.config, schema, schema)
+    expansion = expand(config, model)
     problems = dict(expansion.problems)
-    _add(problems, schema_problems(whole, schema).items(), expansion)
+    try:
+        whole = model.model_validate(expansion.config, context=TEXT_CHECKS)
+    except ValidationError as error:
+        _add(problems, format_problems(error, model).items(), expansion)
+        whole = _usable(model, expansion.config)
     unusable = list(problems)
-    for parts, check in CHECKS:
+    for parts, find in CHECKS:
         if not any(_overlap(part, broken) for part in parts for broken in unusable):
-            _add(problems, check(whole, config), expansion)
+            _add(problems, find(whole), expansion)
     if problems:
         raise ConfigurationError(
-            tuple(f"{spelled(path)}: {problem}" for path, problem in problems.items())
+            tuple(f"{format_path(path)}: {problem}" for path, problem in problems.items())
         )
-    dataset = whole["dataset"]
-    whole["dataset"] = {
-        key: value for key, value in dataset.items() if key not in SOURCES or value is not None
-    }
-    for _, settings, backbone in backbones_of(whole):
-        settings["image_size"] = settings["image_size"] or backbone.image_size
-    return dict(whole)
+    experiments = dict(whole.experiments)
+    for name, settings in experiments.items():
+        if isinstance(settings, Transfer) and settings.image_size is None:
+            size = BACKBONES[settings.backbone].image_size
+            experiments[name] = settings.model_copy(update={"image_size": size})
+    return whole.model_copy(update={"experiments": experiments})
+
+
+def complete(config: Mapping[str, Any], model: type[Configuration] = Configuration) -> Config:
+    """The same as plain dicts, lists and scalars, for Snakemake. It is its own completion."""
+    return check(config, model).model_dump()
+
+
+def _usable(model: Model, given: Any) -> Any:
+    """What is right of broken settings. The rest has its default, or is absent."""
+    right: dict[str, Any] = {}
+    given = given if isinstance(given, Mapping) else {}
+    for name, field in model.model_fields.items():
+        if name == "experiments" and issubclass(model, Configuration):
+            right[name] = _usable_experiments(model, given.get(name))
+        elif name in given:
+            try:
+                right[name] = validate_key(model, name, given[name], TEXT_CHECKS)
+            except ValidationError:
+                if (group := group_of(field)) and isinstance(given[name], Mapping):
+                    right[name] = _usable(group, given[name])
+    return model.model_construct(**right)
+
+
+def _usable_experiments(model: Model, given: Any) -> dict[str, Settings]:
+    usable = {}
+    for name, settings in given.items() if isinstance(given, Mapping) else ():
+        key = kind_of(settings) if isinstance(settings, Mapping) else None
+        if key and isinstance(settings[key], str) and settings[key] in kinds(model)[key]:
+            usable[name] = _usable(kinds(model)[key][settings[key]], settings)
+    return usable
 
 
 def read(*paths: PathLike) -> Config:
@@ -80,8 +111,8 @@ def read(*paths: PathLike) -> Config:
         except FileNotFoundError:
             raise ConfigurationError((f"there is no file {path}",)) from None
         except yaml.YAMLError as error:
-            said = " ".join(str(error).split())
-            raise ConfigurationError((f"{path} is not YAML: {said}",)) from None
+            reason = " ".join(str(error).split())
+            raise ConfigurationError((f"{path} is not YAML: {reason}",)) from None
         _lay_over(merged, config if isinstance(config, Mapping) else {})
     return complete(merged)
 
@@ -94,12 +125,12 @@ def _lay_over(lower: Config, upper: Mapping[str, Any]) -> None:
             lower[key] = deepcopy(value)
 
 
-def notices(config: Mapping[str, Any]) -> list[str]:
+def find_warnings(config: Mapping[str, Any]) -> list[str]:
     """Lines about what a complete configuration may say but probably does not mean."""
     lines = []
     experiments = config["experiments"]
-    for said, names in _said_of(config).items():
-        lines.append(f"{_some(names)}: {said}")
+    for warning, names in _experiments_by_warning(config).items():
+        lines.append(f"{_some(names)}: {warning}")
     for one, other in _equal_pairs(
         {name: canonical_json(experiments[name]) for name in experiments}
     ):
@@ -112,13 +143,13 @@ def notices(config: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _said_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Each remark about settings, with the experiments that it is about."""
-    said: dict[str, list[str]] = {}
+def _experiments_by_warning(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Each warning about settings, with the experiments that it is about."""
+    found: dict[str, list[str]] = {}
     shrunk = config["augmentation"]["max_side"]
     for name, settings in config["experiments"].items():
         frozen, size = settings.get("freeze_until"), settings.get("image_size") or 0
-        remarks = {
+        warnings = {
             "the backbone is random and none of it is trained": (
                 settings.get("weights") == "random" and frozen == "everything"
             ),
@@ -128,10 +159,10 @@ def _said_of(config: Mapping[str, Any]) -> dict[str, list[str]]:
             f"augmentation.max_side shrinks the copies to {shrunk} pixels, and image_size enlarges "
             f"them again to {size}": settings.get("augmented") and shrunk < size,
         }
-        for remark, holds in remarks.items():
+        for warning, holds in warnings.items():
             if holds:
-                said.setdefault(remark, []).append(f"experiments.{name}")
-    return said
+                found.setdefault(warning, []).append(f"experiments.{name}")
+    return found
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,46 +1,76 @@
-"""What is wrong with a configuration according to its schema: every problem, in plain words."""
+"""What is wrong with a configuration according to its models: every problem, in plain words."""
 
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from gallerist.config.schema import (
     KeyPath,
+    Model,
     Schema,
-    branches,
     expectation,
-    knobs,
-    resolved,
+    group_of,
+    json_schema,
+    keys,
+    kinds,
+    members,
     types,
     yaml_number,
     yaml_scalar,
 )
 from gallerist.evaluation.metrics import MetricError, metric
-
-Errors = Iterator[ValidationError]
-SAID = "said"
-"""Marks an error whose message is already what the reader is told."""
+from gallerist.settings.base import PROBLEM
+from gallerist.settings.configuration import NAME_IN_WORDS
 
 WEIGHTS_SUFFIXES = (".h5", ".keras")
 
+Keywords = tuple[str, ...]
+_EXPERIMENT: Schema = {"x-expects": "an experiment's settings, one key a line", "type": "object"}
 
-def schema_problems(config: Any, root: Schema) -> dict[KeyPath, str]:
-    """Path of each broken key -> what is wrong with it, one problem a key, in schema order."""
+
+def format_problems(error: ValidationError, model: Model) -> dict[KeyPath, str]:
+    """Path of each broken key -> what is wrong with it, one problem a key, in order of the keys.
+
+    The paths are those of the configuration that was validated as `model`.
+    """
     problems: dict[KeyPath, str] = {}
-    for error in _validator(root).iter_errors(config):
-        problems.setdefault(tuple(error.absolute_path), _worded(error, root))
+    errors = error.errors(include_url=False)
+    of_names = [each for each in errors if each["loc"][-1:] == ("[key]",)]
+    no_texts = [each["loc"][:-1] for each in of_names if not isinstance(each["input"], str)]
+    for each in errors:
+        if each in of_names or each["loc"][:2] not in no_texts:
+            path, problem = _problem(each, model)
+            problems.setdefault(path, problem)
     return problems
 
 
-def spelled(path: KeyPath) -> str:
+def _problem(error: ErrorDetails, model: Model) -> tuple[KeyPath, str]:
+    """The path of what one error is about, as it is written, and what is wrong with it."""
+    path, group, schema = _place(error["loc"], model)
+    kind, value = error["type"], error["input"]
+    if error["loc"][-1:] == ("[key]",) or kind == "invalid_key":
+        name = yaml_scalar(value) if isinstance(value, bool) else str(value)
+        return (*path[:-1], name), _name_problem(value)
+    if kind.startswith("union_tag") and isinstance(value, Mapping):
+        key, problem = _kind_problem(value, kinds(model))
+        return (*path, key), problem
+    if kind == "extra_forbidden":
+        return path, _unknown(str(path[-1]), list(group.model_fields), model)
+    if kind == "missing":
+        examples = [f", for example {yaml_scalar(each)}" for each in schema.get("examples", [])]
+        return path, f"missing. Expected {expectation(schema)}{''.join(examples)}."
+    if kind == PROBLEM:
+        return path, f"{format_value(value)} {error['ctx']['problem']}"
+    return path, _value_problem(value, schema, path)
+
+
+def format_path(path: KeyPath) -> str:
     """A path as one writes it: `evaluation.k[0]`. Keys that could mislead are quoted."""
     if not path:
         return "the configuration"
@@ -54,42 +84,97 @@ def spelled(path: KeyPath) -> str:
     return text
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` most probably was to be; capitals do not count."""
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
+    """The known word that was probably meant, capitals aside, if there is one; and all known."""
+    known = list(known)
     by_lower = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return by_lower[found[0]] if found else None
-
-
-def _worded(error: ValidationError, root: Schema) -> str:
-    if error.validator == SAID:
-        return str(error.message)
-    value, schema = error.instance, resolved(error.schema, root)
-    if "x-problem" in schema:
-        return f"found {_shown(value)}. {schema['x-problem']}"
-    if error.validator == "enum" and isinstance(value, str):
-        noun = schema.get("x-noun", "one of the choices")
-        known = list(map(yaml_scalar, schema["enum"]))
-        return f"{_shown(value)} is not {noun}. {_did_you_mean(value, known)}"
-    hint = _sweep_hint(error, schema) or _hint(value, schema)
-    return f"found {_shown(value)}, expected {expectation(schema)}.{hint}"
-
-
-def _sweep_hint(error: ValidationError, schema: Schema) -> str:
-    """Where values to try can be listed, for a list that stands elsewhere; or nothing."""
-    if not isinstance(error.instance, list) or {"array", "object"} & set(types(schema)):
-        return ""
-    inside = error.absolute_path[0] == "experiments"
-    return "" if inside else " Only the keys of an experiment take a list of values to try."
-
-
-def _did_you_mean(word: Any, known: list[str]) -> str:
-    match = closest(word, known) if isinstance(word, str) else None
-    meant = f"Did you mean {match}? " if match else ""
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1) if isinstance(word, str) else []
+    meant = "".join(f"Did you mean {by_lower[each]}? " for each in close)
     return f"{meant}Known: {', '.join(known)}."
 
 
-def _shown(value: Any) -> str:
+def _place(location: tuple[int | str, ...], model: Model) -> tuple[KeyPath, Model, Schema]:
+    """Where pydantic found an error: the path, the group that has its key, the key's schema.
+
+    Behind the name of an experiment pydantic names its kind, which the path leaves out.
+    """
+    path: list[int | str] = []
+    group, schema, choices = model, json_schema(model), dict[str, Any]()
+    for step in location:
+        if choices:
+            chosen = choices.get(str(step), {})
+            if isinstance(chosen, dict):
+                choices = chosen
+            else:
+                group, schema, choices = chosen, json_schema(chosen), {}
+            continue
+        path.append(step)
+        if path[:-1] == ["experiments"]:
+            schema, choices = _EXPERIMENT, kinds(model)
+        elif isinstance(step, int):
+            schema = schema.get("items", {})
+        else:
+            schema = members(group).get(step, {})
+            field = group.model_fields.get(step)
+            group = (field and group_of(field)) or group
+    return tuple(path), group, schema
+
+
+def _name_problem(name: Any) -> str:
+    if isinstance(name, str):
+        return f"not a possible name. Expected {NAME_IN_WORDS}."
+    if isinstance(name, bool):
+        return f"a key must be text.{_boolean_hint(name)}"
+    return f"a key must be text: put it in quotes, '{name}'."
+
+
+def _boolean_hint(value: bool) -> str:
+    words = ("yes", "on", "true") if value else ("no", "off", "false")
+    return f" YAML takes {', '.join(words)} for {words[-1]}: put the word in quotes, '{words[0]}'."
+
+
+def _kind_problem(
+    experiment: Mapping[Any, Any], known: Mapping[str, Mapping[str, Model]]
+) -> tuple[str, str]:
+    """The key that is to name an experiment's kind, and what is wrong with it."""
+    given = [key for key in known if key in experiment]
+    if len(given) == 1:
+        [key] = given
+        choices = did_you_mean(experiment[key], known[key])
+        return key, f"{format_value(experiment[key])} is not a kind of {key}. {choices}"
+    choices = "; or ".join(f"{key}: one of {', '.join(known[key])}" for key in known)
+    if given:
+        return given[-1], f"{' and '.join(given)} are given, expected one of {choices}."
+    return next(iter(known)), f"missing. Expected one of {choices}."
+
+
+def _unknown(key: str, known: list[str], model: Model) -> str:
+    elsewhere = [each for each in keys(model) if each.name == key]
+    if len(elsewhere) == 1:
+        [only] = elsewhere
+        place = f"{only.path} with {only.kind}" if only.kind else only.path
+        return f"unknown key here. It belongs at {place}. Known: {', '.join(known)}."
+    return f"unknown key. {did_you_mean(key, known)}"
+
+
+def _value_problem(value: Any, schema: Schema, path: KeyPath) -> str:
+    if "enum" in schema and isinstance(value, str):
+        noun = schema.get("x-noun", "one of the choices")
+        known = map(yaml_scalar, schema["enum"])
+        return f"{format_value(value)} is not {noun}. {did_you_mean(value, known)}"
+    hint = _sweep_hint(value, schema, path) or _hint(value, schema)
+    return f"found {format_value(value)}, expected {expectation(schema)}.{hint}"
+
+
+def _sweep_hint(value: Any, schema: Schema, path: KeyPath) -> str:
+    """Where values to try can be listed, for a list that stands elsewhere; or nothing."""
+    if not isinstance(value, list) or {"array", "object"} & set(types(schema)):
+        return ""
+    inside = path[0] == "experiments"
+    return "" if inside else " Only the keys of an experiment take a list of values to try."
+
+
+def format_value(value: Any) -> str:
     """A value as its writer would know it again, on one short line."""
     if value is None or isinstance(value, bool):
         return yaml_scalar(value)
@@ -102,7 +187,9 @@ def _shown(value: Any) -> str:
     if isinstance(value, int):
         return _shortened(str(value))
     if isinstance(value, list):
-        return _shortened(f"[{', '.join(map(_shown, value[:5]))}{', ...' if value[5:] else ''}]")
+        return _shortened(
+            f"[{', '.join(map(format_value, value[:5]))}{', ...' if value[5:] else ''}]"
+        )
     return _shortened(f"{str(value)!r} ({type(value).__name__})")
 
 
@@ -118,9 +205,11 @@ def _hint(value: Any, schema: Schema) -> str:
     if isinstance(value, str) and value.lower() in ("true", "false", "null", "none"):
         return " Write it without quotes." if {"boolean", "null"} & set(allowed) else ""
     if "array" in allowed and isinstance(value, str | int | float):
-        return f" Write [{_shown(value)}]."
+        return f" Write [{format_value(value)}]."
     if value is None and schema.get("default") == {}:
         return " Leave the key out, or write {}, for its defaults."
+    if "string" in allowed and isinstance(value, bool):
+        return _boolean_hint(value)
     if "string" in allowed and value is not None and not isinstance(value, str | list | Mapping):
         return " Put it in quotes."
     return ""
@@ -131,100 +220,10 @@ def _number_hint(text: str) -> str:
         plain = yaml_number(text) if text.isascii() else ""
     except ValueError:
         return ""
-    if "e" in plain and plain != text:
-        return f" YAML takes {text.strip()} for text: write {plain}."
     return f" Write {plain} without quotes." if plain else ""
 
 
-def _required(root: Schema, _: Any, required: list[str], instance: Any, schema: Schema) -> Errors:
-    if not isinstance(instance, dict):
-        return
-    for key in required:
-        if key not in instance:
-            member = resolved(schema["properties"][key], root)
-            yield _missing(key, expectation(member), member.get("examples"))
-
-
-def _missing(key: str, expected: str, examples: list[Any] | None) -> ValidationError:
-    example = f", for example {yaml_scalar(examples[0])}" if examples else ""
-    return ValidationError(f"missing. Expected {expected}{example}.", validator=SAID, path=[key])
-
-
-def _additional(
-    root: Schema, validator: Any, allowed: bool | Schema, instance: Any, schema: Schema
-) -> Errors:
-    """Refuse unknown keys, each with a way out; or check the members of an open group."""
-    if not isinstance(instance, dict):
-        return
-    properties = schema.get("properties", {})
-    for key, value in instance.items():
-        if not isinstance(key, str):
-            message = f"a key must be text: put it in quotes, '{key}'."
-            yield ValidationError(message, validator=SAID, path=[str(key)])
-        elif key not in properties:
-            if isinstance(allowed, dict):
-                yield from validator.descend(value, allowed, path=key)
-            else:
-                message = _unknown(key, list(properties), root)
-                yield ValidationError(message, validator=SAID, path=[key])
-
-
-def _unknown(key: str, known: list[str], root: Schema) -> str:
-    elsewhere = [knob for knob in knobs(root) if knob.key == key]
-    if len(elsewhere) == 1:
-        [knob] = elsewhere
-        place = f"{knob.path} with {knob.kind}" if knob.kind else knob.path
-        return f"unknown key here. It belongs at {place}. Known: {', '.join(known)}."
-    return f"unknown key. {_did_you_mean(key, known)}"
-
-
-def _names(_: Schema, __: Any, rule: Schema, instance: Any, ___: Schema) -> Errors:
-    if not isinstance(instance, dict):
-        return
-    for name in instance:
-        if isinstance(name, str) and not re.fullmatch(rule["pattern"], name):
-            message = f"not a possible name. Expected {expectation(rule)}."
-            yield ValidationError(message, validator=SAID, path=[name])
-
-
-def _one_of(root: Schema, validator: Any, _: list[Schema], instance: Any, schema: Schema) -> Errors:
-    """Check against the one definition that a discriminating key names."""
-    if not isinstance(instance, dict):
-        return
-    kinds = branches(schema, root)
-    given = [key for key in kinds if key in instance]
-    if len(given) != 1:
-        known = "; or ".join(f"{key}: one of {', '.join(kinds[key])}" for key in kinds)
-        said = (
-            f"{' and '.join(given)} are given, expected one" if given else "missing. Expected one"
-        )
-        message = f"{said} of {known}."
-        yield ValidationError(
-            message, validator=SAID, path=[given[-1] if given else next(iter(kinds))]
-        )
-        return
-    key, kind = given[0], instance[given[0]]
-    if isinstance(kind, str) and kind in kinds[key]:
-        yield from validator.descend(instance, kinds[key][kind])
-    else:
-        message = f"{_shown(kind)} is not a kind of {key}. {_did_you_mean(kind, list(kinds[key]))}"
-        yield ValidationError(message, validator=SAID, path=[key])
-
-
-def _pattern(_: Schema, __: Any, pattern: str, instance: Any, ___: Schema) -> Errors:
-    # Python's $ lets a final line break through; every pattern of the schema is of the whole text.
-    if isinstance(instance, str) and not re.fullmatch(pattern, instance):
-        yield ValidationError("does not match")
-
-
-def _format(_: Schema, __: Any, name: str, instance: Any, schema: Schema) -> Errors:
-    if isinstance(instance, str) and instance:
-        problem = _FORMATS[name](instance, schema)
-        if problem:
-            yield ValidationError(f"{_shown(instance)} {problem}", validator=SAID)
-
-
-def _folder_problem(value: str, _: Schema) -> str | None:
+def _folder_problem(value: str, _: Keywords) -> str | None:
     if _is(Path.is_dir, value):
         return None
     if _is(Path.is_file, value):
@@ -232,41 +231,41 @@ def _folder_problem(value: str, _: Schema) -> str | None:
     return "is no folder. A relative path starts where the workflow runs."
 
 
-def _file_problem(value: str, _: Schema) -> str | None:
+def _file_problem(value: str, _: Keywords) -> str | None:
     if _is(Path.is_file, value):
         return None
     return "is no file. A relative path starts where the workflow runs."
 
 
-def _file_or_url_problem(value: str, _: Schema) -> str | None:
+def _file_or_url_problem(value: str, _: Keywords) -> str | None:
     if re.match(r"[a-z]+://", value) or _is(Path.is_file, value):
         return None
     return "is neither a URL nor a file. A relative path starts where the workflow runs."
 
 
-def _subfolder_problem(value: str, _: Schema) -> str | None:
+def _subfolder_problem(value: str, _: Keywords) -> str | None:
     outside = value.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", value)
     return "leads out of the archive: write a path inside it." if outside else None
 
 
-def _keyword_problem(value: str, schema: Schema) -> str | None:
-    keywords = schema["x-keywords"]
+def _keyword_problem(value: str, keywords: Keywords) -> str | None:
     if value in keywords:
         return None
     meant = difflib.get_close_matches(value.lower(), keywords, n=1, cutoff=0.75)
     return f"looks misspelled. Did you mean {meant[0]}?" if meant else None
 
 
-def _weights_problem(value: str, schema: Schema) -> str | None:
-    if value in schema["x-keywords"]:
+def _weights_problem(value: str, keywords: Keywords) -> str | None:
+    if value in keywords:
         return None
     if not value.endswith(WEIGHTS_SUFFIXES):
-        misspelled = _keyword_problem(value, schema)
-        return misspelled or f"is no Keras weights file. Expected {expectation(schema)}."
+        expected = f"{', '.join(keywords)} or the path of a weights file (.h5, .keras)"
+        misspelled = _keyword_problem(value, keywords)
+        return misspelled or f"is no Keras weights file. Expected {expected}."
     return None if _is(Path.is_file, value) else "is no file. Give auto, or the path of one."
 
 
-def _metric_problem(value: str, _: Schema) -> str | None:
+def _metric_problem(value: str, _: Keywords) -> str | None:
     try:
         metric(value)
     except MetricError as error:
@@ -281,7 +280,7 @@ def _is(question: Callable[[Path], bool], path: str) -> bool:
         return False
 
 
-_FORMATS: dict[str, Callable[[str, Schema], str | None]] = {
+TEXT_CHECKS: dict[str, Callable[[str, Keywords], str | None]] = {
     "folder": _folder_problem,
     "file": _file_problem,
     "file-or-url": _file_or_url_problem,
@@ -290,26 +289,4 @@ _FORMATS: dict[str, Callable[[str, Schema], str | None]] = {
     "weights": _weights_problem,
     "metric": _metric_problem,
 }
-
-
-def _is_number(_: Any, value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
-
-
-_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
-_KEYWORDS: dict[str, Callable[..., Errors]] = {
-    "required": _required,
-    "additionalProperties": _additional,
-    "propertyNames": _names,
-    "oneOf": _one_of,
-    "pattern": _pattern,
-    "format": _format,
-}
-
-
-def _validator(root: Schema) -> Any:
-    """The standard validator with keywords that speak plainly; each is told the whole schema."""
-    keywords = {name: partial(keyword, root) for name, keyword in _KEYWORDS.items()}
-    return extend(Draft202012Validator, keywords, type_checker=_TYPES)(root)
+"""What is wrong with a text of `settings.base.checked`, given its keywords; or None."""

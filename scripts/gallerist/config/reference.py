@@ -1,4 +1,4 @@
-"""The reference of the configuration, config/README.md, written from the schema.
+"""The reference of the configuration, config/README.md, written from its models.
 
 python -m gallerist.config.reference > config/README.md
 """
@@ -7,21 +7,31 @@ import sys
 from collections.abc import Iterable
 
 from gallerist.config.schema import (
-    PACKAGED_SCHEMA,
-    Knob,
+    Key,
+    Model,
     Schema,
     expectation,
-    knobs,
-    read_schema,
+    json_schema,
+    keys,
+    kinds,
     types,
     yaml_scalar,
 )
+from gallerist.settings.configuration import Configuration
 
 _INTRODUCTION = """\
 # Configuration
 
-*Generated from [schema.yaml](schema.yaml); do not edit. After a change there:*
-`PYTHONPATH=scripts python -m gallerist.config.reference > config/README.md`
+*Generated from the models in [scripts/gallerist/settings](../scripts/gallerist/settings); do not
+edit. After a change there:*
+
+```
+PYTHONPATH=scripts python -m gallerist.config.reference > config/README.md
+PYTHONPATH=scripts python -m gallerist.config.schema > config/schema.json
+```
+
+Editors that know JSON schemas (such as those with yaml-language-server) complete and explain the
+keys of a file whose first line is `# yaml-language-server: $schema=schema.json`.
 
 `config.yaml` is used unless another file is named. [published.yaml](published.yaml) has the
 published settings:
@@ -40,7 +50,8 @@ snakemake --cores 8 --configfile config/config.yaml mine.yaml
 `--config` suits text only: Snakemake makes text of every number inside a group that is given there.
 
 The whole configuration is checked before any job starts, and every problem is named at once.
-Unknown keys are refused. Write `1.0e-5`, not `1e-5`: YAML takes the latter for text.
+Unknown keys are refused. `1e-5` is the number that it looks like, though YAML 1.1 takes it for
+text. Names that YAML takes for true or false (yes, no, on, off, true, false) stand in quotes.
 
 In the column *Default*, *required* is a key that its group cannot do without, a dash a key that is
 unused unless given. A group may be left out, or be `{}`, when none of its keys is required.
@@ -49,54 +60,44 @@ unused unless given. A group may be left out, or be `{}`, when none of its keys 
 _HEADER = "| Key | Value | Unit | Default | Effect |\n|---|---|---|---|---|\n"
 
 
-def reference(schema: Schema) -> str:
+def reference(model: Model) -> str:
     """Return the reference as Markdown: a section for each group, a row for each key."""
-    all_knobs = list(knobs(schema))
+    all_keys = list(keys(model))
     text = _INTRODUCTION
-    for section in schema["properties"]:
-        [top] = [knob for knob in all_knobs if knob.path == section]
-        members = [knob for knob in all_knobs if knob.path.startswith(f"{section}.")]
+    for section in model.model_fields:
+        [top] = [key for key in all_keys if key.path == section]
+        members = [key for key in all_keys if key.path.startswith(f"{section}.")]
         text += f"\n## {section}\n\n{top.schema['description']}\n"
-        for kind in dict.fromkeys(knob.kind for knob in members):
+        for kind in dict.fromkeys(key.kind for key in members):
             if kind:
-                text += f"\n### {kind}\n\n{_description(schema, kind)}\n"
-            text += "\n" + _HEADER + _rows(knob for knob in members if knob.kind == kind)
+                word, name = kind.split(": ")
+                text += f"\n### {kind}\n\n{json_schema(kinds(model)[word][name])['description']}\n"
+            text += "\n" + _HEADER + _rows(key for key in members if key.kind == kind)
     return text
 
 
-def _description(schema: Schema, kind: str) -> str:
-    """What the definition behind a choice such as `network: transfer` says of itself."""
-    key, _, name = kind.partition(": ")
-    definitions = schema["$defs"].values()
-    [chosen] = [
-        each for each in definitions if each.get("properties", {}).get(key, {}).get("const") == name
-    ]
-    return str(chosen["description"])
-
-
-def _rows(members: Iterable[Knob]) -> str:
+def _rows(members: Iterable[Key]) -> str:
     return "".join(
-        f"| `{knob.path}` | {_allowed(knob.schema)} | {knob.schema.get('x-unit', '')} "
-        f"| {_default(knob)} | {_effect(knob.schema)} |\n"
-        for knob in members
+        f"| `{key.path}` | {_allowed(key.schema)} | {key.schema.get('x-unit', '')} "
+        f"| {_default(key)} | {_effect(key.schema)} |\n"
+        for key in members
     )
 
 
 def _allowed(schema: Schema) -> str:
-    if "enum" in schema:
-        return ", ".join(f"`{yaml_scalar(each)}`" for each in schema["enum"])
-    if "const" in schema:
-        return f"`{yaml_scalar(schema['const'])}`"
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if values:
+        return ", ".join(f"`{yaml_scalar(each)}`" for each in values)
     if "object" in types(schema):
         return "group or `null`" if "null" in types(schema) else "group"
     return expectation(schema)
 
 
-def _default(knob: Knob) -> str:
-    if "default" in knob.schema:
-        default = knob.schema["default"]
+def _default(key: Key) -> str:
+    if "default" in key.schema:
+        default = key.schema["default"]
         return "as below" if default == {} else f"`{yaml_scalar(default)}`"
-    return "*required*" if knob.required else "–"
+    return "*required*" if key.required else "–"
 
 
 def _effect(schema: Schema) -> str:
@@ -107,8 +108,8 @@ def _effect(schema: Schema) -> str:
 
 
 def main() -> None:
-    """Write the reference of the schema that comes along to standard output."""
-    sys.stdout.write(reference(read_schema(PACKAGED_SCHEMA)))
+    """Write the reference of the configuration to standard output."""
+    sys.stdout.write(reference(Configuration))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,36 @@
-"""The schema of the configuration: its definitions, its defaults, and its rules put into words."""
+"""The models of the configuration as seen from outside: their keys, kinds, words and JSON schema.
+
+PYTHONPATH=scripts python -m gallerist.config.schema > config/schema.json
+"""
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-import yaml
+from pydantic import create_model
+from pydantic.fields import FieldInfo
 
-from gallerist import CHECKOUT
+from gallerist.settings.base import Settings
+from gallerist.settings.configuration import Configuration
 
 Schema = dict[str, Any]
+Model = type[Settings]
 KeyPath = tuple[str | int, ...]
 """Where a value stands: ("evaluation", "k", 0)."""
 
-PACKAGED_SCHEMA = CHECKOUT / "config" / "schema.yaml"
-
 
 @dataclass(frozen=True)
-class Knob:
+class Key:
     """One key of the configuration.
 
     path: dotted, `experiments.<name>.epochs`.
-    schema: its part of the schema, references followed.
+    schema: its JSON schema, references followed.
     required: may not be left out of its group.
     kind: the choice it belongs to, `network: transfer`, or "".
     """
@@ -36,89 +41,163 @@ class Knob:
     kind: str
 
     @property
-    def key(self) -> str:
+    def name(self) -> str:
         """The last word of the path."""
         return self.path.rsplit(".", 1)[-1]
 
 
 @cache
-def read_schema(path: Path) -> Schema:
-    """Read a schema written in YAML. The result is shared: do not change it."""
-    schema: Schema = yaml.safe_load(path.read_text(encoding="utf-8"))
+def json_schema(model: Model) -> Schema:
+    """The JSON schema of a model, `null` as a type beside others. Shared: do not change it."""
+    schema: Schema = _tidy(model.model_json_schema())
     return schema
 
 
-def resolved(schema: Schema, root: Schema) -> Schema:
-    """Replace a `$ref` to an entry of the root's `$defs` by that entry; keys beside it win."""
-    if "$ref" not in schema:
-        return schema
-    target = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    beside = {key: value for key, value in schema.items() if key != "$ref"}
-    return resolved({**target, **beside}, root)
+@cache
+def members(model: Model) -> dict[str, Schema]:
+    """Each key of a group and its JSON schema, references followed. Shared: do not change it."""
+    whole = json_schema(model)
+    return {
+        name: _follow(schema, whole.get("$defs", {}))
+        for name, schema in whole["properties"].items()
+    }
 
 
-def branches(schema: Schema, root: Schema) -> dict[str, dict[str, Schema]]:
-    """The definitions a mapping chooses from: discriminating key -> its value -> definition.
+def group_of(field: FieldInfo) -> Model | None:
+    """The model of a key whose value is a group of settings."""
+    found = [] if get_origin(field.annotation) is dict else _models_in(field.annotation)
+    return found[0] if found else None
 
-    A mapping has one of the keys, and each definition says by `const` what value it stands for.
+
+def takes_list(field: FieldInfo) -> bool:
+    """Whether the value of a key is itself a list."""
+    return any(get_origin(each) is list for each in (field.annotation, *get_args(field.annotation)))
+
+
+def kinds(model: Model) -> dict[str, dict[str, Model]]:
+    """The kinds of experiments: the key that names the kind -> its value -> the experiment's model.
+
+    The first key of each experiment's model is the one that names its kind.
     """
-    found: dict[str, dict[str, Schema]] = {key: {} for key in schema.get("x-kinds", [])}
-    for branch in schema["oneOf"] if found else ():
-        definition = resolved(branch, root)
-        [key] = [key for key in found if "const" in definition["properties"].get(key, {})]
-        found[key][definition["properties"][key]["const"]] = definition
+    found: dict[str, dict[str, Model]] = {}
+    for each in _models_in(model.model_fields["experiments"].annotation):
+        key, field = next(iter(each.model_fields.items()))
+        found.setdefault(key, {})[get_args(field.annotation)[0]] = each
     return found
 
 
-def branch_of(value: Mapping[Any, Any], schema: Schema, root: Schema) -> Schema | None:
-    """The definition that a mapping has chosen; None where it has not, or chooses nothing known."""
-    for key, kinds in branches(schema, root).items():
-        if isinstance(value.get(key), str):
-            return kinds.get(value[key])
-    return None
+def keys(model: Model, prefix: str = "", kind: str = "") -> Iterator[Key]:
+    """Every key of a model, groups before their members, in the order of the models."""
+    for name, schema in members(model).items():
+        field = model.model_fields[name]
+        yield Key(prefix + name, schema, field.is_required(), kind)
+        if group := group_of(field):
+            yield from keys(group, f"{prefix}{name}.", kind)
+        elif get_origin(field.annotation) is dict:
+            for key, named in kinds(model).items():
+                for value, each in named.items():
+                    yield from keys(each, f"{prefix}{name}.<name>.", f"{key}: {value}")
 
 
-def filled(value: Any, schema: Schema, root: Schema) -> Any:
-    """Copy `value`, adding every missing key that has a default. What the schema lacks is kept.
+@cache
+def _model_of_key(model: Model, name: str) -> Model:
+    """A model with one key of another."""
+    field = model.model_fields[name]
+    only: dict[str, Any] = {name: (field.annotation, field)}
+    return create_model(f"Only_{name}", __base__=Settings, **only)
 
-    Mappings become plain dicts, known keys first and in the schema's order. Numbers get the type
-    the schema names (integer: 4.0 -> 4, number: 4 -> 4.0), and a quoted "off" becomes false where
-    false is a choice, so that equal settings look equal.
+
+def validate_key(model: Model, name: str, value: Any, context: Any = None) -> Any:
+    """What a model makes of the value of one of its keys, whatever the others are.
+
+    Raises pydantic's ValidationError when the value is wrong.
     """
-    schema = resolved(schema, root)
-    if isinstance(value, Mapping):
-        return _filled_mapping(value, branch_of(value, schema, root) or schema, root)
-    if isinstance(value, list) and "items" in schema:
-        return [filled(item, schema["items"], root) for item in value]
-    if value == "off" and any(each is False for each in schema.get("enum", [])):
-        return False  # YAML 1.1 reads off so, unless it stands in quotes
-    return _typed_number(value, types(schema))
+    return getattr(_model_of_key(model, name).model_validate({name: value}, context=context), name)
 
 
-def _filled_mapping(value: Mapping[Any, Any], schema: Schema, root: Schema) -> dict[Any, Any]:
-    known = {key: resolved(each, root) for key, each in schema.get("properties", {}).items()}
-    complete = {}
-    for key, each in known.items():
-        if key in value:
-            complete[key] = filled(value[key], each, root)
-        elif "default" in each:
-            complete[key] = filled(each["default"], each, root)
-    others = schema.get("additionalProperties")
-    others = others if isinstance(others, dict) else {}
-    for key in value:
-        if key not in known:
-            complete[key] = filled(value[key], others, root)
-    return complete
+def _models_in(annotation: Any) -> list[Model]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [model for each in get_args(annotation) for model in _models_in(each)]
 
 
-def _typed_number(value: Any, allowed: list[str]) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    if "integer" in allowed and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if "number" in allowed and isinstance(value, int) and abs(value) <= 2**53:
-        return float(value)
-    return value
+def _tidy(schema: Any) -> Any:
+    """Leave out what only repeats names; one type or null is a list of two types."""
+    if isinstance(schema, list):
+        return [_tidy(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {key: _tidy(value) for key, value in schema.items()}
+    if isinstance(known.get("title"), str):
+        del known["title"]
+    known.pop("discriminator", None)
+    if isinstance(known.get("description"), str):
+        known["description"] = " ".join(known["description"].split())
+    match known.get("anyOf"):
+        case [{"type": str(named), **rest}, {"type": "null"}]:
+            known = {**rest, "type": [named, "null"], **known}
+            del known["anyOf"]
+    return known
+
+
+def _follow(schema: Schema, definitions: Schema) -> Schema:
+    match schema:
+        case {"$ref": reference, **beside}:
+            null = {}
+        case {"anyOf": [{"$ref": reference}, {"type": "null"}], **beside}:
+            null = {"type": ["object", "null"]}
+        case _:
+            return schema
+    return {**definitions[reference.removeprefix("#/$defs/")], **null, **beside}
+
+
+def editor_schema(model: Model) -> Schema:
+    """The JSON schema for editors: it names units, and lets keys of experiments take lists."""
+    schema = deepcopy(json_schema(model))
+    swept = set()
+    for named in kinds(model).values():
+        for each in named.values():
+            swept |= {each.__name__, *json_schema(each).get("$defs", {})}
+    for name, definition in {**schema["$defs"], "": schema}.items():
+        for key, each in definition["properties"].items():
+            plain = {word: value for word, value in each.items() if not word.startswith("x-")}
+            plain["description"] = _follow(each, schema["$defs"])["description"]
+            if unit := each.get("x-unit"):
+                plain["description"] += f" Unit: {unit}."
+            if name in swept and "const" not in plain and plain.get("type") != "array":
+                plain = _or_list(plain)
+            definition["properties"][key] = plain
+    [experiments] = schema["properties"]["experiments"]["patternProperties"].values()
+    experiments["oneOf"] += [
+        {"type": "object", "required": [key], "properties": {key: {"type": "array"}}}
+        for key in kinds(model)
+    ]
+    return schema
+
+
+def editor_schema_text(model: Model) -> str:
+    """The JSON schema for editors as it is kept: a key of the configuration a line."""
+    return _lines(editor_schema(model), 0) + "\n"
+
+
+def _lines(value: Any, depth: int) -> str:
+    if not isinstance(value, dict) or depth == _DEPTH_OF_A_KEY:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)  # pydantic's order varies
+    indent = "  " * (depth + 1)
+    inner = [f"{indent}{json.dumps(key)}: {_lines(each, depth + 1)}" for key, each in value.items()]
+    return "{\n" + ",\n".join(inner) + "\n" + indent[2:] + "}"
+
+
+_DEPTH_OF_A_KEY = 4
+"""$defs, then a group, its properties, and one of them."""
+
+
+def _or_list(schema: Schema) -> Schema:
+    """The same value, or a list of such values to try."""
+    around = ("description", "default", "examples")
+    beside: Schema = {key: each for key, each in schema.items() if key in around}
+    value = {key: each for key, each in schema.items() if key not in around}
+    return {**beside, "anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
 
 
 def types(schema: Schema) -> list[str]:
@@ -127,32 +206,10 @@ def types(schema: Schema) -> list[str]:
     return [named] if isinstance(named, str) else list(named)
 
 
-def knobs(root: Schema) -> Iterator[Knob]:
-    """Every key of the configuration, groups before their members, in the schema's order."""
-    yield from _knobs(root, root, "", "")
-
-
-def _knobs(schema: Schema, root: Schema, prefix: str, kind: str) -> Iterator[Knob]:
-    for key, each in schema.get("properties", {}).items():
-        member = resolved(each, root)
-        required = key in schema.get("required", [])
-        yield Knob(prefix + key, member, required, kind)
-        yield from _knobs(member, root, f"{prefix}{key}.", kind)
-    others = schema.get("additionalProperties")
-    if isinstance(others, dict):
-        member = resolved(others, root)
-        for key, kinds in branches(member, root).items():
-            for name, branch in kinds.items():
-                yield from _knobs(branch, root, f"{prefix}<name>.", f"{key}: {name}")
-        yield from _knobs(member, root, f"{prefix}<name>.", kind)
-
-
 def expectation(schema: Schema) -> str:
     """What a value must be, in words: "a whole number of at least 1"."""
     if "x-expects" in schema:
         return str(schema["x-expects"])
-    if "const" in schema:
-        return yaml_scalar(schema["const"])
     if "enum" in schema:
         return "one of " + ", ".join(map(yaml_scalar, schema["enum"]))
     words = {
@@ -200,3 +257,12 @@ def yaml_number(text: str) -> str:
         return mantissa.removesuffix(".0") if "." in mantissa else mantissa
     mantissa = mantissa if "." in mantissa else mantissa + ".0"
     return f"{mantissa}e{int(exponent):+d}"
+
+
+def main() -> None:
+    """Write the schema for editors to standard output."""
+    sys.stdout.write(editor_schema_text(Configuration))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,8 +16,11 @@ from itertools import product, takewhile
 from math import isfinite, prod
 from typing import Any
 
-from gallerist.config.schema import KeyPath, Schema, branches, filled, resolved, types
+from pydantic import BaseModel, ValidationError
+
+from gallerist.config.schema import KeyPath, Model, group_of, kinds, takes_list, validate_key
 from gallerist.io.files import canonical_json, sha256_of_text
+from gallerist.settings.configuration import Configuration
 
 LARGEST = 1000
 """Experiments that one entry may make."""
@@ -26,28 +29,28 @@ LONGEST_NAME = 100
 """Characters of an expanded name. File names, which add to it, end at 255 bytes."""
 
 _LONGEST_WORD = 40
-_SAYS_WHAT_IT_IS = ("network", "backbone")
-"""Keys that a name leaves out: ResNet50 needs no `backbone` before it."""
+_KEYS_LEFT_OUT = ("network", "backbone")
+"""Of a name: ResNet50 needs no `backbone` before it."""
 
 
 @dataclass(frozen=True)
 class Expansion:
     """A configuration without lists of values to try, and the way back to what was written.
 
-    problems: written path -> what is wrong with a list, as `configuration_schema` words it.
-    origins: name of an expanded experiment -> its entry, and for each key that had a list the
+    problems: written path -> what is wrong with a list, in words.
+    entries: name of an expanded experiment -> its entry, and for each key that had a list the
     index of the value it took.
     """
 
     config: Any
     problems: dict[KeyPath, str] = field(default_factory=dict)
-    origins: dict[str, tuple[str, Mapping[KeyPath, int]]] = field(default_factory=dict)
+    entries: dict[str, tuple[str, Mapping[KeyPath, int]]] = field(default_factory=dict)
 
     def written(self, path: KeyPath) -> KeyPath:
         """Where in the written configuration a path of the expanded one comes from."""
-        if len(path) < 2 or path[0] != "experiments" or path[1] not in self.origins:
+        if len(path) < 2 or path[0] != "experiments" or path[1] not in self.entries:
             return path
-        entry, chosen = self.origins[str(path[1])]
+        entry, chosen = self.entries[str(path[1])]
         steps: list[str | int] = ["experiments", entry]
         for end in range(3, len(path) + 1):
             steps.append(path[end - 1])
@@ -56,22 +59,21 @@ class Expansion:
         return tuple(steps)
 
 
-def expand(config: Any, root: Schema) -> Expansion:
+def expand(config: Any, model: Model = Configuration) -> Expansion:
     """Write every list of values to try out as experiments of their own.
 
     config: as written; not changed. What is no sweep, or no configuration, stays as it is.
-    root: the schema. A key takes a list of values unless its own type is a list.
+    model: of the configuration. A key takes a list of values unless its own type is a list.
 
-    Experiments stand where their entry stood; the values of the last key, in the schema's order of
+    Experiments stand where their entry stood; the values of the last key, in the model's order of
     keys, change fastest. The result is its own expansion.
     """
     experiments = config.get("experiments") if isinstance(config, Mapping) else None
     if not isinstance(experiments, Mapping):
         return Expansion(config)
-    schema = root.get("properties", {}).get("experiments", {}).get("additionalProperties")
     expanded: dict[Any, Any] = {}
     expansion = Expansion({**config, "experiments": expanded})
-    made = _made(experiments, schema if isinstance(schema, dict) else {}, root, expansion.problems)
+    made = _alternatives(experiments, model, expansion.problems)
     taken = {name for name, each in made if each is None}
     for entry, alternatives in made:
         if alternatives is None:
@@ -88,7 +90,7 @@ def expand(config: Any, root: Schema) -> Expansion:
                 continue
             taken.add(name)
             expanded[name] = alternative.value
-            expansion.origins[name] = entry, alternative.chosen
+            expansion.entries[name] = entry, alternative.chosen
     return expansion
 
 
@@ -121,53 +123,54 @@ class _Alternative:
     chosen: Mapping[KeyPath, int] = field(default_factory=dict)
 
 
-def _made(
-    experiments: Mapping[Any, Any], schema: Schema, root: Schema, problems: dict[KeyPath, str]
+def _alternatives(
+    experiments: Mapping[Any, Any], model: Model, problems: dict[KeyPath, str]
 ) -> list[tuple[Any, list[_Alternative] | None]]:
     """Each entry with its alternatives, or None where it has no list and stays as it is."""
-    made: list[tuple[Any, list[_Alternative] | None]] = []
+    found: list[tuple[Any, list[_Alternative] | None]] = []
     for entry, settings in experiments.items():
         alternatives = None
         if isinstance(entry, str) and isinstance(settings, Mapping):
-            reader = _Reader(root, ("experiments", entry), problems)
-            alternatives = reader.within_limit(reader.mapping(settings, schema, ()), ())
+            reader = _Reader(model, ("experiments", entry), problems)
+            alternatives = reader.within_limit(reader.experiment(settings), ())
             if alternatives == [_Alternative(settings)]:
                 alternatives = None
-        made.append((entry, alternatives))
-    return made
+        found.append((entry, alternatives))
+    return found
 
 
 class _Reader:
     """Finds the alternatives of one entry, and what is wrong with its lists."""
 
-    def __init__(self, root: Schema, entry: KeyPath, problems: dict[KeyPath, str]) -> None:
-        self._root, self._entry, self._problems = root, entry, problems
+    def __init__(self, model: Model, entry: KeyPath, problems: dict[KeyPath, str]) -> None:
+        self._kinds, self._entry, self._problems = kinds(model), entry, problems
 
-    def alternatives(self, value: Any, schema: Schema, written: KeyPath) -> list[_Alternative]:
-        """All ways to read a value. written: its path within the entry, indices included."""
-        schema = resolved(schema, self._root)
-        if isinstance(value, list) and "array" not in types(schema):
-            return self._list(value, schema, written)
-        if isinstance(value, Mapping):
-            return self.mapping(value, schema, written)
-        return [_Alternative(value)]
+    def experiment(self, settings: Mapping[Any, Any]) -> list[_Alternative]:
+        """The alternatives of an entry, of whatever kind."""
+        for key, models in self._kinds.items():
+            if key in settings:
+                return list(self._of_each_kind(settings, key, models))
+        return [_Alternative(settings)]
 
-    def mapping(
-        self, value: Mapping[Any, Any], schema: Schema, written: KeyPath
+    def group(
+        self, value: Mapping[Any, Any], model: Model | None, written: KeyPath
     ) -> list[_Alternative]:
-        """The combinations of the alternatives of a mapping's keys."""
-        schema = resolved(schema, self._root)
-        for key, kinds in branches(schema, self._root).items():
-            if key in value:
-                return list(self._of_each_kind(value, key, kinds, written))
-        known = schema.get("properties", {})
+        """The combinations of the alternatives of a group's keys."""
+        known = model.model_fields if model else {}
         parts = {}
         for key in [*(key for key in known if key in value), *(k for k in value if k not in known)]:
             if key not in known:
                 parts[key] = [_Alternative(value[key])]
-            elif found := self.alternatives(value[key], known[key], (*written, key)):
+            elif found := self._of_key(value[key], _Slot(model, key), (*written, key)):
                 parts[key] = found
         return self._combinations(parts, written)
+
+    def _of_key(self, value: Any, slot: "_Slot", written: KeyPath) -> list[_Alternative]:
+        if isinstance(value, list) and not slot.takes_list:
+            return self._list(value, slot, written)
+        if isinstance(value, Mapping):
+            return self.group(value, slot.group, written)
+        return [_Alternative(value)]
 
     def within_limit(self, found: list[_Alternative], written: KeyPath) -> list[_Alternative]:
         """The same, or the first one and a problem where there are too many."""
@@ -177,49 +180,36 @@ class _Reader:
         return found[:1]
 
     def _of_each_kind(
-        self,
-        value: Mapping[Any, Any],
-        key: str,
-        kinds: Mapping[str, Schema],
-        written: KeyPath,
+        self, settings: Mapping[Any, Any], key: str, models: Mapping[str, Model]
     ) -> Iterator[_Alternative]:
-        named = value[key]
-        listed = (
-            self._list(named, {}, (*written, key))
-            if isinstance(named, list)
-            else [_Alternative(named)]
-        )
-        for kind in listed:
-            one = {**value, key: kind.value} if isinstance(named, list) else value
-            known = isinstance(kind.value, str) and kind.value in kinds
-            found = self.mapping(one, kinds[kind.value], written) if known else [_Alternative(one)]
-            for each in found:
+        named = settings[key]
+        listed = isinstance(named, list)
+        for kind in self._list(named, _Slot(), (key,)) if listed else [_Alternative(named)]:
+            one = {**settings, key: kind.value} if listed else settings
+            model = models.get(kind.value) if isinstance(kind.value, str) else None
+            for each in self.group(one, model, ()) if model else [_Alternative(one)]:
                 yield _Alternative(
                     each.value, (*kind.labels, *each.labels), {**kind.chosen, **each.chosen}
                 )
 
-    def _list(self, values: list[Any], schema: Schema, written: KeyPath) -> list[_Alternative]:
+    def _list(self, values: list[Any], slot: "_Slot", written: KeyPath) -> list[_Alternative]:
         keys = _keys(written)
         found: dict[str, _Alternative] = {}
         for index, value in enumerate(values):
             place = (*written, index)
-            inner = (
-                self.mapping(value, schema, place)
-                if isinstance(value, Mapping)
-                else [_Alternative(value)]
-            )
-            for each in inner:
-                identity = repr(filled(each.value, schema, self._root))
+            is_group = isinstance(value, Mapping)
+            for each in self.group(value, slot.group, place) if is_group else [_Alternative(value)]:
+                identity = repr(slot.read(each.value))
                 if identity in found:
                     first = found[identity].chosen[keys]
-                    equal = "has the same settings" if isinstance(value, Mapping) else "is the same"
+                    equal = "has the same settings" if is_group else "is the same"
                     self._problem(place, f"{equal} as the list's value [{first}]. Remove one.")
                 else:
                     found[identity] = replace(each, chosen={**each.chosen, keys: index})
         if not values:
             self._problem(written, "an empty list. Give it a value, or leave the key out.")
-        words = [_label(keys, each.value, schema, self._root) for each in found.values()]
-        labels = _told_apart(words, list(found))
+        words = [_label(keys, each.value, slot) for each in found.values()]
+        labels = _distinguish(words, list(found))
         return [
             replace(each, labels=(label,))
             for each, label in zip(found.values(), labels, strict=True)
@@ -255,6 +245,32 @@ class _Reader:
         self._problems.setdefault((*self._entry, *written), problem)
 
 
+@dataclass(frozen=True)
+class _Slot:
+    """Where a value stands: a key of a model; without one, nothing is known of the value."""
+
+    model: Model | None = None
+    key: str = ""
+
+    @property
+    def takes_list(self) -> bool:
+        """Whether the value is itself a list."""
+        return bool(self.model and takes_list(self.model.model_fields[self.key]))
+
+    @property
+    def group(self) -> Model | None:
+        """The model of a value that is a group of settings."""
+        return group_of(self.model.model_fields[self.key]) if self.model else None
+
+    def read(self, value: Any) -> Any:
+        """The value with its type and every default; as it is where it is wrong."""
+        try:
+            read = validate_key(self.model, self.key, value) if self.model else value
+        except ValidationError:
+            return value
+        return read.model_dump() if isinstance(read, BaseModel) else read
+
+
 def _keys(written: KeyPath) -> KeyPath:
     """A path without the indices of lists."""
     return tuple(step for step in written if isinstance(step, str))
@@ -269,7 +285,7 @@ def _name(entry: str, labels: Sequence[str]) -> str:
     return f"{name[: LONGEST_NAME - 9].rstrip('-_.')}-{digest}"
 
 
-def _told_apart(words: Sequence[str], identities: Sequence[str]) -> list[str]:
+def _distinguish(words: Sequence[str], identities: Sequence[str]) -> list[str]:
     """The words, those that differ at most in capitals with a hash of what they stand for."""
     times = Counter(word.lower() for word in words)
     return [
@@ -278,24 +294,27 @@ def _told_apart(words: Sequence[str], identities: Sequence[str]) -> list[str]:
     ]
 
 
-def _label(keys: KeyPath, value: Any, schema: Schema, root: Schema) -> str:
+def _label(keys: KeyPath, value: Any, slot: _Slot) -> str:
     """Key and value as a part of a name: epochs10, head_standard, early_stopping_patience3."""
     key = re.sub(r"[^A-Za-z0-9]+", "_", "_".join(map(str, keys))) or "_"
-    word = _word(value, schema, root)
-    if keys[-1] in _SAYS_WHAT_IT_IS and isinstance(value, str) and word[0].isalpha():
+    word = _word(value, slot)
+    if keys[-1] in _KEYS_LEFT_OUT and isinstance(value, str) and word[0].isalpha():
         return word
     joint = "" if key[-1].isalpha() and word[0].isdigit() else "_"
     return f"{key}{joint}{word}"
 
 
-def _word(value: Any, schema: Schema, root: Schema) -> str:
+def _word(value: Any, slot: _Slot) -> str:
     """A value in letters, digits, underscores, and the dots and hyphens of numbers (0.5, 1e-5)."""
-    schema = resolved(schema, root)
     if isinstance(value, Mapping):
-        known = schema.get("properties", {})
-        parts = [_label((str(key),), each, known.get(key, {}), root) for key, each in value.items()]
+        group = slot.group
+        known = group.model_fields if group else {}
+        parts = [
+            _label((str(key),), each, _Slot(group, key) if key in known else _Slot())
+            for key, each in value.items()
+        ]
         return _short("_".join(parts) or "defaults")
-    value = filled(value, schema, root)
+    value = slot.read(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):

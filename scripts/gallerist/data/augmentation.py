@@ -19,6 +19,7 @@ from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.arrays import Pixels
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_text
+from gallerist.settings.augmentation import Augmentation
 from gallerist.workflow.progress import tracked
 
 FILLS: dict[str, int] = {
@@ -29,9 +30,6 @@ FILLS: dict[str, int] = {
 }
 """What is seen outside the picture, by the name it has in scipy.ndimage and Keras."""
 
-LARGEST_SIDE = 32_766
-"""Pixels. OpenCV before version 5 warps nothing larger."""
-
 # A fifth faster than level 1 with OpenCV's default strategy, and no larger (photos of 250 pixels).
 _PNG = [
     cv2.IMWRITE_PNG_COMPRESSION,
@@ -39,45 +37,6 @@ _PNG = [
     cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_RLE,
 ]
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """How far a copy may be changed. The defaults are the published ranges.
-
-    rotation: degrees, in [0, 180]; the angle is drawn from [-rotation, rotation].
-    width_shift, height_shift: fractions of the width and height, in [0, 1]; drawn likewise.
-    shear: degrees, in [0, 90); drawn likewise. (Keras's shear_range, in spite of its look.)
-    zoom: in [0, 1); a factor for x and one for y are drawn from [1 - zoom, 1 + zoom].
-    horizontal_flip: mirror half of the copies.
-    fill: what is seen outside the picture: nearest, reflect, wrap or constant (black).
-    drawings: share of the copies that are line drawings of their picture, in [0, 1]; paper is seen
-        outside of these, whatever the fill, since a border would continue a line to the edge.
-
-    Raises UserError when a value lies outside its interval.
-    """
-
-    rotation: float = 40.0
-    width_shift: float = 0.2
-    height_shift: float = 0.2
-    shear: float = 0.2
-    zoom: float = 0.2
-    horizontal_flip: bool = True
-    fill: str = "nearest"
-    drawings: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rotation <= 180:
-            raise UserError(f"rotation is {self.rotation}: it must lie in [0, 180] degrees")
-        if not 0 <= self.shear < 90:
-            raise UserError(f"shear is {self.shear}: it must lie in [0, 90) degrees")
-        if not 0 <= self.zoom < 1:
-            raise UserError(f"zoom is {self.zoom}: it must lie in [0, 1)")
-        for name in ("width_shift", "height_shift", "drawings"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} is {getattr(self, name)}: it must lie in [0, 1]")
-        if self.fill not in FILLS:
-            raise UserError(f"fill is {self.fill!r}: it must be one of {', '.join(FILLS)}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +64,7 @@ class Warp:
     drawn: bool = False
 
 
-def draw_warp(ranges: Ranges, *, seed: int, picture_id: str, copy: int) -> Warp:
+def draw_warp(ranges: Augmentation, *, seed: int, picture_id: str, copy: int) -> Warp:
     """Draw the transform of one copy from the distributions of Keras's get_random_transform.
 
     It depends on nothing but the arguments: another picture, or a larger number of copies, changes
@@ -212,52 +171,36 @@ def copy_id(picture_id: str, copy: int, content: bytes) -> str:
 def augment(
     pictures: Manifest,
     folder: PathLike,
+    settings: Augmentation,
     *,
-    copies: int,
-    ranges: Ranges,
-    seed: int,
-    max_side: int,
     threads: int,
     max_pixels: int = MAX_PIXELS,
 ) -> Manifest:
-    """Write `copies` warped copies of each training picture as PNG, and list them.
+    """Write `settings.copies` warped copies of each training picture as PNG, and list them.
 
     folder: created; copy c of a picture goes to <folder>/<label>/<picture id>-<c>.png.
-    seed: with a picture's id and the copy's number, all that the draw depends on.
-    max_side: pixels; a picture with a longer side is shrunk before it is warped.
+    settings: their seed, with a picture's id and the copy's number, is all that a draw depends on.
     threads: pictures worked on at a time. It changes neither bytes nor order.
     max_pixels: a picture of more pixels is refused before it is decoded.
-    Returns the copies in manifest order, those of one picture together; empty when `copies` is 0.
+    Returns the copies in manifest order, those of one picture together; empty for 0 copies.
     Each has part training and its original's source_id and label; its id is explained at `copy_id`.
 
-    Raises UserError for a setting out of range, for a picture of another part (gallery and
-    query are never augmented), for a label that is no folder name, and for a picture that cannot be
+    Raises UserError for no thread, for a picture of another part (gallery and query
+    are never augmented), for a label that is no folder name, and for a picture that cannot be
     read. Copies written by then remain; no manifest lists them.
     """
-    _check(pictures, copies=copies, max_side=max_side, threads=threads)
+    _check(pictures, threads)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if copies == 0:
+    if settings.copies == 0:
         return Manifest(())
-    write = partial(
-        _write_copies,
-        folder=folder,
-        copies=copies,
-        ranges=ranges,
-        seed=seed,
-        max_side=max_side,
-        max_pixels=max_pixels,
-    )
+    write = partial(_write_copies, folder=folder, settings=settings, max_pixels=max_pixels)
     with _one_opencv_thread(), ThreadPoolExecutor(threads) as pool:
         written = tracked(pool.map(write, pictures), "pictures augmented", len(pictures))
         return Manifest(tuple(copy for group in written for copy in group))
 
 
-def _check(pictures: Manifest, *, copies: int, max_side: int, threads: int) -> None:
-    if copies < 0:
-        raise UserError(f"copies is {copies}: it must be 0 or more")
-    if not 1 <= max_side <= LARGEST_SIDE:
-        raise UserError(f"max_side is {max_side}: it must lie in [1, {LARGEST_SIDE}]")
+def _check(pictures: Manifest, threads: int) -> None:
     if threads < 1:
         raise UserError(f"threads is {threads}: it must be 1 or more")
     for picture in pictures:
@@ -270,25 +213,18 @@ def _check(pictures: Manifest, *, copies: int, max_side: int, threads: int) -> N
 
 
 def _write_copies(
-    picture: Picture,
-    *,
-    folder: Path,
-    copies: int,
-    ranges: Ranges,
-    seed: int,
-    max_side: int,
-    max_pixels: int,
+    picture: Picture, *, folder: Path, settings: Augmentation, max_pixels: int
 ) -> list[Picture]:
     try:
-        original = shrink(read_image(picture.path, max_pixels=max_pixels), max_side)
+        original = shrink(read_image(picture.path, max_pixels=max_pixels), settings.max_side)
     except BadImage as error:
         raise UserError(
             f"{picture.path}: {error}. Has it changed? Import the pictures again"
         ) from error
     written = []
-    for copy in range(1, copies + 1):
-        warp = draw_warp(ranges, seed=seed, picture_id=picture.id, copy=copy)
-        image = apply(original, warp, ranges.fill)
+    for copy in range(1, settings.copies + 1):
+        warp = draw_warp(settings, seed=settings.seed, picture_id=picture.id, copy=copy)
+        image = apply(original, warp, settings.fill)
         path = folder / picture.label / f"{picture.id}-{copy}.png"
         content = _png(image)
         with replacing(path) as temporary:

@@ -5,12 +5,12 @@ classifies it. Cutting the head off gives the extractor.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 
 from gallerist.networks.backbones import BACKBONES, Scaling
 from gallerist.networks.pooling import RMAC, GeM
+from gallerist.settings.networks import Network
 
 EMBEDDING = "embedding"
 
@@ -210,23 +210,20 @@ class Scratch:
 Architecture = Transfer | Scratch
 
 
-def architecture(settings: dict[str, Any]) -> Architecture:
+def architecture(settings: Network) -> Architecture:
     """The architecture that a completed experiment of the configuration describes."""
     head = Head(
-        kind=settings["head"],
-        dropout=settings["dropout"],
-        dropout_seed=settings["dropout_seed"],
-        l1=settings["l1"],
-        l2=settings["l2"],
+        kind=settings.head,
+        dropout=settings.dropout,
+        dropout_seed=settings.dropout_seed,
+        l1=settings.l1,
+        l2=settings.l2,
     )
-    if settings["network"] == "scratch":
-        return Scratch(settings["image_size"], settings["padding"], head)
+    if settings.network == "scratch":
+        return Scratch(settings.image_size, settings.padding, head)
+    assert settings.image_size is not None, "the configuration is not completed"
     return Transfer(
-        settings["backbone"],
-        settings["image_size"],
-        settings["freeze_until"],
-        settings["pooling"],
-        head,
+        settings.backbone, settings.image_size, settings.freeze_until, settings.pooling, head
     )
 
 

@@ -1,41 +1,22 @@
 """Search as an experiment has it set: its metric, its index, and what mixes vectors before it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gallerist.features.store import Features
 from gallerist.io.arrays import Vectors
-from gallerist.search.exact import Measure, Metric, search
+from gallerist.search.exact import Measure, search
 from gallerist.search.expansion import augmented_gallery, expanded
 from gallerist.search.ranking import Ranking
+from gallerist.settings.ranking import Search
 
 if TYPE_CHECKING:
     from gallerist.search.approximate import BuiltIndex
 
-Mixture = Mapping[str, Any] | None
-"""neighbours and alpha of `query_expansion`, or None to mix nothing."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an experiment's gallery is searched: the keys of the configuration's `search`.
-
-    index: a FAISS factory string, or None for exact search. nprobe, ef_search: its effort, or None.
-    """
-
-    metric: Metric = "cosine"
-    index: str | None = None
-    nprobe: int | None = None
-    ef_search: int | None = None
-    database_augmentation: Mixture = None
-    query_expansion: Mixture = None
-
 
 def searched(
-    queries: Features, gallery: Features, depth: int, settings: Settings, *, threads: int
+    queries: Features, gallery: Features, depth: int, settings: Search, *, threads: int
 ) -> tuple[Ranking, Any]:
     """Rank the gallery for every query; keep `depth` answers.
 
@@ -69,7 +50,7 @@ class PreparedGallery:
     Its answers are those of `searched`. Not for several threads at once.
     """
 
-    def __init__(self, gallery: Features, settings: Settings, *, threads: int) -> None:
+    def __init__(self, gallery: Features, settings: Search, *, threads: int) -> None:
         """Augment the gallery where the settings say so; threads: for queries of an index."""
         self._gallery, self._settings, self._threads = gallery, settings, threads
         self._targets = np.asarray(_augmented(gallery, settings))
@@ -101,24 +82,25 @@ class PreparedGallery:
         )
 
 
-def _measure(queries: Features, gallery: Features, settings: Settings) -> dict[str, Any]:
+def _measure(queries: Features, gallery: Features, settings: Search) -> dict[str, Any]:
     measure: dict[str, Any] = {"metric": settings.metric}
     if not (settings.database_augmentation or settings.query_expansion):
         measure |= {"query_norms": queries.norms, "gallery_norms": gallery.norms}
     return measure
 
 
-def _augmented(gallery: Features, settings: Settings) -> Vectors:
+def _augmented(gallery: Features, settings: Search) -> Vectors:
     targets = gallery.vectors
     if settings.database_augmentation:
-        batches = augmented_gallery(targets, gallery.ids, **settings.database_augmentation)
+        batches = augmented_gallery(
+            targets, gallery.ids, **settings.database_augmentation.model_dump()
+        )
         targets = np.concatenate([np.empty((0, targets.shape[1]), np.float32), *batches])
     return targets
 
 
-def _expanded(
-    queries: Features, targets: Vectors, gallery: Features, settings: Settings
-) -> Vectors:
+def _expanded(queries: Features, targets: Vectors, gallery: Features, settings: Search) -> Vectors:
     if not settings.query_expansion:
         return queries.vectors
-    return expanded(queries.vectors, queries.ids, targets, gallery.ids, **settings.query_expansion)
+    mixture = settings.query_expansion.model_dump()
+    return expanded(queries.vectors, queries.ids, targets, gallery.ids, **mixture)

@@ -19,9 +19,10 @@ from gallerist.data.manifest import Manifest
 from gallerist.features.extractors import extract
 from gallerist.features.store import Features
 from gallerist.io.files import PathLike, read_json
-from gallerist.search.gallery import PreparedGallery, Settings
+from gallerist.search.gallery import PreparedGallery
 from gallerist.serving.extractor import check_same_extractor, extractor_of
 from gallerist.serving.requests import as_files
+from gallerist.settings.ranking import Search
 from gallerist.workflow.results import Results
 
 SETTINGS = "searchable.json"
@@ -55,7 +56,7 @@ class SearchableGallery:
         held = read_json(results.path(SETTINGS))
         name, experiments = held["experiment"], held["experiments"]
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        settings = Settings(**experiments[name]["search"])
+        settings = Search(**experiments[name]["search"])
         gallery = Features.read(
             *results.features(name, "gallery", reduced=bool(experiments[name].get("reduction")))
         )

@@ -11,9 +11,10 @@ from gallerist.features.extractors import extract
 from gallerist.features.store import Features
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.search.gallery import Settings, searched
+from gallerist.search.gallery import searched
 from gallerist.search.ranking import Ranking
 from gallerist.serving.extractor import check_same_extractor, extractor_of
+from gallerist.settings.ranking import Search
 from gallerist.workflow.experiments import (
     Experiments,
     NotSearchable,
@@ -105,7 +106,7 @@ def search_file(
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
     check_same_extractor(query, gallery)
-    ranking, _ = searched(query, gallery, count, Settings(**settings["search"]), threads=threads)
+    ranking, _ = searched(query, gallery, count, Search(**settings["search"]), threads=threads)
     label = _known_label(results, identifier)
     ranked = zip(ranking.answers[0], ranking.distances[0], strict=True)
     return label, _answers(results, list(ranked), label)

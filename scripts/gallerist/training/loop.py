@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from gallerist.io.files import PathLike, replacing
+from gallerist.settings.networks import Trained
 from gallerist.training.batches import Batch, Batches
 from gallerist.training.checkpoint import Checkpoint
 from gallerist.training.history import CURVES, Training
@@ -57,9 +58,9 @@ class Schedule:
     seed: int
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Schedule":
-        """The schedule part of a completed experiment of the configuration."""
-        return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
+    def of(cls, settings: Trained) -> "Schedule":
+        """The schedule part of an experiment of the configuration."""
+        return cls(**settings.model_dump(include=set(cls.__dataclass_fields__)))
 
 
 def train(

@@ -11,13 +11,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.config.completion import ConfigurationError, complete, notices
-from gallerist.config.schema import PACKAGED_SCHEMA, read_schema
+from gallerist.config.completion import ConfigurationError, complete, find_warnings
+from gallerist.config.schema import json_schema
 from gallerist.config.sweeps import LARGEST, LONGEST_NAME, expand, groups
+from gallerist.settings.base import key
+from gallerist.settings.configuration import Configuration
+from gallerist.settings.networks import Scratch
 
-SCHEMA = read_schema(PACKAGED_SCHEMA)
-NAMES = SCHEMA["properties"]["experiments"]["propertyNames"]["pattern"]
-SCRATCH_KEYS = list(SCHEMA["$defs"]["scratch"]["properties"])
+[NAMES] = json_schema(Configuration)["properties"]["experiments"]["patternProperties"]
+SCRATCH_KEYS = list(Scratch.model_fields)
 
 
 def configured(**experiments: Any) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def transfer(**keys: Any) -> dict[str, Any]:
 
 
 def expanded(**experiments: Any) -> dict[str, Any]:
-    expansion = expand(configured(**experiments), SCHEMA)
+    expansion = expand(configured(**experiments))
     assert expansion.problems == {}
     return expansion.config["experiments"]
 
@@ -92,11 +94,21 @@ def test_an_entry_without_a_list_stays_as_it_is():
     assert expanded(net=scratch(seed=7)) == {"net": scratch(seed=7)}
 
 
+class Cropped(Scratch):
+    """The small network with a key whose value is a list."""
+
+    crops: list[int] | None = key(None, doc="Numbers.")
+
+
+class WithCrops(Configuration):
+    """A configuration of such networks."""
+
+    experiments: dict[str, Cropped] = key(..., doc="What is compared.")
+
+
 def test_a_key_whose_value_is_a_list_is_not_tried_value_by_value():
-    schema = copy.deepcopy(SCHEMA)
-    schema["$defs"]["scratch"]["properties"]["crops"] = {"type": ["array", "null"]}
     config = configured(net=scratch(crops=[1, 2], seed=[3, 4]))
-    assert expand(config, schema).config["experiments"] == {
+    assert expand(config, WithCrops).config["experiments"] == {
         "net-seed3": scratch(crops=[1, 2], seed=3),
         "net-seed4": scratch(crops=[1, 2], seed=4),
     }
@@ -111,7 +123,7 @@ def test_another_value_in_a_list_leaves_the_names_of_the_others():
 def test_the_configuration_that_was_given_is_not_changed():
     config = configured(net=scratch(early_stopping=[None, {"patience": [3, 7]}]))
     before = copy.deepcopy(config)
-    expand(config, SCHEMA)
+    expand(config)
     complete(config)
     assert config == before
 
@@ -249,7 +261,7 @@ def test_what_a_whole_sweep_does_wrong_is_noticed_in_one_line():
     config = configured(
         net=transfer(weights="random", freeze_until="everything", seed=[1, 2, 3, 4])
     )
-    assert notices(complete(config)) == [
+    assert find_warnings(complete(config)) == [
         "experiments.net-seed1, experiments.net-seed2, experiments.net-seed3 and 1 more: "
         "the backbone is random and none of it is trained"
     ]
@@ -257,7 +269,7 @@ def test_what_a_whole_sweep_does_wrong_is_noticed_in_one_line():
 
 @pytest.mark.parametrize("config", [None, [], {}, {"experiments": [1]}, {"experiments": {1: []}}])
 def test_what_is_no_configuration_stays_as_it_is(config):
-    assert expand(config, SCHEMA).config == config
+    assert expand(config).config == config
 
 
 # Whatever is listed
@@ -305,7 +317,7 @@ def test_a_sweep_is_the_product_of_its_lists_in_an_order_and_with_names_of_its_o
     ]
     assert len({name.lower() for name in made}) == len(made)
     assert all(re.fullmatch(NAMES, name) and len(name) <= LONGEST_NAME for name in made)
-    assert expand(configured(**made), SCHEMA).config == configured(**made)
+    assert expand(configured(**made)).config == configured(**made)
     shuffled = list(entry.items())
     chance.shuffle(shuffled)
     assert list(expanded(net=dict(shuffled)).items()) == list(made.items())

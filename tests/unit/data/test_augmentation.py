@@ -4,6 +4,7 @@ import hashlib
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagehash
@@ -12,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 from scipy import ndimage, stats
 
 from gallerist.data.augmentation import (
     FILLS,
-    Ranges,
     Warp,
     apply,
     augment,
@@ -28,11 +29,12 @@ from gallerist.data.augmentation import (
 from gallerist.data.line_drawings import draw_lines, is_sketch
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
+from gallerist.settings.augmentation import Augmentation
 
 # Keras's own use of SciPy.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`")
 
-PUBLISHED = Ranges()
+PUBLISHED = Augmentation()
 
 # Grey levels of 255. OpenCV 5 interpolates exactly and rounds: at most 0.50 was found, mean 0.25.
 # OpenCV 4 rounds coordinates to 1/32 pixel first: at most 1.21 on pictures this smooth.
@@ -47,7 +49,11 @@ def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.uint8(255 * (blobs - blobs.min()) / np.ptp(blobs))
 
 
-def drawn(number: int, ranges: Ranges = PUBLISHED) -> Warp:
+def with_ranges(ranges: Augmentation, **values: Any) -> Augmentation:
+    return Augmentation(**{**ranges.model_dump(), **values})
+
+
+def drawn(number: int, ranges: Augmentation = PUBLISHED) -> Warp:
     return draw_warp(ranges, seed=7, picture_id="0123456789abcdef", copy=number)
 
 
@@ -71,15 +77,11 @@ def photos(tmp_path: Path) -> Manifest:
     return Manifest(tuple(pictures))
 
 
-def augmented(pictures: Manifest, folder: Path, **changes: object) -> Manifest:
-    settings = {
-        "copies": 3,
-        "ranges": PUBLISHED,
-        "seed": 99,
-        "max_side": 512,
-        "threads": 1,
-    }
-    return augment(pictures, folder, **{**settings, **changes})
+def augmented(
+    pictures: Manifest, folder: Path, *, threads: int = 1, max_pixels: int = 10**6, **changes: Any
+) -> Manifest:
+    settings = Augmentation(**{"copies": 3, **changes})
+    return augment(pictures, folder, settings, threads=threads, max_pixels=max_pixels)
 
 
 def contents(copies: Manifest) -> dict[str, tuple[str, bytes]]:
@@ -102,7 +104,7 @@ def keras_parameters(warp: Warp, height: int, width: int) -> dict[str, float]:
     return {**parameters, "tx": warp.tx * width, "ty": warp.ty * height}
 
 
-@pytest.mark.parametrize("ranges", [PUBLISHED, Ranges(rotation=180, shear=45, zoom=0.5)])
+@pytest.mark.parametrize("ranges", [PUBLISHED, Augmentation(rotation=180, shear=45, zoom=0.5)])
 @pytest.mark.parametrize("fill", ["nearest", "reflect"])
 def test_square_pictures_are_warped_as_keras_warps_them(keras, fill, ranges):
     generator = keras.ImageDataGenerator(fill_mode=fill)
@@ -267,7 +269,7 @@ def test_draws_have_the_distributions_of_keras(keras):
 
 
 def test_the_numbers_of_one_draw_do_not_depend_on_each_other():
-    ranges = replace(PUBLISHED, drawings=0.5)
+    ranges = with_ranges(PUBLISHED, drawings=0.5)
     warps = [drawn(number, ranges) for number in range(2000)]
     numbers = np.array([list(asdict(warp).values()) for warp in warps], float)
     correlations = np.corrcoef(numbers.T) - np.eye(8)
@@ -276,7 +278,7 @@ def test_the_numbers_of_one_draw_do_not_depend_on_each_other():
 
 fractions = st.floats(0, 0.99)
 ranges_drawn = st.builds(
-    Ranges,
+    Augmentation,
     rotation=st.floats(0, 180),
     width_shift=fractions,
     height_shift=fractions,
@@ -317,7 +319,8 @@ def test_another_seed_picture_or_copy_is_another_draw(arguments, other):
 @given(arguments=arguments, ranges=ranges_drawn)
 def test_one_range_does_not_move_the_draws_of_another(arguments, ranges):
     before = draw_warp(ranges, **arguments)
-    after = draw_warp(replace(ranges, rotation=0, horizontal_flip=False, drawings=0), **arguments)
+    changed = with_ranges(ranges, rotation=0, horizontal_flip=False, drawings=0)
+    after = draw_warp(changed, **arguments)
     assert after == replace(before, theta=after.theta, flip=False, drawn=False)
     assert after.theta == 0
 
@@ -325,19 +328,21 @@ def test_one_range_does_not_move_the_draws_of_another(arguments, ranges):
 @given(arguments=arguments, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_larger_share_of_drawings_keeps_those_that_there_were(arguments, shares):
     few, many = (
-        draw_warp(replace(PUBLISHED, drawings=share), **arguments) for share in sorted(shares)
+        draw_warp(with_ranges(PUBLISHED, drawings=share), **arguments) for share in sorted(shares)
     )
     assert many.drawn or not few.drawn
     assert replace(few, drawn=many.drawn) == many
 
 
 def test_the_share_of_drawings_is_the_one_asked_for():
-    found = sum(drawn(number, replace(PUBLISHED, drawings=0.3)).drawn for number in range(2000))
+    found = sum(drawn(number, with_ranges(PUBLISHED, drawings=0.3)).drawn for number in range(2000))
     assert stats.binomtest(found, 2000, 0.3).pvalue > 1e-3
 
 
 def test_no_range_at_all_is_the_identity():
-    nothing = Ranges(0, 0, 0, 0, 0, False)
+    nothing = Augmentation(
+        rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, horizontal_flip=False
+    )
     assert {drawn(number, nothing) for number in range(20)} == {Warp()}
 
 
@@ -356,8 +361,8 @@ def test_no_range_at_all_is_the_identity():
     ],
 )
 def test_a_range_out_of_bounds_is_refused_by_name(setting, value):
-    with pytest.raises(UserError, match=f"^{setting} is .*{value}.*must"):
-        Ranges(**{setting: value})
+    with pytest.raises(ValidationError, match=rf"for Augmentation\n{setting}\n.*{value}"):
+        Augmentation(**{setting: value})
 
 
 # Drawings
@@ -399,8 +404,8 @@ def test_a_copy_of_a_sketch_has_its_lines_once():
 
 def test_some_copies_are_drawn_and_the_others_stay_as_they_were(photos, tmp_path):
     before = contents(augmented(photos, tmp_path / "before"))
-    ranges = replace(PUBLISHED, drawings=0.5)
-    after = contents(augmented(photos, tmp_path / "after", ranges=ranges))
+    ranges = with_ranges(PUBLISHED, drawings=0.5)
+    after = contents(augmented(photos, tmp_path / "after", drawings=0.5))
     changed = {name for name in before if before[name] != after[name]}
     expected = set()
     for id in photos.ids:
@@ -516,7 +521,8 @@ def test_a_label_that_would_leave_the_folder_is_refused(photos, tmp_path, label)
     [("copies", -1), ("max_side", 0), ("max_side", 40_000), ("threads", 0)],
 )
 def test_a_setting_out_of_bounds_is_refused_by_name(photos, tmp_path, setting, value):
-    with pytest.raises(UserError, match=f"^{setting} is {value}: it must"):
+    told = rf"^threads is 0: it must|for Augmentation\n{setting}\n.*{value}"
+    with pytest.raises((UserError, ValidationError), match=told):
         augmented(photos, tmp_path / "copies", **{setting: value})
 
 
@@ -546,8 +552,7 @@ def test_opencv_has_its_threads_again_even_after_an_error(photos, tmp_path):
 
 def test_every_fill_reaches_the_files(photos, tmp_path):
     turned = {
-        fill: contents(augmented(photos, tmp_path / fill, copies=1, ranges=Ranges(fill=fill)))
-        for fill in FILLS
+        fill: contents(augmented(photos, tmp_path / fill, copies=1, fill=fill)) for fill in FILLS
     }
     names = turned["nearest"].keys()
     for name in names:

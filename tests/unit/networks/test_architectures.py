@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from gallerist.config.completion import complete
+from gallerist.config.completion import check
 from gallerist.networks.architectures import (
     EMBEDDING,
     Head,
@@ -437,7 +437,7 @@ def test_a_stored_network_gives_the_same_answers_and_has_the_same_layers_frozen(
 
 def completed(settings):
     config = {"dataset": {"name": "d", "embedded": {}}, "experiments": {"e": settings}}
-    return complete(config)["experiments"]["e"]
+    return check(config).experiments["e"]
 
 
 def test_a_transfer_experiment_of_the_configuration_makes_the_published_network():

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy.spatial.distance import cdist
 
 from gallerist.features.store import Features
 from gallerist.search.approximate import IndexRefused, IndexReport
-from gallerist.search.exact import SearchRefused, search
-from gallerist.search.expansion import BadExpansion, augmented_gallery, expanded
-from gallerist.search.gallery import Settings, searched
+from gallerist.search.exact import search
+from gallerist.search.expansion import augmented_gallery, expanded
+from gallerist.search.gallery import searched
+from gallerist.settings.ranking import Search
 
 AUGMENTED = {"neighbours": 3, "alpha": 1}
 EXPANDED = {"neighbours": 2, "alpha": 3}
@@ -28,7 +30,7 @@ GALLERY, GALLERY_ROWS = described(60, "g", 2)
 
 
 def found(queries=QUERIES, gallery=GALLERY, depth=10, threads=1, **chosen):
-    return searched(queries, gallery, depth, Settings(**chosen), threads=threads)
+    return searched(queries, gallery, depth, Search(**chosen), threads=threads)
 
 
 def by_distance(distances):
@@ -81,7 +83,7 @@ def test_by_cosine_the_lengths_have_no_part():
 
 
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(SearchRefused, match="manhattan"):
+    with pytest.raises(ValidationError, match=r"metric\n.*manhattan"):
         found(metric="manhattan")
 
 
@@ -142,11 +144,12 @@ def test_mixed_vectors_have_no_length_left_for_a_euclidean_distance():
     assert max(map(max, long.distances)) <= 2
 
 
-@pytest.mark.parametrize("nothing", [None, {}])
-def test_without_a_mixture_nothing_is_mixed(nothing):
+@pytest.mark.parametrize("key", ["database_augmentation", "query_expansion"])
+def test_without_a_mixture_nothing_is_mixed_and_an_empty_one_has_its_defaults(key):
     plain, _ = found(metric="euclidean")
-    assert found(metric="euclidean", query_expansion=nothing)[0] == plain
-    assert found(metric="euclidean", database_augmentation=nothing)[0] == plain
+    assert found(metric="euclidean", **{key: None})[0] == plain
+    mixed, _ = found(metric="euclidean", **{key: {}})
+    assert mixed == found(metric="euclidean", **{key: {"neighbours": 5, "alpha": 3}})[0] != plain
 
 
 def test_features_are_not_changed_by_a_search():
@@ -158,7 +161,7 @@ def test_features_are_not_changed_by_a_search():
 
 @pytest.mark.parametrize("key", ["database_augmentation", "query_expansion"])
 def test_settings_that_mean_nothing_are_refused(key):
-    with pytest.raises(BadExpansion, match="neighbours is 0"):
+    with pytest.raises(ValidationError, match=rf"{key}\.neighbours\n.*input_value=0"):
         found(**{key: {"neighbours": 0, "alpha": 1}})
 
 

@@ -22,6 +22,7 @@ from gallerist.data.decoding import BadImage
 from gallerist.data.manifest import Manifest
 from gallerist.networks.architectures import EMBEDDING, Head, InferenceMode, PixelScaling, freeze
 from gallerist.networks.trunk import after_trunk, trunk_of
+from gallerist.settings.networks import read_network
 from gallerist.training.batches import RowBatches, targets_of
 from gallerist.training.history import CURVES
 from gallerist.training.loop import FusedAdam, Schedule, count_parameters, save, train
@@ -497,7 +498,7 @@ def test_a_schedule_takes_its_part_of_an_experiments_settings():
         "head": "published",
     }
     expected = Schedule(12, 16, 0.001, {"min_delta": 0.0, "patience": 5}, None, True, 99)
-    assert Schedule.of(settings) == expected
+    assert Schedule.of(read_network(**settings)) == expected
 
 
 # gallerist.training.fused_adam against Keras's Adam, and against the formula in float64.

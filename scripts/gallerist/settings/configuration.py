@@ -1,0 +1,61 @@
+"""The whole configuration, section by section."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
+
+from gallerist.settings.augmentation import Augmentation
+from gallerist.settings.base import Settings, key
+from gallerist.settings.challenge import Challenge
+from gallerist.settings.compute import Compute
+from gallerist.settings.dataset import Dataset
+from gallerist.settings.descriptors import Descriptor
+from gallerist.settings.evaluation import Evaluation, SearchDepth
+from gallerist.settings.fusions import Fusion
+from gallerist.settings.networks import Network
+from gallerist.settings.registry import Registry
+from gallerist.settings.tracking import Tracking
+
+KINDS = ("network", "descriptor", "fusion")
+"""Keys of which an experiment has one; its value says which other keys there are."""
+
+
+def kind_of(experiment: Any) -> str | None:
+    """Which of `KINDS` an experiment has; None where it has not exactly one."""
+    keys = experiment if isinstance(experiment, Mapping) else dir(experiment)
+    given = [kind for kind in KINDS if kind in keys]
+    return given[0] if len(given) == 1 else None
+
+
+Experiment = Annotated[
+    Annotated[Network, Tag("network")]
+    | Annotated[Descriptor, Tag("descriptor")]
+    | Annotated[Fusion, Tag("fusion")],
+    Discriminator(kind_of),
+]
+NAME_IN_WORDS = (
+    "a name of letters, digits, hyphens, underscores and dots before a digit that begins with a "
+    "letter or digit"
+)
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[0-9][A-Za-z0-9_-]*)*$")]
+
+
+class Configuration(Settings):
+    """What a configuration may say."""
+
+    dataset: Dataset = key(...)
+    augmentation: Augmentation = key(Augmentation)
+    experiments: dict[Name, Experiment] = key(
+        ..., expects="at least one experiment, each a name with its settings below it", min_length=1
+    )
+    """What is compared: any number of named networks, descriptors and fusions of others, each with
+    its settings. The names are free and appear in file names, tables and figures. A list of values,
+    such as `epochs: [10, 50]` or `seed: [1, 2, 3]`, stands for one experiment each; several lists
+    for all combinations."""
+    search: SearchDepth = key(SearchDepth)
+    evaluation: Evaluation = key(Evaluation)
+    challenge: Challenge | None = key(None)
+    compute: Compute = key(Compute)
+    tracking: Tracking = key(Tracking)
+    registry: Registry = key(Registry)

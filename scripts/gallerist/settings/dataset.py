@@ -1,0 +1,120 @@
+"""Section `dataset`: which pictures, and how they are divided."""
+
+from typing import Annotated, Literal
+
+from gallerist.settings.base import (
+    Count,
+    Folder,
+    Int,
+    OpenShare,
+    Positive,
+    Seed,
+    Settings,
+    Text,
+    checked,
+    key,
+)
+
+_A_FOLDER = "the path of a folder"
+_NAME = (
+    "a name of letters, digits, dots, hyphens and underscores that begins with a letter or digit"
+)
+_OPEN_SHARE = "a number above 0 and below 1"
+
+
+class EmbeddedPictures(Settings):
+    """Source: silhouettes of ten animals, 1000 a class, which come with Gallerist. Nothing is
+    downloaded. `{}` takes every default.
+    """
+
+    training_per_class: Int = key(40, "pictures", ge=1, le=580)
+    """Pictures of each class to train and validate on. The three counts add up to 580 at most,
+    because nearly equal silhouettes are left out."""
+    gallery_per_class: Int = key(20, "pictures", ge=1, le=580)
+    """Pictures of each class to find."""
+    query_per_class: Int = key(10, "pictures", ge=1, le=580)
+    """Pictures of each class to search with."""
+    image_size: Int = key(96, "pixels", ge=8, le=1024)
+    """Side of the written pictures. The originals have 28."""
+    seed: Seed = key(99, doc="Chooses the pictures.")
+
+
+class Archive(Settings):
+    """Source: an archive, fetched once, checked and unpacked; inside, arranged as `layout` says."""
+
+    location: Annotated[Text, checked("file-or-url")] = key(
+        ..., expects="a URL or the path of a file", example="https://example.org/animals.zip"
+    )
+    """Where the archive is."""
+    sha256: str = key(..., expects="64 hexadecimal digits in lower case", pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the archive, as `sha256sum` prints it. Another file is refused."""
+    subfolder: Annotated[str, checked("subfolder")] = key(
+        "", expects="a relative path inside the archive"
+    )
+    """Folder inside the archive that holds the pictures as `layout` says; empty for the archive's
+    root."""
+    max_gigabytes: Positive = key(20.0, "GB")
+    """An archive that unpacks to more than this is refused."""
+
+
+class Split(Settings):
+    """Shares of every class's pictures. Layout `tree` needs `validation` alone: a share of the
+    training pictures. Layout `classes` needs all four, which add up to 1.
+    """
+
+    validation: OpenShare = key(0.2, "fraction", doc="Share held out of training to watch it by.")
+    training: OpenShare | None = key(
+        None, "fraction", expects=_OPEN_SHARE, example=0.5, absent=True
+    )
+    """Share to train on. Layout `classes` only, and needed there."""
+    gallery: OpenShare | None = key(None, "fraction", expects=_OPEN_SHARE, example=0.2, absent=True)
+    """Share to find. Layout `classes` only, and needed there."""
+    query: OpenShare | None = key(None, "fraction", expects=_OPEN_SHARE, example=0.1, absent=True)
+    """Share to search with. Layout `classes` only, and needed there."""
+    seed: Seed = key(99, doc="Divides the pictures of each class.")
+
+
+class Extension(Settings):
+    """Adds pictures from a pool to the training pictures. `null`: none."""
+
+    pool: Folder = key(..., expects=_A_FOLDER, example="data/more_animals")
+    """Folder with one folder a class."""
+    per_class: Count = key(..., "pictures", example=100)
+    """A class with fewer pictures is filled up to this many."""
+    seed: Seed = key(99, doc="Chooses the pictures of the pool.")
+
+
+class Images(Settings):
+    """Which files are taken as pictures."""
+
+    on_bad: Literal["skip", "fail"] = key("skip", noun="a way to treat bad pictures")
+    """A file that is no readable picture. `skip`: left out, named with its reason, counted. `fail`:
+    the import stops with the list of all of them."""
+    min_side: Count = key(8, "pixels", doc="A picture whose shorter side is below this is bad.")
+    max_pixels: Count = key(100_000_000, "pixels")
+    """A picture with more (width x height) is bad. Guards against decompression bombs."""
+
+
+class Dataset(Settings):
+    """Which pictures, and how they are divided. Exactly one of `embedded`, `folder` and `archive`
+    says where they come from.
+    """
+
+    name: str = key(
+        ..., expects=_NAME, example="silhouettes", pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$"
+    )
+    """Name of the data set. Results go to `results/<name>/`."""
+    embedded: EmbeddedPictures | None = key(None, absent=True)
+    folder: Folder | None = key(None, expects=_A_FOLDER, example="data/animals", absent=True)
+    """Source: a folder of your own, arranged as `layout` says. A relative path starts where the
+    workflow runs."""
+    archive: Archive | None = key(None, absent=True)
+    layout: Literal["tree", "classes"] = key("tree", noun="a layout")
+    """`tree`: folders `training/`, `validation/gallery/` and `validation/query/`, each with one
+    folder a class. `classes`: one folder a class, divided as `split` says."""
+    split: Split = key(Split)
+    extend: Extension | None = key(None)
+    images: Images = key(Images)
+    near_duplicate_distance: Int = key(4, "bits", ge=0, le=32)
+    """Two pictures whose 64-bit perceptual hashes differ in at most this many bits are reported as
+    near-duplicates. Unrelated pictures differ in about 32."""

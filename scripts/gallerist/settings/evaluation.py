@@ -1,0 +1,72 @@
+"""Sections `search` and `evaluation`: how far a ranking reaches, what is measured and drawn."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gallerist.settings.base import (
+    ALL_DIFFER,
+    Count,
+    Float,
+    Int,
+    Natural,
+    Seed,
+    Settings,
+    checked,
+    item,
+    key,
+)
+
+Explanation = Annotated[
+    Literal["map", "similarity"], Field(json_schema_extra={"x-noun": "an explanation"})
+]
+Metric = Annotated[str, item("a metric such as mAP, mAP@10, nDCG@10"), checked("metric")]
+
+
+class SearchDepth(Settings):
+    """Exact nearest neighbours of every query in the gallery."""
+
+    depth: Count | None = key(1000, "answers")
+    """Answers kept for each query, at least the largest of `evaluation.k`. `null`: the whole
+    gallery. A metric that looks further, such as mAP, is left out, and said so."""
+
+
+class Evaluation(Settings):
+    """What is measured and drawn."""
+
+    k: Annotated[list[Count], ALL_DIFFER] = key(
+        [1, 3, 5, 10],
+        "answers",
+        expects="a list of different whole numbers of at least 1, such as [1, 3, 5, 10]",
+        min_length=1,
+    )
+    """The hit rate is reported at each: the share of queries with a right picture among the first
+    k."""
+    metrics: Annotated[list[Metric], ALL_DIFFER] = key(
+        ["mAP", "mAP@10", "R-precision", "MRR", "nDCG@10"],
+        expects='a list of different metrics, such as [mAP, "nDCG@10"]',
+    )
+    """Further metrics, each defined in docs/evaluation.md."""
+    decided_by: str = key(
+        "top-1", expects="top-1, another of evaluation.k, or one of evaluation.metrics"
+    )
+    """The one metric by which two experiments are called different: `top-1`, another of `k`, or one
+    of `metrics`."""
+    confidence: Float = key(0.95, "fraction", gt=0.5, lt=1)
+    """Level of the intervals. Differences count as real at 1 minus it."""
+    bootstrap_rounds: Int = key(10_000, "rounds", ge=100)
+    """Times the original pictures among the queries are drawn anew for an interval."""
+    seed: Seed = key(99, doc="Draws the originals of the intervals, and the flips of the tests.")
+    answers_drawn: Count = key(10, "answers")
+    """Answers beside each drawn query. At most `search.depth`."""
+    queries_drawn: Annotated[
+        list[Annotated[str, item("a file name", min_length=1)]], ALL_DIFFER
+    ] = key([], expects="a list of different file names", example=["dog_7.png", "cat_3.png"])
+    """File names of queries to draw, beside the best, the median and the worst."""
+    explanations: Annotated[list[Explanation], ALL_DIFFER] = key(
+        ["map", "similarity"], expects="a list of map and similarity, or []"
+    )
+    """Pictures that take a while: `map`, gallery and queries in one plane; `similarity`, which
+    regions made two pictures match, for networks. `[]`: none."""
+    strips_drawn: Natural = key(6, "queries")
+    """Queries in each of the pictures of the best, the median and the worst ones."""

@@ -1,0 +1,14 @@
+"""Section `tracking`: where MLflow shows the results."""
+
+from gallerist.settings.base import NonNegative, Settings, Text, key
+
+
+class Tracking(Settings):
+    """Where MLflow shows the results. The files under `results/` are complete without it."""
+
+    uri: Text | None = key(None, expects="null or an address", example="http://127.0.0.1:5000")
+    """MLflow tracking address. `null`: the environment variable MLFLOW_TRACKING_URI, else an SQLite
+    file under `results/`."""
+    patience: NonNegative = key(30.0, "seconds")
+    """How long a finished job waits for a slow MLflow. What was not logged by then is logged
+    later."""
