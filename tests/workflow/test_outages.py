@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 from checkout import HELPERS, SCRIPTS
+from gallerist.tracking.tracker import Store, refresh
 from test_kills import EPOCHS, MODEL, check_the_training_is_whole, pid_at_work
 from tiny_workflow import wait_for
 from tracking_server import TrackingServer
 
 from gallerist.records.record import Record, read_record, write_record
-from gallerist.tracking.tracker import Store, refresh
 
 PATIENCE = 6.0
 """Seconds that a stage here waits for MLflow."""

@@ -9,12 +9,15 @@ from gallerist.challenge.lint_command import picture_names
 from gallerist.challenge.receipts import Receipt
 from gallerist.challenge.records import record_sendings
 from gallerist.io.files import PathLike
-from gallerist.tracking.store import artifact_root_of, resolve_uri
-from gallerist.tracking.tracker import Store, Tracker
+from gallerist.tracking.store import Store, configured_store
+from gallerist.tracking.sync import refresh
 from gallerist.workflow.results import Results
 
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
+
+_MLFLOW_LIMIT = 120.0
+"""Seconds that whoever has sent an answer file waits for MLflow."""
 
 
 class NotConfigured(ValueError):
@@ -46,21 +49,20 @@ def configured(config: dict[str, Any], experiment: str) -> Delivery:
     if experiment not in config["experiments"]:
         known = ", ".join(config["experiments"])
         raise NotConfigured(f"no experiment is called {experiment}; there are: {known}")
-    challenge, tracking = config["challenge"], config["tracking"]
+    challenge = config["challenge"]
     if challenge is None:
         raise NotConfigured("there is no challenge in the configuration: docs/challenge.md")
     if challenge["submit_to"] is None:
         raise NotConfigured("challenge.submit_to is null: set it to the address of the server")
     results = Results.of(config, RESULTS)
     folder = Path(challenge["folder"] or results.path("challenge/source"))
-    uri = resolve_uri(tracking["uri"], RESULTS)
     return Delivery(
         results=results.path(f"challenge/submissions/{experiment}/results.json"),
         url=challenge["submit_to"],
         gallery=folder / "gallery",
         query=folder / "query",
         k=challenge["k"],
-        store=Store(uri, artifact_root_of(uri, RESULTS), tracking["patience"]),
+        store=configured_store(config, RESULTS),
     )
 
 
@@ -106,4 +108,5 @@ def send(
 def _record(delivery: Delivery, receipts: Path) -> None:
     records = record_sendings(delivery.results, receipts)
     if records and delivery.store is not None:
-        Tracker(delivery.store).close(records)
+        dataset = records[0].dataset
+        refresh(delivery.store, dataset, Path(RESULTS) / dataset, _MLFLOW_LIMIT)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gallerist.config.completion import ConfigurationError, read
-from gallerist.tracking.access import hide_passwords, holds_password
+from gallerist.tracking.store import hide_passwords, holds_password
 from gallerist.workflow.results import Results, ranking_name
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _register(options: argparse.Namespace, config: dict[str, Any]) -> None:
     if options.crown and len(options.experiments) > 1:
         raise ValueError("--crown is for one experiment: there is one champion")
     from gallerist.serving.registry import BEST, register
-    from gallerist.tracking.tracker import refresh_configured
+    from gallerist.tracking.sync import refresh_configured
 
     refresh_configured(config, "results")
     for each in register(config, options.experiments or [BEST], crown=options.crown):
@@ -286,7 +286,7 @@ def _register(options: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 def _summary(options: argparse.Namespace, config: dict[str, Any]) -> None:
-    from gallerist.tracking.tracker import refresh_configured
+    from gallerist.tracking.sync import refresh_configured
 
     results = Results.of(config)
     table = results.path("comparison/comparison.md")

@@ -10,7 +10,7 @@ from gallerist.config.messages import closest
 from gallerist.config.schema import KeyPath, yaml_scalar
 from gallerist.features.views import ViewsRefused, refuse
 from gallerist.networks.backbones import BACKBONES, Backbone
-from gallerist.tracking.access import PASSWORD, USERNAME, holds_password
+from gallerist.tracking.store import PASSWORD, USERNAME, holds_password
 from gallerist.workflow.experiments import is_searchable, refusal
 
 Config = dict[str, Any]

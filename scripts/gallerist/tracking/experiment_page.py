@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gallerist.evaluation.summary import HIT_RATE, OUTLINE, accuracies
+from gallerist.io.metric_names import HIT_RATE, OUTLINE, accuracies, top
 from gallerist.records.record import Record
 
 VIEW = "gallerist"
@@ -19,7 +19,7 @@ VIEW = "gallerist"
 CURRENT = 'tags.current = "true"'
 """The filter that hides runs that a later one replaces."""
 
-_SORTED_BY = ("mAP", "top-1")
+_SORTED_BY = ("mAP", top(1))
 _COSTS = ("training_seconds", "extraction_images_per_second")
 _TRAINING = ("val_accuracy", "accuracy", "val_loss", "loss")
 _NARROW, _WIDE = 100, 160

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 from checkout import CHECKOUT
-from PIL import Image
-from tracked import environment
-
-from gallerist.config.completion import complete
-from gallerist.records import origin
 from gallerist.records.origin import (
     keep_code_changes,
     keep_configuration,
     keep_rule_graph,
     last_rule_graph,
 )
+from PIL import Image
+from tracked import environment
+
+from gallerist.config.completion import complete
+from gallerist.records import origin
 from gallerist.records.record import Artifact, read_record
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

@@ -4,9 +4,6 @@ import logging
 
 import pytest
 import requests
-from tracked import a_record, free_port, running
-
-from gallerist.config.completion import ConfigurationError, complete
 from gallerist.tracking.access import (
     hide_passwords,
     holds_password,
@@ -14,8 +11,11 @@ from gallerist.tracking.access import (
     separated,
     what_it_said,
 )
-from gallerist.tracking.store import TrackingError, resolve_uri
 from gallerist.tracking.tracker import Store, Tracker, refresh
+from tracked import a_record, free_port, running
+
+from gallerist.config.completion import ConfigurationError, complete
+from gallerist.tracking.store import TrackingError, resolve_uri
 
 SECRET = "s3cret"
 

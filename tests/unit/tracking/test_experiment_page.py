@@ -5,7 +5,7 @@ import json
 import pytest
 from tracked import a_record, store_in
 
-from gallerist.evaluation.summary import accuracies
+from gallerist.io.metric_names import accuracies
 from gallerist.records.record import RUN_ID
 from gallerist.tracking.experiment_page import CURRENT, VIEW, address, experiment_tags
 from gallerist.tracking.runs import log_record

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gallerist.tracking.tracker import Store, Tracker, refresh
 from tracked import Runs, a_record, content, store_in
 
 from gallerist.records.history import History
 from gallerist.records.record import Artifact, write_record
 from gallerist.tracking.pruning import prune
 from gallerist.tracking.store import TrackingError, connect, experiment_id, prepare
-from gallerist.tracking.tracker import Store, Tracker, refresh
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 import requests
+from gallerist.tracking.tracker import Store, Tracker, refresh
 from tracked import Runs, a_record, content, environment, free_port, running, store_in, wait_for
 
 from gallerist.records.history import History
@@ -34,7 +35,6 @@ from gallerist.tracking.store import (
     reap,
     resolve_uri,
 )
-from gallerist.tracking.tracker import Store, Tracker, refresh
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,6 @@ ORDER = [
 
 AGAINST_THE_ORDER = {
     ("features.fusion", "search.ranking"),
-    ("records.origin", "figures.rule_graph"),
-    ("tracking.experiment_page", "evaluation.summary"),
 }
 
 HEAVY = {

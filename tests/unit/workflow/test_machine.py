@@ -13,14 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from gallerist.tracking.tracker import Tracker
+from gallerist.workflow.gpu import parsed
 from tracked import Runs, a_record, environment, running, store_in, wait_for
 
 from gallerist.records.record import read_record, write_record
 from gallerist.tracking.runs import log_points, log_record, open_run
 from gallerist.tracking.store import connect, prepare
-from gallerist.tracking.tracker import Tracker
 from gallerist.workflow import machine as machine_use
-from gallerist.workflow.gpu import parsed
 from gallerist.workflow.machine import MachineUse
 
 OF_THE_MACHINE = {
