@@ -10,14 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from checkout import HELPERS, SCRIPTS
-from gallerist.tracking.tracker import Store
 
 from gallerist.records.provenance import host, process_started
 from gallerist.records.record import ImageSet, Record
-from gallerist.tracking.store import (
-    artifact_root_of,
-    resolve_uri,
-)
+from gallerist.tracking.store import Store, artifact_root_of, resolve_uri
 
 
 def environment():

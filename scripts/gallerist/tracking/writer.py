@@ -99,7 +99,7 @@ class Writer:
     def update(
         self, timeout: float = 0.0, *, thorough: bool = False, none_at_work: bool = False
     ) -> int:
-        """Show what is not in MLflow yet. Returns how many records a thorough comparison logged.
+        """Show what is not in MLflow yet. Returns how many records were logged.
 
         thorough: compare everything, as is done at first, after a failure, and when another process
         has written meanwhile. none_at_work: whatever has begun has ended, on all machines.
@@ -111,9 +111,8 @@ class Writer:
                 if thorough or not undisturbed or self._client is None:
                     self._forget()
                     logged = self._compare(none_at_work)
-                self._show_ended()
-                self._show_at_work()
-                return logged
+                logged += self._show_ended()
+                return logged + self._show_at_work()
             except BaseException:
                 self._forget()
                 raise
@@ -143,15 +142,16 @@ class Writer:
         self._client, self._logged = client, set(kept)
         return logged
 
-    def _show_ended(self) -> None:
+    def _show_ended(self) -> int:
         new = [name for name in self._history.executions() if name not in self._logged]
         entries = [entry for entry in map(self._history.entry, new) if entry is not None]
         for entry in sorted(entries, key=lambda entry: _ended(entry.record)):
             log_record(self._client, entry.record, self._history.shown(entry))
             self._progress()
         self._logged.update(new)
+        return len(entries)
 
-    def _show_at_work(self) -> None:
+    def _show_at_work(self) -> int:
         killed = False
         for found in self._history.at_work():
             stage = self._stages.setdefault(found.execution, found)
@@ -165,9 +165,10 @@ class Writer:
             elif added is not None:
                 points = points_of(_without_metrics(added))
                 log_points(self._client, self._runs[stage.execution], points)
-        if killed:
-            self._history.complete(find_records(self._results))
-            self._show_ended()
+        if not killed:
+            return 0
+        self._history.complete(find_records(self._results))
+        return self._show_ended()
 
 
 def _ended(record: Record) -> int:
@@ -218,7 +219,7 @@ class _Parent:
             self.order.update(self._next(seconds) or {})
         except EOFError:
             return True
-        return False
+        return "none_at_work" in self.order
 
     def report(self, **report: Any) -> None:
         try:
@@ -266,10 +267,10 @@ def main() -> None:
         parent.order["results"],
         lambda: parent.report(step=True),
     )
-    pause = 0.0
+    logged, pause = 0, 0.0
     while not parent.has_ended(pause):
         try:
-            writer.update()
+            logged += writer.update()
             pause = _INTERVAL
         except Busy:
             pause = _INTERVAL
@@ -280,7 +281,7 @@ def main() -> None:
         gc.enable()
     try:
         none_at_work = bool(parent.order.get("none_at_work"))
-        logged = writer.update(store.patience, thorough=True, none_at_work=none_at_work)
+        logged += writer.update(store.patience, thorough=True, none_at_work=none_at_work)
         parent.report(done=logged)
     except Exception as error:
         parent.report(failed=str(error) if isinstance(error, Busy) else explain(error))
