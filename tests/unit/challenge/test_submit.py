@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 from filelock import FileLock
-from gallerist.tracking.tracker import refresh
 from grading_server import GRADE, Server
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +28,7 @@ from gallerist.challenge.submit import Delivery, send
 from gallerist.commands.main import main
 from gallerist.records.record import find_records, read_record, write_record
 from gallerist.tracking.store import artifact_root_of, prepare, resolve_uri
+from gallerist.tracking.sync import refresh
 
 EXPERIMENTS = {
     "hog": {"descriptor": "hog"},
