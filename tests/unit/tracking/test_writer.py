@@ -576,7 +576,10 @@ def test_a_server_gets_what_was_missed_once_and_live_runs_too(server, dataset, t
 
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"png")
-    record = a_record(dataset, title="live", artifacts=(Artifact(str(picture), "pictures"),))
+    later = {"finished": "2026-01-01T11:00:00.000+00:00"}
+    record = a_record(
+        dataset, title="live", artifacts=(Artifact(str(picture), "pictures"),), **later
+    )
     writer, history = begun(tmp_path, dataset, uri), History.of(tmp_path / dataset)
     history.begin(running(record))
     history.add(running(record), curves={"loss": [(1, 2.0)]})
