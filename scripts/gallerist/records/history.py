@@ -50,7 +50,7 @@ class Entry:
 
 
 class History:
-    """The executions of one data set. What cannot be kept is told in a warning, never an error."""
+    """The executions of one data set. What cannot be kept is a warning, never an error."""
 
     def __init__(self, folder: PathLike) -> None:
         """`folder`: made when something is kept in it."""

@@ -24,8 +24,13 @@ from gallerist.serving.register_process import Registered
 from gallerist.serving.saved_model import save
 from gallerist.tracking.client import Client, connect, experiment_id, first_line, runs
 from gallerist.tracking.runs import log_record
-from gallerist.tracking.store import TrackingError, artifact_root_of, prepare, resolve_uri
-from gallerist.tracking.writer import exclusive
+from gallerist.tracking.store import (
+    TrackingError,
+    artifact_root_of,
+    exclusive,
+    prepare,
+    resolve_uri,
+)
 from gallerist.workflow.experiments import NotSearchable, check_searchable
 from gallerist.workflow.results import Results
 

@@ -20,9 +20,8 @@ from gallerist.tracking.client import (
     retrying,
     runs,
 )
-from gallerist.tracking.store import Store, TrackingError
+from gallerist.tracking.store import Store, TrackingError, exclusive
 from gallerist.tracking.sync import refresh
-from gallerist.tracking.writer import exclusive
 
 
 @dataclass(slots=True)

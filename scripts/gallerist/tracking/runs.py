@@ -24,12 +24,12 @@ from gallerist.tracking.client import (
     runs,
 )
 from gallerist.tracking.contents import (
-    NOTE,
+    DESCRIPTION,
     Point,
     allowed_name,
     closing_tags,
     comparable,
-    note_of,
+    description_of,
     parameters_of,
     points_of,
     tags_of,
@@ -41,7 +41,7 @@ logger = logging.getLogger("gallerist")
 
 _DIGEST_LIMIT = 36
 _FAILURES_IN_A_ROW = 3
-_STALE_TAGS = {"gallerist.reaped", NOTE}
+_STALE_TAGS = {"gallerist.reaped", DESCRIPTION}
 
 
 def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None = None) -> bool:
@@ -94,8 +94,8 @@ def open_run(client: Client, record: Record) -> str:
     )
     run_id = str(run.info.run_id)
     with _never_left_running(client, run_id):
-        note = note_of(record, run_id)
-        _log_batch(client, run_id, parameters=parameters_of(record), tags=note)
+        tags = description_of(record, run_id)
+        _log_batch(client, run_id, parameters=parameters_of(record), tags=tags)
     return run_id
 
 
@@ -112,7 +112,7 @@ def _never_left_running(client: Client, run_id: str) -> Iterator[None]:
 
 def _log_numbers(client: Client, run: Any, record: Record) -> None:
     """Give a run all that its record has, except the files."""
-    tags = tags_of(record) | closing_tags() | note_of(record, run.info.run_id)
+    tags = tags_of(record) | closing_tags() | description_of(record, run.info.run_id)
     _log_batch(
         client,
         run.info.run_id,
@@ -141,7 +141,7 @@ def sync(
     """Log every record that MLflow lacks, oldest first, and put the tags `current` right.
 
     progress: called after each record, logged or not, so that a caller can tell slow from stuck.
-    shown: where the artifacts of a record are, as `log_record` is told.
+    shown: where the artifacts of a record are, as for `log_record`.
     Returns how many were logged. A record that cannot be logged is named in a warning and tried
     again next time. Raises TrackingError when three in a row cannot: then it is not the record.
     """

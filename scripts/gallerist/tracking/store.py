@@ -1,4 +1,4 @@
-"""Which MLflow: where the store is, who may write to it, and how its database comes to be.
+"""Which MLflow: where the store is, who may write to it and when, how its database comes to be.
 
 Nothing here imports MLflow but what sets a store up. Passwords of addresses are repeated nowhere.
 """
@@ -6,8 +6,8 @@ Nothing here imports MLflow but what sets a store up. Passwords of addresses are
 import os
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from filelock import FileLock, Timeout
 
 from gallerist.io.files import PathLike, replacing
+from gallerist.records.history import History
 
 USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 """The environment variables that MLflow takes a user and a password from."""
@@ -38,6 +39,10 @@ _ADDRESSES = (
 
 class TrackingError(RuntimeError):
     """MLflow cannot be used as configured: the message says why and what to do."""
+
+
+class Busy(TrackingError):
+    """Another process is writing the runs of the same data set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,31 @@ def separated(uri: str) -> tuple[str, dict[str, str]]:
     name, _, password = user.partition(":")
     variables = {USERNAME: unquote(name), PASSWORD: unquote(password)}
     return urlunsplit(parts._replace(netloc=host)), variables
+
+
+@contextmanager
+def exclusive(results: PathLike, timeout: float, owner: str = "") -> Iterator[bool]:
+    """Keep other writers of a data set's runs away meanwhile.
+
+    results: of the data set; processes of all machines that share the folder are kept away.
+    Yields whether the last one that was let in was `owner`, too. Raises Busy when another has not
+    come to its end within `timeout` seconds.
+    """
+    folder = History.of(results).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / ".writer"
+    lock = FileLock(folder / ".writer.lock", timeout=timeout)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy("is being written to by another process, which shows the same records") from None
+    try:
+        undisturbed = last.is_file() and last.read_text(encoding="utf-8") == owner
+        if not undisturbed:
+            last.write_text(owner, encoding="utf-8")
+        yield undisturbed
+    finally:
+        lock.release()
 
 
 def prepare(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:

@@ -79,7 +79,7 @@ def format_logged(logged: int, dataset: str) -> str:
 class WorkflowWriter:
     """The writer of a workflow that begins: it shows what the jobs do until `close`.
 
-    It ends by itself when this process is gone, after a last look at the files.
+    It ends by itself when this process is gone, after a last comparison with the files.
     """
 
     def __init__(self, config: Mapping[str, Any], results: PathLike) -> None:
@@ -145,7 +145,7 @@ class _Process:
         )
 
     def finish(self, limit: float, *, none_at_work: bool = False) -> int:
-        """Ask for the last look, and wait for it: `limit` seconds for all, its own for each step.
+        """Ask for the last comparison and wait: `limit` seconds for all, its own for each step.
 
         Returns how many records it logged. Raises TrackingError when it cannot, or not in time.
         """

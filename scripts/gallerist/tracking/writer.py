@@ -15,13 +15,10 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from gallerist.io.files import PathLike
 from gallerist.records.history import History, RunningStage, is_dead
@@ -29,47 +26,25 @@ from gallerist.records.record import Record, find_records, milliseconds, mlflow_
 from gallerist.tracking.client import Client, connect, end_orphaned_runs, explain
 from gallerist.tracking.contents import points_of
 from gallerist.tracking.runs import log_points, log_record, show_at_work, sync
-from gallerist.tracking.store import Store, TrackingError, database_path, follow_move, prepare
+from gallerist.tracking.store import (
+    Busy,
+    Store,
+    database_path,
+    exclusive,
+    follow_move,
+    prepare,
+)
 
 logger = logging.getLogger("gallerist")
 
 _INTERVAL = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two readings of the files."""
 
 _LONGEST_PAUSE = 30.0
 """Seconds until MLflow is tried again, at most."""
 
 _LAST_PASS_LIMIT = 60.0
 """Seconds that are left when the workflow is gone."""
-
-
-class Busy(TrackingError):
-    """Another process is writing the runs of the same data set."""
-
-
-@contextmanager
-def exclusive(results: PathLike, timeout: float, owner: str = "") -> Iterator[bool]:
-    """Keep other writers of a data set's runs away meanwhile.
-
-    results: of the data set; processes of all machines that share the folder are kept away.
-    Yields whether the last one that was let in was `owner`, too. Raises Busy when another has not
-    come to its end within `timeout` seconds.
-    """
-    folder = History.of(results).folder
-    folder.mkdir(parents=True, exist_ok=True)
-    last = folder / ".writer"
-    lock = FileLock(folder / ".writer.lock", timeout=timeout)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise Busy("is being written to by another process, which shows the same records") from None
-    try:
-        undisturbed = last.is_file() and last.read_text(encoding="utf-8") == owner
-        if not undisturbed:
-            last.write_text(owner, encoding="utf-8")
-        yield undisturbed
-    finally:
-        lock.release()
 
 
 class Writer:

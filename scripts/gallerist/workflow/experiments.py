@@ -6,7 +6,7 @@ Rules and the configuration ask this, so it imports nothing that takes long.
 from collections.abc import Mapping
 from typing import Any
 
-from gallerist.records.record import require_made
+from gallerist.records.record import verify_output
 from gallerist.workflow.results import Results
 
 Settings = Mapping[str, Any]
@@ -59,7 +59,7 @@ def require_own_networks(results: Results, experiment: str, experiments: Experim
     for name, settings in describing(experiment, experiments).items():
         if "network" in settings:
             model = results.path(f"models/{name}/model.keras")
-            require_made(model, results.path(f"models/{name}/training.record.json"))
+            verify_output(model, results.path(f"models/{name}/training.record.json"))
 
 
 def describing_files(experiment: str, experiments: Experiments) -> list[str]:

@@ -105,7 +105,7 @@ class Run:
         self._add(artifacts=(artifact,))
 
     def made(self, path: PathLike) -> None:
-        """Note the content of a file as it is now: `require_made` takes no other in its place."""
+        """Note the content of a file as it is now: `verify_output` takes no other in its place."""
         self._made[str(path)] = sha256_of_file(path)
         self._add(made=self._made)
 

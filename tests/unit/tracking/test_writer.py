@@ -30,9 +30,16 @@ from gallerist.tracking import sync as sync_module
 from gallerist.tracking.client import connect, end_orphaned_runs
 from gallerist.tracking.pruning import prune
 from gallerist.tracking.runs import log_record, open_run, sync
-from gallerist.tracking.store import Store, TrackingError, artifact_root_of, prepare
+from gallerist.tracking.store import (
+    Busy,
+    Store,
+    TrackingError,
+    artifact_root_of,
+    exclusive,
+    prepare,
+)
 from gallerist.tracking.sync import WorkflowWriter, refresh
-from gallerist.tracking.writer import Busy, Writer, exclusive
+from gallerist.tracking.writer import Writer
 
 
 def begun(results, dataset, uri=None, patience=60):
