@@ -137,13 +137,14 @@ def sync(
     records: Iterable[Record],
     progress: Callable[[], None] = lambda: None,
     shown: Callable[[Record], Mapping[str, Path]] = lambda record: {},
+    refused: Callable[[Record], None] = lambda record: None,
 ) -> int:
     """Log every record that MLflow lacks, oldest first, and put the tags `current` right.
 
     progress: called after each record, logged or not, so that a caller can tell slow from stuck.
     shown: where the artifacts of a record are, as for `log_record`.
-    Returns how many were logged. A record that cannot be logged is named in a warning and tried
-    again next time. Raises TrackingError when three in a row cannot: then it is not the record.
+    refused: called with each record that cannot be logged, which is named in a warning and tried
+    again next time. Returns how many were logged. Raises TrackingError when three in a row cannot: then it is not the record.
     """
     ended = [record for record in records if record.status != "running"]
     ended.sort(key=lambda record: milliseconds(record.finished or record.started))
@@ -157,7 +158,7 @@ def sync(
     for name, group in groupby(ended, key=lambda record: record.mlflow_experiment):
         members = list(group)
         identity = experiment_id(client, name)
-        logged += _log_missing(client, identity, members, progress, shown)
+        logged += _log_missing(client, identity, members, progress, shown, refused)
         finished = [record for record in members if record.status == "finished"]
         restore_current(client, list(runs(client, [identity], "")), finished)
     return logged
@@ -169,6 +170,7 @@ def _log_missing(
     records: Sequence[Record],
     progress: Callable[[], None],
     shown: Callable[[Record], Mapping[str, Path]],
+    refused: Callable[[Record], None],
 ) -> int:
     known: dict[str, list[Any]] = {}
     for run in runs(client, [identity], "", deleted=True):
@@ -181,6 +183,7 @@ def _log_missing(
                 failures = 0
             except Exception as error:
                 failures += 1
+                refused(record)
                 logger.warning("%s is not in MLflow yet: %s", record.title, first_line(error))
                 if failures == _FAILURES_IN_A_ROW:
                     raise TrackingError(

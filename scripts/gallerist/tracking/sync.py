@@ -99,8 +99,10 @@ class WorkflowWriter:
         patience = self._process.step_limit
         try:
             self._process.finish(patience, none_at_work=True)
+            if self._process.refused:
+                raise TrackingError(f"does not have all: {self._process.refused} runs were refused")
         except TrackingError as error:
-            if not self._process.has_warned:
+            if not self._process.has_failed:
                 logger.warning("MLflow %s. %s", error, _ADVICE)
             return False
         finally:
@@ -117,7 +119,8 @@ class _Process:
             name: text for name, text in os.environ.items() if name not in FOREIGN_RUN_VARIABLES
         }
         self._reports: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.has_warned = False
+        self.has_failed = False
+        self.refused = 0
         # A database of one's own does not hang, but is slow to set up.
         self.step_limit = max(store.patience, _SETUP_LIMIT if store.artifact_root else 0.0)
         self._process = subprocess.Popen(
@@ -164,6 +167,7 @@ class _Process:
             if "failed" in report:
                 raise TrackingError(report["failed"])
             if "done" in report:
+                self.refused = report["refused"]
                 return int(report["done"])
 
     def end(self) -> None:
@@ -189,7 +193,7 @@ class _Process:
             for line in reports:
                 report = json.loads(line)
                 if "warning" in report:
-                    self.has_warned = True
+                    self.has_failed |= report["warning"].endswith(_ADVICE)
                     logger.warning("%s", report["warning"])
                 else:
                     self._reports.put(report)

@@ -62,6 +62,7 @@ class Writer:
         self._progress = progress
         self._history = History.of(results)
         self._owner = uuid.uuid4().hex
+        self.refused: list[Record] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -107,12 +108,14 @@ class Writer:
             find_records(self._results), self._progress, none_at_work=none_at_work
         )
         kept = {entry.record.execution: entry for entry in entries}
+        self.refused = []
         logged = sync(
             uri,
             root,
             [entry.record for entry in entries],
             self._progress,
             lambda record: self._history.shown(kept[record.execution]),
+            self.refused.append,
         )
         self._client, self._logged = client, set(kept)
         return logged
@@ -257,7 +260,7 @@ def main() -> None:
     try:
         none_at_work = bool(parent.order.get("none_at_work"))
         logged += writer.update(store.patience, thorough=True, none_at_work=none_at_work)
-        parent.report(done=logged)
+        parent.report(done=logged, refused=len(writer.refused))
     except Exception as error:
         parent.report(failed=str(error) if isinstance(error, Busy) else explain(error))
     os._exit(0)  # all is written; taking MLflow down tidily takes longer than a short stage
