@@ -144,7 +144,8 @@ def sync(
     progress: called after each record, logged or not, so that a caller can tell slow from stuck.
     shown: where the artifacts of a record are, as for `log_record`.
     refused: called with each record that cannot be logged, which is named in a warning and tried
-    again next time. Returns how many were logged. Raises TrackingError when three in a row cannot: then it is not the record.
+    again next time. Returns how many were logged. Raises TrackingError when three in a row cannot:
+    then it is not the record.
     """
     ended = [record for record in records if record.status != "running"]
     ended.sort(key=lambda record: milliseconds(record.finished or record.started))

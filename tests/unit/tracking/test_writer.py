@@ -279,7 +279,6 @@ def test_the_writer_of_a_killed_workflow_looks_once_more_and_ends(results, datas
 def test_a_writer_killed_at_any_moment_loses_nothing_and_doubles_nothing(results, dataset, store):
     history = history_of(results, dataset)
     records = [a_record(dataset, part=f"part {number}") for number in range(12)]
-    done = threading.Event()
 
     def work():
         for record in records:
@@ -288,17 +287,16 @@ def test_a_writer_killed_at_any_moment_loses_nothing_and_doubles_nothing(results
             for name, points in record.curves.items():
                 for point in points:
                     history.add(opening, curves={name: [point]})
-                    time.sleep(0.1)
+                    time.sleep(0.05)
             history.keep(record)
-        done.set()
 
     thread = threading.Thread(target=work)
     thread.start()
     chance = random.Random(7)
-    while not done.is_set() or len(shown(results, dataset)) < 4:
-        writer = begun(results, dataset)
-        # It takes two seconds to start.
-        time.sleep(2 + chance.uniform(0, 1.5))
+    for _ in range(4):
+        writer, before = begun(results, dataset), len(shown(results, dataset))
+        wait_for(lambda known=before: known < len(shown(results, dataset)) or known == 12)
+        time.sleep(chance.uniform(0, 0.5))
         os.kill(writer._process._process.pid, signal.SIGKILL)
         assert not writer.close()
     thread.join()
