@@ -49,6 +49,14 @@ onstart:
     prepare_run()
 
 
+onsuccess:
+    close_run()
+
+
+onerror:
+    close_run()
+
+
 wildcard_constraints:
     part="originals|pool|training|validation|gallery|query|challenge_gallery|challenge_query",
     experiment=one_of(EXPERIMENTS),

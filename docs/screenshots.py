@@ -23,8 +23,9 @@ from typing import Any
 from PIL import Image
 
 from gallerist.config.completion import read
+from gallerist.tracking.client import connect
 from gallerist.tracking.experiment_page import address
-from gallerist.tracking.store import connect, resolve_uri
+from gallerist.tracking.store import resolve_uri
 
 BROWSER = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),

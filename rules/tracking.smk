@@ -1,25 +1,41 @@
-# Before the first job: the workflow is drawn, and the MLflow store ready for jobs side by side.
+# Before the first job: the workflow is drawn, and a process begins to show the jobs in MLflow.
 from snakemake.logging import logger
 
-# Seconds that all jobs wait for a slow server. What it lacks then, a later start brings.
-STORE_IS_AWAITED = 300
+# The rules that bring MLflow up to date themselves.
+ON_REQUEST = {"sync_tracking", "prune_runs"}
+
+writer = None
 
 
 def prepare_run():
-    """Say what is odd, note who holds the lock, and bring MLflow up to date with the records."""
-    from gallerist.records.origin import keep_rule_graph
-    from gallerist.tracking.tracker import in_words, refresh_configured
+    """Say what is odd, note who holds the lock, and start the writer of this workflow."""
+    from gallerist.figures.rule_graph import draw
+    from gallerist.records.provenance import keep_rule_graph
+    from gallerist.tracking.store import TrackingError
+    from gallerist.tracking.sync import WorkflowWriter
     from gallerist.workflow.lock import claim
 
+    global writer
     for notice in find_warnings(config):
         logger.warning(notice)
     claim(Path.cwd())
+    graph = rule_graph()
     try:
-        keep_rule_graph(f"{RESULTS}/{DATASET}", rule_graph(), f"{DATASET}: rules of the workflow")
+        title = f"{DATASET}: rules of the workflow"
+        keep_rule_graph(f"{RESULTS}/{DATASET}", graph, title, draw)
     except Exception as error:
         logger.warning(f"The rules of the workflow are not drawn: {error}")
-    if logged := refresh_configured(config, RESULTS, limit=STORE_IS_AWAITED):
-        logger.info(in_words(logged, DATASET))
+    if not graph.keys() <= ON_REQUEST:
+        try:
+            writer = WorkflowWriter(config, RESULTS)
+        except (OSError, TrackingError) as error:
+            logger.warning(f"Nothing is shown in MLflow: {error}")
+
+
+def close_run():
+    """Wait until MLflow shows all of it, for a limited time."""
+    if writer is not None:
+        writer.close()
 
 
 def rule_graph():

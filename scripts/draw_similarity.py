@@ -1,10 +1,10 @@
 """Rule draw_similarity: queries and their first answers -> which regions made them match."""
 
-from gallerist.records.record import require_made
+from gallerist.records.record import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    require_made(snakemake.input.model, snakemake.input.training)
+    verify_output(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.data.manifest import DISTRACTOR, Manifest
     from gallerist.features.network import NetworkExtractor

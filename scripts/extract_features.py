@@ -1,10 +1,10 @@
 """Rule extract_features: pictures of one part -> vectors of length 1, in manifest order."""
 
-from gallerist.records.record import require_made
+from gallerist.records.record import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    require_made(snakemake.input.model, snakemake.input.training)
+    verify_output(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.data.manifest import Manifest
     from gallerist.features.network import NetworkExtractor

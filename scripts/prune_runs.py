@@ -5,8 +5,7 @@ from pathlib import Path
 
 from gallerist.io.files import write_text
 from gallerist.tracking.pruning import prune
-from gallerist.tracking.store import TrackingError
-from gallerist.tracking.tracker import configured_store
+from gallerist.tracking.store import TrackingError, configured_store
 
 results, dataset = snakemake.params.results, snakemake.config["dataset"]["name"]
 try:

@@ -120,14 +120,13 @@ SIDE_BY_SIDE = ("--resources", "gpu=2", "--cores", "3", "--max-threads", "1")
 """Small jobs wait for imports more than they compute: on two cores, three at once are quickest."""
 
 
-TRACKING = "scripts/gallerist/tracking/process.py"
-SAYS_LOGGED = """
-import json, os, sys
-for line in sys.stdin.buffer:
-    if json.loads(line)["do"] in ("close", "refresh"):
-        os.write(1, b'{"done": 0}\\n')
+WRITER = "scripts/gallerist/tracking/writer.py"
+SHOWS_NOTHING = """
+import sys
+sys.stdin.read()
+print('{"done": 0, "refused": 0}')
 """
-"""In the place of the process that talks to MLflow, which takes half of the time of a small job."""
+"""In the place of the process that shows a workflow in MLflow, which takes some seconds to load."""
 
 
 class Workflow:
@@ -159,12 +158,12 @@ class Workflow:
         return workflow
 
     def log_nothing(self):
-        """From here on no job waits for MLflow; its record has what is to be logged."""
-        (self.folder / TRACKING).write_text(SAYS_LOGGED, encoding="utf-8")
+        """From here on nothing is shown in MLflow; the records have what is to be logged."""
+        (self.folder / WRITER).write_text(SHOWS_NOTHING, encoding="utf-8")
 
     def log_again(self):
         """From here on MLflow is real. `gallerist summary` logs what it lacks, from the records."""
-        shutil.copy2(CHECKOUT / TRACKING, self.folder / TRACKING)
+        shutil.copy2(CHECKOUT / WRITER, self.folder / WRITER)
 
     def copy(self, folder):
         """An independent copy elsewhere, with all results; every file keeps its times."""

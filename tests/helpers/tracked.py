@@ -13,11 +13,7 @@ from checkout import HELPERS, SCRIPTS
 
 from gallerist.records.provenance import host, process_started
 from gallerist.records.record import ImageSet, Record
-from gallerist.tracking.store import (
-    artifact_root_of,
-    resolve_uri,
-)
-from gallerist.tracking.tracker import Store
+from gallerist.tracking.store import Store, artifact_root_of, resolve_uri
 
 
 def environment():

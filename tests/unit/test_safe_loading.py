@@ -7,7 +7,7 @@ from checkout import SCRIPTS
 from tracked import a_record
 
 from gallerist.io.files import sha256_of_file
-from gallerist.records.record import RecordError, require_made, write_record
+from gallerist.records.record import RecordError, verify_output, write_record
 
 BENCHMARKS = SCRIPTS.parent / "benchmarks"
 SOURCES = sorted([*SCRIPTS.rglob("*.py"), *BENCHMARKS.rglob("*.py")])
@@ -94,7 +94,7 @@ def made(tmp_path):
 
 
 def test_the_file_that_was_made_is_taken_wherever_it_was_moved(made):
-    require_made(*made)
+    verify_output(*made)
 
 
 def test_one_changed_byte_is_refused_and_the_file_is_named(made):
@@ -103,7 +103,7 @@ def test_one_changed_byte_is_refused_and_the_file_is_named(made):
     content[450] ^= 1
     model.write_bytes(content)
     with pytest.raises(RecordError) as refusal:
-        require_made(model, record)
+        verify_output(model, record)
     message = str(refusal.value)
     assert message.startswith(f"{model} is not the file that its job made, says {record} (SHA-256")
     assert "it was not opened" in message
@@ -113,15 +113,15 @@ def test_one_changed_byte_is_refused_and_the_file_is_named(made):
 def test_a_file_that_its_record_does_not_know_is_refused(made):
     model, record = made
     write_record(record, a_record("monkeys"))
-    with pytest.raises(RecordError, match="nothing is said of it there"):
-        require_made(model, record)
+    with pytest.raises(RecordError, match="it does not name it"):
+        verify_output(model, record)
 
 
 def test_a_record_that_is_gone_or_none_refuses_too(made):
     model, record = made
     record.write_text("{}")
     with pytest.raises(RecordError, match="this is not a record"):
-        require_made(model, record)
+        verify_output(model, record)
     record.unlink()
     with pytest.raises(FileNotFoundError):
-        require_made(model, record)
+        verify_output(model, record)

@@ -1,16 +1,18 @@
 """Killed at work: nothing half-written is used, nothing stays RUNNING, the next start goes on."""
 
 import os
-import re
 import signal
 
 import pytest
 from edits import COMPARE, chain
+from long_training import (
+    EPOCHS,
+    HALF_WRITTEN,
+    MODEL,
+    check_the_training_is_whole,
+    pid_at_work,
+)
 from tiny_workflow import jobs_of, wait_for
-
-EPOCHS = 15
-MODEL = "results/tiny/models/short/model.keras"
-HALF_WRITTEN = ("model.keras", "preprocessing.json", "history.csv", "training.record.json")
 
 
 @pytest.fixture
@@ -19,18 +21,6 @@ def training(workflow):
     workflow.edit_config("experiments.short.epochs", EPOCHS)
     workflow.edit_config("experiments.short.early_stopping", None)
     return workflow
-
-
-def pid_at_work(workflow):
-    """The process that trains, once it has finished an epoch of the new training."""
-    log = workflow.results / "logs/train_network/short.log"
-
-    def pid():
-        text = log.read_text(encoding="utf-8") if log.exists() else ""
-        found = re.search(r"train_network short on .*, pid (\d+)", text)
-        return int(found[1]) if found and f"epoch 2 of {EPOCHS}:" in text else None
-
-    return wait_for(pid)
 
 
 def is_gone(pid):
@@ -54,13 +44,6 @@ def leave_half_written_files(workflow):
         path = workflow.folder / MODEL
         path.with_name(name).write_bytes(b"half")
         path.with_name(f".{name}").write_bytes(b"half")
-
-
-def check_the_training_is_whole(workflow):
-    folder = (workflow.folder / MODEL).parent
-    history = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
-    assert len(history) == 1 + EPOCHS
-    assert all((folder / name).read_bytes() != b"half" for name in HALF_WRITTEN)
 
 
 def check_the_killed_run_failed(workflow):

@@ -349,7 +349,8 @@ def test_a_job_with_a_wrong_password_ends_well_and_is_shown_later(
         encoding="utf-8",
     )
     sync = (
-        "from gallerist.tracking.tracker import Store, refresh\n"
+        "from gallerist.tracking.store import Store\n"
+        "from gallerist.tracking.sync import refresh\n"
         f"print(refresh(Store({guarded_server.url!r}, None), {dataset!r}, 'results/{dataset}'))"
     )
     said = subprocess.run(

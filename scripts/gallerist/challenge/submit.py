@@ -25,13 +25,16 @@ from gallerist.io.files import PathLike
 from gallerist.io.http import shown_url
 from gallerist.records.record import now
 from gallerist.tracking.store import TrackingError
-from gallerist.tracking.tracker import refresh_configured
+from gallerist.tracking.sync import refresh_configured
 from gallerist.workflow.results import Results
 
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
 logger = logging.getLogger("gallerist")
+
+_MLFLOW_LIMIT = 120.0
+"""Seconds that whoever has sent an answer file waits for MLflow."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def _deliver(
     try:
         record_sending(path, receipt, content)
         if delivery.config is not None:
-            refresh_configured(delivery.config, RESULTS)
+            refresh_configured(delivery.config, RESULTS, limit=_MLFLOW_LIMIT)
     except (OSError, ValueError, TrackingError) as error:
         logger.warning("What became of %s is in its receipt only: %s", receipt.file, error)
     if receipt.state != "answered":

@@ -20,7 +20,8 @@ def register(config: dict[str, Any], experiments: tuple[str, ...], crown: bool) 
     if crown and len(experiments) > 1:
         raise ValueError("--crown is for one experiment: there is one champion")
     from gallerist.serving import registry
-    from gallerist.tracking.tracker import configured_store, refresh_configured
+    from gallerist.tracking.store import configured_store
+    from gallerist.tracking.sync import refresh_configured
 
     refresh_configured(config, options.RESULTS)
     for each in registry.register(config, experiments or [registry.BEST], crown=crown):

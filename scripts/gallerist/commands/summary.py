@@ -13,7 +13,8 @@ from gallerist.commands import options
 def summary(config: dict[str, Any]) -> None:
     """Print the table of accuracies and where everything is."""
     from gallerist.commands.ui import how_to_open
-    from gallerist.tracking.tracker import configured_store, refresh_configured
+    from gallerist.tracking.store import configured_store
+    from gallerist.tracking.sync import refresh_configured
     from gallerist.workflow.results import Results
 
     results = Results.of(config, options.RESULTS)

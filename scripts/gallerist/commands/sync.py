@@ -12,9 +12,9 @@ def sync(config: dict[str, Any]) -> int:
 
     A workflow does so when it starts. The status is 1 where MLflow cannot be reached.
     """
-    from gallerist.tracking.tracker import in_words, refresh_configured
+    from gallerist.tracking.sync import format_logged, refresh_configured
 
     logged = refresh_configured(config, options.RESULTS)
     if logged is not None:
-        print(in_words(logged, config["dataset"]["name"]))
+        print(format_logged(logged, config["dataset"]["name"]))
     return int(logged is None)

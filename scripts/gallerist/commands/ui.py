@@ -26,10 +26,14 @@ PORT = 5000
 @click.option("--port", default=PORT)
 def ui(config: dict[str, Any], port: int) -> None:
     """Open the MLflow UI on the store of the results, on 127.0.0.1."""
-    from gallerist.tracking.access import hide_passwords, holds_password
     from gallerist.tracking.experiment_page import CURRENT, address
-    from gallerist.tracking.store import database_path, known_experiment
-    from gallerist.tracking.tracker import configured_store
+    from gallerist.tracking.store import (
+        configured_store,
+        database_path,
+        hide_passwords,
+        holds_password,
+        known_experiment,
+    )
 
     store = configured_store(config, options.RESULTS).uri
     if store.startswith("http"):
@@ -59,7 +63,7 @@ def ui(config: dict[str, Any], port: int) -> None:
 
 def how_to_open(store: str) -> str:
     """How to come to the UI of a store."""
-    from gallerist.tracking.access import hide_passwords
+    from gallerist.tracking.store import hide_passwords
 
     if store.startswith("http"):
         return hide_passwords(store)

@@ -15,7 +15,7 @@ from gallerist.settings.descriptors import Hog, LocalBinaryPatterns
 from gallerist.settings.fusions import Combined
 from gallerist.settings.networks import Scratch, Transfer
 from gallerist.settings.ranking import RankedByVectors
-from gallerist.tracking.access import PASSWORD, USERNAME, holds_password
+from gallerist.tracking.store import PASSWORD, USERNAME, holds_password
 from gallerist.workflow.experiments import is_searchable, refusal
 
 Problems = Iterator[tuple[KeyPath, str]]

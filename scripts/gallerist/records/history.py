@@ -1,15 +1,18 @@
-"""Every execution that ended, kept among the results: MLflow can be rebuilt from it as a whole.
+"""Every execution, kept among the results: MLflow can be rebuilt from it as a whole.
 
 A rerun replaces the outputs, and with them the record and the pictures beside them; a failed job
 has neither. In the folder `history` of a data set's results they stay:
 
-    <execution>.json          the record of an execution that ended, and the files that it shows
-    running/<execution>.json  that of one at work, as far as it is known, or of one that was killed
-    files/<sha256>/<name>     those files, each content once however many records show it
+    <execution>.json           the record of an execution that ended, and the files that it shows
+    running/<execution>.jsonl  that of one at work or of one that was killed: its opening record,
+                               then a line for everything that it has reported since
+    files/<sha256>/<name>      those files, each content once however many records show it
 """
 
 import hashlib
+import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -47,7 +50,7 @@ class Entry:
 
 
 class History:
-    """The executions of one data set. What cannot be kept is told in a warning, never an error."""
+    """The executions of one data set. What cannot be kept is a warning, never an error."""
 
     def __init__(self, folder: PathLike) -> None:
         """`folder`: made when something is kept in it."""
@@ -59,14 +62,24 @@ class History:
         return cls(Path(results) / "history")
 
     def begin(self, record: Record) -> None:
-        """Note a stage at work, again whenever more is known: it may be killed."""
+        """Write the opening record of a stage, for whoever follows it or finds it killed."""
         with _without_failing(record):
-            write_json(self._running(record.execution), _to_json(Entry(record)))
+            path = self._running(record.execution)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _append(path, record.to_json(), os.O_CREAT | os.O_TRUNC)
 
-    def at_work(self, execution: str) -> Record | None:
-        """What was noted of a stage at work, or None."""
-        entry = _read(self._running(execution))
-        return entry.record if entry is not None else None
+    def add(self, record: Record, **reported: Any) -> None:
+        """Append what a stage has reported since: fields of a record. From any thread.
+
+        record: its opening record. A stage that has ended, or was not begun, is left as it is.
+        """
+        with _without_failing(record), suppress(FileNotFoundError):
+            value = replace(record, **reported).to_json()
+            _append(self._running(record.execution), {name: value[name] for name in reported})
+
+    def at_work(self) -> "list[RunningStage]":
+        """The stages that have begun and not ended, killed ones included, to be read."""
+        return [RunningStage(path) for path in sorted((self.folder / "running").glob("*.jsonl"))]
 
     def keep(self, record: Record) -> Entry:
         """Keep a record that has ended, and the files that it shows, as they are now."""
@@ -78,29 +91,45 @@ class History:
             self._running(record.execution).unlink(missing_ok=True)
         return entry
 
+    def executions(self) -> list[str]:
+        """The identities of all that ended, in order: cheaper than the entries."""
+        return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def entry(self, execution: str) -> Entry | None:
+        """One that ended, or None. What cannot be read is named in a warning."""
+        return _read(self._ended(execution))
+
     def entries(self) -> list[Entry]:
         """All that ended, in order of execution."""
-        found = (_read(path) for path in sorted(self.folder.glob("*.json")))
+        found = map(self.entry, self.executions())
         return [entry for entry in found if entry is not None]
 
     def complete(
-        self, beside: Iterable[Record], progress: Callable[[], None] = lambda: None
+        self,
+        beside: Iterable[Record],
+        progress: Callable[[], None] = lambda: None,
+        *,
+        none_at_work: bool = False,
     ) -> list[Entry]:
         """All that ended, after adding what is missing.
 
         beside: the records beside the outputs. Those of a Gallerist that kept no history are added,
-        and stages of this machine that were killed, which failed.
+        and stages that were killed, which failed: of this machine those whose process is gone, of
+        all machines when `none_at_work` says that whatever has begun has ended.
         progress: called after each addition.
         """
+        # Before anything else is read: what they wrote last is there to be found.
+        killed = [
+            record
+            for record in (stage.record() for stage in self.at_work())
+            if record is not None and (none_at_work or is_dead(record))
+        ]
         entries = {entry.record.execution: entry for entry in self.entries()}
-        for record in beside:
+        for record in (*beside, *map(as_killed, killed)):
             if record.execution not in entries:
                 entries[record.execution] = self.keep(record)
                 progress()
-        for record in self._killed():
-            if record.execution not in entries:
-                entries[record.execution] = self.keep(record)
-                progress()
+        for record in killed:
             self._running(record.execution).unlink(missing_ok=True)
         return list(entries.values())
 
@@ -134,12 +163,6 @@ class History:
                 freed += sum(_unlink(self._file(name)) for name in {*entry.files.values()} - needed)
         return freed
 
-    def _killed(self) -> Iterator[Record]:
-        for path in sorted((self.folder / "running").glob("*.json")):
-            entry = _read(path)
-            if entry is not None and _is_dead(entry.record):
-                yield as_killed(entry.record)
-
     def _store(self, path: Path) -> str | None:
         """Keep a file. Returns its "<sha256>/<name>"; None for what is no file."""
         if not path.is_file():
@@ -158,10 +181,79 @@ class History:
         return self.folder / f"{execution}.json"
 
     def _running(self, execution: str) -> Path:
-        return self.folder / "running" / f"{execution}.json"
+        return self.folder / "running" / f"{execution}.jsonl"
 
     def _file(self, name: str) -> Path:
         return self.folder / "files" / name
+
+
+class RunningStage:
+    """A stage at work, read from its file as far as it has come; only what is new is read again."""
+
+    def __init__(self, path: Path) -> None:
+        """`path`: as `History.begin` writes it."""
+        self.execution = path.stem
+        self._path = path
+        self._size = 0
+        self._fields: dict[str, Any] = {}
+
+    def read(self) -> Record | None:
+        """What has been reported since the last call, with the stage's identity; None for nothing.
+
+        The first answer has the opening record. Lines that a full disk cut are left out.
+        """
+        try:
+            if self._path.stat().st_size <= self._size:
+                return None
+            with self._path.open("rb") as file:
+                file.seek(self._size)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return None
+        self._size += len(whole + newline)
+        added: dict[str, Any] = {}
+        for line in whole.splitlines():
+            with suppress(ValueError):
+                _merge(added, json.loads(line))
+        opening = self._fields or added
+        _merge(self._fields, added)
+        return _record({**opening, **_NOTHING_REPORTED, **added}) if added else None
+
+    def record(self) -> Record | None:
+        """All that is known of it; None where not even its beginning can be read."""
+        self.read()
+        return _record(self._fields)
+
+
+_NOTHING_REPORTED: Mapping[str, Any] = {
+    **{name: {} for name in ("metrics", "curves", "moments", "machine_use", "made")},
+    **{"artifacts": (), "datasets": ()},
+}
+
+
+def _merge(fields: dict[str, Any], added: Mapping[str, Any]) -> None:
+    """Add to the fields of a record, in JSON, further ones: a later value replaces an earlier."""
+    for name, value in added.items():
+        known = fields.get(name)
+        if name in ("curves", "machine_use"):
+            curves = dict(known or {})
+            for curve, points in value.items():
+                of_steps = dict([*curves.get(curve, []), *points])
+                curves[curve] = [[step, of_steps[step]] for step in sorted(of_steps)]
+            fields[name] = curves
+        elif isinstance(value, Mapping):
+            fields[name] = {**(known or {}), **value}
+        elif isinstance(value, list):
+            fields[name] = [*(known or []), *value]
+        else:
+            fields[name] = value
+
+
+def _record(fields: Mapping[str, Any]) -> Record | None:
+    try:
+        return Record.from_json(dict(fields))
+    except RecordError:
+        return None
 
 
 def as_killed(record: Record) -> Record:
@@ -173,10 +265,11 @@ def as_killed(record: Record) -> Record:
         finished=ended,
         seconds=(milliseconds(ended) - milliseconds(record.started)) / 1000,
         error="the process was killed or crashed (out of memory?); see the stage's log",
+        artifacts=tuple(each for each in record.artifacts if Path(each.path).exists()),
     )
 
 
-def _is_dead(record: Record) -> bool:
+def is_dead(record: Record) -> bool:
     """Whether its process is known to be gone. Nothing is known of other machines."""
     if record.host != host() or record.process_started is None:
         return False
@@ -190,6 +283,16 @@ def _without_failing(record: Record) -> Iterator[None]:
         yield
     except OSError as error:
         logger.warning("%s is not kept in the history: %s", record.title, error)
+
+
+def _append(path: Path, value: Mapping[str, Any], flags: int = 0) -> None:
+    """One whole line, by one call, seen from other machines as soon as the file is closed."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | flags, 0o666)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:

@@ -1,19 +1,29 @@
-"""Where a result comes from: the code, the packages, the machine, the process, the inputs."""
+"""Where a result comes from: the code, the packages, the machine, the process, the inputs.
 
+What of it is to be read lies below a data set's results in a folder named by its content:
+`origin/<digest>/<name>`, the configuration, changes of the code, the rules. So the jobs of a
+workflow share the files, they stay what they were, and MLflow can be given them again.
+"""
+
+import hashlib
 import logging
 import os
 import platform
+import re
 import socket
 import subprocess
 import threading
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from gallerist import CHECKOUT
-from gallerist.io.files import PathLike, sha256_of_file
+from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_file
 
 logger = logging.getLogger("gallerist")
 
@@ -39,6 +49,19 @@ PACKAGES = (
 
 _SAME_PROCESS = 5.0
 """Seconds by which two readings of one process's start may differ when the clock is set."""
+
+_FOLDER = "origin"
+_PICTURE = "workflow.png"
+_DIFF_LIMIT = 1_000_000
+"""Bytes of a difference that are kept."""
+
+_NAMED = 100
+"""Files without a history that are named."""
+
+_WHOLE = ("--full-name", "--directory", "--no-empty-directory", ":/")
+"""Of the whole checkout; a folder that git does not follow is one name, and is not searched."""
+
+_GIT_TIMEOUT = 10.0
 
 
 def versions() -> dict[str, str]:
@@ -82,25 +105,7 @@ def code_state(folder: PathLike) -> CodeState:
     if not commit:
         return CodeState(None, None)
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return CodeState(commit, None if changes is None else bool(changes))
-
-
-def _git(folder: PathLike, *arguments: str) -> str | None:
-    # Without the lock a status beside a person's commit neither waits nor makes that commit fail.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        answer = subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
+    return CodeState(commit.decode().strip(), None if changes is None else bool(changes))
 
 
 def host() -> str:
@@ -157,3 +162,101 @@ class InputHashes:
         """The hashes, in the order of the paths, waiting at most `timeout` seconds for them."""
         self._thread.join(timeout)
         return dict(self._hashes)
+
+
+def keep_configuration(results: PathLike, config: Mapping[str, Any]) -> Path:
+    """The completed configuration as `config.yaml`, to be read and to be run again.
+
+    results: the folder of the data set. Passwords in addresses are left out.
+    """
+    place = _place(results, canonical_json(config).encode(), "config.yaml")
+    if not place.exists():
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
+        _write(place, re.sub(r"(?<=://)[^/@\s]+@", "***@", text).encode())
+    return place
+
+
+def keep_code_changes(results: PathLike, commit: str, folder: PathLike) -> Path | None:
+    """What the checkout that holds `folder` differs in from `commit`, as `code.diff`.
+
+    `git apply` takes it. Files that git does not follow are named, of binary ones only that they
+    differ; it is cut after a megabyte, and says so. None when git does not answer.
+    """
+    difference = _git(
+        folder,
+        *("diff", commit, "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+        *("--src-prefix=a/", "--dst-prefix=b/"),
+    )
+    if difference is None:
+        return None
+    lines = [f"What the code differed in from commit {commit}."]
+    if len(difference) > _DIFF_LIMIT:
+        lines.append(f"CUT: only the first {_DIFF_LIMIT} bytes of it are here.")
+    others = _git(folder, "ls-files", "--others", "--exclude-standard", *_WHOLE) or b""
+    names = others.decode(errors="replace").splitlines()
+    lines += [f"Not followed by git: {name}" for name in names[:_NAMED]]
+    if len(names) > _NAMED:
+        lines.append(f"Not followed by git: {len(names) - _NAMED} more")
+    head = "".join(f"# {line}\n" for line in lines).encode()
+    content = head + difference[:_DIFF_LIMIT]
+    place = _place(results, content, "code.diff")
+    if not place.exists():
+        _write(place, content)
+    return place
+
+
+def keep_rule_graph(
+    results: PathLike, graph: Mapping[str, Any], title: str, draw: Callable[..., None]
+) -> Path:
+    """The rules of the workflow that begins as `workflow.png`; drawn if it was not yet.
+
+    draw: `figures.rule_graph.draw`, which takes `graph`. It becomes what `last_rule_graph` gives.
+    """
+    place = _place(results, canonical_json([title, graph]).encode(), _PICTURE)
+    if place.exists():
+        os.utime(place)
+    else:
+        draw(graph, place, title=title)
+    return place
+
+
+def last_rule_graph(results: PathLike) -> Path | None:
+    """The picture that was kept last; None when none was."""
+    kept = Path(results, _FOLDER).glob(f"*/{_PICTURE}")
+    return max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _place(results: PathLike, content: bytes, name: str) -> Path:
+    return Path(results, _FOLDER, hashlib.sha256(content).hexdigest()[:16], name)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _git(folder: PathLike, *arguments: str) -> bytes | None:
+    """What git answers, cut after one byte more than is kept; None when it cannot, or not soon.
+
+    Without its lock a status beside a person's commit neither waits nor makes that commit fail.
+    """
+    try:
+        process = subprocess.Popen(
+            ["git", "-c", "core.quotePath=false", *arguments],
+            cwd=folder,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+    timer = threading.Timer(_GIT_TIMEOUT, process.kill)
+    timer.start()
+    with process:
+        assert process.stdout is not None
+        answer = process.stdout.read(_DIFF_LIMIT + 1)
+        if len(answer) > _DIFF_LIMIT:
+            process.kill()
+    timer.cancel()
+    return answer if process.returncode == 0 or len(answer) > _DIFF_LIMIT else None

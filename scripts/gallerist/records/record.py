@@ -26,7 +26,7 @@ Destination = Literal["stages", "comparison"]
 
 
 RUN_ID = "{mlflow run id}"
-"""Stands in a note for the id of the run that the note is of: MLflow gives it when it is logged."""
+"""Stands in a description for the id of its run: MLflow gives it when the run is logged."""
 
 
 class RecordError(ValueError):
@@ -69,7 +69,7 @@ class Record:
         in milliseconds since the epoch; a step that is missing there was so when the stage ended.
     machine_use: likewise, of what the machine did meanwhile; a step is a second since `started`.
     inputs: path -> SHA-256 of each input that is a file; folders are left out.
-    made: likewise, of each file made that must not be opened when it is another (`require_made`).
+    made: likewise, of each file made that must not be opened when it is another (`verify_output`).
     git_dirty: the code differed from that commit; None where no commit is known.
     process_started: seconds since the epoch, which tells a process from a later one of its pid.
     destination: `stages` for a run among the stages of its data set; `comparison` for a row of
@@ -230,7 +230,7 @@ def read_record(path: PathLike) -> Record:
         raise RecordError(f"{path}: {error}") from error
 
 
-def require_made(path: PathLike, record_path: PathLike) -> None:
+def verify_output(path: PathLike, record_path: PathLike) -> None:
     """Refuse a file that is not, byte for byte, the one that the job of this record made.
 
     To be called before a file is opened that could do harm. The record is the one beside it.
@@ -241,7 +241,7 @@ def require_made(path: PathLike, record_path: PathLike) -> None:
     found = sha256_of_file(path)
     if made.get(name) == found:
         return
-    known = f"{made[name][:12]} there" if name in made else "nothing is said of it there"
+    known = f"{made[name][:12]} there" if name in made else "it does not name it"
     raise RecordError(
         f"{path} is not the file that its job made, says {record_path} (SHA-256 {found[:12]}, "
         f"{known}): it was not opened. Remove it, and run the workflow to have it made again."

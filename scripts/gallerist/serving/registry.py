@@ -22,18 +22,14 @@ from gallerist.records.record import stages_of
 from gallerist.serving.champion import Candidate, Decision, decide
 from gallerist.serving.package import GALLERY, PER_QUERY, Packed, experiment_record, pack, save
 from gallerist.serving.register_process import Registered
-from gallerist.tracking.access import in_short
+from gallerist.tracking.client import Client, connect, experiment_id, first_line, runs
 from gallerist.tracking.runs import log_record
 from gallerist.tracking.store import (
-    Client,
     TrackingError,
     artifact_root_of,
-    connect,
-    experiment_id,
-    patiently,
+    exclusive,
     prepare,
     resolve_uri,
-    runs,
 )
 from gallerist.workflow.experiments import NotSearchable, check_searchable
 from gallerist.workflow.results import Results
@@ -43,6 +39,9 @@ BEST = "best"
 
 _UPLOAD_LIMIT = 600
 """Seconds in which a server takes one file of a model."""
+
+_WRITER_LIMIT = 60.0
+"""Seconds that another process may take to bring the runs up to date."""
 
 
 def register(
@@ -75,7 +74,7 @@ def register(
         prepare(uri, artifact_root_of(uri, root), [dataset, stages_of(dataset)])
         return [_register(client, results, config, name, crown) for name in chosen]
     except MlflowException as error:
-        raise TrackingError(f"MLflow refuses the model: {in_short(error)}") from error
+        raise TrackingError(f"MLflow refuses the model: {first_line(error)}") from error
 
 
 def best(results: Results, config: Mapping[str, Any]) -> str:
@@ -112,7 +111,7 @@ def _register(
         version = known or _new_version(client, model, packed, run_id, Path(folder) / "model")
     found = _promote(client, model, version, config, crown=crown)
     for name, value in {"gallerist.verdict": found.reason, "gallerist.run": run_id}.items():
-        patiently(client.set_model_version_tag, model, version.version, name, value)
+        client.set_model_version_tag(model, version.version, name, value)
     return Registered(
         experiment,
         model,
@@ -128,7 +127,8 @@ def _source_run(
     client: Client, results: Results, config: Mapping[str, Any], experiment: str
 ) -> str:
     record = experiment_record(results, experiment)
-    log_record(client, record)  # which the job that wrote it may not have been able to
+    with exclusive(results.folder, _WRITER_LIMIT):  # the workflow's writer may be about to log it
+        log_record(client, record)
     question = f"tags.`gallerist.execution` = '{record.execution}'"
     identity = experiment_id(client, record.mlflow_experiment)
     for run in runs(client, [identity], question):
@@ -143,8 +143,7 @@ def _ensure_model(client: Client, model: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        patiently(
-            client.create_registered_model,
+        client.create_registered_model(
             model,
             description=f"Galleries of {model} that answer with their nearest pictures. "
             "The alias champion is the experiment that no other is really better than.",
@@ -158,9 +157,7 @@ def _versions(client: Client, model: str) -> list[Any]:
     found: list[Any] = []
     token: str | None = None
     while True:
-        page = patiently(
-            client.search_model_versions, f"name = '{model}'", max_results=1000, page_token=token
-        )
+        page = client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
         found += page
         token = page.token
         if not token:
@@ -179,10 +176,9 @@ def _new_version(client: Client, model: str, packed: Packed, run_id: str, path: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's advice about type hints
         save(packed, path)
-    run = patiently(client.get_run, run_id)
+    run = client.get_run(run_id)
     tags = _tags(packed)
-    logged = patiently(
-        client.create_logged_model,
+    logged = client.create_logged_model(
         run.info.experiment_id,
         name=packed.facts["experiment"],
         source_run_id=run_id,
@@ -191,12 +187,11 @@ def _new_version(client: Client, model: str, packed: Packed, run_id: str, path: 
     )
     try:
         client.log_model_artifacts(logged.model_id, os.fspath(path))
-        patiently(client.finalize_logged_model, logged.model_id, "READY")
+        client.finalize_logged_model(logged.model_id, "READY")
     except Exception:
-        patiently(client.finalize_logged_model, logged.model_id, "FAILED")
+        client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    version = patiently(
-        client.create_model_version,
+    version = client.create_model_version(
         model,
         source=logged.artifact_location,  # MLflow would look for its own name in another store
         run_id=run_id,
@@ -205,7 +200,7 @@ def _new_version(client: Client, model: str, packed: Packed, run_id: str, path: 
     )
     # By which the page of the model leads to its versions.
     link = json.dumps([{"name": model, "version": version.version}])
-    patiently(client.set_logged_model_tags, logged.model_id, {"mlflow.modelVersions": link})
+    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     return version
 
 
@@ -236,15 +231,15 @@ def _promote(
         present = None if champion is None else _candidate(client, champion)
         found = decide(challenger, present, evaluation["decided_by"], settings)
     if found.moves:
-        patiently(client.set_registered_model_alias, model, CHAMPION, version.version)
+        client.set_registered_model_alias(model, CHAMPION, version.version)
     return found
 
 
 def _champion(client: Client, model: str) -> Any:
-    aliases = patiently(client.get_registered_model, model).aliases
+    aliases = client.get_registered_model(model).aliases
     if CHAMPION not in aliases:
         return None
-    return patiently(client.get_model_version, model, str(aliases[CHAMPION]))
+    return client.get_model_version(model, str(aliases[CHAMPION]))
 
 
 def _candidate(client: Client, version: Any) -> Candidate:
@@ -252,7 +247,7 @@ def _candidate(client: Client, version: Any) -> Candidate:
     from mlflow.artifacts import download_artifacts
 
     with TemporaryDirectory(prefix="gallerist-") as folder:
-        place = patiently(client.get_model_version_download_uri, version.name, version.version)
+        place = client.get_model_version_download_uri(version.name, version.version)
         queries = download_artifacts(
             artifact_uri=f"{place}/{GALLERY}/{PER_QUERY}",
             dst_path=folder,

@@ -1,4 +1,4 @@
-"""What MLflow is told of a record: parameters, tags, a note and points, within MLflow's limits."""
+"""A record in MLflow's terms, within its limits: parameters, tags, a description and points."""
 
 import math
 import posixpath
@@ -10,7 +10,7 @@ from gallerist.records.record import RUN_ID, Record, milliseconds
 Point = tuple[str, int, float, int]
 """One point of a curve: name, step, value, milliseconds since the epoch."""
 
-NOTE = "mlflow.note.content"
+DESCRIPTION = "mlflow.note.content"
 """The tag that MLflow shows as the description of a run."""
 
 _PARAMETER_LIMIT = 6000
@@ -71,7 +71,7 @@ def tags_of(record: Record) -> dict[str, str]:
         "gallerist.pid": str(record.pid),
         "gallerist.process_started": record.process_started,
         **{f"version.{name}": version for name, version in record.versions.items()},
-        **{name: text for name, text in record.tags.items() if name != NOTE},
+        **{name: text for name, text in record.tags.items() if name != DESCRIPTION},
     }
     return {
         allowed_name(name): _cut(str(value), _TAG_LIMIT)
@@ -85,15 +85,15 @@ def closing_tags() -> dict[str, str]:
     return {"current": "false"}  # a finished one becomes current when all is there
 
 
-def note_of(record: Record, run_id: str) -> dict[str, str]:
-    """What MLflow shows above a run: why it failed, else its own note, else what it worked on."""
+def description_of(record: Record, run_id: str) -> dict[str, str]:
+    """What MLflow shows above a run: why it failed, else its own text, else what it worked on."""
     if record.error:
-        return {NOTE: _cut(f"Failed: {record.error}", _TAG_LIMIT)}
-    text = record.tags.get(NOTE) or _what_it_is(record)
-    return {NOTE: _cut(text.replace(RUN_ID, run_id), _TAG_LIMIT)}
+        return {DESCRIPTION: _cut(f"Failed: {record.error}", _TAG_LIMIT)}
+    text = record.tags.get(DESCRIPTION) or _default_description(record)
+    return {DESCRIPTION: _cut(text.replace(RUN_ID, run_id), _TAG_LIMIT)}
 
 
-def _what_it_is(record: Record) -> str:
+def _default_description(record: Record) -> str:
     lines = [f"**{record.title}** on the data set **{record.dataset}**."]
     if purpose := record.tags.get("purpose"):
         lines.append(f"What it does: {purpose}")
@@ -118,5 +118,5 @@ def _cut(text: str, limit: int) -> str:
     """A text within MLflow's limit; one that is cut says so."""
     if len(text) <= limit:
         return text
-    note = f"... (cut from {len(text)} characters: the record has them all)"
-    return text[: limit - len(note)] + note
+    suffix = f"... (cut from {len(text)} characters: the record has them all)"
+    return text[: limit - len(suffix)] + suffix

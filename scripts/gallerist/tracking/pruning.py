@@ -11,9 +11,17 @@ from urllib.request import url2pathname
 from gallerist.io.files import PathLike
 from gallerist.records.history import History
 from gallerist.records.record import find_records, mlflow_experiments
-from gallerist.tracking.access import in_short
-from gallerist.tracking.store import Client, TrackingError, connect, experiment_id, patiently, runs
-from gallerist.tracking.tracker import Store, refresh
+from gallerist.tracking.client import (
+    Client,
+    connect,
+    experiment_id,
+    first_line,
+    is_active,
+    retrying,
+    runs,
+)
+from gallerist.tracking.store import Store, TrackingError, exclusive
+from gallerist.tracking.sync import refresh
 
 
 @dataclass(slots=True)
@@ -56,9 +64,10 @@ def prune(store: Store, dataset: str, results: PathLike) -> Pruned:
     if refresh(store, dataset, results) is None:
         raise TrackingError("nothing is deleted: MLflow cannot be brought up to date")
     try:
-        return _delete_superseded(connect(store.uri), dataset, results)
+        with exclusive(results, store.patience):
+            return _delete_superseded(connect(store.uri), dataset, results)
     except Exception as error:
-        raise TrackingError(f"not all is deleted, run this again: {in_short(error)}") from error
+        raise TrackingError(f"not all is deleted, run this again: {first_line(error)}") from error
 
 
 def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Pruned:
@@ -69,11 +78,11 @@ def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Prune
         found = list(_superseded(client, experiment_id(client, name), beside))
         superseded += found
         # On a server those that were deleted before are still there, and stay.
-        going = [run for run in found if _is_active(run) or pruned.for_good]
+        going = [run for run in found if is_active(run) or pruned.for_good]
         pruned.runs[name] = len(going)
         pruned.failed += sum(run.info.status == "FAILED" for run in going)
-    for run in filter(_is_active, superseded):
-        patiently(client.delete_run, run.info.run_id)
+    for run in filter(is_active, superseded):
+        client.delete_run(run.info.run_id)
     # Before they are erased: whoever is cut short here finds them again, and they do not come back.
     pruned.kept_bytes = History.of(results).remove(
         run.data.tags["gallerist.execution"] for run in superseded
@@ -92,10 +101,6 @@ def _superseded(client: Client, identity: str, beside: set[str]) -> Iterator[Any
             yield run
 
 
-def _is_active(run: Any) -> bool:
-    return bool(run.info.lifecycle_stage == "active")
-
-
 def _can_erase(client: Client) -> bool:
     """Whether deleted runs can be removed from here: from a database, not from a server."""
     return hasattr(client._tracking_client.store, "_hard_delete_run")
@@ -109,7 +114,7 @@ def _erase(client: Client, run: Any) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-    patiently(client._tracking_client.store._hard_delete_run, run.info.run_id)
+    retrying(client._tracking_client.store._hard_delete_run)(run.info.run_id)
     address = urlparse(run.info.artifact_uri)
     if address.scheme == "file":
         with suppress(OSError):  # the folder that was of this run alone is empty

@@ -2,8 +2,8 @@
 
 A record is known again by its execution. Its run is complete when it carries the tag
 gallerist.logged, which is written last; anything less is completed, or replaced where MLflow does
-not allow a change. So a run that a stage opened, a dead stage left behind or a lost database
-forgot is put right by logging its record again.
+not allow a change. So a run that was opened for a stage at work, that a killed writer left behind
+or a lost database forgot is put right by logging its record again.
 """
 
 import json
@@ -15,34 +15,33 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.records.record import Record, milliseconds
-from gallerist.tracking.access import in_short
+from gallerist.tracking.client import (
+    Client,
+    connect,
+    experiment_id,
+    first_line,
+    is_active,
+    runs,
+)
 from gallerist.tracking.contents import (
-    NOTE,
+    DESCRIPTION,
     Point,
     allowed_name,
     closing_tags,
     comparable,
-    note_of,
+    description_of,
     parameters_of,
     points_of,
     tags_of,
 )
 from gallerist.tracking.experiment_page import experiment_tags
-from gallerist.tracking.store import (
-    Client,
-    TrackingError,
-    connect,
-    experiment_id,
-    patiently,
-    prepare,
-    runs,
-)
+from gallerist.tracking.store import TrackingError, prepare
 
 logger = logging.getLogger("gallerist")
 
 _DIGEST_LIMIT = 36
 _FAILURES_IN_A_ROW = 3
-_STALE_TAGS = {"gallerist.reaped", NOTE}
+_STALE_TAGS = {"gallerist.reaped", DESCRIPTION}
 
 
 def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None = None) -> bool:
@@ -55,28 +54,39 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
     found = _runs_of(client, experiment_id(client, record.mlflow_experiment), record.execution)
     if _is_logged(client, found, record):
         return False
-    run = _reusable(client, [run for run in found if _is_active(run)], record)
+    run = _reusable(client, [run for run in found if is_active(run)], record)
     if run is None:
-        run = patiently(client.get_run, open_run(client, record))
+        run = client.get_run(open_run(client, record))
     run_id, ended = run.info.run_id, milliseconds(record.finished or record.started)
     with _never_left_running(client, run_id):
         _log_numbers(client, run, record)
         _describe_experiment(client, run.info.experiment_id, record)
         status = "FINISHED" if record.status == "finished" else "FAILED"
-        patiently(client.set_terminated, run_id, status, ended)
+        client.set_terminated(run_id, status, ended)
     if record.status == "finished":
-        patiently(client.set_tag, run_id, "current", "true")
+        client.set_tag(run_id, "current", "true")
         current = list(runs(client, [run.info.experiment_id], "tags.current = 'true'"))
         restore_current(client, current, [record])
     _log_artifacts(client, run_id, record, shown or {})
-    patiently(client.set_tag, run_id, "gallerist.logged", record.status)
+    client.set_tag(run_id, "gallerist.logged", record.status)
     return True
+
+
+def show_at_work(client: Client, record: Record) -> str:
+    """Show a stage at work as a RUNNING run that has all of its points. Returns the run's id.
+
+    One that was opened before, whoever did it, is taken up again.
+    """
+    identity = experiment_id(client, record.mlflow_experiment)
+    found = [run for run in _runs_of(client, identity, record.execution) if is_active(run)]
+    run = found[0] if found else client.get_run(open_run(client, record))
+    log_points(client, run.info.run_id, _missing_points(client, run, record))
+    return str(run.info.run_id)
 
 
 def open_run(client: Client, record: Record) -> str:
     """Create the RUNNING run of a stage that has begun. Returns its id."""
-    run = patiently(
-        client.create_run,
+    run = client.create_run(
         experiment_id(client, record.mlflow_experiment),
         start_time=milliseconds(record.started),
         tags=tags_of(record),
@@ -84,8 +94,8 @@ def open_run(client: Client, record: Record) -> str:
     )
     run_id = str(run.info.run_id)
     with _never_left_running(client, run_id):
-        note = note_of(record, run_id)
-        _log_batch(client, run_id, parameters=parameters_of(record), tags=note)
+        tags = description_of(record, run_id)
+        _log_batch(client, run_id, parameters=parameters_of(record), tags=tags)
     return run_id
 
 
@@ -102,7 +112,7 @@ def _never_left_running(client: Client, run_id: str) -> Iterator[None]:
 
 def _log_numbers(client: Client, run: Any, record: Record) -> None:
     """Give a run all that its record has, except the files."""
-    tags = tags_of(record) | closing_tags() | note_of(record, run.info.run_id)
+    tags = tags_of(record) | closing_tags() | description_of(record, run.info.run_id)
     _log_batch(
         client,
         run.info.run_id,
@@ -111,13 +121,14 @@ def _log_numbers(client: Client, run: Any, record: Record) -> None:
         tags=tags,
     )
     for stale in _STALE_TAGS & set(run.data.tags) - set(tags):
-        patiently(client.delete_tag, run.info.run_id, stale)
+        client.delete_tag(run.info.run_id, stale)
     _log_datasets(client, run.info.run_id, record)
 
 
 def log_points(client: Client, run_id: str, points: Sequence[Point]) -> None:
     """Add points to the curves of a run."""
-    _log_batch(client, run_id, points=points)
+    if points:
+        _log_batch(client, run_id, points=points)
 
 
 def sync(
@@ -126,13 +137,15 @@ def sync(
     records: Iterable[Record],
     progress: Callable[[], None] = lambda: None,
     shown: Callable[[Record], Mapping[str, Path]] = lambda record: {},
+    refused: Callable[[Record], None] = lambda record: None,
 ) -> int:
     """Log every record that MLflow lacks, oldest first, and put the tags `current` right.
 
     progress: called after each record, logged or not, so that a caller can tell slow from stuck.
-    shown: where the artifacts of a record are, as `log_record` is told.
-    Returns how many were logged. A record that cannot be logged is named in a warning and tried
-    again next time. Raises TrackingError when three in a row cannot: then it is not the record.
+    shown: where the artifacts of a record are, as for `log_record`.
+    refused: called with each record that cannot be logged, which is named in a warning and tried
+    again next time. Returns how many were logged. Raises TrackingError when three in a row cannot:
+    then it is not the record.
     """
     ended = [record for record in records if record.status != "running"]
     ended.sort(key=lambda record: milliseconds(record.finished or record.started))
@@ -146,7 +159,7 @@ def sync(
     for name, group in groupby(ended, key=lambda record: record.mlflow_experiment):
         members = list(group)
         identity = experiment_id(client, name)
-        logged += _log_missing(client, identity, members, progress, shown)
+        logged += _log_missing(client, identity, members, progress, shown, refused)
         finished = [record for record in members if record.status == "finished"]
         restore_current(client, list(runs(client, [identity], "")), finished)
     return logged
@@ -158,6 +171,7 @@ def _log_missing(
     records: Sequence[Record],
     progress: Callable[[], None],
     shown: Callable[[Record], Mapping[str, Path]],
+    refused: Callable[[Record], None],
 ) -> int:
     known: dict[str, list[Any]] = {}
     for run in runs(client, [identity], "", deleted=True):
@@ -170,10 +184,11 @@ def _log_missing(
                 failures = 0
             except Exception as error:
                 failures += 1
-                logger.warning("%s is not in MLflow yet: %s", record.title, in_short(error))
+                refused(record)
+                logger.warning("%s is not in MLflow yet: %s", record.title, first_line(error))
                 if failures == _FAILURES_IN_A_ROW:
                     raise TrackingError(
-                        f"MLflow refused {failures} records in a row, the last: {in_short(error)}"
+                        f"MLflow refused {failures} records in a row, the last: {first_line(error)}"
                     ) from error
         progress()
     return logged
@@ -197,7 +212,7 @@ def restore_current(client: Client, among: Iterable[Any], records: Sequence[Reco
         if subject in current and run.info.status != "RUNNING":
             wanted = str(tags.get("gallerist.execution") == current[subject]).lower()
             if tags.get("current") != wanted:
-                patiently(client.set_tag, run.info.run_id, "current", wanted)
+                client.set_tag(run.info.run_id, "current", wanted)
 
 
 def is_complete(run: Any, record: Record) -> bool:
@@ -214,16 +229,12 @@ def _is_logged(client: Client, found: Sequence[Any], record: Record) -> bool:
     A server that hung, or whose answers were lost, has opened runs that nobody knew of.
     """
     complete = [run for run in found if is_complete(run, record)]
-    shown = [run for run in complete if _is_active(run)] or complete
+    shown = [run for run in complete if is_active(run)] or complete
     for run in found if shown else ():
-        if _is_active(run) and run is not shown[0]:
+        if is_active(run) and run is not shown[0]:
             with suppress(Exception):  # the next sync tries again
-                patiently(client.delete_run, run.info.run_id)
+                client.delete_run(run.info.run_id)
     return bool(shown)
-
-
-def _is_active(run: Any) -> bool:
-    return bool(run.info.lifecycle_stage == "active")
 
 
 def _runs_of(client: Client, identity: str, execution: str) -> list[Any]:
@@ -246,7 +257,7 @@ def _reusable(client: Client, found: Sequence[Any], record: Record) -> Any:
         if right and kept is None:
             kept = run
         else:
-            patiently(client.delete_run, run.info.run_id)
+            client.delete_run(run.info.run_id)
     return kept
 
 
@@ -259,8 +270,7 @@ def _log_batch(
 ) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    patiently(
-        client.log_batch,
+    client.log_batch(
         run_id,
         metrics=[Metric(allowed_name(key), value, at, step) for key, step, value, at in points],
         params=[Param(key, value) for key, value in (parameters or {}).items()],
@@ -278,7 +288,7 @@ def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
     present = {
         (name, metric.step, comparable(metric.value))
         for name in {allowed_name(name) for name, *_ in points} & set(run.data.metrics)
-        for metric in patiently(client.get_metric_history, run.info.run_id, name)
+        for metric in client.get_metric_history(run.info.run_id, name)
     }
     missing = {
         (allowed_name(name), step, comparable(value)): (name, step, value, at)
@@ -289,10 +299,10 @@ def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
 
 def _describe_experiment(client: Client, identity: str, record: Record) -> None:
     """Say on the MLflow experiment itself what it lists, and how to look at it."""
-    present = patiently(client.get_experiment, identity).tags
+    present = client.get_experiment(identity).tags
     for name, text in experiment_tags(record).items():
         if present.get(name) != text:
-            patiently(client.set_experiment_tag, identity, name, text)
+            client.set_experiment_tag(identity, name, text)
 
 
 def _log_datasets(client: Client, run_id: str, record: Record) -> None:
@@ -312,7 +322,7 @@ def _log_datasets(client: Client, run_id: str, record: Record) -> None:
         for images in record.datasets
     ]
     if inputs:
-        patiently(client.log_inputs, run_id, inputs)
+        client.log_inputs(run_id, inputs)
 
 
 def _log_artifacts(client: Client, run_id: str, record: Record, shown: Mapping[str, Path]) -> None:

@@ -1,45 +1,31 @@
-"""The MLflow store: where it is, how it comes to be, and what is left in it by the dead.
+"""Which MLflow: where the store is, who may write to it and when, how its database comes to be.
 
-Every function here talks to MLflow in the calling process, which costs seconds to import and can
-take as long as a server pleases. A stage, or the workflow, goes through `tracking.tracker`.
+Nothing here imports MLflow but what sets a store up. Passwords of addresses are repeated nowhere.
 """
 
-import logging
 import os
-import random
+import re
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
 from gallerist.io.files import PathLike, replacing
-from gallerist.records.provenance import host, may_be_running
-from gallerist.tracking.access import hide_passwords, separated
+from gallerist.records.history import History
 
-logger = logging.getLogger("gallerist")
+USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+"""The environment variables that MLflow takes a user and a password from."""
 
-Answer = TypeVar("Answer")
-Arguments = ParamSpec("Arguments")
-Client = Any
-"""An mlflow.MlflowClient; MLflow is not imported to say so."""
-
-HIJACKERS = (
-    "MLFLOW_RUN_ID",
-    "MLFLOW_EXPERIMENT_ID",
-    "MLFLOW_EXPERIMENT_NAME",
-    "MLFLOW_ACTIVE_MODEL_ID",
-    "_MLFLOW_ACTIVE_MODEL_ID",
-)
-"""Variables by which a shell somebody used MLflow in would claim our runs or their metrics."""
+# Up to the last @ of the word, so that a password with an @ is not shown in part; a port is none.
+_BEFORE_HOST = re.compile(r"(://[^\s:/@]*):(?!\d+/)\S*@")
+_AS_OPTION = re.compile(r"([?&]password=)[^\s&]*")
 
 _SQLITE = "sqlite:///"
-_LOCKED_FOR = 60.0
-_LOST_RACE = ("UNIQUE constraint failed", "duplicate key value")
-_RACES = 5
 _SETUP_LIMIT = 120.0
 
 _ADDRESSES = (
@@ -53,6 +39,33 @@ _ADDRESSES = (
 
 class TrackingError(RuntimeError):
     """MLflow cannot be used as configured: the message says why and what to do."""
+
+
+class Busy(TrackingError):
+    """Another process is writing the runs of the same data set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where MLflow keeps its runs, and how long a finished workflow waits for it.
+
+    uri: as `resolve_uri` gives it. artifact_root: as `artifact_root_of` gives it.
+    patience: seconds.
+    """
+
+    uri: str
+    artifact_root: str | None
+    patience: float = 30.0
+
+
+def configured_store(config: Mapping[str, Any], results: PathLike) -> Store:
+    """The store of a completed configuration.
+
+    results: the folder that holds the results of all data sets.
+    Raises TrackingError when it is none that MLflow can write to.
+    """
+    uri = resolve_uri(config["tracking"]["uri"], results)
+    return Store(uri, artifact_root_of(uri, results), config["tracking"]["patience"])
 
 
 def resolve_uri(configured: str | None, results: PathLike) -> str:
@@ -87,54 +100,54 @@ def database_path(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
-def connect(uri: str, *, request_timeout: int = 10) -> Client:
-    """An MlflowClient, quiet, with bounded requests, that sends nothing to anybody else.
+def holds_password(uri: str) -> bool:
+    """Whether an address has a password, as in SCHEME://USER:PASSWORD@HOST."""
+    return hide_passwords(uri) != uri
 
-    Only this client is used, never the functions of `mlflow` that keep a run in the environment.
-    A user and a password in the address of a server go to where MLflow looks for them.
+
+def hide_passwords(text: str) -> str:
+    """A text in which the password of every address is ***."""
+    return _AS_OPTION.sub(r"\1***", _BEFORE_HOST.sub(r"\1:***@", text))
+
+
+def separated(uri: str) -> tuple[str, dict[str, str]]:
+    """The address of a server without user and password, and the variables that hold them instead.
+
+    MLflow repeats the address in its errors, so it must not know it with the password. Any other
+    address, such as that of a database, comes back as it is.
     """
-    address, credentials = separated(uri)
-    os.environ.update(credentials)
-    for name, value in {
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(request_timeout),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        # Whatever fails is raised too, and reported by us in one line.
-        "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-        "GIT_PYTHON_REFRESH": "quiet",
-    }.items():
-        os.environ.setdefault(name, value)
-    for chatty in ("alembic", "sqlalchemy", "urllib3"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
-    from mlflow import MlflowClient
-
-    return patiently(MlflowClient, tracking_uri=address)
+    if not uri.startswith(("http://", "https://")) or not _BEFORE_HOST.search(uri):
+        return uri, {}
+    parts = urlsplit(uri)
+    user, _, host = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    variables = {USERNAME: unquote(name), PASSWORD: unquote(password)}
+    return urlunsplit(parts._replace(netloc=host)), variables
 
 
-def patiently(
-    call: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
-) -> Answer:
-    """The answer of a call, repeated while it is others on the same database that make it fail.
+@contextmanager
+def exclusive(results: PathLike, timeout: float, owner: str = "") -> Iterator[bool]:
+    """Keep other writers of a data set's runs away meanwhile.
 
-    For a minute while they have it locked; a few times when one of them was faster to add a row
-    that both were missing, such as the data set of two jobs: the next try finds it there.
+    results: of the data set; processes of all machines that share the folder are kept away.
+    Yields whether the last one that was let in was `owner`, too. Raises Busy when another has not
+    come to its end within `timeout` seconds.
     """
-    deadline = time.monotonic() + _LOCKED_FOR
-    pause = 0.05
-    races = 0
-    while True:
-        try:
-            return call(*args, **kwargs)
-        except Exception as error:
-            reason = str(error)
-            races += any(sign in reason for sign in _LOST_RACE)
-            passing = "is locked" in reason or 0 < races <= _RACES
-            if not passing or time.monotonic() + pause > deadline:
-                raise
-            time.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(2 * pause, 2.0)
+    folder = History.of(results).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / ".writer"
+    lock = FileLock(folder / ".writer.lock", timeout=timeout)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy("is being written to by another process, which shows the same records") from None
+    try:
+        undisturbed = last.is_file() and last.read_text(encoding="utf-8") == owner
+        if not undisturbed:
+            last.write_text(owner, encoding="utf-8")
+        yield undisturbed
+    finally:
+        lock.release()
 
 
 def prepare(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:
@@ -146,7 +159,7 @@ def prepare(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> 
     """
     database = database_path(uri)
     if database is None:
-        _create_experiments(connect(uri), artifact_root, experiments)
+        _create_experiments(uri, artifact_root, experiments)
         return
     if _has_experiments(database, experiments):
         return
@@ -156,11 +169,11 @@ def prepare(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> 
             if _has_experiments(database, experiments):
                 return
             if database.exists() and database.stat().st_size:
-                _create_experiments(connect(uri), artifact_root, experiments)
+                _create_experiments(uri, artifact_root, experiments)
                 return
             # Migrations that are cut short cannot be resumed, so they run on another file.
             with replacing(database) as fresh:
-                _create_experiments(connect(f"{_SQLITE}{fresh}"), artifact_root, experiments)
+                _create_experiments(f"{_SQLITE}{fresh}", artifact_root, experiments)
     except Timeout as error:
         raise TrackingError(
             f"{database}: another process has been setting this MLflow database up for 2 minutes. "
@@ -196,125 +209,75 @@ def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str])
             )
 
 
+def shows_exactly(
+    store: Store, experiments: Sequence[str], records: Sequence[tuple[str, str]]
+) -> bool:
+    """Whether a SQLite store is known to have these records, each once, and nothing at work.
+
+    records: execution and status. Asked of the database itself, without MLflow; False for any
+    other store, and where something is to be put right.
+    """
+    database = database_path(store.uri)
+    if database is None or not _has_experiments(database, experiments):
+        return False
+    marks = ",".join("?" * len(experiments))
+    runs = (
+        "SELECT e.value, l.value, r.lifecycle_stage = 'active', r.status = 'RUNNING' FROM runs r "
+        "JOIN experiments x USING (experiment_id) "
+        "JOIN tags e ON e.run_uuid = r.run_uuid AND e.key = 'gallerist.execution' "
+        "LEFT JOIN tags l ON l.run_uuid = r.run_uuid AND l.key = 'gallerist.logged' "
+        f"WHERE x.name IN ({marks})"
+    )
+    places = f"SELECT name, artifact_location FROM experiments WHERE name IN ({marks})"
+    found = _query(database, runs, experiments)
+    located = _query(database, places, experiments)
+    if found is None or located is None:
+        return False
+    active = [execution for execution, _, shown, _ in found if shown]
+    complete = {(execution, logged) for execution, logged, *_ in found}
+    return (
+        len(active) == len(set(active))
+        and not any(running for *_, running in found)
+        and set(records) <= complete
+        and all(logged for _, logged, shown, _ in found if shown)
+        and all(place == f"{store.artifact_root}/{name}" for name, place in located)
+    )
+
+
 def _has_experiments(database: Path, experiments: Sequence[str]) -> bool:
     """Whether the database lists these experiments as active, and is therefore complete.
 
     They are created last, after every migration, so a half-made database has none.
     """
+    names = sorted(set(experiments))
+    marks = ",".join("?" * len(names))
+    question = f"SELECT 1 FROM experiments WHERE lifecycle_stage = 'active' AND name IN ({marks})"
+    return len(_query(database, question, names) or ()) == len(names)
+
+
+def _query(database: Path, question: str, values: Sequence[str]) -> list[Any] | None:
+    """The rows of an answer, read without creating the database; None where there is none."""
     if not database.is_file():
-        return False
-    marks = ",".join("?" * len(set(experiments)))
-    question = (
-        f"SELECT count(*) FROM experiments WHERE lifecycle_stage = 'active' AND name IN ({marks})"
-    )
+        return None
     try:
         # Read-only: to look for a database must not create one.
-        connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)
-        try:
-            (count,) = connection.execute(question, sorted(set(experiments))).fetchone()
-        finally:
-            connection.close()
+        with closing(
+            sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)
+        ) as opened:
+            return opened.execute(question, values).fetchall()
     except sqlite3.Error:
-        return False
-    return bool(count == len(set(experiments)))
+        return None
 
 
-def _create_experiments(
-    client: Client, artifact_root: str | None, experiments: Sequence[str]
-) -> None:
-    from mlflow.exceptions import MlflowException
+def _create_experiments(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:
+    from gallerist.tracking.client import connect, create_experiment
 
+    client = connect(uri)
     for name in experiments:
-        location = f"{artifact_root}/{name}" if artifact_root else None
-        found = patiently(client.get_experiment_by_name, name)
-        if found is None:
-            try:
-                patiently(client.create_experiment, name, location)
-            except MlflowException as error:
-                # Another job on the same server was faster.
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-        elif found.lifecycle_stage == "deleted":
-            patiently(client.restore_experiment, found.experiment_id)
-
-
-def experiment_id(client: Client, name: str) -> str:
-    """The id of an MLflow experiment. Raises TrackingError when `prepare` has not created it."""
-    found = patiently(client.get_experiment_by_name, name)
-    if found is None:
-        raise TrackingError(f"MLflow has no experiment {name}: the store was not prepared")
-    return str(found.experiment_id)
-
-
-def runs(
-    client: Client, experiment_ids: Sequence[str], question: str, *, deleted: bool = False
-) -> Iterator[Any]:
-    """Every run of these MLflow experiments that answers a filter; the deleted ones if asked."""
-    from mlflow.entities import ViewType
-
-    token: str | None = None
-    while experiment_ids:
-        page = patiently(
-            client.search_runs,
-            list(experiment_ids),
-            filter_string=question,
-            run_view_type=ViewType.ALL if deleted else ViewType.ACTIVE_ONLY,
-            max_results=1000,
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+        create_experiment(client, name, f"{artifact_root}/{name}" if artifact_root else None)
 
 
 def known_experiment(database: Path, name: str) -> str | None:
     """The id of an MLflow experiment in a SQLite database, without MLflow; None if it has none."""
-    question = "SELECT experiment_id FROM experiments WHERE name = ?"
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as opened:
-        row = opened.execute(question, [name]).fetchone()
-    return None if row is None else str(row[0])
-
-
-def reap(uri: str, experiments: Sequence[str] | None = None) -> int:
-    """End the runs that a killed process of this machine left RUNNING: they become FAILED.
-
-    experiments: the MLflow experiments to look through; None for all of them.
-    A run belongs to a process when pid and start of the process agree, so that a later process with
-    the same pid does not keep it alive. Runs of other machines, and runs that Gallerist did not
-    start, are left alone. Returns how many were ended.
-    """
-    client = connect(uri)
-    found = [
-        experiment.experiment_id
-        for experiment in patiently(client.search_experiments)
-        if experiments is None or experiment.name in experiments
-    ]
-    ended = 0
-    for run in runs(client, found, "attributes.status = 'RUNNING'"):
-        if _is_orphan(run.data.tags):
-            end_as_killed(client, run.info.run_id, "its process is gone, killed or crashed")
-            ended += 1
-    return ended
-
-
-def _is_orphan(tags: dict[str, str]) -> bool:
-    """Whether these tags name a process of this machine that no longer runs."""
-    if tags.get("gallerist.host") != host():
-        return False
-    try:
-        pid, started = int(tags["gallerist.pid"]), float(tags["gallerist.process_started"])
-    except (KeyError, ValueError):
-        return False
-    return not may_be_running(pid, started)
-
-
-def end_as_killed(client: Client, run_id: str, reason: str) -> None:
-    """Mark one run FAILED, not current, with the reason where MLflow shows a run's description."""
-    for name, value in {
-        "gallerist.reaped": "true",
-        "mlflow.note.content": f"Failed: {reason}.",
-        "current": "false",
-    }.items():
-        patiently(client.set_tag, run_id, name, value)
-    patiently(client.set_terminated, run_id, "FAILED")
+    rows = _query(database, "SELECT experiment_id FROM experiments WHERE name = ?", [name])
+    return str(rows[0][0]) if rows else None

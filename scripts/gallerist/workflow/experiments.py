@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_text
-from gallerist.records.record import require_made
+from gallerist.records.record import verify_output
 from gallerist.workflow.results import Results, feature_files
 
 Settings = Mapping[str, Any]
@@ -204,7 +204,7 @@ def verify_networks(results: Results, experiment: str, experiments: Experiments)
     for name, settings in with_members(experiment, experiments).items():
         if "network" in settings:
             model = results.path(f"models/{name}/model.keras")
-            require_made(model, results.path(f"models/{name}/training.record.json"))
+            verify_output(model, results.path(f"models/{name}/training.record.json"))
 
 
 def extractor_files(experiment: str, experiments: Experiments) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a stage says goes to its log file; signals that stop it become an exception."""
+"""What a stage prints goes to its log file; signals that stop it become an exception."""
 
 import faulthandler
 import logging
@@ -46,7 +46,7 @@ def logging_to(path: PathLike | None) -> Iterator[int]:
         os.dup2(descriptor, 2)
         file = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
         sys.stdout = sys.stderr = file
-        with file, _logger_on(file), _crashes_told_in(file):
+        with file, _logger_on(file), _crashes_logged_to(file):
             yield terminal
     finally:
         output, sys.stdout, sys.stderr = kept
@@ -77,7 +77,7 @@ def _logger_on(stream: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _crashes_told_in(file: Any) -> Iterator[None]:
+def _crashes_logged_to(file: Any) -> Iterator[None]:
     """A crash inside a C++ library leaves the Python lines that led to it in the file."""
     before = faulthandler.is_enabled()
     faulthandler.enable(file)
@@ -120,7 +120,7 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def in_plain_words(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
     """What to tell people: the message of an error of ours, else its class and message."""
     if isinstance(error, Stopped) or _is_ours(error):
         return str(error)

@@ -1,41 +1,48 @@
 """What a stage and its machine were doing meanwhile: processor, memory, disk, cards.
 
-MLflow has a monitor of its own, but MLflow is never in a stage's process (see tracking.py), and
-what only it has seen would be gone with its database. So a thread of the stage looks, under
-MLflow's names where MLflow has one: its page shows whatever begins with `system/` as system
-metrics.
+MLflow has a monitor of its own, but MLflow is never in a stage's process, and what only it has seen
+would be gone with its database. So a thread of the stage takes samples, under MLflow's names where
+MLflow has one: its page shows whatever begins with `system/` as system metrics.
 """
 
+import csv
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
 
 import psutil
 
-from gallerist.workflow.gpu import GpuUse
-
 Use = dict[str, list[tuple[int, float]]]
 """Name -> [seconds since the start, value], in order."""
 
 POINTS = 200
-"""Most points a curve: when there are so many, every second one is dropped, and looks get rarer."""
+"""Most points a curve: at that many every second one is dropped, and samples get rarer."""
 
 _INTERVAL = 2
-"""Seconds between two looks at first. A stage that is done by then has no curves."""
+"""Seconds between two samples at first. A stage that is done by then has no curves."""
 
 _MEGABYTE = 1e6
 
+_GPU_QUERY = "index,utilization.gpu,memory.used,memory.total"
+_GPU_TIMEOUT = 5.0
+"""Seconds that nvidia-smi may take: without a driver that stays loaded it needs one or two."""
+
+_MEBIBYTE = 1.048576
+"""Megabytes: nvidia-smi counts in MiB, MLflow in MB."""
+
 
 class MachineUse:
-    """Looks now and then, on a thread, until it is told to stop.
+    """Takes samples on a thread until it is told to stop.
 
-    A look reads a few small files of /proc in a tenth of a millisecond; where nvidia-smi is, it is
-    asked too. No stage leaves its work to other processes, so that this one, with all of
-    its threads, is all that is looked at; the one that talks to MLflow is left out.
+    A sample reads a few small files of /proc in a tenth of a millisecond; where nvidia-smi is, it
+    is asked too. No stage leaves its work to other processes, so that this one, with all of its
+    threads, is all that is sampled.
     """
 
     def __init__(self, report: Callable[[int, Mapping[str, float]], None] | None = None) -> None:
-        """Start looking. report: is told each look, on the thread: second, name -> value."""
+        """Begin. report: is given each sample, on the thread: second, name -> value."""
         self._report = report
         self._seen: Use = {}
         self._interval = _INTERVAL
@@ -45,19 +52,19 @@ class MachineUse:
         threading.Thread(target=self._run, name="machine use", daemon=True).start()
 
     def stop(self) -> Use:
-        """What was seen. Nothing is reported any more once this has been called."""
+        """All samples. Nothing is reported any more once this has been called."""
         self._stop.set()
         return self.seen()
 
     def seen(self) -> Use:
-        """What was seen so far."""
+        """The samples so far."""
         with self._lock:
             return {name: list(points) for name, points in self._seen.items()}
 
     def _run(self) -> None:
-        look = _Look()
+        sample = _Sampler()
         while not self._stop.wait(self._interval):
-            values = look()
+            values = sample()
             with self._lock:
                 if not self._stop.is_set():
                     self._keep(values)
@@ -74,8 +81,8 @@ class MachineUse:
             self._interval *= 2
 
 
-class _Look:
-    """One look after another, from one thread: psutil compares each with the one before."""
+class _Sampler:
+    """One sample after another, from one thread: psutil compares each with the one before."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -109,3 +116,58 @@ class _Look:
             "system/process_read_megabytes": moved.read_bytes / _MEGABYTE,
             "system/process_written_megabytes": moved.write_bytes / _MEGABYTE,
         }
+
+
+class GpuUse:
+    """Asks nvidia-smi, until it cannot be had or does not answer; then never again.
+
+    It comes with the driver, so that nothing needs to be installed. All cards that it lists are
+    reported, with its numbers for them, whichever of them this process works on.
+    """
+
+    def __init__(self) -> None:
+        """Look for nvidia-smi."""
+        self._command = shutil.which("nvidia-smi")
+
+    def now(self) -> dict[str, float]:
+        """MLflow's names of GPU metrics -> percent and megabytes; empty without a card."""
+        if self._command is None:
+            return {}
+        try:
+            answer = subprocess.run(
+                [self._command, f"--query-gpu={_GPU_QUERY}", "--format=csv,noheader,nounits"],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_GPU_TIMEOUT,
+                check=True,
+                stdin=subprocess.DEVNULL,
+            )
+        except (OSError, subprocess.SubprocessError):
+            self._command = None
+            return {}
+        return parse_gpu_use(answer.stdout)
+
+
+def parse_gpu_use(answer: str) -> dict[str, float]:
+    """The answer of nvidia-smi, a line a card. What a card does not tell ("[N/A]") is left out."""
+    found: dict[str, float] = {}
+    for row in csv.reader(answer.splitlines(), skipinitialspace=True):
+        if len(row) != len(_GPU_QUERY.split(",")) or not row[0].isdecimal():
+            continue  # "No devices were found", a warning of the driver
+        card = f"system/gpu_{row[0]}"
+        busy, used, total = map(_number, row[1:])
+        if busy is not None:
+            found[f"{card}_utilization_percentage"] = busy
+        if used is not None:
+            found[f"{card}_memory_usage_megabytes"] = round(used * _MEBIBYTE, 1)
+            if total:
+                found[f"{card}_memory_usage_percentage"] = round(100 * used / total, 1)
+    return found
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

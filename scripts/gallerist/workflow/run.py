@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,13 +23,10 @@ from gallerist.records.record import (
     now,
     write_record,
 )
-from gallerist.tracking.tracker import Tracker
 from gallerist.workflow.log import Stopped
 from gallerist.workflow.machine import MachineUse
 
 logger = logging.getLogger("gallerist")
-
-_PATIENCE_WHEN_STOPPED = 10.0
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -57,7 +54,6 @@ class Run:
     def __init__(
         self,
         opening: Record,
-        tracker: Tracker | None = None,
         inputs: InputHashes | None = None,
         machine: MachineUse | None = None,
         log: PathLike | None = None,
@@ -65,15 +61,15 @@ class Run:
         history: History | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        """`opening`: the record as far as it is known. Without a tracker MLflow is left out.
+        """`opening`: the record as far as it is known.
 
         row_artifacts: what each row of the comparison shows besides what it is given.
-        history: where the record is kept when a rerun has replaced the one beside the output.
+        history: where what is reported stands at once, and the record is kept when a rerun has
+        replaced the one beside the output.
         params: of the rule; those that are no plain value are JSON text.
         """
         self._opening = opening
         self._params = params or {}
-        self._tracker = tracker
         self._inputs = inputs
         self._machine = machine
         self._log = log
@@ -89,9 +85,8 @@ class Run:
         self._made: dict[str, str] = {}
         self._tags: dict[str, str] = dict(opening.tags)
         self._comparisons: list[_Comparison] = []
-        self._note()
-        if tracker is not None:
-            tracker.open(opening, history.folder if history is not None else None)
+        if history is not None:
+            history.begin(replace(opening, artifacts=(*opening.artifacts, *self._log_artifact())))
 
     @property
     def title(self) -> str:
@@ -121,40 +116,48 @@ class Run:
 
     def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:
         """Record parameters; nested ones get dotted names. A later value replaces an earlier."""
-        self._parameters |= flatten(nested or {}) | flatten(scalars)
+        named = flatten(nested or {}) | flatten(scalars)
+        self._parameters |= named
+        self._add(parameters=named)
 
     def metrics(self, named: Mapping[str, float] | None = None, /, **floats: float) -> None:
         """Record measured numbers. NaN and infinity are kept as what they are."""
-        for name, value in {**(named or {}), **floats}.items():
-            self._metrics[name] = float(value)
+        values = {name: float(value) for name, value in {**(named or {}), **floats}.items()}
+        self._metrics |= values
+        self._add(metrics=values)
 
     def curve_point(
         self, step: int, named: Mapping[str, float] | None = None, /, **floats: float
     ) -> None:
-        """Record one step of some curves, an epoch for example; MLflow shows it at once."""
+        """Record one step of some curves, an epoch for example; it is in its file at once."""
         values = {name: float(value) for name, value in {**(named or {}), **floats}.items()}
         for name, value in values.items():
             self._curves.setdefault(name, {})[int(step)] = value
         at = self._moments.setdefault(int(step), milliseconds(now()))
-        if self._tracker is not None:
-            self._tracker.points(int(step), values, at)
-        self._note()
+        points = {name: [(int(step), value)] for name, value in values.items()}
+        self._add(curves=points, moments={int(step): at})
 
     def artifact(self, path: PathLike, folder: str | None = None) -> None:
         """Show a file in MLflow: in `folder`, where one is given."""
-        self._artifacts.append(Artifact(str(path), folder))
+        artifact = Artifact(str(path), folder)
+        self._artifacts.append(artifact)
+        self._add(artifacts=(artifact,))
 
     def made(self, path: PathLike) -> None:
-        """Vouch for a file as it is now: `records.require_made` takes no other in its place."""
+        """Note the content of a file as it is now: `verify_output` takes no other in its place."""
         self._made[str(path)] = sha256_of_file(path)
+        self._add(made=self._made)
 
     def dataset(self, name: str, manifest_path: PathLike, digest: str, images: int) -> None:
         """Say which pictures were worked on. Equal digests mean equal pictures."""
-        self._datasets.append(ImageSet(name, digest, int(images), str(manifest_path)))
+        images_of = ImageSet(name, digest, int(images), str(manifest_path))
+        self._datasets.append(images_of)
+        self._add(datasets=(images_of,))
 
     def tag(self, **tags: object) -> None:
         """Note a fact that is neither set nor measured, such as the weights that could be had."""
         self._tags |= {name: str(value) for name, value in tags.items()}
+        self._add(tags=self._tags)
 
     def compare(
         self,
@@ -193,9 +196,9 @@ class Run:
         self._comparisons.append(_Comparison(path, record))
 
     def finish(self, path: PathLike | None) -> Record:
-        """Write the record to `path`, where one is given, then show it in MLflow.
+        """Write the record to `path`, where one is given, and keep it in the history.
 
-        From the moment the record is written the result stands: a signal only cuts MLflow short.
+        From the moment the record is written the result stands, whatever signal comes.
         """
         ending = self._ending(status="finished")
         record = replace(self._opening, **ending, **self._gathered(seconds=ending["seconds"]))
@@ -205,36 +208,26 @@ class Run:
         if path is not None:
             write_record(path, record)
         logger.info("finished in %.1f s", record.seconds)
-        try:
+        with suppress(Stopped):
             self._keep([record, *rows])
-            if self._tracker is not None:
-                self._tracker.close([record, *rows])
-        except Stopped as stopped:
-            if self._tracker is not None:
-                self._tracker.abandon(str(stopped))
         return record
 
-    def fail(self, message: str, *, stopped: bool = False) -> Record:
-        """Show in MLflow that the stage failed and why. There is no result to put a record beside.
-
-        stopped: by a signal, so that somebody is waiting for the end of it.
-        """
+    def fail(self, message: str) -> Record:
+        """Keep in the history that the stage failed and why. No result has a record beside it."""
         ending = self._ending(status="failed")
         gathered = self._gathered(seconds=ending["seconds"])
         record = replace(self._opening, **ending, **gathered, error=message)
-        try:
+        with suppress(Stopped):
             self._keep([record])
-            if self._tracker is not None:
-                self._tracker.close([record], _PATIENCE_WHEN_STOPPED if stopped else None)
-        except Stopped as stop:
-            if self._tracker is not None:
-                self._tracker.abandon(str(stop))
         return record
 
-    def _note(self) -> None:
-        """Leave word of the stage as far as it has come, for whoever finds it killed."""
+    def _add(self, **reported: Any) -> None:
+        """Let whoever follows the stage, or finds it killed, know what it has reported."""
         if self._history is not None:
-            self._history.begin(replace(self._opening, **self._gathered()))
+            self._history.add(self._opening, **reported)
+
+    def _log_artifact(self) -> list[Artifact]:
+        return [] if self._log is None else [Artifact(str(self._log), "log")]
 
     def _keep(self, records: Sequence[Record]) -> None:
         if self._history is not None:
@@ -243,7 +236,7 @@ class Run:
 
     def _ending(self, status: str) -> dict[str, Any]:
         if self._machine is not None:
-            self._machine.stop()  # no look lies behind the end
+            self._machine.stop()  # no sample lies behind the end
         patience = None if status == "finished" else 0.0
         return {
             "status": status,
@@ -254,13 +247,15 @@ class Run:
 
     def _gathered(self, **further: float) -> dict[str, Any]:
         """What was reported. further: metrics that the run itself measures."""
-        log = [] if self._log is None else [Artifact(str(self._log), "log")]
         return {
             "parameters": dict(self._parameters),
             "metrics": {**self._metrics, **further},
             "curves": {name: sorted(points.items()) for name, points in self._curves.items()},
             "moments": dict(self._moments),
-            "artifacts": tuple([a for a in self._artifacts if Path(a.path).exists()] + log),
+            "artifacts": (
+                *(each for each in self._artifacts if Path(each.path).exists()),
+                *self._log_artifact(),
+            ),
             "datasets": tuple(self._datasets),
             "tags": dict(self._tags),
             "made": dict(self._made),

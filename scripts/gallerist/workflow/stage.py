@@ -11,26 +11,26 @@ import logging
 import os
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gallerist import LIBRARY
 from gallerist.records.history import History
-from gallerist.records.origin import keep_code_changes, keep_configuration, last_rule_graph
 from gallerist.records.provenance import (
     CodeState,
     InputHashes,
     code_state,
     host,
+    keep_code_changes,
+    keep_configuration,
+    last_rule_graph,
     process_started,
     versions,
 )
-from gallerist.records.record import Artifact, Record, Scalar, flatten, milliseconds, now, scalar
-from gallerist.tracking.store import TrackingError, artifact_root_of, resolve_uri
-from gallerist.tracking.tracker import Store, Tracker
-from gallerist.workflow.log import Stopped, in_plain_words, logging_to, stoppable
+from gallerist.records.record import Artifact, Record, Scalar, flatten, now, scalar
+from gallerist.workflow.log import explain, logging_to, stoppable
 from gallerist.workflow.machine import MachineUse
 from gallerist.workflow.run import Run
 
@@ -45,12 +45,13 @@ _ITEMS = ("pretrained", "trunk")
 
 @contextmanager
 def stage(snakemake: Any) -> Iterator[Run]:
-    """Run the body of a script as a stage: log file, signals, record and MLflow run.
+    """Run the body of a script as a stage: log file, signals and record.
 
     Within, all output goes to the rule's log file. When the body has ended well, the record is
-    written to the output named `record` and MLflow is brought up to date. When it has not, the
-    traceback is in the log, a line for people is on standard error, the MLflow run is FAILED, and
-    SystemExit(1) is raised.
+    written to the output named `record`. When it has not, the traceback is in the log, a line for
+    people is on standard error, and SystemExit(1) is raised. What is reported meanwhile, and how it
+    ended, is in the history, from which `tracking.writer` shows it in MLflow: a stage only writes
+    files.
 
     Begin it before importing anything heavy: what happens earlier is neither logged nor stoppable.
     """
@@ -67,16 +68,15 @@ def stage(snakemake: Any) -> Iterator[Run]:
             run.finish(_named(snakemake.output).get("record"))
         except BaseException as error:
             traceback.print_exc()
-            message = in_plain_words(error)
-            _tell(terminal, title, message, log)
+            message = explain(error)
+            _print_failure(terminal, title, message, log)
             if run is not None:
-                run.fail(message, stopped=isinstance(error, Stopped))
+                run.fail(message)
             raise SystemExit(1) from None
 
 
 def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     """Start everything that goes on beside the body."""
-    tracker = _tracker(snakemake.config.get("tracking"))
     wildcards = _named(snakemake.wildcards)
     code = code_state(LIBRARY)
     # A rule that keeps no record leaves nothing else either.
@@ -100,24 +100,22 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         tags={"threads": str(snakemake.threads), **_purpose(snakemake)},
         artifacts=_code_changes(snakemake.config, code) if recorded else (),
     )
+    history = History.of(_results(snakemake.config))
     return Run(
         opening,
-        tracker,
         inputs=InputHashes(map(str, snakemake.input)),
-        machine=MachineUse(_shown(tracker, opening)),
+        machine=MachineUse(
+            lambda second, use: history.add(opening, machine_use=_points(second, use))
+        ),
         log=log,
         row_artifacts=_setup(snakemake.config) if recorded else (),
-        history=History.of(_results(snakemake.config)),
+        history=history,
         params=_named(snakemake.params),
     )
 
 
-def _shown(tracker: Tracker | None, opening: Record) -> Callable[..., None] | None:
-    """Shows what the machine did at a second, at the same moment as the record tells it."""
-    if tracker is None:
-        return None
-    began = milliseconds(opening.started)
-    return lambda second, values: tracker.points(second, values, began + 1000 * second)
+def _points(second: int, use: Mapping[str, float]) -> dict[str, list[tuple[int, float]]]:
+    return {name: [(second, value)] for name, value in use.items()}
 
 
 def _code_changes(config: Mapping[str, Any], code: CodeState) -> tuple[Artifact, ...]:
@@ -137,18 +135,6 @@ def _setup(config: Mapping[str, Any]) -> tuple[Artifact, ...]:
 
 def _results(config: Mapping[str, Any]) -> Path:
     return Path(RESULTS, config["dataset"]["name"])
-
-
-def _tracker(settings: Mapping[str, Any] | None) -> Tracker | None:
-    """The tracker that the configuration asks for; none, with a warning, when that cannot be."""
-    if settings is None:
-        return None
-    try:
-        uri = resolve_uri(settings.get("uri"), RESULTS)
-    except TrackingError as error:
-        logger.warning("Nothing is shown in MLflow: %s", error)
-        return None
-    return Tracker(Store(uri, artifact_root_of(uri, RESULTS), settings.get("patience", 30)))
 
 
 def _title(snakemake: Any) -> str:
@@ -208,7 +194,7 @@ def _json_object(value: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def _tell(terminal: int, title: str, message: str, log: str | None) -> None:
+def _print_failure(terminal: int, title: str, message: str, log: str | None) -> None:
     """One short message where whoever started the stage sees it."""
     where = f"\n  All of it: {log}" if log else ""
     os.write(terminal, f"{title} failed: {message}{where}\n".encode(errors="backslashreplace"))

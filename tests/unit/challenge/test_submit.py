@@ -21,7 +21,7 @@ from gallerist.commands.main import main
 from gallerist.io.errors import UserError
 from gallerist.records.record import find_records, write_record
 from gallerist.tracking.store import artifact_root_of, prepare, resolve_uri
-from gallerist.tracking.tracker import refresh
+from gallerist.tracking.sync import refresh
 
 EXPERIMENTS = {
     "hog": {"descriptor": "hog"},

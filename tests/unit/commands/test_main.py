@@ -85,7 +85,7 @@ def test_the_summary_loads_nothing_heavy(configured):
         (configured / "results/mine" / name).mkdir(parents=True)
     (configured / "results/mine/comparison/comparison.md").write_text("| experiment |\n")
     program = (
-        "import sys, gallerist.tracking.tracker as tracker\n"
+        "import sys, gallerist.tracking.sync as tracker\n"
         "tracker.refresh_configured = lambda *_: 0  # otherwise a process of its own\n"
         "from gallerist.commands.main import main\n"
         f"status = main(['summary'])\nprint(status, sorted({HEAVY!r} & sys.modules.keys()))"
@@ -192,7 +192,7 @@ def test_sync_says_what_mlflow_lacked_and_fails_where_it_cannot_be_reached(
     outcomes = ((3, 0, "3 runs of mine"), (0, 0, "every run of mine"), (None, 1, ""))
     for logged, status, said in outcomes:
         monkeypatch.setattr(
-            "gallerist.tracking.tracker.refresh_configured", lambda *_, logged=logged: logged
+            "gallerist.tracking.sync.refresh_configured", lambda *_, logged=logged: logged
         )
         assert main(["sync"]) == status
         assert said in capsys.readouterr().out

@@ -122,13 +122,13 @@ def test_of_stages_at_work_the_killed_ones_failed(history):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     began = wait_for(lambda: process_started(process.pid))
     dead = running(a_record("monkeys", title="dead", pid=process.pid, process_started=began))
-    dead = replace(dead, curves={"loss": [(1, 2.0)]}, moments={1: 1767261601000})
     others = [
         running(a_record("monkeys", title="alive")),
         running(a_record("monkeys", title="elsewhere", host="another-machine", pid=1)),
     ]
     for record in [dead, *others]:
         history.begin(record)
+    history.add(dead, curves={"loss": [(1, 2.0)]}, moments={1: 1767261601000})
     assert history.complete([]) == []
 
     process.kill()
@@ -140,7 +140,54 @@ def test_of_stages_at_work_the_killed_ones_failed(history):
     assert entry.record.moments == {1: 1767261601000}
     # What it is told to have ended at stays what it is.
     assert history.complete([]) == [entry]
-    assert [history.at_work(each.execution) for each in [dead, *others]] == [None, *others]
+    assert {stage.execution: stage.record() for stage in history.at_work()} == {
+        each.execution: each for each in others
+    }
+    # When the workflow has ended, nothing of it is at work anywhere.
+    ended = {entry.record.title for entry in history.complete([], none_at_work=True)}
+    assert ended == {"dead", "alive", "elsewhere"}
+    assert history.at_work() == []
+
+
+def test_what_a_stage_reports_is_read_as_it_comes_and_only_once(history):
+    opening = running(a_record("monkeys"))
+    history.add(opening, metrics={"before": 1.0})  # of a stage that has not begun
+    assert history.at_work() == []
+    history.begin(opening)
+    (stage,) = history.at_work()
+    assert stage.read() == opening
+    assert stage.read() is None
+    history.add(opening, curves={"loss": [(1, 2.0)], "accuracy": [(1, float("nan"))]})
+    history.add(opening, curves={"loss": [(2, 1.5)]}, moments={2: 5})
+    history.add(opening, parameters={"device": "cpu"})
+    added = stage.read()
+    assert added.curves["loss"] == [(1, 2.0), (2, 1.5)]
+    assert added.curves["accuracy"][0][1] != added.curves["accuracy"][0][1]
+    history.add(opening, curves={"loss": [(2, 1.25), (3, 1.0)]}, metrics={"top_1": 0.5})
+    assert stage.read().curves == {"loss": [(2, 1.25), (3, 1.0)]}
+    record = stage.record()
+    assert record.curves["loss"] == [(1, 2.0), (2, 1.25), (3, 1.0)]
+    assert record.metrics == {"top_1": 0.5}
+    assert record.parameters == {**opening.parameters, "device": "cpu"}
+    history.keep(replace(record, status="finished", finished=record.started))
+    history.add(opening, metrics={"after": 1.0})
+    assert history.at_work() == []
+    assert stage.read() is None
+
+
+def test_a_line_that_is_cut_waits_for_its_end_and_hides_no_other(history):
+    opening = running(a_record("monkeys"))
+    history.begin(opening)
+    (stage,) = history.at_work()
+    stage.read()
+    (path,) = (history.folder / "running").iterdir()
+    with path.open("a") as file:
+        file.write('{"metrics": {"a"')
+        file.flush()
+        assert stage.read() is None
+        file.write(': 1.0}}\n{"metr\n')  # a disk that was full in between
+    history.add(opening, metrics={"b": 2.0})
+    assert stage.read().metrics == {"a": 1.0, "b": 2.0}
 
 
 def test_a_stage_that_finished_before_it_was_killed_has_finished(history):
@@ -148,7 +195,7 @@ def test_a_stage_that_finished_before_it_was_killed_has_finished(history):
     history.begin(running(record))
     (entry,) = history.complete([record])  # its record is beside its output
     assert entry.record == record
-    assert history.at_work(record.execution) is None
+    assert history.at_work() == []
 
 
 def test_an_entry_that_cannot_be_read_is_named_and_hides_no_other(history, caplog):

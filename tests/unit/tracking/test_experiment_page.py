@@ -7,9 +7,10 @@ from tracked import a_record, store_in
 
 from gallerist.io.metric_names import accuracies
 from gallerist.records.record import RUN_ID
+from gallerist.tracking.client import connect
 from gallerist.tracking.experiment_page import CURRENT, VIEW, address, experiment_tags
 from gallerist.tracking.runs import log_record
-from gallerist.tracking.store import connect, database_path, known_experiment, prepare
+from gallerist.tracking.store import database_path, known_experiment, prepare
 
 METRICS = {"top-10": 0.9, "top-1": 0.5, "mAP": 0.3, "top-3": 0.7, "intervals/top-1 low": 0.4}
 

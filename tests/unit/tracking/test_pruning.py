@@ -1,8 +1,6 @@
 """Pruning deletes what is superseded, for good, and nothing else."""
 
 import shutil
-import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,28 +8,11 @@ from tracked import Runs, a_record, content, store_in
 
 from gallerist.records.history import History
 from gallerist.records.record import Artifact, write_record
+from gallerist.tracking.client import connect, experiment_id
 from gallerist.tracking.pruning import prune
-from gallerist.tracking.store import TrackingError, connect, experiment_id, prepare
-from gallerist.tracking.tracker import Store, Tracker, refresh
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Results of several data sets with a store; each test has a data set of its own."""
-    folder = tmp_path_factory.mktemp("work") / "results"
-    store = store_in(folder)
-    prepare(store.uri, store.artifact_root, ["first", "first/stages"])
-    return folder
-
-
-@pytest.fixture
-def store(results):
-    return store_in(results)
-
-
-@pytest.fixture
-def dataset():
-    return f"d{uuid.uuid4().hex[:8]}"
+from gallerist.tracking.runs import show_at_work
+from gallerist.tracking.store import Store, TrackingError
+from gallerist.tracking.sync import refresh
 
 
 def executed(folder, number, name="worst", **changes):
@@ -116,17 +97,12 @@ def test_runs_of_others_and_runs_at_work_are_left_alone(results, dataset, store)
     deleted_by_others = client.create_experiment(f"old work {dataset}")
     theirs = client.create_run(deleted_by_others).info.run_id
     client.delete_experiment(deleted_by_others)
-    at_work = a_record(dataset, status="running", finished=None)
-    tracker = Tracker(store)
-    tracker.open(at_work)
-    tracker.points(1, {"loss": 1.0})
+    at_work = a_record(dataset, status="running", finished=None, curves={"loss": [(1, 1.0)]})
+    show_at_work(client, at_work)
 
-    wait = [run for run in Runs(results).of(stages) if run["status"] == "RUNNING"]
     assert prune(store, dataset, folder).runs == {dataset: 0, stages: 1}
     assert client.get_run(foreign).info.lifecycle_stage == "active"
     assert client.get_run(theirs).info.run_id == theirs
-    assert tracker.close([replace(at_work, status="finished", finished=at_work.started)])
-    assert len(wait) <= 1
     assert at_work.execution in executions(results, stages)
 
 

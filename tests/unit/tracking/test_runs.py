@@ -8,7 +8,6 @@ import math
 import os
 import sys
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -17,44 +16,9 @@ from tracked import Runs, a_record, running, store_in
 
 from gallerist.records.provenance import host
 from gallerist.records.record import Artifact, ImageSet
+from gallerist.tracking.client import connect
 from gallerist.tracking.runs import log_record, open_run, sync
-from gallerist.tracking.store import (
-    TrackingError,
-    artifact_root_of,
-    connect,
-    prepare,
-    resolve_uri,
-)
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """A folder of results with an initialised SQLite store; each test has a data set of its own."""
-    folder = tmp_path_factory.mktemp("work") / "results"
-    uri = resolve_uri(None, folder)
-    prepare(uri, artifact_root_of(uri, folder), ["first", "first/stages"])
-    return folder
-
-
-@pytest.fixture
-def store(results):
-    return store_in(results)
-
-
-@pytest.fixture
-def client(store, dataset):
-    prepare(store.uri, store.artifact_root, [dataset, f"{dataset}/stages"])
-    return connect(store.uri)
-
-
-@pytest.fixture
-def dataset(request):
-    return f"d{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture(autouse=True)
-def no_foreign_store(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+from gallerist.tracking.store import TrackingError, prepare
 
 
 def test_a_record_is_logged_whole(client, dataset, results, tmp_path):

@@ -1,56 +1,26 @@
-"""The MLflow store: found, set up once however many try, and cleared of what the dead left."""
+"""The MLflow store: found, set up once however many try; passwords of addresses, never repeated."""
 
-import os
-import sqlite3
 import subprocess
 import sys
-import threading
-import uuid
 
 import pytest
-from tracked import Runs, a_record, environment, running, store_in, wait_for
+import requests
+from tracked import Runs, environment, store_in, wait_for
 
-from gallerist.records.provenance import process_started
-from gallerist.tracking.runs import open_run, sync
+from gallerist.config.completion import ConfigurationError, complete
 from gallerist.tracking.store import (
+    Store,
     TrackingError,
     artifact_root_of,
-    connect,
-    patiently,
+    configured_store,
+    hide_passwords,
+    holds_password,
     prepare,
-    reap,
     resolve_uri,
+    separated,
 )
 
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """A folder of results with an initialised SQLite store; each test has a data set of its own."""
-    folder = tmp_path_factory.mktemp("work") / "results"
-    uri = resolve_uri(None, folder)
-    prepare(uri, artifact_root_of(uri, folder), ["first", "first/stages"])
-    return folder
-
-
-@pytest.fixture
-def store(results):
-    return store_in(results)
-
-
-@pytest.fixture
-def client(store, dataset):
-    prepare(store.uri, store.artifact_root, [dataset, f"{dataset}/stages"])
-    return connect(store.uri)
-
-
-@pytest.fixture
-def dataset(request):
-    return f"d{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture(autouse=True)
-def no_foreign_store(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+SECRET = "s3cret"
 
 
 def test_the_configured_store_wins_then_the_environment_then_sqlite(monkeypatch, tmp_path):
@@ -61,6 +31,11 @@ def test_the_configured_store_wins_then_the_environment_then_sqlite(monkeypatch,
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.chdir(tmp_path)
     assert resolve_uri(None, "results") == f"sqlite:///{tmp_path}/results/mlflow/mlflow.db"
+
+
+def test_the_store_of_a_configuration_has_its_patience(tmp_path):
+    config = {"tracking": {"uri": "http://there:5000", "patience": 7}}
+    assert configured_store(config, tmp_path) == Store("http://there:5000", None, 7)
 
 
 @pytest.mark.parametrize("folder", ["mlruns", "/data/mlruns", "file:///data/mlruns"])
@@ -112,50 +87,79 @@ def test_an_experiment_deleted_in_mlflow_comes_back(client, store, dataset, resu
     assert client.get_experiment_by_name(dataset).lifecycle_stage == "active"
 
 
-def test_only_the_dead_of_this_machine_are_reaped(client, dataset, store, results):
-    alive = process_started(os.getpid())
-    for title, changes in {
-        "alive": {},
-        "elsewhere": {"host": "another-machine", "pid": 1, "process_started": 1.0},
-        "pid taken by a later process": {"process_started": alive - 100.0},
-        "not known": {"process_started": None},
-    }.items():
-        open_run(client, running(a_record(dataset, title=title, **changes)))
-    somebodys = client.create_run(
-        client.get_experiment_by_name(dataset).experiment_id, run_name="not ours"
+# --- passwords
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:s3cret@there:5000/x", "http://me:***@there:5000/x"),
+        ("postgresql+psycopg2://me:s3cret@/db?host=/run", "postgresql+psycopg2://me:***@/db?host=/run"),
+        ("postgresql://there/db?user=me&password=s3cret&x=1", "postgresql://there/db?user=me&password=***&x=1"),
+        ("http://:s3cret@there", "http://:***@there"),
+        ("http://me:s3@cret@there", "http://me:***@there"),
+        ("http://me:s3/cret@there", "http://me:***@there"),
+        ("http://me:5000@there", "http://me:***@there"),
+    ],
+)  # fmt: skip
+def test_the_password_of_an_address_is_hidden_wherever_it_stands(address, shown):
+    assert holds_password(address)
+    assert hide_passwords(address) == shown
+    assert hide_passwords(f"no answer from {address} or {address}, sorry") == (
+        f"no answer from {shown} or {shown}, sorry"
     )
-    assert reap(store.uri, [dataset, f"{dataset}/stages"]) == 1
-    status = {run["name"]: run["status"] for run in Runs(results).of(f"{dataset}/stages")}
-    assert status == {
-        "alive": "RUNNING", "elsewhere": "RUNNING", "not known": "RUNNING",
-        "pid taken by a later process": "FAILED",
-    }  # fmt: skip
-    assert client.get_run(somebodys.info.run_id).info.status == "RUNNING"
 
 
-def test_a_reaped_run_is_put_right_when_its_record_turns_up(client, dataset, store, results):
-    record = a_record(dataset, process_started=1.0)
-    opened = open_run(client, running(record))
-    assert reap(store.uri, [f"{dataset}/stages"]) == 1
-    assert sync(store.uri, store.artifact_root, [record]) == 1
-    (run,) = Runs(results).of(f"{dataset}/stages")
-    assert (run["id"], run["status"], run["tags"]["current"]) == (opened, "FINISHED", "true")
-    assert "gallerist.reaped" not in run["tags"]
-    assert "Failed" not in run["tags"]["mlflow.note.content"]
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://there:5000",
+        "http://there:5000/of/@team",
+        "http://me@there:5000",
+        "http://[::1]:5000/",
+        "postgresql:///mlflow",
+        "postgresql://me@there:5432/mlflow?sslmode=require",
+        "sqlite:////data/me:too@home/mlflow.db",
+        "databricks://profile",
+    ],
+)
+def test_an_address_without_a_password_is_left_as_it_is(address):
+    assert not holds_password(address)
+    assert hide_passwords(address) == address
+    assert separated(address) == (address, {})
 
 
-def test_a_call_is_repeated_while_the_database_is_locked_and_no_other_error_is(tmp_path):
-    path = tmp_path / "x.db"
-    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    holder.execute("CREATE TABLE t (x)")
-    holder.execute("BEGIN EXCLUSIVE")
-    impatient = sqlite3.connect(path, timeout=0, isolation_level=None)
-    with pytest.raises(sqlite3.OperationalError, match="is locked"):
-        impatient.execute("INSERT INTO t VALUES (1)")
-    release = threading.Timer(0.5, holder.execute, ["COMMIT"])
-    release.start()
-    patiently(impatient.execute, "INSERT INTO t VALUES (1)")
-    release.join()
-    assert holder.execute("SELECT x FROM t").fetchall() == [(1,)]
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        patiently(impatient.execute, "INSERT INTO absent VALUES (1)")
+@pytest.mark.parametrize("password", ["plain", "with%40%3A%2Fin%20it"])
+def test_the_client_gets_what_requests_reads_in_the_address(password):
+    uri = f"https://me:{password}@there:8443/mlflow?x=1"
+    address, variables = separated(uri)
+    assert address == "https://there:8443/mlflow?x=1"
+    assert tuple(variables) == ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    assert tuple(variables.values()) == requests.utils.get_auth_from_url(uri)
+
+
+def test_a_database_keeps_its_password():
+    uri = "postgresql://me:s3cret@there/db"
+    assert separated(uri) == (uri, {})
+
+
+def test_a_password_in_the_configuration_is_refused_without_being_repeated():
+    """Snakemake copies the configuration into its report."""
+    with pytest.raises(ConfigurationError) as refusal:
+        complete(
+            {
+                "dataset": {"name": "mine", "embedded": {}},
+                "experiments": {"scratch": {"network": "scratch"}},
+                "tracking": {"uri": f"http://me:{SECRET}@there:5000"},
+            }
+        )
+    (problem,) = refusal.value.problems
+    assert problem.startswith("tracking.uri: holds a password")
+    assert "MLFLOW_TRACKING_PASSWORD" in problem
+    assert SECRET not in problem
+
+
+def test_a_refused_folder_is_named_without_a_password(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://me:{SECRET}@there/mlruns")
+    with pytest.raises(TrackingError, match=r"MLFLOW_TRACKING_URI is file://me:\*\*\*@there"):
+        resolve_uri(None, tmp_path)

@@ -29,15 +29,13 @@ ORDER = [
 ]
 """A package imports itself and those before it."""
 
-AGAINST_THE_ORDER = {
-    ("records.origin", "figures.rule_graph"),
-}
+AGAINST_THE_ORDER = {}
 
 STARTED_BY_NAME = {
     "commands.main": "the command gallerist, an entry point of the installed package",
     "config.reference": "writes config/README.md when a developer asks for it",
     "serving.pyfunc": "the code of a registered model, which MLflow runs from a copy",
-    "tracking.process": "the process beside a stage that talks to MLflow",
+    "tracking.writer": "the process beside a workflow that writes to MLflow",
 }
 """Modules that nothing imports, and who uses them."""
 

@@ -15,13 +15,13 @@ import psutil
 import pytest
 from tracked import Runs, a_record, environment, running, store_in, wait_for
 
+from gallerist.records.history import History
 from gallerist.records.record import read_record, write_record
+from gallerist.tracking.client import connect
 from gallerist.tracking.runs import log_points, log_record, open_run
-from gallerist.tracking.store import connect, prepare
-from gallerist.tracking.tracker import Tracker
+from gallerist.tracking.store import prepare
 from gallerist.workflow import machine as machine_use
-from gallerist.workflow.gpu import parsed
-from gallerist.workflow.machine import MachineUse
+from gallerist.workflow.machine import MachineUse, parse_gpu_use
 
 OF_THE_MACHINE = {
     "system/cpu_utilization_percentage",
@@ -160,30 +160,24 @@ def test_mlflow_gets_it_from_the_record_at_the_time_it_was_seen(tmp_path, monkey
     assert at == [(began + 2003,), (began + 4800,), (began + 7000,)]
 
 
-def test_looks_from_their_thread_do_not_end_up_inside_what_the_stage_says(tmp_path, monkeypatch):
-    """The last words of the stage are longer than the pipe to the process beside it is wide."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    loss = [(step, step / 7) for step in range(6000)]
-    record = a_record("monkeys", curves={"loss": loss})
-    tracker, told = Tracker(store_in(tmp_path)), threading.Event()
-    tracker.open(replace(running(record), machine_use={}))
+def test_samples_from_their_thread_do_not_end_up_inside_what_the_stage_reports(tmp_path):
+    loss = [(step, step / 7) for step in range(2000)]
+    opening, history = running(a_record("monkeys")), History.of(tmp_path)
+    history.begin(opening)
 
-    def look():
-        second = 0
-        while not told.wait(0.0005):
-            second += 1
-            tracker.points(second, {"system/process_cores_used": 1.0})
+    def sample():
+        for second in range(2000):
+            history.add(opening, machine_use={"system/process_cores_used": [(second, 1.0)]})
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=sample)
     thread.start()
-    try:
-        assert tracker.close([record])
-    finally:
-        told.set()
-        thread.join()
-    (run,) = Runs(tmp_path).of("monkeys/stages")
-    assert run["status"] == "FINISHED"
-    assert sum(name == "loss" for name, *_ in run["points"]) == 6000
+    for point in loss:
+        history.add(opening, curves={"loss": [point]})
+    thread.join()
+    (stage,) = history.at_work()
+    record = stage.record()
+    assert record.curves == {"loss": loss}
+    assert len(record.machine_use["system/process_cores_used"]) == 2000
 
 
 # --- cards: the answers of nvidia-smi 550 to 570, as its driver prints them
@@ -191,7 +185,7 @@ def test_looks_from_their_thread_do_not_end_up_inside_what_the_stage_says(tmp_pa
 
 def test_each_card_has_its_load_and_its_memory():
     answer = "0, 37, 12345, 81559\n1, 0, 4, 81559\n"
-    assert parsed(answer) == {
+    assert parse_gpu_use(answer) == {
         "system/gpu_0_utilization_percentage": 37.0,
         "system/gpu_0_memory_usage_megabytes": 12944.7,
         "system/gpu_0_memory_usage_percentage": 15.1,
@@ -214,7 +208,7 @@ def test_each_card_has_its_load_and_its_memory():
     ],
 )  # fmt: skip
 def test_what_a_card_does_not_tell_is_left_out(answer, names):
-    assert set(parsed(answer)) == {f"system/gpu_0_{name}" for name in names}
+    assert set(parse_gpu_use(answer)) == {f"system/gpu_0_{name}" for name in names}
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="no NVIDIA card here")

@@ -16,8 +16,8 @@ from PIL import Image
 from tracked import environment
 
 from gallerist.config.completion import complete
-from gallerist.records import origin
-from gallerist.records.origin import (
+from gallerist.figures.rule_graph import draw
+from gallerist.records.provenance import (
     keep_code_changes,
     keep_configuration,
     keep_rule_graph,
@@ -215,21 +215,23 @@ GRAPH = {"split_images": [], "train_network": ["split_images"]}
 
 def test_the_rules_are_drawn_once_and_the_last_ones_are_those_of_this_start(tmp_path):
     assert last_rule_graph(tmp_path) is None
-    first = keep_rule_graph(tmp_path, GRAPH, "monkeys")
+    first = keep_rule_graph(tmp_path, GRAPH, "monkeys", draw)
     with Image.open(first) as picture:
         picture.load()
     drawn = first.read_bytes(), first.stat().st_ino
-    second = keep_rule_graph(tmp_path, {**GRAPH, "search_gallery": ["train_network"]}, "monkeys")
+    second = keep_rule_graph(
+        tmp_path, {**GRAPH, "search_gallery": ["train_network"]}, "monkeys", draw
+    )
     os.utime(first, ns=(0, 0))
     assert last_rule_graph(tmp_path) == second != first
-    assert keep_rule_graph(tmp_path, json.loads(json.dumps(GRAPH)), "monkeys") == first
+    assert keep_rule_graph(tmp_path, json.loads(json.dumps(GRAPH)), "monkeys", draw) == first
     assert (first.read_bytes(), first.stat().st_ino) == drawn
     os.utime(second, ns=(0, 0))
     assert last_rule_graph(tmp_path) == first
 
 
 def test_a_stage_shows_them_with_its_rows_only(tmp_path):
-    keep_rule_graph(tmp_path / "results" / "monkeys", GRAPH, "monkeys")
+    keep_rule_graph(tmp_path / "results" / "monkeys", GRAPH, "monkeys", draw)
     subprocess.run(
         [sys.executable, "-c", STAGE], cwd=tmp_path, check=True, timeout=60,
         env={**environment(), "GIT_CEILING_DIRECTORIES": str(CHECKOUT / "scripts")},
@@ -238,4 +240,4 @@ def test_a_stage_shows_them_with_its_rows_only(tmp_path):
     assert {Path(each.path).name for each in row.artifacts} == {"config.yaml", "workflow.png"}
     assert all((tmp_path / each.path).is_file() for each in row.artifacts)
     assert own.artifacts == (Artifact("logs/x.log", "log"),)
-    assert origin.last_rule_graph(tmp_path / "results" / "monkeys") is not None
+    assert last_rule_graph(tmp_path / "results" / "monkeys") is not None
