@@ -10,7 +10,7 @@ import pytest
 from gallerist.commands.main import main
 from gallerist.evaluation.bootstrap import macro_mean_intervals, mean_intervals
 from gallerist.evaluation.external_evaluation import Task, evaluate_files
-from gallerist.evaluation.scores import read_queries
+from gallerist.evaluation.tables import read_queries
 from gallerist.evaluation.significance import all_pairs
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
