@@ -19,10 +19,7 @@ def test_a_deleted_store_is_rebuilt_by_one_command(workflow, record_property):
     before = everything_shown(workflow)
     the_tracking_store_is_deleted(workflow)
     result = workflow.run("sync_tracking")
-    assert said(result) == [
-        "MLflow lacked 21 runs of tiny: they are logged now.",
-        "MLflow has every run of tiny.",
-    ]
+    assert said(result) == ["MLflow lacked 21 runs of tiny: they are logged now."]
     assert everything_shown(workflow) == before
     assert workflow.dry_run() == set()
     record_property("counts", json.dumps(counts(before)))

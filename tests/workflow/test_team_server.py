@@ -29,15 +29,15 @@ MISSING = [
 pytestmark = pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING))
 
 STAGE = """
-import json, pathlib, sys, time
+import pathlib, sys
 from types import SimpleNamespace as Values
 from gallerist.workflow.stage import stage
-number, tracking = sys.argv[1], json.loads(sys.argv[2])
+number, dataset = sys.argv[1:]
 job = Values(
     rule="train_network", threads=1, input=[], resources=Values(),
-    output=Values(record=f"results/{sys.argv[3]}/{number}.record.json"),
+    output=Values(record=f"results/{dataset}/{number}.record.json"),
     params=Values(epochs=EPOCHS), wildcards=Values(experiment=f"e{number}"),
-    log=[f"logs/{number}.log"], config={"dataset": {"name": sys.argv[3]}, "tracking": tracking},
+    log=[f"logs/{number}.log"], config={"dataset": {"name": dataset}},
 )
 print("ready", flush=True)
 sys.stdin.readline()
@@ -51,6 +51,16 @@ with stage(job) as run:
     picture.write_bytes(bytes([int(number)]) * 300_000)
     run.artifact(picture, "pictures")
 """.replace("EPOCHS", str(EPOCHS))
+
+WORKFLOW = """
+import sys
+from gallerist.tracking.sync import WorkflowWriter
+dataset, uri = sys.argv[1:]
+tracking = {"uri": uri or None, "patience": 120}
+writer = WorkflowWriter({"dataset": {"name": dataset}, "tracking": tracking}, "results")
+sys.stdin.readline()
+sys.exit(0 if writer.close() else 3)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +83,16 @@ def environment_of_jobs(**variables):
     return {**kept, "PYTHONPATH": str(CHECKOUT / "scripts"), **variables}
 
 
-def started_stages(folder, uri, numbers=range(JOBS), dataset="team", **variables):
-    """Stages in processes of their own, all at work from the same moment."""
+def warnings_of(folder, uri, numbers=range(JOBS), dataset="team", **variables):
+    """Run jobs, all at work from the same moment, and the writer of their workflow beside them.
+
+    Returns whether MLflow has it all, and what the writer warned of. The jobs all end well.
+    """
     folder.mkdir(exist_ok=True)
-    (folder / "stage.py").write_text(STAGE, encoding="utf-8")
-    tracking = {"uri": uri, "patience": 120}
-    stages = [
-        subprocess.Popen(
-            [sys.executable, "stage.py", str(number), json.dumps(tracking), dataset],
+
+    def started(code, *words):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -88,22 +100,20 @@ def started_stages(folder, uri, numbers=range(JOBS), dataset="team", **variables
             text=True,
             env=environment_of_jobs(**variables),
         )
-        for number in numbers
-    ]
+
+    writer = started(WORKFLOW, dataset, uri or "")
+    stages = [started(STAGE, str(number), dataset) for number in numbers]
     for stage in stages:
         assert stage.stdout.readline() == "ready\n"
     for stage in stages:
         stage.stdin.write("go\n")
         stage.stdin.flush()
-    return stages
-
-
-def logs_of_ended(folder, stages):
-    """The logs of stages that all end well: the text of each."""
     for stage in stages:
         _, errors = stage.communicate(timeout=300)
         assert (stage.returncode, errors) == (0, "")
-    return [path.read_text(encoding="utf-8") for path in sorted((folder / "logs").iterdir())]
+    _, warnings = writer.communicate("\n", timeout=300)
+    assert writer.returncode in (0, 3)
+    return writer.returncode == 0, warnings
 
 
 def named(pairs):
@@ -148,19 +158,12 @@ def by_experiment(runs):
     return found
 
 
-def check_nothing_was_warned(logs):
-    assert len(logs) == JOBS
-    for log in logs:
-        assert "WARNING" not in log
-
-
 @pytest.mark.slow
 def test_eight_jobs_at_once_on_an_empty_server_log_everything_once(postgresql, server, tmp_path):
     folder, database = tmp_path / "work", server.database.rpartition("/")[2]
     (empty,) = postgresql.query("SELECT count(*) FROM runs", database)
     assert empty == ["0"]
-    logs = logs_of_ended(folder, started_stages(folder, server.url))
-    check_nothing_was_warned(logs)
+    assert warnings_of(folder, server.url) == (True, "")
     runs = by_experiment(server.runs("team/stages"))
     assert runs.keys() == {f"e{number}" for number in range(JOBS)}
     for number in range(JOBS):
@@ -204,13 +207,12 @@ def test_a_request_for_another_host_is_refused(server):
     assert listening == {("127.0.0.1", int(port))}
 
 
-def test_a_job_that_uses_another_name_is_told_about_allowed_hosts(server, tmp_path):
+def test_a_workflow_that_uses_another_name_is_told_about_allowed_hosts(server, tmp_path):
     folder = tmp_path / "work"
     port = server.url.rpartition(":")[2]
-    (log,) = logs_of_ended(
-        folder, started_stages(folder, f"http://localhost:{port}", [3], "misnamed")
-    )
-    assert "--allowed-hosts" in log
+    shown, warnings = warnings_of(folder, f"http://localhost:{port}", [3], "misnamed")
+    assert not shown
+    assert "--allowed-hosts" in warnings
     assert (folder / "results/misnamed/3.record.json").is_file()
 
 
@@ -317,8 +319,7 @@ def signed_in(name, password):
 @pytest.mark.slow
 def test_eight_jobs_with_the_right_password_log_everything_once(guarded_server, tmp_path):
     folder = tmp_path / "work"
-    stages = started_stages(folder, guarded_server.url, **signed_in(*MEMBER))
-    check_nothing_was_warned(logs_of_ended(folder, stages))
+    assert warnings_of(folder, guarded_server.url, **signed_in(*MEMBER)) == (True, "")
     runs = by_experiment(guarded_server.runs("team/stages", MEMBER))
     assert runs.keys() == {f"e{number}" for number in range(JOBS)}
     for number in range(JOBS):
@@ -327,17 +328,17 @@ def test_eight_jobs_with_the_right_password_log_everything_once(guarded_server, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variables", [signed_in(MEMBER[0], "wrong-password"), {}])
-def test_a_job_with_a_wrong_password_ends_well_and_is_shown_later(
+def test_with_a_wrong_password_the_jobs_end_well_and_are_shown_later(
     guarded_server, tmp_path, variables
 ):
     dataset, folder = f"refused{len(variables)}", tmp_path / "work"
     variables = {"HOME": str(tmp_path), **variables}  # no ~/.mlflow/credentials
-    stages = started_stages(folder, guarded_server.url, [5], dataset, **variables)
-    (log,) = logs_of_ended(folder, stages)
-    (warning,) = [line for line in log.splitlines() if "WARNING" in line]
+    shown, warnings = warnings_of(folder, guarded_server.url, [5], dataset, **variables)
+    assert not shown
+    (warning,) = warnings.splitlines()
     assert "MLFLOW_TRACKING_PASSWORD" in warning
     assert "the next start of the workflow logs it" in warning
-    assert "wrong-password" not in log
+    assert "wrong-password" not in warning
     record = (folder / f"results/{dataset}/5.record.json").read_text("utf-8")
     assert json.loads(record)["status"] == "finished"
 
@@ -376,7 +377,9 @@ def test_a_password_in_the_address_works_and_is_repeated_nowhere(guarded_server,
     for dataset, secret in (("right", password), ("wrong", "mistyped")):
         address = guarded_server.url.replace("//", f"//{name}:{secret}@")
         variables = {"MLFLOW_TRACKING_URI": address, "HOME": str(tmp_path)}
-        logs_of_ended(folder, started_stages(folder, None, [6], dataset, **variables))
+        _, warnings = warnings_of(folder, None, [6], dataset, **variables)
+        assert quote(secret) not in warnings
+        assert MEMBER[1] not in warnings
     assert (folder / "results/right/6.record.json").is_file()
     (run,) = guarded_server.runs("right/stages", MEMBER)
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, sha256_of_file, write_json
 
 logger = logging.getLogger("gallerist")
@@ -29,7 +30,7 @@ RUN_ID = "{mlflow run id}"
 """Stands in a description for the id of its run: MLflow gives it when the run is logged."""
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """A record that cannot be read: the message names the file and the reason."""
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, replacing
 from gallerist.records.history import History
 
@@ -37,7 +38,7 @@ _ADDRESSES = (
 """Tables and columns of the database with addresses below that of an experiment."""
 
 
-class TrackingError(RuntimeError):
+class TrackingError(UserError):
     """MLflow cannot be used as configured: the message says why and what to do."""
 
 

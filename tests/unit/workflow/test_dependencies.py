@@ -187,6 +187,12 @@ def test_a_package_imports_only_those_before_it():
     assert against == AGAINST_THE_ORDER
 
 
+def test_no_stage_knows_of_the_view_of_its_records():
+    """It only writes files: no process of a job is to load MLflow, or to wait for it."""
+    for name in (name for name in MODULES if name.startswith(("workflow.", "records."))):
+        assert not any(other.startswith("tracking.") for other in imports(name)), name
+
+
 def test_a_package_says_what_it_is_and_what_it_may_import_and_nothing_else():
     for path in LIBRARY.rglob("*/__init__.py"):
         text = path.read_text(encoding="utf-8")
