@@ -17,13 +17,11 @@ from typing import Any
 import faiss as faiss_with_stubs
 import numpy as np
 
+from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.search.exact import (
     Measure,
     Metric,
-    Norms,
-    Rows,
     SearchRefused,
-    Vectors,
     distances,
     search,
 )
@@ -128,8 +126,8 @@ def approximate(
     *,
     index: str,
     metric: Metric = "euclidean",
-    query_norms: Norms | None = None,
-    gallery_norms: Norms | None = None,
+    query_norms: Floats | None = None,
+    gallery_norms: Floats | None = None,
     nprobe: int | None = None,
     ef_search: int | None = None,
     threads: int = 1,
@@ -266,7 +264,7 @@ def _candidates(
     depth: int,
     measure: Measure,
     threads: int,
-) -> tuple[Rows, Rows]:
+) -> tuple[Indices, Indices]:
     """Pairs of query and gallery row, query by query: one more than `depth`, or all there are."""
     asked = min(depth + 1, pictures)  # one more, because the query itself may be among them
     if asked == 0 or not len(queries):
@@ -375,13 +373,13 @@ def _only_what_is_used(index: Any) -> Iterator[None]:
             part.pq = None
 
 
-def _as_given(vectors: Vectors, rows: Rows, lengths: Norms | None) -> Vectors:
-    """Rows of vectors in the order of memory that FAISS wants, as long as they were."""
+def _as_given(vectors: Vectors, rows: Indices, lengths: Floats | None) -> Vectors:
+    """Indices of vectors in the order of memory that FAISS wants, as long as they were."""
     chosen = np.ascontiguousarray(vectors[rows], np.float32)
     return chosen if lengths is None else chosen * lengths[rows, None].astype(np.float32)
 
 
-def _sample(count: int, most: int) -> Rows:
+def _sample(count: int, most: int) -> Indices:
     """Which of `count` rows stand for all: all, or a seeded choice of `most`, ascending."""
     if count <= most:
         return np.arange(count)

@@ -12,14 +12,10 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.search.ranking import Ranking
 
-Vectors = npt.NDArray[np.float32]
-Distances = npt.NDArray[np.float64]
-Norms = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
 Metric = Literal["cosine", "euclidean"]
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -68,8 +64,8 @@ class Measure:
     """
 
     metric: Metric
-    queries: Norms | None = None
-    gallery: Norms | None = None
+    queries: Floats | None = None
+    gallery: Floats | None = None
     exponent: int = 0
 
     @classmethod
@@ -78,8 +74,8 @@ class Measure:
         metric: str,
         queries: Vectors,
         gallery: Vectors,
-        query_norms: Norms | None = None,
-        gallery_norms: Norms | None = None,
+        query_norms: Floats | None = None,
+        gallery_norms: Floats | None = None,
     ) -> "Measure":
         """The measure for two sets of rows; the arguments, and their refusal, are `search`'s."""
         if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
@@ -122,8 +118,8 @@ def search(
     depth: int,
     *,
     metric: Metric = "euclidean",
-    query_norms: Norms | None = None,
-    gallery_norms: Norms | None = None,
+    query_norms: Floats | None = None,
+    gallery_norms: Floats | None = None,
 ) -> Ranking:
     """Rank the gallery for every query; keep the first `depth` answers (all, if there are fewer).
 
@@ -202,7 +198,7 @@ def _slice(length: int) -> int:
     return max(SLICE, -(-length // SLICES))
 
 
-def _check_norms(part: str, norms: Norms, vectors: Vectors) -> None:
+def _check_norms(part: str, norms: Floats, vectors: Vectors) -> None:
     if norms.shape != (len(vectors),):
         raise SearchRefused(f"{len(vectors)} {part} vectors have norms of shape {norms.shape}")
     if not (np.isfinite(norms) & (norms >= 0)).all():
@@ -264,7 +260,7 @@ def _ranked(
     queries: Vectors,
     nearness: Vectors,
     gallery: Vectors,
-    place: Rows,
+    place: Indices,
     depth: int,
     measure: Measure,
 ) -> Iterator[tuple[list[int], list[float]]]:
@@ -287,7 +283,7 @@ def _ranked(
             yield rows[kept].tolist(), exact[kept].tolist()
 
 
-def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Rows, Rows]:
+def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indices, Indices]:
     """Which queries have to look again at which rows of the gallery: pairs, query by query.
 
     They are all rows that are, at their best, as near as the `depth`-th is at its worst; never the
@@ -306,8 +302,8 @@ def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Rows
 
 
 def distances(
-    queries: Vectors, of_query: Rows, gallery: Vectors, rows: Rows, measure: Measure
-) -> Distances:
+    queries: Vectors, of_query: Indices, gallery: Vectors, rows: Indices, measure: Measure
+) -> Floats:
     """The distances between queries[of_query] and gallery[rows], pair by pair, in float64.
 
     They do not depend on which other pairs are asked for. For their definition see `search`.
@@ -330,8 +326,8 @@ def distances(
 
 
 def _squares(
-    queries: Vectors, of_query: Rows, gallery: Vectors, rows: Rows, measure: Measure
-) -> Distances:
+    queries: Vectors, of_query: Indices, gallery: Vectors, rows: Indices, measure: Measure
+) -> Floats:
     """Squared distances; 2, as at a right angle, where a cosine has no direction to go by."""
     asked = queries[of_query]
     difference = gallery[rows].astype(np.float64, order="C")

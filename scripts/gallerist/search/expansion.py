@@ -4,13 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.features.store import normalise
+from gallerist.io.arrays import Floats, Vectors
 from gallerist.search.exact import search
-
-Vectors = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.float64]
 
 BATCH_CELLS = 4_000_000
 """Elements of mixed vectors held at once: 32 MB of float64."""
@@ -101,7 +98,7 @@ def _mixed(
         yield normalise(mixtures)
 
 
-def _weighted_sum(vector: Numbers, neighbours: Numbers, alpha: float) -> Numbers:
+def _weighted_sum(vector: Floats, neighbours: Floats, alpha: float) -> Floats:
     # einsum, not a BLAS product, whose last bits depend on its threads.
     cosines = np.einsum("d,nd->n", vector, neighbours)
     weights = np.maximum(cosines, 0.0) ** alpha  # 0 ** 0 is 1: an average weighs all alike

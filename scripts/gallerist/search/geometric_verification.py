@@ -7,15 +7,10 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.features.key_points import KeyPoints
+from gallerist.io.arrays import Booleans, Floats, Indices, Vectors
 from gallerist.search.ranking import Ranking
-
-Places = npt.NDArray[np.float32]
-Pairs = npt.NDArray[np.intp]
-BoolArray = npt.NDArray[np.bool_]
-Model = npt.NDArray[np.float64]
 
 SMALLEST_AGREEMENT = 4
 """Matches that must agree. Any two lie on a similarity, so two or three prove nothing."""
@@ -45,9 +40,9 @@ class Matches:
     the query to the place in the answer; None where no sound one was found.
     """
 
-    pairs: Pairs
-    inliers: BoolArray
-    model: Model | None
+    pairs: Indices
+    inliers: Booleans
+    model: Floats | None
 
     @property
     def agreeing(self) -> int:
@@ -189,7 +184,7 @@ def _reordered(
     )
 
 
-def _pairs(query: KeyPoints, answer: KeyPoints, ratio: float) -> Pairs:
+def _pairs(query: KeyPoints, answer: KeyPoints, ratio: float) -> Indices:
     """(m, 2) pairs that pass the ratio test, the most alike first, each place once."""
     ours, theirs = query.descriptors, answer.descriptors
     none = np.zeros((0, 2), dtype=np.intp)
@@ -215,13 +210,13 @@ def _pairs(query: KeyPoints, answer: KeyPoints, ratio: float) -> Pairs:
     return pairs[_first_of_each(query.positions[pairs[:, 0]])]
 
 
-def _first_of_each(places: Places) -> Pairs:
+def _first_of_each(places: Vectors) -> Indices:
     """The indices at which each different row comes first, in ascending order."""
     _, first = np.unique(places, axis=0, return_index=True)
     return np.asarray(np.sort(first), dtype=np.intp)
 
 
-def _sound(model: Model, source: Places, target: Places, max_error: float) -> bool:
+def _sound(model: Floats, source: Vectors, target: Vectors, max_error: float) -> bool:
     """Whether the model and the places that agree with it say anything about the pictures."""
     scale = float(np.hypot(model[0, 0], model[1, 0]))
     if len(source) < SMALLEST_AGREEMENT or not 1 / LARGEST_SCALE <= scale <= LARGEST_SCALE:

@@ -9,18 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from gallerist.io.arrays import AnyArray, Floats, Indices, Integers, Vectors
 from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 
 logger = logging.getLogger("gallerist")
 
-Vectors = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-BoolArray = npt.NDArray[np.bool_]
 Sparse = Any
 """A scipy.sparse.csr_array, which has no types of its own."""
 
@@ -123,7 +119,7 @@ class _Neighbourhoods:
     near: int
     reach: Floats
     small: Sparse
-    sizes: npt.NDArray[np.int64]
+    sizes: Integers
     encoded: Sparse
     by_column: Sparse
     sums: Floats
@@ -161,7 +157,7 @@ def _of_gallery(
 
 
 def _mixed(
-    rows: Rows, distances: Floats, gallery: _Neighbourhoods, k2: int, weight: float
+    rows: Indices, distances: Floats, gallery: _Neighbourhoods, k2: int, weight: float
 ) -> Floats:
     """The mixed distance of one query to each of its answers.
 
@@ -196,7 +192,7 @@ def _common(vector: Floats, by_column: Sparse) -> Floats:
     return sums.astype(np.float64)  # of nothing at all they are integers
 
 
-def _rows_to_matrix(columns: Rows, width: int, values: npt.NDArray[Any]) -> Sparse:
+def _rows_to_matrix(columns: Indices, width: int, values: AnyArray) -> Sparse:
     """A sparse matrix with `values` in the given columns, (rows, per row), of each row."""
     ends = np.arange(len(columns) + 1) * columns.shape[1]
     matrix = sparse.csr_array((values, columns.flatten(), ends), shape=(len(columns), width))
@@ -204,13 +200,13 @@ def _rows_to_matrix(columns: Rows, width: int, values: npt.NDArray[Any]) -> Spar
     return matrix
 
 
-def _reciprocal(nearest: Rows) -> Sparse:
+def _reciprocal(nearest: Indices) -> Sparse:
     """(g, g) bool: those pictures that are in each other's row of `nearest`."""
     listed = _rows_to_matrix(nearest, len(nearest), np.ones(nearest.size, dtype=np.bool_))
     return sparse.csr_array(listed.multiply(listed.T))
 
 
-def _expanded(reciprocal: Sparse, small: Sparse, sizes: npt.NDArray[np.int64]) -> Sparse:
+def _expanded(reciprocal: Sparse, small: Sparse, sizes: Integers) -> Sparse:
     """R*: each row with the small sets of those of its members that it has 2/3 of."""
     shared = (reciprocal.astype(np.int64) @ small.astype(np.int64).T).multiply(
         reciprocal.astype(np.int64)
@@ -230,7 +226,7 @@ def _half(k1: int) -> int:
     return max(1, round(k1 / 2))
 
 
-def _half_squares(vectors: Vectors, rows: Rows, others: Rows) -> Floats:
+def _half_squares(vectors: Vectors, rows: Indices, others: Indices) -> Floats:
     """|a - b|² / 2 in float64 of pairs of rows."""
     result = np.empty(len(rows))
     step = max(1, PAIR_CELLS // max(1, vectors.shape[1]))
