@@ -53,7 +53,7 @@ class Delivery:
 def configured(config: dict[str, Any], experiment: str) -> Delivery:
     """The answers of one experiment, and where a complete configuration sends them.
 
-    Raises UserError when that is not said, and ResultMissing when there are no answers yet.
+    Raises UserError when that is not configured, and ResultMissing when there are no answers yet.
     """
     if experiment not in config["experiments"]:
         known = ", ".join(config["experiments"])
