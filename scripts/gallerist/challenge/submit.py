@@ -31,6 +31,9 @@ from gallerist.workflow.results import Results
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
+_MLFLOW_LIMIT = 60.0
+"""Seconds that MLflow is waited for; what it lacks then comes with the next start of a workflow."""
+
 logger = logging.getLogger("gallerist")
 
 
@@ -174,7 +177,7 @@ def _deliver(
     try:
         record_sending(path, receipt, content)
         if delivery.config is not None:
-            refresh_configured(delivery.config, RESULTS)
+            refresh_configured(delivery.config, RESULTS, limit=_MLFLOW_LIMIT)
     except (OSError, ValueError, TrackingError) as error:
         logger.warning("What became of %s is in its receipt only: %s", receipt.file, error)
     if receipt.state != "answered":
