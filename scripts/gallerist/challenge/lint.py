@@ -205,9 +205,8 @@ def _check_bytes(content: bytes, gallery: _Names, queries: _Names, k: int) -> It
         yield Problem("not_json", _unparsable(text, error))
         return
     except RecursionError:
-        yield Problem(
-            "not_json", f"Brackets are nested too deeply to be read. The form is {_FORM}."
-        )
+        message = f"Brackets are nested too deeply to be read. The form is {_FORM}."
+        yield Problem("not_json", message)
         return
     if constants:
         yield from _constants(text)
@@ -265,13 +264,11 @@ def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator
     yield from value.repeated("At the top level")
     here = {key for key, _ in value.pairs}
     for key in sorted(here.difference(_KEYS)):
-        meant = next((known for known in _KEYS if known == key.strip().lower()), None)
-        advice = f"did you mean {meant!r}?" if meant else "take it out."
-        yield Problem(
-            "unknown_key",
-            f"At the top level stands the key {key!r}, where only groupname and images belong: "
-            f"{advice}",
-        )
+        meant = key.strip().lower()
+        advice = f"did you mean {meant!r}?" if meant in _KEYS else "take it out."
+        where = f"At the top level stands the key {key!r}"
+        message = f"{where}, where only groupname and images belong: {advice}"
+        yield Problem("unknown_key", message)
     if "groupname" not in here:
         message = 'Add "groupname": "..." beside images, with your group\'s name.'
         yield Problem("group_missing", message)
@@ -349,11 +346,9 @@ def _check_key(key: str, gallery: _Names, queries: _Names) -> tuple[Problem | No
 
 def _answers(key: str, answers: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
     if not isinstance(answers, list):
-        yield Problem(
-            "answers_not_a_list",
-            f"{key!r} has {_kind(answers)} for answers: write a list of {k} gallery names, "
-            "best first.",
-        )
+        message = f"{key!r} has {_kind(answers)} for answers"
+        wanted = f"write a list of {k} gallery names, best first."
+        yield Problem("answers_not_a_list", f"{message}: {wanted}")
         return
     has = f"{key!r} has {len(answers)} answers of {k}:"
     if len(answers) < k:

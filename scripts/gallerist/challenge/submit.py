@@ -31,10 +31,10 @@ from gallerist.workflow.results import Results
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
-logger = logging.getLogger("gallerist")
+_MLFLOW_LIMIT = 60.0
+"""Seconds that MLflow is waited for; what it lacks then comes with the next start of a workflow."""
 
-_MLFLOW_LIMIT = 120.0
-"""Seconds that whoever has sent an answer file waits for MLflow."""
+logger = logging.getLogger("gallerist")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Delivery:
 def configured(config: dict[str, Any], experiment: str) -> Delivery:
     """The answers of one experiment, and where a complete configuration sends them.
 
-    Raises UserError when that is not said, and when there are no answers yet.
+    Raises UserError when that is not configured, and when there are no answers yet.
     """
     if experiment not in config["experiments"]:
         known = ", ".join(config["experiments"])

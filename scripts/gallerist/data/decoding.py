@@ -30,6 +30,7 @@ from PIL import (
 )
 
 from gallerist.io.arrays import Pixels
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 
 MAX_PIXELS = 100_000_000
@@ -92,7 +93,7 @@ _TURNS = {
 """EXIF orientation -> how to turn the stored pixels so that the picture stands upright."""
 
 
-class BadImage(ValueError):
+class BadImage(UserError):
     """A file that cannot be used as a picture. The message is the reason only, without the path."""
 
 

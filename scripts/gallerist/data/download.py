@@ -131,12 +131,11 @@ def _download(
                 if whole or restarted:
                     _verify(part, expected, shown)
                 logger.warning("the pieces of %s do not fit together; again, in one", target)
-                restarted = True
+                restarted, whole = True, None
                 part.write_bytes(b"")
             try:
                 whole = _receive(ask, part, shown, max_bytes, longest)
             except HTTPError as error:  # within the body
-                whole = None
                 retry = retry.increment("GET", error=error)
                 retry.sleep()
         part.replace(target)
@@ -163,13 +162,13 @@ def _receive(
             answer = f"HTTP {status} {response.reason or ''}".strip()
             raise UserError(f"{shown}: the server answered {answer}.\n  {wish}{advice}")
         room = max_bytes - (start if resumed else 0)
-        length = int(headers.get("Content-Length") or 0)
+        length = response.raw.length_remaining
         progress = Progress(f"bytes of {part.stem}", length or room)
         with part.open("ab" if resumed else "wb") as file:
             while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 file.write(chunk)
                 progress.advance(len(chunk))
-                if max(progress.done, length) > room:
+                if max(progress.done, length or 0) > room:
                     file.truncate(0)
                     raise UserError(f"{shown} is longer than the {max_bytes} bytes allowed.")
                 if monotonic() > deadline:
@@ -177,4 +176,4 @@ def _receive(
                         f"{shown} sent {progress.done} bytes in {longest:g} s, and they are not "
                         "all. The next run goes on after them."
                     )
-    return not resumed and bool("Content-Length" in headers or "Transfer-Encoding" in headers)
+    return not resumed and (length is not None or "Transfer-Encoding" in headers)

@@ -1,4 +1,4 @@
-"""HTTP: sessions that try again where that is safe, and what failed, said without secrets."""
+"""HTTP: sessions that try again where that is safe, and what failed, without secrets."""
 
 import logging
 import re

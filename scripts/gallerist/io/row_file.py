@@ -36,7 +36,7 @@ class TooLarge(UserError):
     """A number beyond what the type of the rows can hold."""
 
 
-class DiskFull(RuntimeError):
+class DiskFull(UserError):
     """The disk, or the user's share of it, was full before the file was whole."""
 
 

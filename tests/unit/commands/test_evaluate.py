@@ -10,8 +10,8 @@ import pytest
 from gallerist.commands.main import main
 from gallerist.evaluation.bootstrap import macro_mean_intervals, mean_intervals
 from gallerist.evaluation.external_evaluation import Task, evaluate_files
-from gallerist.evaluation.tables import read_queries
 from gallerist.evaluation.significance import all_pairs
+from gallerist.evaluation.tables import read_queries
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 

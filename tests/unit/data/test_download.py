@@ -578,6 +578,19 @@ def test_a_file_that_is_too_long_is_refused_and_not_kept(server, target, announc
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("length", ["many", "-1"])
+def test_a_length_that_is_none_is_ignored(server, target, length):
+    server.misdeeds = [server.answer(200, {"Content-Length": length}, BODY)]
+    get(server, target, attempts=1)
+    assert target.read_bytes() == BODY
+
+
+def test_two_lengths_end_in_a_plain_message(server, target):
+    server.misdeeds = [server.answer(200, {"Content-Length": "1, 2"}, BODY)]
+    with pytest.raises(UserError, match=re.escape(server.url)):
+        get(server, target, attempts=1)
+
+
 def test_a_file_of_just_the_allowed_length_is_taken(server, target):
     server.misdeeds = [server.drop_after(1000)]
     get(server, target, max_bytes=len(BODY))
