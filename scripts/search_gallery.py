@@ -4,17 +4,17 @@ import json
 import time
 
 from gallerist.features.store import Features, check_comparable
-from gallerist.search.gallery import Settings, searched
+from gallerist.search.gallery import SearchSettings, search_gallery
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     gallery = Features.read(*snakemake.input.gallery)
     queries = Features.read(*snakemake.input.query)
     check_comparable(gallery, queries)
-    settings = Settings(**json.loads(snakemake.params.settings))
+    settings = SearchSettings(**json.loads(snakemake.params.settings))
     depth = snakemake.params.depth or max(1, len(gallery.ids))
     started = time.monotonic()
-    ranking, report = searched(queries, gallery, depth, settings, threads=snakemake.threads)
+    ranking, report = search_gallery(queries, gallery, depth, settings, threads=snakemake.threads)
     seconds = time.monotonic() - started
     ranking.write(snakemake.output.ranking)
     run.metrics(

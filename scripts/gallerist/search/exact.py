@@ -12,14 +12,11 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from gallerist.io.arrays import Floats, Indices, Vectors
+from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
-Vectors = npt.NDArray[np.float32]
-Distances = npt.NDArray[np.float64]
-Norms = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
 Metric = Literal["cosine", "euclidean"]
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -55,10 +52,6 @@ FAINTEST = 2.0**-120
 where a library has such numbers set to zero, which are below 2⁻¹²⁶."""
 
 
-class SearchRefused(ValueError):
-    """Vectors, norms, a depth or a metric that cannot be searched with."""
-
-
 @dataclass(frozen=True)
 class Measure:
     """How far apart a query and a gallery vector are: made by `of`, used by `distances`.
@@ -68,8 +61,8 @@ class Measure:
     """
 
     metric: Metric
-    queries: Norms | None = None
-    gallery: Norms | None = None
+    queries: Floats | None = None
+    gallery: Floats | None = None
     exponent: int = 0
 
     @classmethod
@@ -78,19 +71,19 @@ class Measure:
         metric: str,
         queries: Vectors,
         gallery: Vectors,
-        query_norms: Norms | None = None,
-        gallery_norms: Norms | None = None,
+        query_norms: Floats | None = None,
+        gallery_norms: Floats | None = None,
     ) -> "Measure":
         """The measure for two sets of rows; the arguments, and their refusal, are `search`'s."""
         if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-            raise SearchRefused(
+            raise UserError(
                 f"queries {queries.shape} and gallery {gallery.shape} are not of one feature length"
             )
         named = next((known for known in METRICS if known == metric), None)
         if named is None:
-            raise SearchRefused(f"'{metric}' is not a metric. Known: {', '.join(METRICS)}")
+            raise UserError(f"'{metric}' is not a metric. Known: {', '.join(METRICS)}")
         if (query_norms is None) != (gallery_norms is None):
-            raise SearchRefused("the norms of the queries and of the gallery come together")
+            raise UserError("the norms of the queries and of the gallery come together")
         if query_norms is None or gallery_norms is None:
             return cls(named)
         _check_norms("query", query_norms, queries)
@@ -122,8 +115,8 @@ def search(
     depth: int,
     *,
     metric: Metric = "euclidean",
-    query_norms: Norms | None = None,
-    gallery_norms: Norms | None = None,
+    query_norms: Floats | None = None,
+    gallery_norms: Floats | None = None,
 ) -> Ranking:
     """Rank the gallery for every query; keep the first `depth` answers (all, if there are fewer).
 
@@ -147,12 +140,12 @@ def search(
     Memory beyond arguments and result: some 250 MB at most, up to galleries of a million pictures;
     and as much of each of two mapped files as BLOCK_CELLS says.
 
-    Raises SearchRefused for vectors of different lengths, norms that do not fit them, and a depth
+    Raises UserError for vectors of different lengths, norms that do not fit them, and a depth
     or metric that does not exist.
     """
     measure = Measure.of(metric, queries, gallery, query_norms, gallery_norms)
     if depth < 1:
-        raise SearchRefused(f"depth is {depth}; it is at least 1")
+        raise UserError(f"depth is {depth}; it is at least 1")
     row_of = {gallery_id: row for row, gallery_id in enumerate(gallery_ids)}
     place = np.empty(len(gallery), np.intp)
     place[sorted(range(len(gallery)), key=gallery_ids.__getitem__)] = np.arange(len(gallery))
@@ -202,11 +195,11 @@ def _slice(length: int) -> int:
     return max(SLICE, -(-length // SLICES))
 
 
-def _check_norms(part: str, norms: Norms, vectors: Vectors) -> None:
+def _check_norms(part: str, norms: Floats, vectors: Vectors) -> None:
     if norms.shape != (len(vectors),):
-        raise SearchRefused(f"{len(vectors)} {part} vectors have norms of shape {norms.shape}")
+        raise UserError(f"{len(vectors)} {part} vectors have norms of shape {norms.shape}")
     if not (np.isfinite(norms) & (norms >= 0)).all():
-        raise SearchRefused(f"the {part} norms are not all finite and at least 0")
+        raise UserError(f"the {part} norms are not all finite and at least 0")
 
 
 def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) -> Vectors:
@@ -264,7 +257,7 @@ def _ranked(
     queries: Vectors,
     nearness: Vectors,
     gallery: Vectors,
-    place: Rows,
+    place: Indices,
     depth: int,
     measure: Measure,
 ) -> Iterator[tuple[list[int], list[float]]]:
@@ -287,7 +280,7 @@ def _ranked(
             yield rows[kept].tolist(), exact[kept].tolist()
 
 
-def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Rows, Rows]:
+def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indices, Indices]:
     """Which queries have to look again at which rows of the gallery: pairs, query by query.
 
     They are all rows that are, at their best, as near as the `depth`-th is at its worst; never the
@@ -306,8 +299,8 @@ def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Rows
 
 
 def distances(
-    queries: Vectors, of_query: Rows, gallery: Vectors, rows: Rows, measure: Measure
-) -> Distances:
+    queries: Vectors, of_query: Indices, gallery: Vectors, rows: Indices, measure: Measure
+) -> Floats:
     """The distances between queries[of_query] and gallery[rows], pair by pair, in float64.
 
     They do not depend on which other pairs are asked for. For their definition see `search`.
@@ -330,8 +323,8 @@ def distances(
 
 
 def _squares(
-    queries: Vectors, of_query: Rows, gallery: Vectors, rows: Rows, measure: Measure
-) -> Distances:
+    queries: Vectors, of_query: Indices, gallery: Vectors, rows: Indices, measure: Measure
+) -> Floats:
     """Squared distances; 2, as at a right angle, where a cosine has no direction to go by."""
     asked = queries[of_query]
     difference = gallery[rows].astype(np.float64, order="C")

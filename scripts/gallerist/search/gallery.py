@@ -8,7 +8,7 @@ import numpy as np
 
 from gallerist.features.store import Features, Vectors
 from gallerist.search.exact import Measure, Metric, search
-from gallerist.search.expansion import augmented_gallery, expanded
+from gallerist.search.expansion import augment_gallery, expand_queries
 from gallerist.search.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Mixture = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """How an experiment's gallery is searched: the keys of the configuration's `search`.
 
     index: a FAISS factory string, or None for exact search. nprobe, ef_search: its effort, or None.
@@ -33,26 +33,26 @@ class Settings:
     query_expansion: Mixture = None
 
 
-def searched(
-    queries: Features, gallery: Features, depth: int, settings: Settings, *, threads: int
+def search_gallery(
+    queries: Features, gallery: Features, depth: int, settings: SearchSettings, *, threads: int
 ) -> tuple[Ranking, Any]:
     """Rank the gallery for every query; keep `depth` answers.
 
     The gallery is augmented first, then the queries are expanded with the augmented gallery. Mixed
     vectors are of length 1, so that there are no norms left for a Euclidean distance.
 
-    Returns the ranking, and the `approximate_search.IndexReport` where there is an index, else
-    None. Raises as `search`, `query_expansion` and `approximate_search`.
+    Returns the ranking, and the `approximate.IndexReport` where there is an index, else
+    None. Raises UserError as `search`, `expand_queries` and `search_approximately`.
     """
-    targets = _augmented(gallery, settings)
-    rows = _expanded(queries, targets, gallery, settings)
+    targets = _augment(gallery, settings)
+    rows = _expand(queries, targets, gallery, settings)
     data = rows, queries.ids, targets, gallery.ids, depth
-    measure = _measure(queries, gallery, settings)
+    measure = _distance(queries, gallery, settings)
     if settings.index is None:
         return search(*data, **measure), None
-    from gallerist.search.approximate import approximate
+    from gallerist.search.approximate import search_approximately
 
-    return approximate(
+    return search_approximately(
         *data,
         index=settings.index,
         nprobe=settings.nprobe,
@@ -65,20 +65,20 @@ def searched(
 class PreparedGallery:
     """A gallery that is searched again and again: augmented, and in its index, once.
 
-    Its answers are those of `searched`. Not for several threads at once.
+    Its answers are those of `search_gallery`. Not for several threads at once.
     """
 
-    def __init__(self, gallery: Features, settings: Settings, *, threads: int) -> None:
+    def __init__(self, gallery: Features, settings: SearchSettings, *, threads: int) -> None:
         """Augment the gallery where the settings say so; threads: for queries of an index."""
         self._gallery, self._settings, self._threads = gallery, settings, threads
-        self._targets = np.asarray(_augmented(gallery, settings))
+        self._targets = np.asarray(_augment(gallery, settings))
         self._built: tuple[int, BuiltIndex] | None = None
 
     def rank(self, queries: Features, depth: int) -> Ranking:
-        """Rank the gallery for every query; keep `depth` answers. Raises as `searched`."""
-        rows = _expanded(queries, self._targets, self._gallery, self._settings)
+        """Rank the gallery for every query; keep `depth` answers. Raises as `search_gallery`."""
+        rows = _expand(queries, self._targets, self._gallery, self._settings)
         data = rows, queries.ids, self._targets, self._gallery.ids, depth
-        measure = _measure(queries, self._gallery, self._settings)
+        measure = _distance(queries, self._gallery, self._settings)
         if self._settings.index is None:
             return search(*data, **measure)
         return self._approximately(data, Measure.of(queries=rows, gallery=self._targets, **measure))
@@ -100,24 +100,26 @@ class PreparedGallery:
         )
 
 
-def _measure(queries: Features, gallery: Features, settings: Settings) -> dict[str, Any]:
+def _distance(queries: Features, gallery: Features, settings: SearchSettings) -> dict[str, Any]:
     measure: dict[str, Any] = {"metric": settings.metric}
     if not (settings.database_augmentation or settings.query_expansion):
         measure |= {"query_norms": queries.norms, "gallery_norms": gallery.norms}
     return measure
 
 
-def _augmented(gallery: Features, settings: Settings) -> Vectors:
+def _augment(gallery: Features, settings: SearchSettings) -> Vectors:
     targets = gallery.vectors
     if settings.database_augmentation:
-        batches = augmented_gallery(targets, gallery.ids, **settings.database_augmentation)
+        batches = augment_gallery(targets, gallery.ids, **settings.database_augmentation)
         targets = np.concatenate([np.empty((0, targets.shape[1]), np.float32), *batches])
     return targets
 
 
-def _expanded(
-    queries: Features, targets: Vectors, gallery: Features, settings: Settings
+def _expand(
+    queries: Features, targets: Vectors, gallery: Features, settings: SearchSettings
 ) -> Vectors:
     if not settings.query_expansion:
         return queries.vectors
-    return expanded(queries.vectors, queries.ids, targets, gallery.ids, **settings.query_expansion)
+    return expand_queries(
+        queries.vectors, queries.ids, targets, gallery.ids, **settings.query_expansion
+    )

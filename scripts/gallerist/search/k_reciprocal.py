@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from gallerist.io.arrays import AnyArray, Floats, Indices, Integers, Vectors
+from gallerist.io.errors import UserError
 from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 
 logger = logging.getLogger("gallerist")
 
-Vectors = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-BoolArray = npt.NDArray[np.bool_]
 Sparse = Any
 """A scipy.sparse.csr_array, which has no types of its own."""
 
@@ -35,10 +32,6 @@ DECIMALS = 12
 
 PAIR_CELLS = 1 << 20
 """Differences of single pairs held at once: 8 MB of float64."""
-
-
-class ReciprocalFault(ValueError):
-    """A number that the method is not defined for, or vectors and ids that do not fit."""
 
 
 def k_reciprocal(
@@ -80,9 +73,9 @@ def k_reciprocal(
     about 10 KB a gallery picture. The gallery is searched with itself, which takes time with the
     square of its size: beyond MANY_PICTURES a warning says so.
 
-    Raises ReciprocalFault for a number outside its range, and for vectors and ids that do not fit.
+    Raises UserError for a number outside its range, and for vectors and ids that do not fit.
     """
-    _check(queries, query_ids, gallery, gallery_ids, k1, k2, weight, depth)
+    _check((queries, gallery), (query_ids, gallery_ids), weight, k1=k1, k2=k2, depth=depth)
     if len(gallery) > MANY_PICTURES:
         logger.warning(
             "k-reciprocal re-ranking of %d gallery pictures takes some %d MB, and time with the "
@@ -104,7 +97,7 @@ def k_reciprocal(
         )  # fmt: skip
         for found, found_distances in zip(near.answers, near.distances, strict=True):
             rows = np.array([row_of[identifier] for identifier in found], dtype=np.intp)
-            mixed = _mixed(rows, np.array(found_distances), neighbourhoods, k2, weight)
+            mixed = _mix_distances(rows, np.array(found_distances), neighbourhoods, k2, weight)
             order = np.lexsort((place[rows], mixed))[:depth]
             answers.append(tuple(gallery_ids[row] for row in rows[order]))
             distances.append(tuple(mixed[order].tolist()))
@@ -123,7 +116,7 @@ class _Neighbourhoods:
     near: int
     reach: Floats
     small: Sparse
-    sizes: npt.NDArray[np.int64]
+    sizes: Integers
     encoded: Sparse
     by_column: Sparse
     sums: Floats
@@ -148,7 +141,7 @@ def _of_gallery(
     reciprocal = _reciprocal(nearest[:, : k1 + 1])
     small = _reciprocal(nearest[:, : _half(k1) + 1])
     sizes = np.diff(small.indptr).astype(np.int64)
-    expanded = _expanded(reciprocal, small, sizes)
+    expanded = _expand(reciprocal, small, sizes)
     of_picture = np.repeat(np.arange(pictures), np.diff(expanded.indptr))
     weights = np.exp(-_half_squares(gallery, of_picture, expanded.indices))
     encoded = sparse.csr_array((weights, expanded.indices, expanded.indptr), shape=expanded.shape)
@@ -160,8 +153,8 @@ def _of_gallery(
     )
 
 
-def _mixed(
-    rows: Rows, distances: Floats, gallery: _Neighbourhoods, k2: int, weight: float
+def _mix_distances(
+    rows: Indices, distances: Floats, gallery: _Neighbourhoods, k2: int, weight: float
 ) -> Floats:
     """The mixed distance of one query to each of its answers.
 
@@ -172,7 +165,7 @@ def _mixed(
     first = rows[: gallery.near]
     mutual = np.sort(first[distances[: gallery.near] <= gallery.reach[first]])
     reciprocal = _rows_to_matrix(mutual[None, :], pictures, np.ones(len(mutual), dtype=np.bool_))
-    members = _expanded(reciprocal, gallery.small, gallery.sizes).indices
+    members = _expand(reciprocal, gallery.small, gallery.sizes).indices
     distance_of = np.zeros(pictures)  # a picture that is the query itself may be a neighbour's
     distance_of[rows] = half_squares
     own = np.zeros(pictures)
@@ -196,7 +189,7 @@ def _common(vector: Floats, by_column: Sparse) -> Floats:
     return sums.astype(np.float64)  # of nothing at all they are integers
 
 
-def _rows_to_matrix(columns: Rows, width: int, values: npt.NDArray[Any]) -> Sparse:
+def _rows_to_matrix(columns: Indices, width: int, values: AnyArray) -> Sparse:
     """A sparse matrix with `values` in the given columns, (rows, per row), of each row."""
     ends = np.arange(len(columns) + 1) * columns.shape[1]
     matrix = sparse.csr_array((values, columns.flatten(), ends), shape=(len(columns), width))
@@ -204,13 +197,13 @@ def _rows_to_matrix(columns: Rows, width: int, values: npt.NDArray[Any]) -> Spar
     return matrix
 
 
-def _reciprocal(nearest: Rows) -> Sparse:
+def _reciprocal(nearest: Indices) -> Sparse:
     """(g, g) bool: those pictures that are in each other's row of `nearest`."""
     listed = _rows_to_matrix(nearest, len(nearest), np.ones(nearest.size, dtype=np.bool_))
     return sparse.csr_array(listed.multiply(listed.T))
 
 
-def _expanded(reciprocal: Sparse, small: Sparse, sizes: npt.NDArray[np.int64]) -> Sparse:
+def _expand(reciprocal: Sparse, small: Sparse, sizes: Integers) -> Sparse:
     """R*: each row with the small sets of those of its members that it has 2/3 of."""
     shared = (reciprocal.astype(np.int64) @ small.astype(np.int64).T).multiply(
         reciprocal.astype(np.int64)
@@ -230,7 +223,7 @@ def _half(k1: int) -> int:
     return max(1, round(k1 / 2))
 
 
-def _half_squares(vectors: Vectors, rows: Rows, others: Rows) -> Floats:
+def _half_squares(vectors: Vectors, rows: Indices, others: Indices) -> Floats:
     """|a - b|² / 2 in float64 of pairs of rows."""
     result = np.empty(len(rows))
     step = max(1, PAIR_CELLS // max(1, vectors.shape[1]))
@@ -242,24 +235,20 @@ def _half_squares(vectors: Vectors, rows: Rows, others: Rows) -> Floats:
 
 
 def _check(
-    queries: Vectors,
-    query_ids: Sequence[str],
-    gallery: Vectors,
-    gallery_ids: Sequence[str],
-    k1: int,
-    k2: int,
+    vectors: tuple[Vectors, Vectors],
+    ids: tuple[Sequence[str], Sequence[str]],
     weight: float,
-    depth: int,
+    **numbers: int,
 ) -> None:
-    if (len(queries), len(gallery)) != (len(query_ids), len(gallery_ids)):
-        raise ReciprocalFault(
-            f"{len(queries)} query and {len(gallery)} gallery vectors do not belong to "
-            f"{len(query_ids)} and {len(gallery_ids)} ids"
+    if [*map(len, vectors)] != [*map(len, ids)]:
+        raise UserError(
+            f"{len(vectors[0])} query and {len(vectors[1])} gallery vectors do not belong to "
+            f"{len(ids[0])} and {len(ids[1])} ids"
         )
-    if len(gallery) == 0:
-        raise ReciprocalFault("the gallery is empty: there are no neighbours to rank by")
-    for name, value in (("k1", k1), ("k2", k2), ("depth", depth)):
+    if len(vectors[1]) == 0:
+        raise UserError("the gallery is empty: there are no neighbours to rank by")
+    for name, value in numbers.items():
         if value < 1:
-            raise ReciprocalFault(f"{name} is {value}; it is at least 1")
+            raise UserError(f"{name} is {value}; it is at least 1")
     if not 0 <= weight <= 1:
-        raise ReciprocalFault(f"weight is {weight}; it is from 0 (neighbourhoods only) to 1")
+        raise UserError(f"weight is {weight}; it is from 0 (neighbourhoods only) to 1")

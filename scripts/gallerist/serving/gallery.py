@@ -18,7 +18,7 @@ from PIL import Image
 from gallerist.data.manifest import Manifest
 from gallerist.features.store import Features
 from gallerist.io.files import PathLike, read_json
-from gallerist.search.gallery import PreparedGallery, Settings
+from gallerist.search.gallery import PreparedGallery, SearchSettings
 from gallerist.serving.describe import Means, check_described_alike, describer_of
 from gallerist.serving.requests import as_files
 from gallerist.workflow.results import Results
@@ -55,7 +55,7 @@ class SearchableGallery:
         name, experiments = held["experiment"], held["experiments"]
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         means = Means(threads, held["max_pixels"], held["engine"])
-        settings = Settings(**experiments[name]["search"])
+        settings = SearchSettings(**experiments[name]["search"])
         gallery = Features.read(
             *results.features(name, "gallery", reduced=bool(experiments[name].get("reduction")))
         )

@@ -9,7 +9,7 @@ from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import MARKS, Relevance
 from gallerist.features.store import FeatureMismatch, Features
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.search.gallery import Settings, searched
+from gallerist.search.gallery import SearchSettings, search_gallery
 from gallerist.search.ranking import Ranking
 from gallerist.serving.describe import Means, check_described_alike, describer_of
 from gallerist.workflow.experiments import (
@@ -106,7 +106,9 @@ def search_file(
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
     check_described_alike(query, gallery)
-    ranking, _ = searched(query, gallery, count, Settings(**settings["search"]), threads=threads)
+    ranking, _ = search_gallery(
+        query, gallery, count, SearchSettings(**settings["search"]), threads=threads
+    )
     label = _known_label(results, identifier)
     ranked = zip(ranking.answers[0], ranking.distances[0], strict=True)
     return label, _answers(results, list(ranked), label)

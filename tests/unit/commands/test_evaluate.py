@@ -10,8 +10,8 @@ import pytest
 from gallerist.commands.evaluate import EvaluationError, Task, evaluate_files
 from gallerist.commands.main import main
 from gallerist.evaluation.bootstrap import macro_mean_intervals, mean_intervals
-from gallerist.evaluation.scores import read_queries
 from gallerist.evaluation.significance import all_pairs
+from gallerist.evaluation.tables import read_queries
 from gallerist.search.ranking import Ranking
 
 CLASSES = ("ant", "bee", "cow")
