@@ -15,20 +15,21 @@ from benchmarks.tables import Table
 def measure(rounds: int, *, quick: bool = False) -> Table:
     """The published loop, one picture at a time, and ours."""
     where = configured()
-    from gallerist.features.network import Describer
+    from gallerist.features.extractors import extract
+    from gallerist.features.network import NetworkExtractor
     from gallerist.features.store import normalise
 
     measured = SMALL if quick else Measured()
     few, many = (2, 8) if quick else (32, 192)
     with ExitStack() as stack, photos(many) as pictures:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        describer = Describer(*measured.store(folder), threads=threads())
-        theirs = published.describer(backbone_of(describer.network))
+        extractor = NetworkExtractor(*measured.store(folder), threads=threads())
+        theirs = published.describer(backbone_of(extractor.network))
 
-        describer.describe(pictures.paths[:32])  # makes it ready for many at once
+        extract(extractor, pictures.paths[:32])  # makes it ready for many at once
 
         def ours() -> None:
-            for vectors in describer.vectors_of_pictures(pictures.paths):
+            for vectors in extractor.batches(pictures.paths):
                 normalise(vectors)  # which refuses what is not finite
 
         loop = "published: predict, one by one"
@@ -46,7 +47,7 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
             notes=(
                 f"from files ({pictures.source}) to normalised vectors; random weights",
                 f"the published way: {few} pictures a round; Gallerist: {many}, with "
-                f"{describer.engine_name}",
+                f"{extractor.engine_name}",
                 "making the network ready is not counted",
             ),
         )

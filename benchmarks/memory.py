@@ -22,7 +22,7 @@ from gallerist.data.manifest import Manifest
 if TYPE_CHECKING:
     import keras
 
-    from gallerist.training.data import TrainingData
+    from gallerist.training.batches import TrainingData
 
 NETWORK = Measured("MobileNetV2", 64, "block_16", classes=10)
 """Small, so that 10,000 pictures take a minute. A feature vector has 5120 numbers."""
@@ -67,22 +67,15 @@ def _peak(work: str, count: int, *, quick: bool) -> dict[str, int]:
 
 def extract(measured: Measured, count: int, folder: Path) -> int:
     """What rule extract_features does; returns the bytes of the vectors."""
-    from gallerist.features.network import Describer
+    from gallerist.features.network import NetworkExtractor
     from gallerist.features.store import write_features
 
-    model, preprocessing = measured.store(folder)
     with photos(count) as pictures:
-        describer = Describer(model, preprocessing, threads=threads())
+        extractor = NetworkExtractor(*measured.store(folder), threads=threads())
         vectors = folder / "vectors.npy"
-        write_features(
-            describer.vectors_of_pictures(pictures.paths),
-            pictures.manifest("training").ids,
-            model=describer.model_sha256,
-            preprocessing=describer.preprocessing.sha256,
-            vectors=vectors,
-            ids_file=folder / "ids.csv",
-            origin=folder / "origin.json",
-        )
+        files = vectors, folder / "ids.csv", folder / "origin.json"
+        ids = pictures.manifest("training").ids
+        write_features(extractor.batches(pictures.paths), ids, extractor, files)
     return vectors.stat().st_size
 
 
@@ -93,12 +86,15 @@ def train(measured: Measured, count: int, folder: Path) -> int:
 
     network = measured.build()
     with photos(count) as pictures, photos(8) as few:
-        taught, watched = pictures.manifest("training"), few.manifest("validation")
-    data = Task(measured, taught, watched, epochs=1).data
-    files = [*_random_rows(network, data, taught, folder / "taught")]
-    files += _random_rows(network, data, watched, folder / "watched")
-    taught_batches, watched_batches = data.rows(trunk_identity(network), files)
-    training.train(after_trunk(network), taught_batches, watched_batches, schedule=schedule(1))
+        training_images, validation_images = (
+            pictures.manifest("training"),
+            few.manifest("validation"),
+        )
+    data = Task(measured, training_images, validation_images, epochs=1).data
+    files = [*_random_rows(network, data, training_images, folder / "training")]
+    files += _random_rows(network, data, validation_images, folder / "validation")
+    training_batches, validation_batches = data.rows(trunk_identity(network), files)
+    training.train(after_trunk(network), training_batches, validation_batches, schedule=schedule(1))
     return files[0].stat().st_size
 
 

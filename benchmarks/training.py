@@ -25,7 +25,7 @@ from gallerist.data.preprocessing import Preprocessing
 if TYPE_CHECKING:
     import keras
 
-    from gallerist.training.data import TrainingData
+    from gallerist.training.batches import TrainingData
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 SEED = 99
@@ -61,7 +61,7 @@ class Task:
     @property
     def data(self) -> "TrainingData":
         """The pictures as batches, in one order for both ways."""
-        from gallerist.training.data import TrainingData
+        from gallerist.training.batches import TrainingData
 
         preprocessing = Preprocessing(self.measured.image_size)
         return TrainingData(self.training, self.held_out, preprocessing, published.BATCH_SIZE, SEED)
@@ -136,8 +136,8 @@ def as_published(task: Task) -> Course:
         on_train_end=lambda logs: moments.append(time.perf_counter()),
     )
     started = time.perf_counter()
-    taught, watched = task.data.pictures(threads())
-    history = published.fit(network, taught, watched, task.epochs, clock)
+    training_batches, validation_batches = task.data.pictures(threads())
+    history = published.fit(network, training_batches, validation_batches, task.epochs, clock)
     whole = time.perf_counter() - started
     seconds = [end - begin for begin, end in pairwise(moments)]
     last = {curve: float(history[curve][-1]) for curve in CURVES}
@@ -187,7 +187,7 @@ def schedule(epochs: int) -> Any:
 
 def _cache(network: "keras.Model", forward: Any, task: Task, folder: Path) -> Iterator[Path]:
     """Compute the frozen part for all pictures; the three files of each part, in order."""
-    from gallerist.data.batches import decoded_ahead
+    from gallerist.data.preprocessing import decode_ahead
     from gallerist.networks.trunk import cut_of_network, trunk_identity
     from gallerist.networks.trunk_cache import write_trunk_cache
 
@@ -195,7 +195,7 @@ def _cache(network: "keras.Model", forward: Any, task: Task, folder: Path) -> It
     for part, images in (("training", task.training), ("validation", task.held_out)):
         files = [folder / f"{part}.{end}" for end in ("npy", "ids.csv", "origin.json")]
         write_trunk_cache(
-            forward.stream(decoded_ahead(images.paths, preprocessing, threads=threads())),
+            forward.stream(decode_ahead(images.paths, preprocessing, threads=threads())),
             images.ids,
             part=part,
             trunk=trunk_identity(network),

@@ -4,36 +4,20 @@ import json
 import time
 
 from gallerist.data.manifest import Manifest
-from gallerist.data.preprocessing import Preprocessing
-from gallerist.features.descriptors.extract import (
-    describe_in_parallel,
-    descriptor_settings,
-    model_of,
-)
-from gallerist.features.descriptors.registry import vector_length
+from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.store import write_features
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output
     settings = json.loads(snakemake.params.settings)
-    name, chosen = descriptor_settings(settings)
     images = Manifest.read(snakemake.input.manifest)
-    preprocessing = Preprocessing(
-        settings["image_size"], snakemake.params.max_pixels, settings["look"]
+    extractor = DescriptorExtractor.of(
+        settings, max_pixels=snakemake.params.max_pixels, threads=snakemake.threads
     )
     started = time.monotonic()
-    written = write_features(
-        describe_in_parallel(name, chosen, images.paths, preprocessing, threads=snakemake.threads),
-        images.ids,
-        model=model_of(name, chosen),
-        preprocessing=preprocessing.sha256,
-        vectors=output.vectors,
-        ids_file=output.ids,
-        origin=output.origin,
-        length=vector_length(name, chosen),
-    )
-    seconds = time.monotonic() - started
+    files = output.vectors, output.ids, output.origin
+    written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
     run.parameters(settings)
-    run.metrics(written.figures_of_extraction(seconds))
+    run.metrics(written.extraction_metrics(time.monotonic() - started))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

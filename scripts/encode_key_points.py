@@ -5,33 +5,21 @@ import time
 
 from gallerist.data.manifest import Manifest
 from gallerist.features.store import write_features
-from gallerist.features.vocabulary import Vocabulary, described, encoded_length, encoding_sha256
-from gallerist.io.files import sha256_of_text
+from gallerist.features.vocabulary import Vocabulary, WordExtractor
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     output = snakemake.output
     settings = json.loads(snakemake.params.settings)
     images = Manifest.read(snakemake.input.manifest)
-    vocabulary = Vocabulary.read(snakemake.input.vocabulary)
-    encoding = settings["encoding"]
-    started = time.monotonic()
-    written = write_features(
-        described(
-            images.paths,
-            vocabulary,
-            encoding=encoding,
-            threads=snakemake.threads,
-            square_root=settings["square_root"],
-        ),
-        images.ids,
-        model=encoding_sha256(vocabulary, encoding, settings["square_root"]),
-        preprocessing=sha256_of_text(vocabulary.detector.to_json()),
-        vectors=output.vectors,
-        ids_file=output.ids,
-        origin=output.origin,
-        length=encoded_length(vocabulary, encoding),
+    extractor = WordExtractor(
+        Vocabulary.read(snakemake.input.vocabulary),
+        settings["encoding"],
+        square_root=settings["square_root"],
+        threads=snakemake.threads,
     )
-    seconds = time.monotonic() - started
-    run.metrics(written.figures_of_extraction(seconds))
+    started = time.monotonic()
+    files = output.vectors, output.ids, output.origin
+    written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
+    run.metrics(written.extraction_metrics(time.monotonic() - started))
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

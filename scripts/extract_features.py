@@ -10,7 +10,7 @@ with stage(snakemake) as run:
     require_made(snakemake.input.model, snakemake.input.training)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
     from gallerist.data.manifest import Manifest
-    from gallerist.features.network import Describer
+    from gallerist.features.network import NetworkExtractor
     from gallerist.features.store import write_features
     from gallerist.features.views import Views
     from gallerist.networks.runtime import configure
@@ -20,7 +20,7 @@ with stage(snakemake) as run:
     compute = json.loads(snakemake.params.compute)
     device = configure(threads=snakemake.threads, gpu_precision=compute["gpu_precision"])
     images = Manifest.read(given.manifest)
-    describer = Describer(
+    extractor = NetworkExtractor(
         given.model,
         given.preprocessing,
         threads=snakemake.threads,
@@ -29,23 +29,13 @@ with stage(snakemake) as run:
         views=Views.of(json.loads(snakemake.params.views)),
     )
     started = time.monotonic()
+    files = output.vectors, output.ids, output.origin
     if given.rows:
-        kept = TrunkCache.read(*given.rows)
-        vectors, ids = describer.vectors_of_rows(kept), kept.ids
+        rows = TrunkCache.read(*given.rows)
+        written = write_features(extractor.batches_of_rows(rows), rows.ids, extractor, files)
     else:
-        vectors, ids = describer.vectors_of_pictures(images.paths), images.ids
-    written = write_features(
-        vectors,
-        ids,
-        model=describer.model_sha256,
-        preprocessing=describer.preprocessing_sha256,
-        vectors=output.vectors,
-        ids_file=output.ids,
-        origin=output.origin,
-        length=describer.feature_length,
-    )
-    seconds = time.monotonic() - started
-
-    run.parameters(device=device, engine=describer.engine_name)
-    run.metrics(written.figures_of_extraction(seconds))
+        batches = extractor.batches(images.paths)
+        written = write_features(batches, images.ids, extractor, files)
+    run.parameters(device=device, engine=extractor.engine_name)
+    run.metrics(written.extraction_metrics(time.monotonic() - started))
     run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

@@ -8,9 +8,8 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
-    from gallerist.data.batches import decoded_ahead
     from gallerist.data.manifest import Manifest
-    from gallerist.data.preprocessing import Preprocessing
+    from gallerist.data.preprocessing import Preprocessing, decode_ahead
     from gallerist.networks import trunk
     from gallerist.networks.architectures import backbone_on_pixels
     from gallerist.networks.inference import compile_network
@@ -34,7 +33,7 @@ with stage(snakemake) as run:
     )
     started = time.monotonic()
     cache = write_trunk_cache(
-        forward.stream(decoded_ahead(images.paths, preprocessing, threads=threads)),
+        forward.stream(decode_ahead(images.paths, preprocessing, threads=threads)),
         images.ids,
         part=snakemake.wildcards.part,
         trunk=trunk.trunk_identity(network),

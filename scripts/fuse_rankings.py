@@ -2,7 +2,7 @@
 
 import json
 
-from gallerist.features.fusion import fused_ranks
+from gallerist.search.rank_fusion import fuse_rankings
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
 
@@ -10,7 +10,7 @@ with stage(snakemake) as run:
     params = snakemake.params
     rankings = [Ranking.read(path) for path in snakemake.input.rankings]
     depth = params.depth or max(len(each) for ranking in rankings for each in ranking.answers)
-    fused = fused_ranks(rankings, depth, params.constant)
+    fused = fuse_rankings(rankings, depth, params.constant)
     fused.write(snakemake.output.ranking)
     run.parameters(of=" ".join(json.loads(params.members)))
     run.metrics(queries=len(fused.query_ids), rankings=len(rankings))

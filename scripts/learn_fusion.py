@@ -3,7 +3,7 @@
 import json
 
 from gallerist.data.manifest import Manifest
-from gallerist.features.fusion import learned_weights
+from gallerist.features.fusion import learn_weights
 from gallerist.features.store import read_sets
 from gallerist.io.files import write_json
 from gallerist.workflow.stage import stage
@@ -12,7 +12,7 @@ with stage(snakemake) as run:
     names = json.loads(snakemake.params.members)
     validation = Manifest.read(snakemake.input.validation)
     members = dict(zip(names, read_sets(snakemake.input.members), strict=True))
-    learned = learned_weights(
+    learned = learn_weights(
         {name: each.rows_of(validation.ids) for name, each in members.items()},
         validation.labels,
         snakemake.params.seed,

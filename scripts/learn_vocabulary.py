@@ -5,7 +5,7 @@ import time
 
 from gallerist.data.manifest import Manifest
 from gallerist.features.key_points import Detector
-from gallerist.features.vocabulary import learn, sampled, weighted
+from gallerist.features.vocabulary import count_words, learn, sample
 from gallerist.figures.key_points import draw
 from gallerist.workflow.stage import stage
 
@@ -22,7 +22,7 @@ with stage(snakemake) as run:
         settings.get("root", False),
     )
     started = time.monotonic()
-    descriptors = sampled(
+    descriptors = sample(
         training.paths,
         detector,
         at_most=settings["sample"],
@@ -31,7 +31,7 @@ with stage(snakemake) as run:
     )
     vocabulary = learn(descriptors, settings["words"], settings["seed"], detector=detector)
     if settings["encoding"] == "bag_of_words":
-        vocabulary = weighted(vocabulary, training.paths, threads=snakemake.threads)
+        vocabulary = count_words(vocabulary, training.paths, threads=snakemake.threads)
     vocabulary.write(snakemake.output.vocabulary)
 
     one_a_class = {picture.label: picture.path for picture in reversed(training.pictures)}

@@ -5,13 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gallerist.io.files import write_json
-from gallerist.serving.register_process import registered_beside
+from gallerist.serving.register_process import register_beside
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     asked = json.loads(snakemake.params.experiments)
     results = Path(snakemake.output.registered).parents[2]  # of all data sets
-    registered = registered_beside(snakemake.config, asked, results)
+    registered = register_beside(snakemake.config, asked, results)
     write_json(snakemake.output.registered, [asdict(each) for each in registered])
     for each in registered:
         run.tag(**{f"registered.{each.experiment}": f"{each.name} version {each.version}"})

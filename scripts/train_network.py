@@ -13,39 +13,31 @@ with stage(snakemake) as run:
     from gallerist.networks.trunk import after_trunk, trunk_identity
     from gallerist.networks.weights import Weights
     from gallerist.training import loop as training
+    from gallerist.training.batches import TrainingData
     from gallerist.training.checkpoint import Checkpoint, identity_of
-    from gallerist.training.data import TrainingData
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
     settings = json.loads(params.settings)
     device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
     weights = Weights.read(given.weights) if given.weights else None
-    originals = Manifest.read(given.training)
+    originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    held_out = Manifest.read(given.validation)
     preprocessing = Preprocessing(settings["image_size"], params.max_pixels, settings["look"])
-    schedule = training.Schedule.of(settings)
-
-    network = architecture(settings).build(
-        len(images.classes), weights.file if weights else None, settings["seed"]
-    )
-    data = TrainingData(images, held_out, preprocessing, schedule.batch_size, schedule.seed)
+    data = TrainingData(images, validation, preprocessing, settings["batch_size"], settings["seed"])
+    file = weights.file if weights else None
+    network = architecture(settings).build(len(images.classes), file, settings["seed"])
     if given.rows:
         trained_part = after_trunk(network)  # shares its layers with the network
-        taught, watched = data.rows(trunk_identity(network), given.rows)
+        batches = data.rows(trunk_identity(network), given.rows)
     else:
-        trained_part = network
-        taught, watched = data.pictures(snakemake.threads)
-    used = weights.label if weights else "none"
-    identity = identity_of(
-        settings, device, params.gpu_xla, weights.sha256 if weights else used, data.digest
-    )
+        trained_part, batches = network, data.pictures(snakemake.threads)
+    used, digest = (weights.label, weights.sha256) if weights else ("none", "none")
+    identity = identity_of(settings, device, params.gpu_xla, digest, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
     trained = training.train(
         trained_part,
-        taught,
-        watched,
-        schedule=schedule,
+        *batches,
+        schedule=training.Schedule.of(settings),
         checkpoint=checkpoint,
         xla=params.gpu_xla,
         report=run.curve_point,
@@ -57,20 +49,12 @@ with stage(snakemake) as run:
     checkpoint.remove()
     for epoch, row in enumerate(trained.history[: trained.resumed_epochs], start=1):
         run.curve_point(epoch, row)  # trained before the job was stopped
-
     run.parameters(device=device, weights_used=used, classes=len(images.classes))
     run.tag(weights=used)
-    run.metrics(
-        images=len(originals),
-        images_augmented=len(images) - len(originals),
-        images_validation=len(held_out),
-        epochs_run=len(trained.history),
-        epochs_resumed=trained.resumed_epochs,
-        training_seconds=trained.seconds,
-        images_per_second=trained.images_per_second,
-        **training.parameter_counts(network),
-        **(trained.history[-1] if trained.history else {}),
-    )
+    augmented = len(images) - len(originals)
+    run.metrics(images=len(originals), images_augmented=augmented)
+    run.metrics(images_validation=len(validation))
+    run.metrics(trained.metrics() | training.count_parameters(network) | trained.last_epoch)
     run.dataset("training", given.training, originals.digest, len(originals))
-    run.dataset("validation", given.validation, held_out.digest, len(held_out))
+    run.dataset("validation", given.validation, validation.digest, len(validation))
     run.artifact(output.history)

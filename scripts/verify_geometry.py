@@ -40,7 +40,7 @@ with stage(snakemake) as run:
     )
     pairs = []
     for _, query, answer in nearest[:DRAWN]:
-        one, other = (detector.prepared(pictures[each].path) for each in (query, answer))
+        one, other = (detector.prepare(pictures[each].path) for each in (query, answer))
         points = detector.detect(one), detector.detect(other)
         matches = match_key_points(*points, **agreement)
         caption = " and ".join(pictures[each].label for each in (query, answer))

@@ -9,13 +9,8 @@ from PIL import Image
 from tracked import a_record
 
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.data.preprocessing import Preprocessing
-from gallerist.features.descriptors.extract import (
-    describe_in_parallel,
-    descriptor_settings,
-    model_of,
-)
-from gallerist.features.store import Features
+from gallerist.features.descriptors.extract import DescriptorExtractor
+from gallerist.features.extractors import extract
 from gallerist.io.files import sha256_of_file, write_json
 from gallerist.records.record import write_record
 from gallerist.search.exact import search
@@ -46,9 +41,9 @@ class SmallGallery:
         self.config["experiments"][name] = settings
         folder = self.results.folder
         gallery = Manifest.read(folder / "manifests/gallery.csv")
-        described = features(gallery)
+        extracted = features(gallery)
         stem = folder / "features" / name / "gallery"
-        described.write(
+        extracted.write(
             *(stem.with_name(f"gallery.{suffix}") for suffix in ("npy", "ids.csv", "origin.json"))
         )
         evaluation = folder / "evaluation" / name
@@ -105,11 +100,8 @@ def drawn(folder, part, number):
 
 
 def features(manifest):
-    name, chosen = descriptor_settings(HOG)
-    preprocessing = Preprocessing(HOG["image_size"], MAX_PIXELS)
-    batches = describe_in_parallel(name, chosen, manifest.paths, preprocessing, threads=1)
-    vectors = np.concatenate([*batches])
-    return Features.of(vectors, manifest.ids, model_of(name, chosen), preprocessing.sha256)
+    extractor = DescriptorExtractor.of(HOG, max_pixels=MAX_PIXELS, threads=1)
+    return extract(extractor, manifest.paths, manifest.ids)
 
 
 def ranked(small, depth):

@@ -270,16 +270,17 @@ def test_the_published_search_gives_the_same_answers():
 def test_the_published_loop_gives_the_same_features_where_nothing_is_resized(tmp_path):
     from benchmarks.networks import SMALL, backbone_of
 
-    from gallerist.features.network import Describer
+    from gallerist.features.extractors import extract
+    from gallerist.features.network import NetworkExtractor
 
     random = np.random.default_rng(0)
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for path in paths:
         pixels = random.integers(0, 256, (SMALL.image_size, SMALL.image_size, 3), np.uint8)
         Image.fromarray(pixels).save(path)
-    describer = Describer(*SMALL.store(tmp_path), threads=2)
-    theirs = published.describe(published.describer(backbone_of(describer.network)), paths)
-    ours = describer.describe(paths)
+    extractor = NetworkExtractor(*SMALL.store(tmp_path), threads=2)
+    theirs = published.describe(published.describer(backbone_of(extractor.network)), paths)
+    ours = extract(extractor, paths).vectors
     assert ours.shape == theirs.shape
     assert (theirs.astype(np.float64) * ours).sum(axis=1).min() > 0.99999
 

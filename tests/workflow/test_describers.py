@@ -284,18 +284,22 @@ def test_the_explaining_pictures_are_drawn_where_they_are_asked_for(workflow):
 
 NEW_DESCRIPTOR = '''
 
-@descriptor("mean_colour")
-def mean_colour(pixels: Pixels, *, squared: bool) -> Vector:
+def mean_colour(pixels: Pixels, *, squared: bool) -> Vectors:
     """The mean of each channel, squared or not."""
     mean = pixels.reshape(-1, 3).astype(np.float32).mean(axis=0) / 255
     return np.asarray(mean**2 if squared else mean, dtype=np.float32)
 '''
 
 
-def test_a_descriptor_needs_one_function_and_one_entry_of_the_schema(workflow):
+def test_a_descriptor_needs_one_function_one_row_and_one_entry_of_the_schema(workflow):
     workflow.log_nothing()
     module = workflow.folder / "scripts/gallerist/features/descriptors/colour.py"
     module.write_text(module.read_text(encoding="utf-8") + NEW_DESCRIPTOR, encoding="utf-8")
+    registry = module.with_name("registry.py")
+    table = registry.read_text(encoding="utf-8")
+    table = table.replace("import colour_histogram", "import colour_histogram, mean_colour")
+    table = table.replace('    "hog": hog,', '    "hog": hog,\n    "mean_colour": mean_colour,')
+    registry.write_text(table, encoding="utf-8")
     schema = yaml.safe_load((workflow.folder / "config/schema.yaml").read_text("utf-8"))
     entry = copy.deepcopy(schema["$defs"]["hu_moments"])
     entry["properties"]["descriptor"]["const"] = "mean_colour"

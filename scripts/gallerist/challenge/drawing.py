@@ -15,13 +15,13 @@ from gallerist.data.silhouettes import (
     CLASSES,
     SIDE,
     SMALLEST,
-    Pixels,
     distinct_in_seeded_order,
     draw,
     load,
     require_empty,
     without_near_duplicates,
 )
+from gallerist.io.arrays import Pixels
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, temporary_folder
 

@@ -241,7 +241,7 @@ def _draw_answers(
     from gallerist.figures.answer_strips import draw
 
     tiles = [
-        (answer.picture.path, f"{answer.picture.label}\n{answer.distance:.3f}", answer.right)
+        (answer.picture.path, f"{answer.picture.label}\n{answer.distance:.3f}", answer.relevant)
         for answer in answers
     ]
     draw([(picture, f"{label or ''}\n{Path(picture).name}", tiles)], output, title=title)

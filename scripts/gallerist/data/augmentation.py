@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gallerist.data.decoding import MAX_PIXELS, BadImage, Pixels, read_image
+from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.io.arrays import Pixels
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_text
 from gallerist.workflow.progress import tracked
@@ -306,7 +307,7 @@ def _write_copies(
 
 
 def _png(image: Pixels) -> bytes:
-    encoded: NDArray[np.uint8]
+    encoded: Pixels
     _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _PNG)
     return encoded.tobytes()
 

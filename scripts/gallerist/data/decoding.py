@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -30,9 +29,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
-Pixels = npt.NDArray[np.uint8]
 MAX_PIXELS = 100_000_000
 
 FORMAT_OF_SUFFIX = {

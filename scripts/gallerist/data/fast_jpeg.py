@@ -5,9 +5,8 @@ import struct
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from gallerist.io.arrays import Pixels
 
 _FRAMES = frozenset({0xC0, 0xC1})
 """Baseline and extended, whose pixels are in one scan if it holds all components."""

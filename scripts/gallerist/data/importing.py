@@ -5,8 +5,7 @@ import hashlib
 import logging
 import os
 import unicodedata
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from gallerist.data.folders import Tree, is_utf8, walk
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
+from gallerist.io.parallel import ordered
 from gallerist.workflow.progress import tracked
 
 logger = logging.getLogger("gallerist")
@@ -90,7 +90,7 @@ def import_folder(
     candidates, faults = _candidates(os.fspath(folder), tree, flat)
     examine = partial(_examine, part=part, min_side=min_side, max_pixels=max_pixels)
     pictures: dict[str, Picture] = {}
-    with closing(_in_order(examine, candidates, threads)) as examined:
+    with closing(ordered(examine, candidates, threads=threads, ahead=16 * threads)) as examined:
         for found, fault in tracked(examined, "pictures examined", len(candidates)):
             if found is not None and (first := pictures.setdefault(found.id, found)) is not found:
                 fault = _same_picture(found, first)
@@ -170,20 +170,6 @@ def _label(relative: str) -> str:
 
 def _join(folder: str, relative: str) -> str:
     return os.path.join(folder, relative)  # noqa: PTH118 - the folder stays as it was given
-
-
-def _in_order(
-    examine: Callable[[_Candidate], _Examined], candidates: list[_Candidate], threads: int
-) -> Generator[_Examined, None, None]:
-    """Examine `threads` files at a time; an interrupted import does not wait for the rest."""
-    if threads == 1:
-        yield from map(examine, candidates)
-        return
-    pool = ThreadPoolExecutor(threads)
-    try:
-        yield from pool.map(examine, candidates)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _examine(candidate: _Candidate, *, part: str, min_side: int, max_pixels: int) -> _Examined:

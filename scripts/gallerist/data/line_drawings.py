@@ -6,11 +6,9 @@ drawing has. What is compared becomes alike when the photos are drawn, or all co
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from skimage.morphology import remove_small_objects
 
-Pixels = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float32]
+from gallerist.io.arrays import Booleans, Indices, Pixels, Vectors
 
 SIDE = 256
 """Pixels of the longer side at which everything is measured and traced. Larger pictures are shrunk
@@ -109,7 +107,7 @@ def is_sketch(pixels: Pixels) -> bool:
     return level >= _DARKEST_PAPER and paper >= _LEAST_PAPER and ink >= _LEAST_INK
 
 
-def _edges(pixels: Pixels) -> npt.NDArray[np.bool_]:
+def _edges(pixels: Pixels) -> Booleans:
     """(h, w, 3) RGB -> (h, w), true on lines one pixel wide."""
     side = max(pixels.shape[:2])
     flat = cv2.pyrMeanShiftFiltering(pixels, sp=12, sr=30)
@@ -130,7 +128,7 @@ def _edges(pixels: Pixels) -> npt.NDArray[np.bool_]:
     return np.asarray(found > 0)
 
 
-def _chosen(channels: FloatArray, index: npt.NDArray[np.intp]) -> FloatArray:
+def _chosen(channels: Vectors, index: Indices) -> Vectors:
     """(h, w, 3) and (h, w, 1) -> (h, w), of each pixel the channel of that index."""
     return np.ascontiguousarray(np.take_along_axis(channels, index, axis=2)[..., 0])
 

@@ -1,24 +1,25 @@
 """From a file to the pixels a network sees: one function for training, extraction and search.
 
-The scaling of pixel values is the network's first layer (see `pixel_scaling`), so that it is stored
-inside the model; what happens before, decoding and resizing, is stored beside it in
+The scaling of pixel values is the network's first layer (`architectures.PixelScaling`), so that it
+is stored inside the model; what happens before, decoding and resizing, is stored beside it in
 `preprocessing.json`. Features carry the hash of both.
 """
 
 import os
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.data.decoding import BadImage, decode_image, read_bytes
 from gallerist.data.fast_jpeg import decode_plain_jpeg
+from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike, canonical_json, read_json, sha256_of_text, write_json
+from gallerist.io.parallel import ordered, stack_batches
 
-Pixels = npt.NDArray[np.uint8]
-Look = Literal["colour", "grey", "drawing"]
+ColourMode = Literal["colour", "grey", "drawing"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class Preprocessing:
 
     image_size: pixels a side.
     max_pixels: larger files are refused before they are decoded.
-    look: what is made of the colours. "colour" leaves them; "grey" takes them away; "drawing" turns
-        a photo into black lines on white (`sketches.drawing`), so that sketches are like it.
+    look: the colour mode: "colour" leaves the colours, "grey" takes them away, "drawing" turns
+        a photo into black lines on white (`line_drawings.drawing`), so that sketches are like it.
     """
 
     image_size: int
     max_pixels: int = 100_000_000
-    look: Look = "colour"
+    look: ColourMode = "colour"
     version: int = 1
     """Raised whenever `load` would give other pixels for the same settings."""
 
@@ -42,7 +43,7 @@ class Preprocessing:
 
         A side that is too long is shrunk by averaging over the covered area, which does not alias;
         one that is too short is then enlarged bilinearly.
-        Raises `images.BadImage` naming the file when it cannot be decoded.
+        Raises `decoding.BadImage` naming the file when it cannot be decoded.
         """
         try:
             data = read_bytes(path, max_pixels=self.max_pixels)
@@ -51,7 +52,7 @@ class Preprocessing:
                 pixels = decode_image(data, max_pixels=self.max_pixels)
         except BadImage as error:
             raise BadImage(f"{os.fspath(path)}: {error}") from error
-        pixels = _looked(pixels, self.look)
+        pixels = _in_colour_mode(pixels, self.look)
         size = self.image_size
         height, width = pixels.shape[:2]
         # One call would enlarge both sides bilinearly, and so alias the longer side of a panorama.
@@ -77,10 +78,35 @@ class Preprocessing:
         return cls(**read_json(path))
 
 
-def _looked(pixels: Pixels, look: Look) -> Pixels:
-    if look == "colour":
+def _in_colour_mode(pixels: Pixels, mode: ColourMode) -> Pixels:
+    if mode == "colour":
         return pixels
     # Here, because it loads scikit-image, which most experiments need not wait for.
     from gallerist.data.line_drawings import colour_blind, drawing
 
-    return colour_blind(pixels) if look == "grey" else drawing(pixels)
+    return colour_blind(pixels) if mode == "grey" else drawing(pixels)
+
+
+def decode_ahead(
+    paths: Sequence[PathLike],
+    preprocessing: Preprocessing,
+    *,
+    threads: int,
+    batch_size: int | None = None,
+    ahead: int = 2,
+) -> Generator[Pixels]:
+    """Decode and resize files in `threads` threads: uint8 (n, s, s, 3) batches, in the order given.
+
+    Every batch has `batch_size` pictures but the last; None is 32, or two for each thread where
+    those are more. While one batch is used, the next `ahead` are decoded, and no more, so that
+    memory is bounded. The threads start with the first batch that is asked for, and end with the
+    last one, with an error, or when the iterator is closed or dropped.
+
+    Raises BadImage naming the first file, in their order, that cannot be decoded; the batches
+    before it have been given by then.
+    """
+    size = batch_size or max(32, 2 * threads)
+    pictures = ordered(
+        preprocessing.load, paths, threads=threads, ahead=ahead * size, name="decoding"
+    )
+    return stack_batches(pictures, size)

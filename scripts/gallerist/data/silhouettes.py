@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gallerist.io.arrays import Pixels
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, temporary_folder
 from gallerist.io.unpickling import NUMPY_ARRAYS, packaged_file, restricted_load
@@ -43,8 +44,6 @@ silhouettes are drawn at any size."""
 _FOLDER = "animal_mnist/data/Animal_MNIST"
 _PAPER, _INK = 255.0, 30.0
 _CONTRAST = 2.0
-
-Pixels = NDArray[np.uint8]
 
 
 def load() -> tuple[Pixels, list[str]]:

@@ -21,16 +21,15 @@ without width. It is then that of Clopper and Pearson (1934) for as many success
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from gallerist.io.arrays import Floats, Integers
+from gallerist.io.arrays import AnyArray, Floats, Integers
 
 Values = Mapping[str, Floats]
-Groups = Sequence[str] | npt.NDArray[Any]
+Groups = Sequence[str] | AnyArray
 
 ROUNDS = 10_000
 """Rounds unless given. Over seeds, the ends of a 95 % interval then scatter by 1 % of its width."""
@@ -293,7 +292,7 @@ def _exact_of(values: Values, originals: int, level: float) -> dict[str, tuple[f
     }
 
 
-def _class_of_clusters(of_query: Integers, classes: Integers, groups: npt.NDArray[Any]) -> Integers:
+def _class_of_clusters(of_query: Integers, classes: Integers, groups: AnyArray) -> Integers:
     """(groups,) the class of each group's queries, of which it has one."""
     of_cluster = np.zeros(of_query.max() + 1, dtype=np.int64)
     if len(classes) != len(of_query):

@@ -22,7 +22,6 @@ Significance Tests for Information Retrieval Evaluation (2007).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +29,11 @@ from scipy.stats import binomtest
 
 from gallerist.evaluation.bootstrap import Interval, difference_intervals
 from gallerist.evaluation.scores import IntervalSettings, Scores
-from gallerist.io.arrays import Floats, Integers
+from gallerist.io.arrays import AnyArray, Floats, Integers
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 
-Groups = Sequence[str] | npt.NDArray[Any]
+Groups = Sequence[str] | AnyArray
 
 ROUNDS = 99_999
 """Random flips unless given: the smallest p-value is 0.00001, which 45 pairs leave below 0.001."""

@@ -1,25 +1,23 @@
-"""Several experiments as one: their features side by side, or their rankings merged."""
+"""Several experiments as one: their vectors side by side, weighted by what validation tells."""
 
 import logging
 import math
-from collections import Counter, defaultdict
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.search.ranking import Ranking
+from gallerist.features.extractors import Extractor, features_of
+from gallerist.features.store import Features
+from gallerist.io.arrays import AnyArray, Booleans, Floats, Indices, Vectors
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, canonical_json, read_json, sha256_of_text
 
 logger = logging.getLogger("gallerist")
-
-Vectors = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-Booleans = npt.NDArray[np.bool_]
 
 PICTURES = 2000
 PAIRS = 10_000
@@ -30,13 +28,40 @@ GATHERED_CELLS = 4_000_000
 """Elements of pairs of vectors held at once: 32 MB of float64 for each side."""
 
 
-class BadFusion(ValueError):
-    """Members that do not fit together, or weights that mean nothing."""
+class Fusion:
+    """The vectors of several experiments side by side: see `extractors.Extractor`.
+
+    weights: of each member, by name.
+    """
+
+    def __init__(self, members: Mapping[str, Extractor | Features], weights: Mapping[str, float]):
+        """weights: see `concatenate`; a member that has none counts as much as 1."""
+        self.weights = {name: float(weights.get(name, 1.0)) for name in members}
+        self._members = [*members.values()]
+        origins = [(each.model, each.preprocessing) for each in self._members]
+        weighed = [*self.weights.values()]
+        self.model = sha256_of_text(canonical_json([origins, weighed]))
+        self.preprocessing = sha256_of_text(canonical_json([each for _, each in origins]))
+        used = zip(self._members, weighed, strict=True)
+        self.length = sum(each.length for each, weight in used if weight)
+
+    @classmethod
+    def of(
+        cls, members: Mapping[str, Extractor | Features], weights_file: PathLike | None
+    ) -> "Fusion":
+        """With the weights that rule learn_fusion wrote, or equal ones."""
+        return cls(members, read_json(weights_file) if weights_file else {})
+
+    def batches(self, pictures: Sequence[PathLike]) -> Iterator[AnyArray]:
+        """See `concatenate`. pictures: ids where the members are vectors, else files."""
+        members = [features_of(member, pictures) for member in self._members]
+        ids = [os.fspath(each) for each in pictures]
+        if len(members) == 1:  # keeps its norms, so that it can be searched by Euclidean distance
+            return members[0].unscaled_batches(ids)
+        return concatenate([each.batches(ids) for each in members], [*self.weights.values()])
 
 
-def concatenated(
-    blocks: Sequence[Iterable[Vectors]], weights: Sequence[float]
-) -> Iterator[Vectors]:
+def concatenate(blocks: Sequence[Iterable[Vectors]], weights: Sequence[float]) -> Iterator[Vectors]:
     """Put the members' vectors side by side, each scaled by the square root of its weight.
 
     blocks: for each member its batches, (any number, d_i) float32, rows of length 1 (or 0: a
@@ -49,28 +74,28 @@ def concatenated(
     |a|² = Σ w_i |a_i|² = 1, so searching the fused rows by distance ranks by that sum.
 
     A member that found no content in a picture adds zeros: its cosines count as 0, and the row is
-    shorter than 1. `features.write_features` scales it to length 1, after which the other members
+    shorter than 1. `store.write_features` scales it to length 1, after which the other members
     stand for the whole. A picture without content for every member is a row of zeros.
 
-    Raises BadFusion for weights that are none, or members of different numbers of pictures.
+    Raises UserError for weights that are none, or members of different numbers of pictures.
     """
     if len(blocks) != len(weights):
-        raise BadFusion(f"{len(blocks)} members have {len(weights)} weights; each needs one")
+        raise UserError(f"{len(blocks)} members have {len(weights)} weights; each needs one")
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
-        raise BadFusion(
+        raise UserError(
             f"weights {', '.join(map(str, weights))}: they are 0 or positive, and not all 0"
         )
     return _side_by_side(blocks, np.sqrt(np.asarray(weights, np.float64) / math.fsum(weights)))
 
 
-def _side_by_side(blocks: Sequence[Iterable[Vectors]], factors: Numbers) -> Iterator[Vectors]:
+def _side_by_side(blocks: Sequence[Iterable[Vectors]], factors: Floats) -> Iterator[Vectors]:
     used = [row for row, factor in enumerate(factors) if factor > 0]
     nothing = np.empty((0, 0), np.float32)
     for batches in zip_longest(*(blocks[row] for row in used), fillvalue=nothing):
         if len({len(batch) for batch in batches}) > 1:
-            raise BadFusion(
+            raise UserError(
                 f"batches of {', '.join(str(len(batch)) for batch in batches)} pictures cannot be "
-                "put side by side: the members must describe the same pictures, in equal batches"
+                "put side by side: the members must be of the same pictures, in equal batches"
             )
         scaled = [factors[row] * batch for row, batch in zip(used, batches, strict=True)]
         yield np.concatenate(scaled, axis=1, dtype=np.float32)
@@ -94,7 +119,7 @@ class LearnedWeights:
     pairs: int
 
 
-def learned_weights(
+def learn_weights(
     members: Mapping[str, Vectors], labels: Sequence[str], seed: int
 ) -> LearnedWeights:
     """Weigh members by a logistic regression of "same class" on their cosines.
@@ -108,15 +133,15 @@ def learned_weights(
     A calibrated sum of scores, as in Brummer et al., Fusion of heterogeneous speaker recognition
     systems, 2007.
 
-    Raises BadFusion when the members have different numbers of pictures, there are no pairs of one
+    Raises UserError when the members have different numbers of pictures, there are no pairs of one
     kind, or no member is nearer within a class than between classes.
     """
     from sklearn.metrics import roc_auc_score
 
     for name, vectors in members.items():
         if len(vectors) != len(labels):
-            raise BadFusion(
-                f"{name} describes {len(vectors)} validation pictures; there are {len(labels)}"
+            raise UserError(
+                f"{name} has vectors of {len(vectors)} validation pictures; there are {len(labels)}"
             )
     first, second, same = _pairs(labels, seed)
     cosines = {name: _cosines(vectors, first, second) for name, vectors in members.items()}
@@ -133,7 +158,7 @@ def learned_weights(
     )
 
 
-def _pairs(labels: Sequence[str], seed: int) -> tuple[Rows, Rows, Booleans]:
+def _pairs(labels: Sequence[str], seed: int) -> tuple[Indices, Indices, Booleans]:
     """Rows of the two pictures of each pair, ascending, and whether they are of one class."""
     random = np.random.default_rng(seed)
     chosen = np.arange(len(labels))
@@ -147,7 +172,7 @@ def _pairs(labels: Sequence[str], seed: int) -> tuple[Rows, Rows, Booleans]:
     for kind, sort in ((alike, "of one class"), (~same, "of different classes")):
         there = np.flatnonzero(kind)
         if not len(there):
-            raise BadFusion(
+            raise UserError(
                 f"no two of the {len(labels)} validation pictures are {sort}: weights cannot be "
                 "learned from them. Give the weights, or add validation pictures."
             )
@@ -157,7 +182,7 @@ def _pairs(labels: Sequence[str], seed: int) -> tuple[Rows, Rows, Booleans]:
     return chosen[first[kept]], chosen[second[kept]], same[kept]
 
 
-def _cosines(vectors: Vectors, first: Rows, second: Rows) -> Numbers:
+def _cosines(vectors: Vectors, first: Indices, second: Indices) -> Floats:
     cosines = np.empty(len(first))
     rows = np.asarray(vectors)  # indexing a np.memmap costs more than reading it
     step = max(1, GATHERED_CELLS // max(1, rows.shape[1]))
@@ -168,7 +193,7 @@ def _cosines(vectors: Vectors, first: Rows, second: Rows) -> Numbers:
     return cosines
 
 
-def _non_negative(cosines: Mapping[str, Numbers], same: Booleans) -> dict[str, float]:
+def _non_negative(cosines: Mapping[str, Floats], same: Booleans) -> dict[str, float]:
     """Weights of the members that keep a positive one, not yet of sum 1."""
     names = list(cosines)
     while names:
@@ -183,13 +208,13 @@ def _non_negative(cosines: Mapping[str, Numbers], same: Booleans) -> dict[str, f
             ", ".join(name for name in names if name != names[worst]) or "no other",
         )
         del names[worst]
-    raise BadFusion(
+    raise UserError(
         f"none of {', '.join(cosines)} finds validation pictures of one class nearer than those of "
         "different classes: there is nothing to weigh. Look at their accuracies, or train longer."
     )
 
 
-def _regression(scores: Sequence[Numbers], same: Booleans) -> Numbers:
+def _regression(scores: Sequence[Floats], same: Booleans) -> Floats:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -199,54 +224,3 @@ def _regression(scores: Sequence[Numbers], same: Booleans) -> Numbers:
     scaled = scaler.fit_transform(np.stack(scores, axis=1))
     fitted: Any = LogisticRegression(tol=1e-8, max_iter=1000).fit(scaled, same)
     return np.asarray(fitted.coef_[0] / scaler.scale_)
-
-
-def fused_ranks(rankings: Sequence[Ranking], depth: int, constant: float = 60) -> Ranking:
-    """Merge rankings of the same queries by reciprocal rank; keep `depth` answers a query.
-
-    A gallery picture scores the sum, over the rankings that list it, of 1 / (constant + rank), rank
-    from 1 (Cormack, Clarke and Buettcher, Reciprocal rank fusion outperforms Condorcet and
-    individual rank learning methods, 2009, where constant is 60). Rankings deeper than `depth` give
-    better sums. Equal scores are ordered by gallery id.
-
-    The distances of the result are 1 - score / greatest possible score, in [0, 1): 0 for a picture
-    that is first in every ranking. They compare across queries, but not with Euclidean distances.
-    Queries come in the order of the first ranking.
-
-    Raises BadFusion when the rankings do not answer the same queries, there is none, depth is
-    below 1, or constant negative.
-    """
-    if not rankings:
-        raise BadFusion("there is no ranking to fuse")
-    if depth < 1 or not (math.isfinite(constant) and constant >= 0):
-        raise BadFusion(
-            f"depth is {depth} and constant {constant}; they are at least 1 and at least 0"
-        )
-    _check_queries(rankings)
-    answers_of = [dict(zip(each.query_ids, each.answers, strict=True)) for each in rankings]
-    best = math.fsum([1 / (constant + 1)] * len(rankings))
-    answers, distances = [], []
-    for query in rankings[0].query_ids:
-        terms: defaultdict[str, list[float]] = defaultdict(list)
-        for answers_to in answers_of:
-            for rank, gallery_id in enumerate(answers_to[query], start=1):
-                terms[gallery_id].append(1 / (constant + rank))
-        # fsum, because equal ranks in another order of the rankings must give an equal sum.
-        scores = {gallery_id: math.fsum(found) for gallery_id, found in terms.items()}
-        order = sorted(scores, key=lambda gallery_id: (-scores[gallery_id], gallery_id))[:depth]
-        answers.append(tuple(order))
-        distances.append(tuple(1 - scores[gallery_id] / best for gallery_id in order))
-    return Ranking(rankings[0].query_ids, tuple(answers), tuple(distances))
-
-
-def _check_queries(rankings: Sequence[Ranking]) -> None:
-    expected = Counter(rankings[0].query_ids)
-    for number, ranking in enumerate(rankings[1:], start=2):
-        asked = Counter(ranking.query_ids)
-        if asked != expected:
-            odd = min((asked - expected) | (expected - asked))
-            raise BadFusion(
-                f"ranking {number} answers {len(ranking.query_ids)} queries, the first "
-                f"{len(rankings[0].query_ids)}, and they are not the same ({odd} is in one only): "
-                "rank the same queries with every member"
-            )

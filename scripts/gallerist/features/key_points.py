@@ -10,18 +10,17 @@ SURF below 49, because the border that their patches would reach over is left ou
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.data.decoding import BadImage, read_image
+from gallerist.io.arrays import AnyArray, Pixels, Vectors
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json
 
 Kind = Literal["sift", "orb", "surf"]
-Pixels = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.float32]
 
 DESCRIPTOR_LENGTH: dict[Kind, int] = {"sift": 128, "orb": 32, "surf": 64}
 """Columns of `KeyPoints.descriptors`: float32 numbers, for ORB bytes of eight bits each."""
@@ -33,10 +32,6 @@ _SURF_DIAMETER = 7.5
 """From mahotas's scale to the side of the filter: Bay et al. give 9 pixels the scale 1.2."""
 
 _ALL = 2**31 - 1
-
-
-class DetectorRefused(ValueError):
-    """Settings with which no key points can be detected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +47,11 @@ class KeyPoints:
         256 bits to be compared by their Hamming distance.
     """
 
-    positions: Numbers
-    sizes: Numbers
-    angles: Numbers
-    responses: Numbers
-    descriptors: npt.NDArray[Any]
+    positions: Vectors
+    sizes: Vectors
+    angles: Vectors
+    responses: Vectors
+    descriptors: AnyArray
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -68,7 +63,7 @@ class Detector:
 
     kind: "sift", "orb" or "surf". max_side: pixels that the longer side is shrunk to.
     max_points: of a picture, the strongest. root: see `root_sift`; for SIFT only.
-    Raises DetectorRefused when made with other settings.
+    Raises UserError when made with other settings.
     """
 
     kind: Kind
@@ -90,31 +85,31 @@ class Detector:
         """One spelling of the settings: equal detectors give equal strings."""
         return canonical_json(asdict(self))
 
-    def prepared(self, path: PathLike) -> Pixels:
+    def prepare(self, path: PathLike) -> Pixels:
         """Read a picture and shrink it: what positions are pixels of.
 
-        Raises `images.BadImage` naming the file when it cannot be decoded.
+        Raises `decoding.BadImage` naming the file when it cannot be decoded.
         """
         try:
-            return scaled(read_image(path), self.max_side)
+            return shrink(read_image(path), self.max_side)
         except BadImage as error:
             raise BadImage(f"{os.fspath(path)}: {error}") from error
 
     def detect(self, pixels: Pixels) -> KeyPoints:
         """Key points of uint8 (h, w, 3) RGB pixels, which are shrunk first where needed."""
-        shrunk = scaled(pixels, self.max_side)
+        shrunk = shrink(pixels, self.max_side)
         return detect(self.kind, shrunk, max_points=self.max_points, root=self.root)
 
     def detect_in_file(self, path: PathLike) -> KeyPoints:
-        """Key points of a picture file. Raises `images.BadImage` naming it."""
-        return self.detect(self.prepared(path))
+        """Key points of a picture file. Raises `decoding.BadImage` naming it."""
+        return self.detect(self.prepare(path))
 
 
-def scaled(pixels: Pixels, max_side: int) -> Pixels:
+def shrink(pixels: Pixels, max_side: int) -> Pixels:
     """Shrink a picture so that its longer side has at most `max_side` pixels; enlarge none.
 
     Its proportions are kept but for the rounding to whole pixels, of which one is always left. Each
-    new pixel is the average over the area it covers. Raises DetectorRefused when max_side < 1.
+    new pixel is the average over the area it covers. Raises UserError when max_side < 1.
     """
     _check_side(max_side)
     height, width = pixels.shape[:2]
@@ -134,7 +129,7 @@ def detect(kind: Kind, pixels: Pixels, *, max_points: int, root: bool = False) -
     `max_points` among its scales before, so that it may give fewer than the picture has.
 
     A picture without structure, or too small for a patch, has none: every array is empty.
-    Raises DetectorRefused for settings that mean nothing.
+    Raises UserError for settings that mean nothing.
     """
     _check(kind, max_points, root)
     if min(pixels.shape[:2]) < _SMALLEST_SIDE:
@@ -153,7 +148,7 @@ def detect(kind: Kind, pixels: Pixels, *, max_points: int, root: bool = False) -
     )
 
 
-def root_sift(descriptors: Numbers) -> Numbers:
+def root_sift(descriptors: Vectors) -> Vectors:
     """Scale SIFT descriptors to a sum of 1 and take the square root of each number.
 
     (n, d) non-negative float32 -> (n, d) float32 of Euclidean length 1; zeros stay zeros. The dot
@@ -196,21 +191,19 @@ def _surf(grey: Pixels) -> KeyPoints:
 def _none(kind: Kind) -> KeyPoints:
     number = np.empty(0, dtype=np.float32)
     stored = np.uint8 if kind == "orb" else np.float32
-    descriptors: npt.NDArray[Any] = np.empty((0, DESCRIPTOR_LENGTH[kind]), dtype=stored)
+    descriptors: AnyArray = np.empty((0, DESCRIPTOR_LENGTH[kind]), dtype=stored)
     return KeyPoints(np.empty((0, 2), dtype=np.float32), number, number, number, descriptors)
 
 
 def _check(kind: Kind, max_points: int, root: bool) -> None:
     if kind not in get_args(Kind):
-        raise DetectorRefused(
-            f"{kind!r} is no kind of key points. Known: {', '.join(get_args(Kind))}"
-        )
+        raise UserError(f"{kind!r} is no kind of key points. Known: {', '.join(get_args(Kind))}")
     if max_points < 1:
-        raise DetectorRefused(f"max_points is {max_points}: ask for at least 1 key point a picture")
+        raise UserError(f"max_points is {max_points}: ask for at least 1 key point a picture")
     if root and kind != "sift":
-        raise DetectorRefused(f"root is for sift alone: the square root of {kind} means nothing")
+        raise UserError(f"root is for sift alone: the square root of {kind} means nothing")
 
 
 def _check_side(max_side: int) -> None:
     if max_side < 1:
-        raise DetectorRefused(f"max_side is {max_side}: a picture has at least 1 pixel a side")
+        raise UserError(f"max_side is {max_side}: a picture has at least 1 pixel a side")

@@ -1,8 +1,8 @@
-"""A trained network as a describer: pictures, or rows of its trunk, in; vectors out."""
+"""A trained network as an extractor: pictures, or rows of its trunk, in; vectors out."""
 
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
@@ -10,28 +10,23 @@ from itertools import chain
 import keras
 import numpy as np
 
-from gallerist.data.batches import decoded_ahead
-from gallerist.data.preprocessing import Pixels, Preprocessing
-from gallerist.features.network_sizes import at_image_size
-from gallerist.features.store import Vectors, normalise
-from gallerist.features.views import Views, ViewsRefused
+from gallerist.data.preprocessing import Preprocessing, decode_ahead
+from gallerist.features.store import normalise
+from gallerist.features.views import FIXED_SIZE, Views, ViewsRefused
+from gallerist.io.arrays import Pixels, Vectors
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.networks.architectures import without_head
+from gallerist.networks.architectures import EMBEDDING, InferenceMode, without_head
 from gallerist.networks.inference import Engine, Forward, compile_network
 from gallerist.networks.trunk_cache import TrunkCache, check_trunk
 from gallerist.workflow.progress import Progress
 
 
-class ModelRefused(ValueError):
-    """A model file cannot be read, or is not a network that `training.save` stored."""
+class NetworkExtractor:
+    """A trained network without its head, for files: see `extractors.Extractor`.
 
-
-class Describer:
-    """A trained network without its head, ready to describe pictures.
-
-    network: the network without its head. preprocessing: what comes before it.
-    views: how it looks at a picture. model_sha256: of the model file.
-    engine_name: what described, in words, when something has been.
+    network: the network without its head. pictures: how they are read. views: how it looks at
+    each. model: SHA-256 of the file. engine_name: what computed, once something has been.
     """
 
     def __init__(
@@ -46,55 +41,47 @@ class Describer:
     ) -> None:
         """Load a `.keras` file (without executing anything stored in it) and its preprocessing.
 
-        threads: of the network and of decoding. engine, xla: see `engine.compile_network`, which is
-        called when the first batch is described; for a few pictures "tensorflow" is ready sooner.
-        views: how to look at a picture; None looks once, as the network was trained.
-        Raises ModelRefused naming the file when it is damaged or holds something else, and
+        threads: of the network and of decoding. engine, xla: see `inference.compile_network`, which
+        is called with the first batch; for a few pictures "tensorflow" is ready sooner.
+        views: None is the plain one, as the network was trained.
+        Raises UserError naming the file when it is damaged or holds something else, and
         views.ViewsRefused where the network cannot take the views.
         """
-        self.preprocessing = Preprocessing.read(preprocessing)
-        self.model_sha256 = sha256_of_file(model)
+        self.pictures = Preprocessing.read(preprocessing)
+        self.model = sha256_of_file(model)
         self.network = _headless(model)
         self.views = views or Views()
         self.engine_name: str | None = None
         self._threads, self._engine, self._xla = threads, engine, xla
-        size = self.preprocessing.image_size
+        size = self.pictures.image_size
         self._plain = self.views.is_plain(size)
         self._networks = {
-            each: self.network if each == size else at_image_size(self.network, each)
+            each: self.network if each == size else resize_input(self.network, each)
             for each in self.views.sizes(size)
         }
         self._forwards: dict[int, Forward] = {}
 
     @property
-    def feature_length(self) -> int:
+    def length(self) -> int:
         """Numbers in a vector."""
         return int(self.network.output_shape[-1])
 
     @property
-    def preprocessing_sha256(self) -> str:
+    def preprocessing(self) -> str:
         """Identity of what comes before the network, views included: goes with the features."""
-        return self.views.identity(self.preprocessing.image_size, self.preprocessing.sha256)
+        return self.views.identity(self.pictures.image_size, self.pictures.sha256)
 
-    def describe(self, paths: Sequence[PathLike], *, batch_size: int | None = None) -> Vectors:
-        """All vectors of `vectors_of_pictures` as one array, scaled to length 1.
-
-        Returns (n, feature_length) float32. Raises `features.NotFinite`.
-        """
-        batches = list(self.vectors_of_pictures(paths, batch_size=batch_size))
-        return normalise(np.concatenate([np.empty((0, self.feature_length)), *batches]))
-
-    def vectors_of_pictures(
+    def batches(
         self, paths: Sequence[PathLike], *, batch_size: int | None = None
     ) -> Iterator[Vectors]:
-        """Batches of (n, feature_length) float32 rows, one a path.
+        """Batches of (n, length) float32 rows, one a path.
 
         They are as the network gives them; with several views, each view's row is scaled to length
         1, and their mean has a length of 1 where all views agree, and less otherwise.
-        batch_size: see `picture_batches.decoded_ahead`, which decodes the next batches while the
+        batch_size: see `preprocessing.decode_ahead`, which decodes the next batches while the
         network works on this one.
-        Raises `images.BadImage` naming the file that cannot be decoded; with several views
-        `features.NotFinite`.
+        Raises `decoding.BadImage` naming the file that cannot be decoded; with several views
+        UserError.
         """
         # Each size is decoded by itself: shrunk from another size it would be blurred twice.
         threads = max(1, self._threads // len(self._networks))
@@ -103,9 +90,9 @@ class Describer:
             batches = [
                 readers.enter_context(
                     closing(
-                        decoded_ahead(
+                        decode_ahead(
                             paths,
-                            replace(self.preprocessing, image_size=size),
+                            replace(self.pictures, image_size=size),
                             threads=threads,
                             batch_size=batch_size,
                         )
@@ -113,29 +100,28 @@ class Describer:
                 )
                 for size in self._networks
             ]
-            seen = self._plainly(batches[0]) if self._plain else self._in_views(batches)
-            for rows in seen:
+            vectors = self._plainly(batches[0]) if self._plain else self._in_views(batches)
+            for rows in vectors:
                 yield rows
                 progress.advance(len(rows))
 
-    def vectors_of_rows(self, rows: TrunkCache, *, batch_size: int = 256) -> Iterator[Vectors]:
+    def batches_of_rows(self, rows: TrunkCache, *, batch_size: int = 256) -> Iterator[Vectors]:
         """The same vectors from stored rows of this network's trunk, in their order.
 
         Only what comes after the trunk is computed. float16 keeps 11 bits of a row's numbers, so
         that vectors from such rows are equal to about three digits. Rows are of the plain view.
-        Raises at once `trunk_cache.TrunkMismatch` when the rows are of another trunk or of
-        differently prepared pictures, `trunk.NoBackbone` when this network has no trunk, and
-        `views.ViewsRefused` when this describer looks at pictures in other ways.
+        Raises at once UserError when the rows are of another trunk or of differently prepared
+        pictures, ValueError when this network has no trunk, ViewsRefused when this has other views.
         """
         from gallerist.networks.trunk import after_trunk, trunk_identity
 
         if not self._plain:
             raise ViewsRefused(
-                "rows of the trunk are of pictures looked at once, at the network's own size: "
-                "with other views, describe the pictures"
+                "rows of the trunk are of the plain view, at the network's own size: "
+                "with other views, extract from the pictures"
             )
-        check_trunk(rows, trunk_identity(self.network), self.preprocessing.sha256)
-        forward = self._compiled(after_trunk(self.network), batch_size)
+        check_trunk(rows, trunk_identity(self.network), self.pictures.sha256)
+        forward = self._compile(after_trunk(self.network), batch_size)
         return self._after_trunk(forward, rows, batch_size)
 
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
@@ -159,10 +145,10 @@ class Describer:
         """What runs the network for pictures of that size, made ready for such batches."""
         count, size = pixels.shape[:2]
         if size not in self._forwards:
-            self._forwards[size] = self._compiled(self._networks[size], count)
+            self._forwards[size] = self._compile(self._networks[size], count)
         return self._forwards[size]
 
-    def _compiled(self, network: keras.Model, batch_size: int) -> Forward:
+    def _compile(self, network: keras.Model, batch_size: int) -> Forward:
         forward = compile_network(
             network,
             engine=self._engine,
@@ -182,7 +168,49 @@ def _headless(model: PathLike) -> keras.Model:
         return without_head(stored)
     except Exception as error:  # Keras raises everything from KeyError to BadZipFile
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelRefused(
+        raise UserError(
             f"{os.fspath(model)} cannot be read as a trained network ({reason}). "
             "Remove it and train it again."
         ) from error
+
+
+def resize_input(network: keras.Model, image_size: int) -> keras.Model:
+    """A network without its head for pictures of another size, with the same layers and weights.
+
+    network: as `architectures.without_head` gives it. The vectors have the same length. Where sizes
+    differ by whole `views.STEP`s it is the network that a build at that size gives; otherwise
+    convolutions with a stride may be padded on the other side.
+    Raises views.ViewsRefused where the network flattens its last map.
+    """
+    if isinstance(network.get_layer(EMBEDDING), keras.layers.Flatten):
+        raise ViewsRefused(FIXED_SIZE)
+
+    def fit_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, InferenceMode):
+            inside = _on_other_pixels(layer.layer, image_size, _without_size)
+            return InferenceMode(inside, name=layer.name)
+        return layer
+
+    return _on_other_pixels(network, image_size, fit_layer)
+
+
+def _on_other_pixels(
+    model: keras.Model,
+    image_size: int,
+    layer_for: Callable[[keras.layers.Layer], keras.layers.Layer],
+) -> keras.Model:
+    """Call a functional model's layers, or others for them, on pixels of another size."""
+    (given,) = model.inputs
+    pixels = keras.Input((image_size, image_size, 3), dtype=given.dtype, name="pixels")
+    return keras.models.clone_model(
+        keras.Model(given, model.outputs[0], name=model.name),  # not compiled, whatever `model` is
+        input_tensors=pixels,
+        clone_function=layer_for,
+    )
+
+
+def _without_size(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer itself; or its layers in a new row, where a row (as in ConvNeXt) has a size."""
+    if isinstance(layer, keras.Sequential):
+        return keras.Sequential(layer.layers, name=layer.name)
+    return layer

@@ -6,24 +6,24 @@ numbers is the whole transformation and no fitted object has to be pickled.
 
 import hashlib
 import logging
+import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from gallerist.io.files import PathLike, replacing
+from gallerist.features.extractors import Extractor, features_of
+from gallerist.features.store import Features
+from gallerist.io.arrays import AnyArray, Booleans, Floats, Indices, Vectors
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, replacing, sha256_of_text
 
 logger = logging.getLogger("gallerist")
 
-Vectors = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-Booleans = npt.NDArray[np.bool_]
 Method = Literal["standardise", "pca", "pca_whitening", "random_projection"]
 METHODS: tuple[Method, ...] = get_args(Method)
 DOMAIN_CENTRING = "domain_centring"
@@ -45,10 +45,6 @@ NOTHING = 1e-12
 a vector together are rounded to float32 with a variance of about 1e-15."""
 
 
-class BadReduction(ValueError):
-    """A reduction that cannot be fitted or applied as asked, or a file that holds none."""
-
-
 @dataclass(frozen=True)
 class Reduction:
     """A fitted transformation: x -> components (x - mean) / scale.
@@ -59,10 +55,10 @@ class Reduction:
     """
 
     method: str
-    mean: Numbers
+    mean: Floats
     components: Vectors | None
     scale: Vectors
-    sketch_mean: Numbers | None = None
+    sketch_mean: Floats | None = None
 
     @property
     def length(self) -> int:
@@ -86,10 +82,10 @@ class Reduction:
 
         Computed in float64 by one thread of the BLAS, because the last bits of a product depend on
         how many share it. Memory beyond argument and result: some 300 MB for k up to 4096.
-        Raises BadReduction when the vectors have another length than those it was fitted on.
+        Raises UserError when the vectors have another length than those it was fitted on.
         """
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
-            raise BadReduction(
+            raise UserError(
                 f"vectors of shape {rows.shape} do not fit a reduction of vectors of length "
                 f"{len(self.mean)}: it was fitted on the features of another experiment"
             )
@@ -98,12 +94,12 @@ class Reduction:
         for part in _slices(len(rows), step):
             block = rows[part]
             with threadpool_limits(1, user_api="blas"):
-                found = self._projected(block) / self.scale
+                found = self._project(block) / self.scale
             found[~block.any(axis=1)] = 0
             reduced[part] = found
         return reduced
 
-    def _projected(self, block: Vectors) -> Numbers:
+    def _project(self, block: Vectors) -> Floats:
         if self.components is None:
             return block - self._mean_for(block)
         total = np.zeros((len(block), self.length))
@@ -112,7 +108,7 @@ class Reduction:
             total += centred @ self.components[:, columns].T.astype(np.float64)
         return total
 
-    def _mean_for(self, block: Vectors) -> Numbers:
+    def _mean_for(self, block: Vectors) -> Floats:
         """The mean; or (n, d), of each row the nearer one of the photos' and the sketches'."""
         if self.sketch_mean is None:
             return self.mean
@@ -122,8 +118,8 @@ class Reduction:
         nearer = (to_sketches < to_photos)[:, np.newaxis]
         return np.asarray(np.where(nearer, self.sketch_mean, self.mean))
 
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        arrays: dict[str, npt.NDArray[Any]] = {
+    def _arrays(self) -> dict[str, AnyArray]:
+        arrays: dict[str, AnyArray] = {
             "method": np.array(self.method),
             "mean": self.mean,
             "scale": self.scale,
@@ -138,7 +134,7 @@ class Reduction:
 
     @classmethod
     def read(cls, path: PathLike) -> "Reduction":
-        """Read what `write` stored, bit by bit; raises BadReduction when it is something else."""
+        """Read what `write` stored, bit by bit; raises UserError when it is something else."""
         try:
             with Path(path).open("rb") as stored, np.load(stored, allow_pickle=False) as file:
                 components, sketch_mean = (
@@ -148,9 +144,24 @@ class Reduction:
                 method = str(file["method"])
                 return cls(method, file["mean"], components, file["scale"], sketch_mean)
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise BadReduction(
+            raise UserError(
                 f"{path}: this is not a stored reduction ({error}): remove it, and run again"
             ) from error
+
+
+class Reduced:
+    """Vectors of others, reduced: see `extractors.Extractor`."""
+
+    def __init__(self, source: Extractor | Features, reduction: Reduction) -> None:
+        """source: with vectors as long as those that the reduction was fitted on."""
+        self._source, self._reduction = source, reduction
+        self.model = sha256_of_text(f"{source.model} {reduction.sha256}")
+        self.preprocessing, self.length = source.preprocessing, reduction.length
+
+    def batches(self, pictures: Sequence[PathLike]) -> Iterator[Vectors]:
+        """See `Reduction.apply`. pictures: ids where the source is vectors, else files."""
+        vectors = features_of(self._source, pictures)
+        return map(self._reduction.apply, vectors.batches([os.fspath(each) for each in pictures]))
 
 
 def fit(method: Method, dimensions: int | None, training: Vectors, seed: int) -> Reduction:
@@ -174,16 +185,16 @@ def fit(method: Method, dimensions: int | None, training: Vectors, seed: int) ->
     bits depend on how many do: 41 s for 512 components of 3000 vectors of 100,352 elements. The
     signs are those of scikit-learn's `svd_flip`: the greatest element of each is positive.
 
-    Raises BadReduction when the training pictures cannot give that many dimensions.
+    Raises UserError when the training pictures cannot give that many dimensions.
     """
     if method not in METHODS:
-        raise BadReduction(f"reduction {method!r} is not known. Known: {', '.join(METHODS)}")
+        raise UserError(f"reduction {method!r} is not known. Known: {', '.join(METHODS)}")
     if training.ndim != 2:
-        raise BadReduction(f"training vectors of shape {training.shape} are not a table of rows")
+        raise UserError(f"training vectors of shape {training.shape} are not a table of rows")
     kept = _rows_with_content(training)
     _check_dimensions(method, dimensions, len(kept), training.shape[1])
     if dimensions is None:
-        return _standardised(training, kept)
+        return _standardise(training, kept)
     if method == "random_projection":
         return _random_projection(dimensions, training, seed)
     with threadpool_limits(1, user_api="blas"):
@@ -201,13 +212,13 @@ def centre_domains(training: Vectors, sketches: Booleans) -> Reduction:
     Frustratingly Easy Domain Adaptation, 2016, aligns the second one too). Which of the two a
     vector is, is told by the nearer mean, so that a query needs no label and no picture.
 
-    Raises BadReduction when there are no photos, or no sketches, with content.
+    Raises UserError when there are no photos, or no sketches, with content.
     """
     kept = _rows_with_content(training)
     of_sketches, of_photos = kept[sketches[kept]], kept[~sketches[kept]]
     for rows, name in ((of_sketches, "sketch"), (of_photos, "photo")):
         if not len(rows):
-            raise BadReduction(
+            raise UserError(
                 f"reduction {DOMAIN_CENTRING}: no {name} with content is among the {len(sketches)} "
                 "training pictures. Add some, or switch the reduction off."
             )
@@ -219,7 +230,7 @@ def centre_domains(training: Vectors, sketches: Booleans) -> Reduction:
     return Reduction(DOMAIN_CENTRING, photo_mean, None, scale, sketch_mean)
 
 
-def _rows_with_content(training: Vectors) -> Rows:
+def _rows_with_content(training: Vectors) -> Indices:
     parts = [training[rows].any(axis=1) for rows in _slices(len(training), ROWS)]
     return np.flatnonzero(np.concatenate(parts)) if parts else np.empty(0, np.intp)
 
@@ -227,36 +238,34 @@ def _rows_with_content(training: Vectors) -> Rows:
 def _check_dimensions(method: str, dimensions: int | None, pictures: int, length: int) -> None:
     if method == "standardise":
         if dimensions is not None:
-            raise BadReduction(
+            raise UserError(
                 f"reduction standardise keeps the {length} dimensions there are: "
                 f"remove dimensions: {dimensions}, or choose pca"
             )
         if pictures < 2:
-            raise BadReduction(
+            raise UserError(
                 f"reduction standardise needs 2 training pictures with content; there are "
                 f"{pictures}. Add training pictures, or switch the reduction off."
             )
         return
     if dimensions is None or dimensions < 1:
-        raise BadReduction(
-            f"reduction {method} needs dimensions, 1 to {length}; it has {dimensions}"
-        )
+        raise UserError(f"reduction {method} needs dimensions, 1 to {length}; it has {dimensions}")
     if dimensions > length:
-        raise BadReduction(
+        raise UserError(
             f"reduction {method} to {dimensions} dimensions: the feature vectors have only "
             f"{length}. Set dimensions to {length} or fewer."
         )
     # The mean takes one: n points lie in a space of n - 1 dimensions about it.
     if method != "random_projection" and dimensions > pictures - 1:
         way_out = f"Set dimensions to {pictures - 1} or fewer, or add" if pictures > 1 else "Add"
-        raise BadReduction(
+        raise UserError(
             f"reduction {method} to {dimensions} dimensions needs more than {dimensions} training "
             f"pictures with content; there are {pictures}. {way_out} training pictures "
             "(random_projection needs none)."
         )
 
 
-def _standardised(training: Vectors, kept: Rows) -> Reduction:
+def _standardise(training: Vectors, kept: Indices) -> Reduction:
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
@@ -277,15 +286,15 @@ def _random_projection(dimensions: int, training: Vectors, seed: int) -> Reducti
 
 
 def _principal_components(
-    method: str, dimensions: int, training: Vectors, kept: Rows, seed: int
+    method: str, dimensions: int, training: Vectors, kept: Indices, seed: int
 ) -> Reduction:
-    kept = _sampled(kept, training.shape[1], dimensions, seed)
+    kept = _sample(kept, training.shape[1], dimensions, seed)
     of_few = len(kept) < training.shape[1]
     mean, components, variances = (_dual_pca if of_few else _primal_pca)(training, kept, dimensions)
     rank = int((variances > NOTHING).sum())
     if rank < dimensions:
         way_out = f"Set dimensions to {rank} or fewer, or add" if rank else "Add"
-        raise BadReduction(
+        raise UserError(
             f"reduction {method} to {dimensions} dimensions: the {len(kept)} training pictures "
             f"differ in only {rank} directions, as copies of one picture do. {way_out} other "
             "training pictures."
@@ -294,7 +303,7 @@ def _principal_components(
     return Reduction(method, mean, components.astype(np.float32), scale.astype(np.float32))
 
 
-def _sampled(kept: Rows, length: int, dimensions: int, seed: int) -> Rows:
+def _sample(kept: Indices, length: int, dimensions: int, seed: int) -> Indices:
     """As many of the rows as fit the memory, in their order; always more than `dimensions`."""
     most = max(FIT_CELLS // length if length <= SIDE else SIDE, dimensions + 1)
     if len(kept) <= most:
@@ -307,7 +316,7 @@ def _sampled(kept: Rows, length: int, dimensions: int, seed: int) -> Rows:
     return np.sort(np.random.default_rng(seed).choice(kept, most, replace=False))
 
 
-def _primal_pca(training: Vectors, kept: Rows, dimensions: int) -> tuple[Numbers, Numbers, Numbers]:
+def _primal_pca(training: Vectors, kept: Indices, dimensions: int) -> tuple[Floats, Floats, Floats]:
     """From the covariance: mean (d,), components (k, d), variances (k,), greatest first."""
     from sklearn.decomposition import PCA
 
@@ -317,7 +326,7 @@ def _primal_pca(training: Vectors, kept: Rows, dimensions: int) -> tuple[Numbers
     return pca.mean_, pca.components_, pca.explained_variance_
 
 
-def _dual_pca(training: Vectors, kept: Rows, dimensions: int) -> tuple[Numbers, Vectors, Numbers]:
+def _dual_pca(training: Vectors, kept: Indices, dimensions: int) -> tuple[Floats, Vectors, Floats]:
     """The same from inner products, when there are fewer vectors than elements.
 
     PCA is kernel PCA with the linear kernel: of the centred rows X, the eigenvectors u of X X' with

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from gallerist.io.arrays import AnyArray, Floats, Vectors
+from gallerist.io.errors import UserError
 from gallerist.io.files import (
     PathLike,
     read_json,
@@ -21,66 +22,71 @@ from gallerist.io.row_file import WrittenRows, write_rows
 
 logger = logging.getLogger("gallerist")
 
-Vectors = npt.NDArray[np.float32]
-Norms = npt.NDArray[np.float64]
-
-
 SCALED_AT_ONCE = 1 << 17
 """Numbers scaled at once: a megabyte of float64, which a processor's cache can hold."""
 
 
-class FeatureMismatch(ValueError):
-    """Features that were made differently, or files of one set that do not belong together."""
+class FeatureSource(Protocol):
+    """What makes vectors, an extractor above all.
 
+    model, preprocessing: SHA-256 of what computes them, and of what is done to a picture before;
+    vectors compare only where both are equal. length: numbers in a vector.
+    """
 
-class NotFinite(ValueError):
-    """A describer gave infinite or undefined numbers, which are near to nothing."""
+    @property
+    def model(self) -> str: ...  # noqa: D102
+
+    @property
+    def preprocessing(self) -> str: ...  # noqa: D102
+
+    @property
+    def length(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Features:
-    """The vectors of one part by one describer.
+    """The vectors of one part by one extractor.
 
-    vectors: (n, d) float32, rows of Euclidean length 1 (0 where the describer gave all zeros).
-    norms: (n,) float64, the length that each row had: norm times row is what the describer gave.
-    ids: of the pictures, in the same order. model, preprocessing: SHA-256 of what made them.
+    vectors: (n, d) float32, rows of Euclidean length 1 (0 where the extractor gave all zeros).
+    norms: (n,) float64, the length that each row had: norm times row is what the extractor gave.
+    ids: of the pictures, in the same order. model, preprocessing: of their `FeatureSource`.
     """
 
     vectors: Vectors
-    norms: Norms
+    norms: Floats
     ids: tuple[str, ...]
     model: str
     preprocessing: str
 
     @classmethod
     def of(
-        cls, described: npt.NDArray[Any], ids: Sequence[str], model: str, preprocessing: str
+        cls, extracted: AnyArray, ids: Sequence[str], model: str, preprocessing: str
     ) -> "Features":
-        """Scale (n, d) vectors as a describer gave them. Raises NotFinite as `unit_rows`."""
-        return cls(*unit_rows(described), tuple(ids), model, preprocessing)
+        """Scale (n, d) vectors as an extractor gave them. Raises UserError as `unit_rows`."""
+        return cls(*unit_rows(extracted), tuple(ids), model, preprocessing)
 
-    def write(self, vectors: PathLike, ids: PathLike, origin: PathLike) -> None:
+    @property
+    def length(self) -> int:
+        """Numbers in a vector."""
+        return int(self.vectors.shape[1])
+
+    def write(self, *files: PathLike) -> None:
         """Write `.npy`, ids and norms as CSV, and a JSON of hashes that ties them together."""
-        made_by = {"model": self.model, "preprocessing": self.preprocessing}
-        length = int(self.vectors.shape[1])
-        norms = self.norms.tolist()
-        _write([self.vectors], self.ids, norms, made_by, length, vectors, ids, origin)
+        _write([self.vectors], self.ids, self.norms.tolist(), self, files)
 
     @classmethod
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
-        """Read what `write` wrote; raises FeatureMismatch when the files do not belong together."""
+        """Read what `write` wrote; raises UserError when the files do not belong together."""
         identity = read_json(origin)
         listing = Path(ids).read_text(encoding="utf-8")
         if sha256_of_file(vectors) != identity["vectors"]:
-            raise FeatureMismatch(f"{vectors} is not the file that {origin} describes")
+            raise UserError(f"{vectors} is not the file that {origin} describes")
         if sha256_of_text(listing) != identity["ids"]:
-            raise FeatureMismatch(f"{ids} is not the file that {origin} describes")
+            raise UserError(f"{ids} is not the file that {origin} describes")
         array = np.load(vectors, mmap_mode="r", allow_pickle=False)
         head, *lines = listing.splitlines()
         if head != "id,norm":
-            raise FeatureMismatch(
-                f"{ids} is of another version of Gallerist: run the workflow again"
-            )
+            raise UserError(f"{ids} is of another version of Gallerist: run the workflow again")
         rows = [line.rsplit(",", 1) for line in lines]
         norms = np.array([float(norm) for _, norm in rows])
         names = tuple(identifier for identifier, _ in rows)
@@ -89,7 +95,7 @@ class Features:
     def rows_of(self, ids: Sequence[str]) -> Vectors:
         """The vectors of some pictures, in that order: (n, d) float32, in memory.
 
-        Raises FeatureMismatch naming the first picture that was not described.
+        Raises UserError naming the first picture that is not in them.
         """
         return np.asarray(self.vectors[self._rows(ids)])
 
@@ -99,8 +105,8 @@ class Features:
         for start in range(0, len(rows), size):
             yield np.asarray(self.vectors[rows[start : start + size]])
 
-    def described(self, ids: Sequence[str], size: int = 256) -> Iterator[npt.NDArray[np.float64]]:
-        """Batches of the vectors as the describer gave them: norm times row, (n, d) float64."""
+    def unscaled_batches(self, ids: Sequence[str], size: int = 256) -> Iterator[Floats]:
+        """The same as the extractor gave them: norm times row, (n, d) float64."""
         rows = self._rows(ids)
         for start in range(0, len(rows), size):
             chosen = rows[start : start + size]
@@ -110,7 +116,7 @@ class Features:
         row_of = {identifier: row for row, identifier in enumerate(self.ids)}
         unknown = [identifier for identifier in ids if identifier not in row_of]
         if unknown:
-            raise FeatureMismatch(f"picture {unknown[0]} was not described: run the workflow again")
+            raise UserError(f"picture {unknown[0]} has no vector: run the workflow again")
         return [row_of[identifier] for identifier in ids]
 
 
@@ -127,7 +133,7 @@ class FeatureSummary:
     length: int
     empty: int
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """What a record says of them, by name."""
         return {
             "images": self.count,
@@ -135,30 +141,25 @@ class FeatureSummary:
             "feature_length": self.length,
         }
 
-    def figures_of_extraction(self, seconds: float) -> dict[str, float]:
+    def extraction_metrics(self, seconds: float) -> dict[str, float]:
         """The same of vectors that were made from pictures, which took so long."""
         rate = self.count / seconds
-        return {**self.figures(), "extraction_seconds": seconds, "images_per_second": rate}
+        return {**self.metrics(), "extraction_seconds": seconds, "images_per_second": rate}
 
 
 def write_features(
-    batches: Iterable[npt.NDArray[Any]],
+    batches: Iterable[AnyArray],
     ids: Sequence[str],
-    *,
-    model: str,
-    preprocessing: str,
-    vectors: PathLike,
-    ids_file: PathLike,
-    origin: PathLike,
-    length: int | None = None,
+    source: FeatureSource,
+    files: Sequence[PathLike],
 ) -> FeatureSummary:
     """Write what `Features.read` reads, from batches that are never in memory together.
 
-    batches: of (any number, d) numbers as a describer gave them, in the order of `ids`; they are
-    scaled to length 1 here. length: d, needed only where there may be no picture at all.
+    batches: of (any number, length) numbers as the source gave them, in the order of `ids`; they
+    are scaled to length 1 here. files: of vectors, ids and origin.
 
-    Raises NotFinite as `unit_rows`; UserError when there are not as many vectors as ids, or of
-    different lengths; DiskFull. A file is whole or not there.
+    Raises UserError as `unit_rows`, and when there are not as many vectors as ids, or of different
+    lengths; DiskFull. A file is whole or not there.
     """
     norms: list[float] = []
 
@@ -168,8 +169,7 @@ def write_features(
             norms.extend(lengths.tolist())
             yield rows
 
-    made_by = {"model": model, "preprocessing": preprocessing}
-    written = _write(scaled(), ids, norms, made_by, length, vectors, ids_file, origin)
+    written = _write(scaled(), ids, norms, source, files)
     empty = norms.count(0.0)
     if empty:
         logger.warning("%d of %d pictures have an all-zero feature vector", empty, written.count)
@@ -180,18 +180,18 @@ def _write(
     batches: Iterable[Vectors],
     ids: Sequence[str],
     norms: Sequence[float],
-    made_by: dict[str, str],
-    length: int | None,
-    vectors: PathLike,
-    ids_file: PathLike,
-    origin: PathLike,
+    source: FeatureSource,
+    files: Sequence[PathLike],
 ) -> WrittenRows:
     """The three files of a part's features, of rows of length 1. norms: complete after the last."""
-    written = write_rows(vectors, batches, count=len(ids), length=length)
-    listing = _listing(ids, norms)
+    vectors, ids_file, origin = files
+    written = write_rows(vectors, batches, count=len(ids), length=source.length)
+    rows = (f"{name},{norm!r}\n" for name, norm in zip(ids, norms, strict=True))
+    listing = "".join(["id,norm\n", *rows])
     write_text(ids_file, listing)
     identity = {
-        **made_by,
+        "model": source.model,
+        "preprocessing": source.preprocessing,
         "vectors": written.sha256,
         "ids": sha256_of_text(listing),
         "images": written.count,
@@ -202,30 +202,25 @@ def _write(
 
 
 def check_comparable(a: Features, b: Features) -> None:
-    """Raise FeatureMismatch unless one model with one preprocessing made both."""
+    """Raise UserError unless one model with one preprocessing made both."""
     if a.model != b.model:
-        raise FeatureMismatch(
+        raise UserError(
             "these features come from different models "
             f"({a.model[:12]} and {b.model[:12]}): extract them again"
         )
     if a.preprocessing != b.preprocessing:
-        raise FeatureMismatch("these features come from differently prepared pictures")
+        raise UserError("these features come from differently prepared pictures")
 
 
-def _listing(ids: Sequence[str], norms: Sequence[float]) -> str:
-    rows = (f"{name},{norm!r}\n" for name, norm in zip(ids, norms, strict=True))
-    return "".join(["id,norm\n", *rows])
-
-
-def normalise(vectors: npt.NDArray[Any]) -> Vectors:
+def normalise(vectors: AnyArray) -> Vectors:
     """Scale rows to Euclidean length 1; rows of zeros stay zeros. See `unit_rows`."""
     return unit_rows(vectors)[0]
 
 
-def unit_rows(vectors: npt.NDArray[Any]) -> tuple[Vectors, Norms]:
+def unit_rows(vectors: AnyArray) -> tuple[Vectors, Floats]:
     """Rows scaled to Euclidean length 1, in float64, and the length of each; zeros stay zeros.
 
-    Raises NotFinite when a row has an infinite or undefined number.
+    Raises UserError when a row has an infinite or undefined number.
     """
     count, length = vectors.shape
     scaled, lengths = np.empty((count, length), np.float32), np.empty(count)
@@ -233,13 +228,13 @@ def unit_rows(vectors: npt.NDArray[Any]) -> tuple[Vectors, Norms]:
     for start in range(0, count, step):
         part = slice(start, start + step)
         exact = np.array(vectors[part], dtype=np.float64)
-        with np.errstate(invalid="ignore"):  # said below
+        with np.errstate(invalid="ignore"):  # see below
             lengths[part] = np.linalg.norm(exact, axis=1)
             exact /= np.where(lengths[part] > 0, lengths[part], 1.0)[:, None]
         scaled[part] = exact
     broken = int((~np.isfinite(lengths)).sum())
     if broken:
-        raise NotFinite(
+        raise UserError(
             f"{broken} of {count} feature vectors are not finite: the network has diverged. "
             "Train it with a smaller learning_rate."
         )

@@ -1,4 +1,4 @@
-"""Several looks at one picture: at several sizes and mirrored, for one vector.
+"""Several views of one picture: at several sizes and mirrored, for one vector.
 
 The configuration reads this, so it knows of networks only what a table says.
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import canonical_json, sha256_of_text
 from gallerist.networks.backbones import BACKBONES
 
@@ -23,19 +24,19 @@ FIXED_SIZE = (
 """Why a network has one size of pictures, and the way out: what ViewsRefused says."""
 
 
-class ViewsRefused(ValueError):
+class ViewsRefused(UserError):
     """Views that a network cannot take, or that are no views. The message is complete."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """How a picture is looked at; its vector is the mean of those of all views.
+    """The views of a picture; its vector is the mean of theirs.
 
     Each view's vector is scaled to length 1 before (A. Gordo et al., End-to-end learning of deep
     visual representations for image retrieval, 2017; F. Radenovic, G. Tolias, O. Chum, Fine-tuning
     CNN image retrieval with no human annotation, 2018).
 
-    flip: every size is looked at mirrored, left for right, too.
+    flip: every size mirrored, left for right, too.
     scales: of the network's image_size, above 0; 1 is the size that it was made for.
     Raises ViewsRefused for other scales, or none.
     """
@@ -80,18 +81,18 @@ class Views:
         return tuple(sorted(by_scale.values()))
 
     def is_plain(self, image_size: int) -> bool:
-        """Whether they are one look, at the size that the network was made for."""
+        """Whether they are one view, at the size that the network was made for."""
         return not self.flip and self.sizes(image_size) == (image_size,)
 
     def identity(self, image_size: int, preprocessing: str) -> str:
-        """SHA-256 of how pictures are prepared and looked at; features of others do not compare.
+        """SHA-256 of how pictures are prepared and viewed; features of others do not compare.
 
         preprocessing: the SHA-256 of the preprocessing, which is the answer for the plain view.
         """
         if self.is_plain(image_size):
             return preprocessing
-        looks = {"flip": self.flip, "sizes": self.sizes(image_size)}
-        return sha256_of_text(canonical_json({"preprocessing": preprocessing, "views": looks}))
+        described = {"flip": self.flip, "sizes": self.sizes(image_size)}
+        return sha256_of_text(canonical_json({"preprocessing": preprocessing, "views": described}))
 
 
 def refuse(settings: Mapping[str, Any]) -> None:

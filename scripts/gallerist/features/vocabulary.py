@@ -1,34 +1,31 @@
 """Visual words: a picture's key points, however many they are, as one vector of fixed length.
 
-A vocabulary is learned from training pictures only. What describes a picture is either how often
+A vocabulary is learned from training pictures only. The vector of a picture is either how often
 each word is in it (`bag_of_words`) or where its descriptors lie around the words (`vlad`).
 """
 
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from gallerist.features.key_points import Detector, Numbers
+from gallerist.features.key_points import Detector
+from gallerist.io.arrays import AnyArray, Booleans, Floats, Indices, Integers, Vectors
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_text
+from gallerist.io.parallel import ordered, stack_batches
 from gallerist.workflow.progress import Progress
 
 Encoding = Literal["bag_of_words", "vlad"]
-Descriptors = npt.NDArray[Any]
-Counts = npt.NDArray[np.int64]
-Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 BATCH = 4096
 """Descriptors that the words are moved by at once."""
@@ -37,42 +34,34 @@ _DISTANCES_AT_ONCE = 2**22
 _MEMBERS = ("detector", "words", "pictures_with_word", "pictures")
 
 
-class VocabularyUnfit(ValueError):
-    """Words that cannot be learned from these descriptors, or not be used as asked."""
-
-
-class VocabularyRefused(ValueError):
-    """A file that holds no vocabulary."""
-
-
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
     """Visual words, and how common each is.
 
     words: (k, d) float32, or (k, 32) uint8 of packed bits for ORB.
     detector: what gave the descriptors, and must give those that are encoded.
-    pictures_with_word: (k,) int64 of the `pictures` it was counted in; both 0 before `weighted`.
+    pictures_with_word: (k,) int64 of the `pictures` it was counted in; both 0 before `count_words`.
     """
 
-    words: Descriptors
+    words: AnyArray
     detector: Detector
-    pictures_with_word: Counts
+    pictures_with_word: Integers
     pictures: int
 
     def __len__(self) -> int:
         return len(self.words)
 
     @property
-    def inverse_document_frequency(self) -> npt.NDArray[np.float64]:
+    def inverse_document_frequency(self) -> Floats:
         """(k,) ln(N / n): N training pictures, n of them with the word. 0 for a word in all.
 
         A word in none weighs as much as one in a single picture: ln(N).
         Source: Sivic & Zisserman, Video Google, 2003. Their n counts occurrences; here it counts
         pictures, as in text retrieval and in their own later work (2009).
-        Raises VocabularyUnfit when they have not been counted.
+        Raises UserError when they have not been counted.
         """
         if not self.pictures:
-            raise VocabularyUnfit("a bag of words needs a vocabulary that `weighted` has counted")
+            raise UserError("a bag of words needs a vocabulary that `count_words` has counted")
         return np.asarray(np.log(self.pictures / np.maximum(self.pictures_with_word, 1)))
 
     @property
@@ -85,7 +74,7 @@ class Vocabulary:
         return digest.hexdigest()
 
     @cached_property
-    def points(self) -> npt.NDArray[np.float64]:
+    def points(self) -> Floats:
         """(k, d) float64: the words as points of the space of `as_points`."""
         return as_points(self.words).astype(np.float64)
 
@@ -103,7 +92,7 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: PathLike) -> "Vocabulary":
-        """Read what `write` wrote. Raises VocabularyRefused naming the file when it is no such."""
+        """Read what `write` wrote. Raises UserError naming the file when it is no such."""
         try:
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 detector, words, found, pictures = (archive[name] for name in _MEMBERS)
@@ -111,16 +100,16 @@ class Vocabulary:
             _check_whole(vocabulary)
             return vocabulary
         except FileNotFoundError:
-            raise VocabularyRefused(f"{os.fspath(path)}: no such file") from None
+            raise UserError(f"{os.fspath(path)}: no such file") from None
         except Exception as error:  # NumPy raises everything from TokenError to BadZipFile
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise VocabularyRefused(
+            raise UserError(
                 f"{os.fspath(path)} cannot be read as a vocabulary ({reason}). "
                 "Remove it and learn it again."
             ) from error
 
 
-def as_points(descriptors: Descriptors) -> Numbers:
+def as_points(descriptors: AnyArray) -> Vectors:
     """Descriptors as points whose squared Euclidean distances are those to be compared.
 
     (n, d) float32 stay as they are. (n, 32) uint8 of ORB become (n, 256) of 0 and 1: the squared
@@ -131,8 +120,8 @@ def as_points(descriptors: Descriptors) -> Numbers:
     return np.asarray(descriptors, dtype=np.float32)
 
 
-def learn(descriptors: Descriptors, words: int, seed: int, *, detector: Detector) -> Vocabulary:
-    """Cluster the descriptors of training pictures, such as `sampled` gives: a word a cluster.
+def learn(descriptors: AnyArray, words: int, seed: int, *, detector: Detector) -> Vocabulary:
+    """Cluster the descriptors of training pictures, such as `sample` gives: a word a cluster.
 
     k-means on small batches (Sculley, Web-Scale K-Means Clustering, 2010) as scikit-learn has it,
     from seeded k-means++ centres, in one thread: sums over threads would differ in their last bits.
@@ -142,7 +131,7 @@ def learn(descriptors: Descriptors, words: int, seed: int, *, detector: Detector
     cluster (k-majority: Grana et al., A Fast Approach for Integrating ORB Descriptors in the Bag of
     Words Model, 2013). So words are ORB descriptors themselves, and distances are whole numbers.
 
-    Raises VocabularyUnfit when there are not as many different descriptors as words.
+    Raises UserError when there are not as many different descriptors as words.
     """
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
@@ -150,7 +139,7 @@ def learn(descriptors: Descriptors, words: int, seed: int, *, detector: Detector
     _check_width(descriptors, detector)
     different = len(np.unique(descriptors, axis=0))
     if not 1 <= words <= different:
-        raise VocabularyUnfit(
+        raise UserError(
             f"{words} visual words cannot be learned from {different} different {detector.kind} "
             "descriptors: ask for fewer words, or give more or larger training pictures"
         )
@@ -169,14 +158,14 @@ def learn(descriptors: Descriptors, words: int, seed: int, *, detector: Detector
     return Vocabulary(np.asarray(centres), detector, np.zeros(words, dtype=np.int64), 0)
 
 
-def weighted(vocabulary: Vocabulary, paths: Sequence[PathLike], *, threads: int) -> Vocabulary:
+def count_words(vocabulary: Vocabulary, paths: Sequence[PathLike], *, threads: int) -> Vocabulary:
     """The vocabulary with the number of (training) pictures that have each word: for bags of words.
 
-    Raises VocabularyUnfit when every word is in every picture, so that none tells them apart;
+    Raises UserError when every word is in every picture, so that none tells them apart;
     BadImage naming the first file that cannot be decoded.
     """
 
-    def present(path: PathLike) -> npt.NDArray[np.bool_]:
+    def present(path: PathLike) -> Booleans:
         descriptors = vocabulary.detector.detect_in_file(path).descriptors
         return _occurrences(vocabulary, descriptors) > 0
 
@@ -185,7 +174,7 @@ def weighted(vocabulary: Vocabulary, paths: Sequence[PathLike], *, threads: int)
         for words in pictures:
             found += words
     if (found == len(paths)).all():
-        raise VocabularyUnfit(
+        raise UserError(
             f"each of the {len(vocabulary)} visual words is in each of the {len(paths)} training "
             "pictures, so that all weigh nothing in a bag of words. "
             "Ask for more words or fewer key points, or encode them as vlad."
@@ -193,11 +182,11 @@ def weighted(vocabulary: Vocabulary, paths: Sequence[PathLike], *, threads: int)
     return replace(vocabulary, pictures_with_word=found, pictures=len(paths))
 
 
-def nearest_words(vocabulary: Vocabulary, descriptors: Descriptors) -> npt.NDArray[np.intp]:
+def nearest_words(vocabulary: Vocabulary, descriptors: AnyArray) -> Indices:
     """(n,) index of the nearest word of each descriptor; of equally near ones the first.
 
     In float64, so that the order in which a library sums does not choose the word.
-    Raises VocabularyUnfit when the descriptors are not of the vocabulary's kind.
+    Raises UserError when the descriptors are not of the vocabulary's kind.
     """
     _check_width(descriptors, vocabulary.detector)
     points, words = as_points(descriptors), vocabulary.points
@@ -210,7 +199,7 @@ def nearest_words(vocabulary: Vocabulary, descriptors: Descriptors) -> npt.NDArr
     return nearest
 
 
-def bag_of_words(vocabulary: Vocabulary, descriptors: Descriptors) -> Numbers:
+def bag_of_words(vocabulary: Vocabulary, descriptors: AnyArray) -> Vectors:
     """(k,) float32: n_w / n ln(N / N_w), of a picture's n descriptors n_w nearest to the word w.
 
     N training pictures, N_w of them with the word: see `inverse_document_frequency`. Not scaled to
@@ -222,7 +211,7 @@ def bag_of_words(vocabulary: Vocabulary, descriptors: Descriptors) -> Numbers:
     return np.asarray(shares * vocabulary.inverse_document_frequency, dtype=np.float32)
 
 
-def vlad(vocabulary: Vocabulary, descriptors: Descriptors) -> Numbers:
+def vlad(vocabulary: Vocabulary, descriptors: AnyArray) -> Vectors:
     """(k * d,) float32: for each word the summed differences of its descriptors to it.
 
     Each word's d numbers are scaled to length 1, so that one that repeats does not drown the rest;
@@ -240,7 +229,7 @@ def vlad(vocabulary: Vocabulary, descriptors: Descriptors) -> Numbers:
     return (sums / np.where(lengths > 0, lengths, 1.0)).ravel().astype(np.float32)
 
 
-def signed_square_root(vector: Numbers) -> Numbers:
+def signed_square_root(vector: Vectors) -> Vectors:
     """sign(x) sqrt(|x|) of each number: what repeats in a picture counts less (Jégou et al. 2012).
 
     Source: Aggregating Local Image Descriptors into Compact Codes; the power is 1/2.
@@ -248,26 +237,9 @@ def signed_square_root(vector: Numbers) -> Numbers:
     return np.asarray(np.sign(vector) * np.sqrt(np.abs(vector)), dtype=np.float32)
 
 
-ENCODINGS: dict[Encoding, Callable[[Vocabulary, Descriptors], Numbers]] = {
-    "bag_of_words": bag_of_words,
-    "vlad": vlad,
-}
-
-
-def encoded_length(vocabulary: Vocabulary, encoding: Encoding) -> int:
-    """Numbers in the vector of a picture."""
-    width = 1 if encoding == "bag_of_words" else vocabulary.points.shape[1]
-    return len(vocabulary) * width
-
-
-def encoding_sha256(vocabulary: Vocabulary, encoding: Encoding, square_root: bool) -> str:
-    """Identity of what makes vectors: those of two are not comparable."""
-    return sha256_of_text(canonical_json([vocabulary.sha256, encoding, square_root]))
-
-
-def sampled(
+def sample(
     paths: Sequence[PathLike], detector: Detector, *, at_most: int, seed: int, threads: int
-) -> Descriptors:
+) -> AnyArray:
     """Descriptors of (training) pictures to learn words from, at most `at_most`: (n, d).
 
     Every picture gives the same number at most, which seed and its position choose, so that those
@@ -279,7 +251,7 @@ def sampled(
         chosen = np.sort(np.random.default_rng(seed).choice(len(paths), at_most, replace=False))
     share = at_most // max(len(chosen), 1)
 
-    def some(position: int) -> Descriptors:
+    def some(position: int) -> AnyArray:
         descriptors = detector.detect_in_file(paths[position]).descriptors
         if len(descriptors) <= share:
             return descriptors
@@ -287,76 +259,75 @@ def sampled(
         return descriptors[np.sort(chance.choice(len(descriptors), share, replace=False))]
 
     stored = np.uint8 if detector.kind == "orb" else np.float32
-    none: Descriptors = np.empty((0, detector.descriptor_length), dtype=stored)
+    none: AnyArray = np.empty((0, detector.descriptor_length), dtype=stored)
     with closing(_in_order(some, chosen.tolist(), threads)) as samples:
         return np.concatenate([none, *samples])
 
 
-def described(
-    paths: Sequence[PathLike],
-    vocabulary: Vocabulary,
-    *,
-    encoding: Encoding,
-    threads: int,
-    square_root: bool = False,
-    batch_size: int = 32,
-) -> Iterator[Numbers]:
-    """Batches of (n, d) float32, one row a picture in their order; d is `encoded_length`.
+class WordExtractor:
+    """A vocabulary with an encoding, for files: see `extractors.Extractor`."""
 
-    Pictures are read, and their key points detected and encoded, in `threads` threads, a bounded
-    number ahead. square_root: apply `signed_square_root` to each row. Rows are not scaled to
-    length 1; a picture without key points is a row of zeros. Results do not depend on threads.
+    def __init__(
+        self, vocabulary: Vocabulary, encoding: Encoding, *, square_root: bool, threads: int
+    ) -> None:
+        """square_root: apply `signed_square_root` to each vector.
 
-    Raises VocabularyUnfit at once where a bag of words is asked of a vocabulary without counts;
-    BadImage naming the first file that cannot be decoded, after the batches before it.
-    """
-    encode = ENCODINGS[encoding]
-    if encoding == "bag_of_words":
-        _ = vocabulary.inverse_document_frequency  # raises before a picture is read
+        threads: that detect and encode, a picture at a time; vectors do not depend on them.
+        Raises UserError where a bag of words is asked of a vocabulary without counts.
+        """
+        self._vocabulary, self._threads, self._square_root = vocabulary, threads, square_root
+        self._encode, width = {
+            "bag_of_words": (bag_of_words, 1),
+            "vlad": (vlad, vocabulary.points.shape[1]),
+        }[encoding]
+        if encoding == "bag_of_words":
+            _ = vocabulary.inverse_document_frequency  # raises before a picture is read
+        self.model = sha256_of_text(canonical_json([vocabulary.sha256, encoding, square_root]))
+        self.preprocessing = sha256_of_text(vocabulary.detector.to_json())
+        self.length = len(vocabulary) * width
 
-    def describe(path: PathLike) -> Numbers:
-        vector = encode(vocabulary, vocabulary.detector.detect_in_file(path).descriptors)
-        return signed_square_root(vector) if square_root else vector
+    def batches(self, paths: Sequence[PathLike], *, batch_size: int = 32) -> Iterator[Vectors]:
+        """Batches of (batch_size, length) float32 rows, in the order given; the last is smaller.
 
-    def batches() -> Iterator[Numbers]:
-        with closing(_in_order(describe, paths, threads)) as vectors:
-            while batch := list(islice(vectors, batch_size)):
-                yield np.stack(batch)
+        A picture without key points is a row of zeros. Raises `decoding.BadImage` naming the first
+        file that cannot be decoded, after the batches before it.
+        """
+        return stack_batches(_in_order(self._vector, paths, self._threads), batch_size)
 
-    return batches()
+    def _vector(self, path: PathLike) -> Vectors:
+        descriptors = self._vocabulary.detector.detect_in_file(path).descriptors
+        vector = self._encode(self._vocabulary, descriptors)
+        return signed_square_root(vector) if self._square_root else vector
 
 
 def _in_order(
-    function: Callable[[Any], Item], arguments: Sequence[Any], threads: int
-) -> Generator[Item]:
-    """Results in the order of the arguments, each computed in a thread, a bounded number ahead."""
-    progress = Progress("images", len(arguments))
-    left = iter(arguments)
-    coming: deque[Future[Item]] = deque()
-    workers = ThreadPoolExecutor(threads, thread_name_prefix="key-points")
+    function: Callable[[Any], Result], items: Sequence[Any], threads: int
+) -> Generator[Result]:
+    """As `parallel.ordered`, with progress, and OpenCV in the threads that it is called from."""
+    progress = Progress("images", len(items))
     opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a picture has a thread already
     try:
-        coming.extend(workers.submit(function, one) for one in islice(left, 4 * threads))
-        while coming:
-            yield coming.popleft().result()
-            progress.advance()
-            coming.extend(workers.submit(function, one) for one in islice(left, 1))
+        with closing(
+            ordered(function, items, threads=threads, ahead=4 * threads - 1, name="key-points")
+        ) as results:
+            for result in results:
+                yield result
+                progress.advance()
     finally:
-        workers.shutdown(wait=True, cancel_futures=True)
         cv2.setNumThreads(opencv_threads)
 
 
-def _occurrences(vocabulary: Vocabulary, descriptors: Descriptors) -> Counts:
+def _occurrences(vocabulary: Vocabulary, descriptors: AnyArray) -> Integers:
     counts = np.bincount(nearest_words(vocabulary, descriptors), minlength=len(vocabulary))
     return np.asarray(counts, dtype=np.int64)
 
 
-def _check_width(descriptors: Descriptors, detector: Detector) -> None:
+def _check_width(descriptors: AnyArray, detector: Detector) -> None:
     stored = np.uint8 if detector.kind == "orb" else np.float32
     wanted = (detector.descriptor_length,)
     if descriptors.ndim != 2 or descriptors.shape[1:] != wanted or descriptors.dtype != stored:
-        raise VocabularyUnfit(
+        raise UserError(
             f"{descriptors.shape} {descriptors.dtype} are not {detector.kind} descriptors, "
             f"which are (n, {detector.descriptor_length}) {np.dtype(stored)}"
         )

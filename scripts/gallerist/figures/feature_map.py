@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,10 +20,8 @@ from gallerist.figures.style import (
     legend_below,
     save,
 )
+from gallerist.io.arrays import Booleans, Integers, Vectors
 from gallerist.io.files import PathLike
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 GALLERY_DRAWN, QUERIES_DRAWN = 3000, 300
 """More dots, or stars, lie on each other, and t-SNE takes minutes."""
@@ -35,7 +32,7 @@ PERPLEXITY = 30.0
 _COMPONENTS = 50
 
 
-def sample(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
+def sample(count: int, most: int, seed: int) -> Integers:
     """Rows to draw of `count`, rising: all, or `most` of them drawn with the seed, without bias."""
     if count <= most:
         return np.arange(count)
@@ -43,8 +40,8 @@ def sample(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def project(
-    gallery: FloatArray, queries: FloatArray, seed: int
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    gallery: Vectors, queries: Vectors, seed: int
+) -> tuple[Vectors, Vectors]:  # fmt: skip
     """Places of gallery and queries in one plane, by t-SNE: (gallery, 2), (queries, 2) float32.
 
     gallery, queries: (n, length) and (m, length) float32 rows of features, both the same length;
@@ -72,7 +69,7 @@ def project(
     return places[: len(gallery)], places[len(gallery) :]
 
 
-def _embedded(rows: FloatArray, seed: int) -> FloatArray:
+def _embedded(rows: Vectors, seed: int) -> Vectors:
     """(n, 2) float32."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -93,11 +90,11 @@ def _embedded(rows: FloatArray, seed: int) -> FloatArray:
 
 
 def draw(
-    gallery: FloatArray,
+    gallery: Vectors,
     gallery_labels: Sequence[str],
-    queries: FloatArray,
+    queries: Vectors,
     query_labels: Sequence[str],
-    wrong: BoolArray,
+    wrong: Booleans,
     path: PathLike,
     *,
     title: str,
@@ -137,7 +134,7 @@ def _by_queries(gallery_labels: Sequence[str], query_labels: Sequence[str]) -> l
     return sorted(names, key=lambda name: (-asked[name], -shown[name], name))
 
 
-def _scatter_gallery(axis: Axes, places: FloatArray, colours: Sequence[str]) -> None:
+def _scatter_gallery(axis: Axes, places: Vectors, colours: Sequence[str]) -> None:
     """Grey dots below coloured ones."""
     size = 16 if len(places) <= 600 else 7
     for grey in (True, False):
@@ -148,9 +145,7 @@ def _scatter_gallery(axis: Axes, places: FloatArray, colours: Sequence[str]) -> 
         )  # fmt: skip
 
 
-def _scatter_queries(
-    axis: Axes, places: FloatArray, colours: Sequence[str], wrong: BoolArray
-) -> None:
+def _scatter_queries(axis: Axes, places: Vectors, colours: Sequence[str], wrong: Booleans) -> None:
     size = 75 if len(places) <= 100 else 45
     axis.scatter(
         places[:, 0], places[:, 1], s=size, c=list(colours), marker="*", edgecolors="black",

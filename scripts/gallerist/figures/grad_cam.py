@@ -10,13 +10,10 @@ from dataclasses import dataclass
 import cv2
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
+from gallerist.io.arrays import AnyArray, Floats, Vectors
 from gallerist.networks.graph_cut import Graph
-
-Map = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.generic]
 
 _POOLING = (
     keras.layers.AveragePooling2D,
@@ -36,8 +33,8 @@ class Similarity:
     """
 
     cosine: float
-    query_map: Map
-    answer_map: Map
+    query_map: Vectors
+    answer_map: Vectors
 
 
 class SimilarityMaps:
@@ -56,7 +53,7 @@ class SimilarityMaps:
         self._size = tuple(network.input_shape[1:])
         self._maps_of, self._vectors_of = _halves(network)
 
-    def __call__(self, query: Pixels, answer: Pixels) -> Similarity:
+    def __call__(self, query: AnyArray, answer: AnyArray) -> Similarity:
         """Where the query is like the answer, and where the answer is like the query.
 
         query, answer: (h, w, 3) RGB pixels 0-255 of any dtype, in the size of the network.
@@ -113,7 +110,7 @@ def _halves(network: keras.Model) -> tuple[keras.Model, keras.Model]:
         ) from error
 
 
-def _cosine(vectors: npt.NDArray[np.float32]) -> tuple[float, npt.NDArray[np.float32]]:
+def _cosine(vectors: Vectors) -> tuple[float, Vectors]:
     """The cosine of two rows, (2, d), and the direction of its gradient by each of them, (2, d).
 
     The length of the own vector is held fixed, so that the direction is the other one's unit
@@ -129,7 +126,7 @@ def _cosine(vectors: npt.NDArray[np.float32]) -> tuple[float, npt.NDArray[np.flo
     return float(np.clip(units[0] @ units[1], -1, 1)), units[::-1].astype(np.float32)
 
 
-def _enlarged(heat: npt.NDArray[np.float64], shape: tuple[int, ...]) -> Map:
+def _enlarged(heat: Floats, shape: tuple[int, ...]) -> Vectors:
     """(rows, columns) from 0 up -> (h, w) from 0 to 1."""
     height, width = shape[:2]
     large = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gallerist.features.key_points import Detector, KeyPoints, Pixels
+from gallerist.features.key_points import Detector, KeyPoints
 from gallerist.figures.style import SMALL, entitle, save, shorten
+from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
 SHOWN = 100
@@ -30,7 +31,7 @@ def draw(paths: Sequence[PathLike], path: PathLike, *, detector: Detector, title
     fewer. Without pictures, says that there are none. The file is whole or not there.
     Raises `images.BadImage` naming the picture that cannot be decoded.
     """
-    pictures = [(Path(one).name, detector.prepared(one)) for one in paths]
+    pictures = [(Path(one).name, detector.prepare(one)) for one in paths]
     columns = max(len(pictures), 1)
     tallest = max((len(pixels) / pixels.shape[1] for _, pixels in pictures), default=0.5)
     size = (_COLUMN * max(columns, 2), _COLUMN * min(tallest, 2) + 0.8)

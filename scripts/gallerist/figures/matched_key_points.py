@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from gallerist.features.key_points import KeyPoints
 from gallerist.figures.style import RELEVANT, WRONG, entitle, save
+from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 from gallerist.search.geometric_verification import Matches
-
-Pixels = npt.NDArray[np.uint8]
 
 GAP = 10
 """Pixels of paper between the two pictures."""

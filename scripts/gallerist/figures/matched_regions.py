@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from gallerist.figures.style import NORMAL, SMALL, entitle, save, shorten
+from gallerist.io.arrays import AnyArray, Pixels
 from gallerist.io.files import PathLike
 
 HEAT = "inferno"
@@ -32,8 +33,8 @@ class MatchedRegions:
     their vectors.
     """
 
-    query_pixels: npt.NDArray[np.generic]
-    answer_pixels: npt.NDArray[np.generic]
+    query_pixels: AnyArray
+    answer_pixels: AnyArray
     query_map: npt.NDArray[np.floating]
     answer_map: npt.NDArray[np.floating]
     labels: tuple[str, str]
@@ -88,12 +89,12 @@ def _key(figure: Figure, axes: npt.NDArray[np.object_]) -> None:
     bar.set_label("pull towards the match, by the picture's maximum", fontsize=SMALL, labelpad=-7)
 
 
-def _whole(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def _whole(pixels: AnyArray) -> Pixels:
     """RGB as Matplotlib takes it: of floats it would expect 0 to 1."""
     return np.asarray(np.clip(np.rint(pixels.astype(np.float64)), 0, 255), dtype=np.uint8)
 
 
-def _heated(pixels: npt.NDArray[np.uint8], heat: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+def _heated(pixels: Pixels, heat: npt.NDArray[np.floating]) -> Pixels:
     """(h, w, 3): the picture in grey under the colours of its map."""
     grey = pixels.mean(axis=2, keepdims=True)
     colours = 255 * matplotlib.colormaps[HEAT](heat.astype(np.float64))[:, :, :3]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gallerist.io.arrays import AnyArray, Integers
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, remove_leftovers, replacing
 
@@ -57,7 +58,7 @@ def file_size(count: int, length: int, dtype: RowType) -> int:
 
 def write_rows(
     path: PathLike,
-    batches: Iterable[npt.NDArray[Any]],
+    batches: Iterable[AnyArray],
     *,
     count: int,
     length: int | None = None,
@@ -112,7 +113,7 @@ class _Writer:
         self.length = length
         self._write(_header(self.count, length, self.stored))
 
-    def append(self, batch: npt.NDArray[Any]) -> None:
+    def append(self, batch: AnyArray) -> None:
         """Write the rows of one batch."""
         if batch.ndim != 2 or batch.dtype.kind != "f":
             raise UserError(
@@ -132,7 +133,7 @@ class _Writer:
             self._write(self._checked(batch[start:stop]))
             self.done += stop - start
 
-    def _checked(self, piece: npt.NDArray[Any]) -> memoryview:
+    def _checked(self, piece: AnyArray) -> memoryview:
         """The bytes of some rows in the stored type. Raises when a number is lost."""
         largest = max(float(piece.max()), -float(piece.min()))
         if not np.isfinite(largest):
@@ -146,7 +147,7 @@ class _Writer:
                 f"{self.named}: a number of {largest:.6g} does not fit into {self.stored.name}, "
                 f"whose largest is {greatest:.6g}. Store the rows as float32."
             )
-        exact: npt.NDArray[Any] = np.ascontiguousarray(piece, dtype=self.stored)
+        exact: AnyArray = np.ascontiguousarray(piece, dtype=self.stored)
         return exact.view(np.uint8).reshape(-1).data
 
     def _write(self, data: bytes | memoryview) -> None:
@@ -272,7 +273,7 @@ class RowFile:
             self._map.madvise(advice)
 
 
-def checked_positions(indices: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
+def checked_positions(indices: npt.ArrayLike, count: int) -> Integers:
     """(k,) positions as int64. Raises IndexError unless each is a whole number from 0 to count - 1.
 
     Python's negative positions are refused: in a list of pictures they are somebody's mistake.

@@ -1,7 +1,7 @@
 """The two networks: a pretrained backbone with a new head, and a small one from scratch.
 
 Both end in a layer named "embedding", whose output is the feature vector, and a head that
-classifies it. Cutting the head off gives the describer.
+classifies it. Cutting the head off gives the extractor.
 """
 
 from dataclasses import dataclass, field
@@ -9,10 +9,8 @@ from typing import Any
 
 import keras
 
-from gallerist.networks.backbones import BACKBONES
-from gallerist.networks.gem import GeM
-from gallerist.networks.pixel_scaling import scaling_layer
-from gallerist.networks.rmac import RMAC
+from gallerist.networks.backbones import BACKBONES, Scaling
+from gallerist.networks.pooling import RMAC, GeM
 
 EMBEDDING = "embedding"
 
@@ -71,6 +69,43 @@ class InferenceMode(keras.layers.Wrapper):  # type: ignore[misc]
     def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Shapes as the network knows them; Keras would trace all of it anew to find them."""
         return self.layer.compute_output_spec(inputs)
+
+
+@keras.saving.register_keras_serializable(package="gallerist")
+class PixelScaling(keras.layers.Layer):  # type: ignore[misc]
+    """RGB pixels, 0-255, to the values a network was trained on: (pixel - mean) / deviation.
+
+    The first layer of every model here, so that no stage can feed a network the wrong values.
+    mean, deviation: three numbers in RGB order. channels: "rgb", or "bgr" to turn the order round.
+    """
+
+    def __init__(
+        self,
+        mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        deviation: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        channels: str = "rgb",
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mean, self.deviation, self.channels = tuple(mean), tuple(deviation), channels
+
+    def call(self, pixels: keras.KerasTensor) -> keras.KerasTensor:
+        """(n, h, w, 3) pixels, any numeric dtype -> the same shape, float."""
+        scaled = keras.ops.cast(pixels, self.compute_dtype)
+        scaled = (scaled - keras.ops.array(self.mean, self.compute_dtype)) / keras.ops.array(
+            self.deviation, self.compute_dtype
+        )
+        return keras.ops.flip(scaled, axis=-1) if self.channels == "bgr" else scaled
+
+    def get_config(self) -> dict[str, object]:
+        """Keras stores this with the model."""
+        own = {"mean": self.mean, "deviation": self.deviation, "channels": self.channels}
+        return {**super().get_config(), **own}
+
+
+def scaling_layer(scaling: Scaling) -> PixelScaling:
+    """The layer that comes before a backbone, named "pixel_scaling"."""
+    return PixelScaling(scaling.mean, scaling.deviation, scaling.channels, name="pixel_scaling")
 
 
 @dataclass(frozen=True)
@@ -232,7 +267,7 @@ def _beginnings(names: list[str], network: str) -> list[str]:
 
 def without_head(model: keras.Model) -> keras.Model:
     """The network without its head: pixels -> (n, features), not yet normalised."""
-    return keras.Model(model.input, model.get_layer(EMBEDDING).output, name="describer")
+    return keras.Model(model.input, model.get_layer(EMBEDDING).output, name="extractor")
 
 
 def _pooling(kind: str) -> keras.layers.Layer:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.io.unpickling import Allowed, packaged_file, restricted_load
@@ -42,12 +42,6 @@ _EPSILON, _MOMENTUM = 1e-3, 0.99
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-
-Array = NDArray[Any]
-
-
-class WeightsRefused(ValueError):
-    """A weights file is not what it should be, or does not fit the network."""
 
 
 class Stage(NamedTuple):
@@ -107,8 +101,8 @@ def load_imagenet_weights(model: "keras.Model") -> str:
     """Fill a model made by `build` with the ImageNet weights.
 
     Returns the SHA-256 of the weights file.
-    Raises UserError, UserError, and WeightsRefused where file and model do not
-    fit; the model is then as it was.
+    Raises UserError where the package is absent, or file and model do not fit; the model is then as
+    it was.
     """
     path = weights_file()
     tensors = read_state_dict(path)
@@ -119,7 +113,7 @@ def load_imagenet_weights(model: "keras.Model") -> str:
     for layer, arrays in weights:
         expected = [tuple(weight.shape) for weight in layer.weights]
         if expected != [array.shape for array in arrays]:
-            raise WeightsRefused(
+            raise UserError(
                 f"{path}: layer {layer.name} needs {expected}, the file has "
                 f"{[array.shape for array in arrays]}"
             )
@@ -195,18 +189,20 @@ def _layer_sources() -> Iterator[tuple[str, str]]:
     yield from [("top_conv", "_conv_head"), ("top_bn", "_bn1")]
 
 
-def _keras_weights(tensors: dict[str, Array], source: str, layer: str, path: Path) -> list[Array]:
+def _keras_weights(
+    tensors: dict[str, AnyArray], source: str, layer: str, path: Path
+) -> list[AnyArray]:
     """One layer's tensors in Keras's order and layout."""
     of_norm = ["weight", "bias", "running_mean", "running_var"]
     names = [f"{source}.{name}" for name in (of_norm if layer.endswith("bn") else ["weight"])]
     missing = [name for name in names if name not in tensors]
     if missing:
-        raise WeightsRefused(f"{path}: has no tensor {', '.join(missing)} for layer {layer}")
+        raise UserError(f"{path}: has no tensor {', '.join(missing)} for layer {layer}")
     kernel, *rest = [tensors[name] for name in names]
     if rest:
         return [kernel, *rest]
     if kernel.ndim != 4:
-        raise WeightsRefused(f"{path}: {source}.weight has shape {kernel.shape}, not 4 axes")
+        raise UserError(f"{path}: {source}.weight has shape {kernel.shape}, not 4 axes")
     # PyTorch has (out, in, h, w), depthwise (channels, 1, h, w);
     # Keras has (h, w, in, out), depthwise (h, w, channels, 1).
     return [kernel.transpose((2, 3, 0, 1) if layer.endswith("dwconv") else (2, 3, 1, 0))]
@@ -253,33 +249,33 @@ _STATE_DICT: Allowed = {
 }
 
 
-def read_state_dict(path: PathLike) -> dict[str, Array]:
+def read_state_dict(path: PathLike) -> dict[str, AnyArray]:
     """Read a PyTorch state dict in the format that torch.save wrote before PyTorch 1.6.
 
     The file is a row of pickles (magic number, protocol version, byte order, the dict with tensors
     that refer to storages, the keys of the storages), then each storage: its count of numbers in
     8 bytes, and the numbers. Only tensors of float32 and int64 are read.
-    Returns name -> array. Raises UserError or WeightsRefused naming the file.
+    Returns name -> array. Raises UserError naming the file.
     """
     with Path(path).open("rb") as file:
         versions = [restricted_load(file, {}), restricted_load(file, {})]
         if versions != [_LEGACY_MAGIC, _LEGACY_PROTOCOL]:
-            raise WeightsRefused(f"{path}: not a state dict in PyTorch's format before 1.6")
+            raise UserError(f"{path}: not a state dict in PyTorch's format before 1.6")
         system = restricted_load(file, {})
         if not isinstance(system, dict) or system.get("little_endian") is not True:
-            raise WeightsRefused(f"{path}: written on a machine of another byte order")
+            raise UserError(f"{path}: written on a machine of another byte order")
         declared: dict[str, _Storage] = {}
         tensors = restricted_load(file, _STATE_DICT, persistent_load=_declare_in(declared))
         keys = restricted_load(file, {})
         if not isinstance(keys, list) or sorted(keys) != sorted(declared):
-            raise WeightsRefused(f"{path}: the storages in the file are not those its tensors use")
+            raise UserError(f"{path}: the storages in the file are not those its tensors use")
         numbers = {key: _read_storage(file, declared[key], path) for key in keys}
     if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
-        raise WeightsRefused(f"{path}: holds something else than a dict of tensors")
+        raise UserError(f"{path}: holds something else than a dict of tensors")
     return {name: _cut(numbers[tensor.storage.key], tensor) for name, tensor in tensors.items()}
 
 
-def _cut(numbers: Array, tensor: _Tensor) -> Array:
+def _cut(numbers: AnyArray, tensor: _Tensor) -> AnyArray:
     """A copy of the tensor's part of its storage; that it lies inside has been checked before."""
     strides = [stride * numbers.itemsize for stride in tensor.strides]
     part = np.lib.stride_tricks.as_strided(
@@ -303,12 +299,12 @@ def _declare_in(declared: dict[str, _Storage]) -> Callable[[Any], _Storage]:
     return declare
 
 
-def _read_storage(file: IO[bytes], storage: _Storage, path: PathLike) -> Array:
+def _read_storage(file: IO[bytes], storage: _Storage, path: PathLike) -> AnyArray:
     length = int.from_bytes(file.read(8), "little")
     size = storage.length * storage.dtype.itemsize
     left = Path(path).stat().st_size - file.tell()
     if length != storage.length or size > left:
-        raise WeightsRefused(
+        raise UserError(
             f"{path}: storage {storage.key} does not hold its {storage.length} numbers; "
             "the file is cut off or damaged. Install the package again."
         )

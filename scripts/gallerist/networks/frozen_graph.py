@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
+
+from gallerist.io.arrays import AnyArray
 
 
 def input_dtype(model: keras.Model) -> type[np.generic]:
@@ -22,14 +23,14 @@ def input_spec(model: keras.Model) -> Any:
     return tf.TensorSpec((None, *model.inputs[0].shape[1:]), input_dtype(model))
 
 
-def traced(function: Callable[..., Any], *specs: Any, xla: bool = False) -> Any:
+def trace(function: Callable[..., Any], *specs: Any, xla: bool = False) -> Any:
     """A function of tensors as a graph, a tf.ConcreteFunction."""
     graph = tf.function(function, specs, autograph=False, jit_compile=xla or None)
     with quiet_tensorflow():
         return graph.get_concrete_function()
 
 
-def structured(model: keras.Model, batch: Any) -> Any:
+def pack_input(model: keras.Model, batch: Any) -> Any:
     """A batch as the model wants it: alone, or as the only one of a list where it was loaded."""
     return keras.tree.pack_sequence_as(model.input, [batch])
 
@@ -46,12 +47,12 @@ def write_frozen_graph(model: keras.Model, path: Path) -> None:
     trained = len(model.trainable_variables)
 
     def forward(batch: Any, values: Any) -> Any:
-        given = structured(model, batch)
+        given = pack_input(model, batch)
         outputs, _ = model.stateless_call(values[:trained], values[trained:], given, training=False)
         return outputs
 
     specs = [tf.TensorSpec(weight.shape, weight.dtype) for weight in weights]
-    function = traced(forward, input_spec(model), specs)
+    function = trace(forward, input_spec(model), specs)
     given = [*weights, *function.captured_inputs]
     values = {tensor.op.name: each for tensor, each in zip(function.inputs[1:], given, strict=True)}
     graph = function.graph.as_graph_def()
@@ -84,7 +85,7 @@ def _needed(graph: Any, output: str) -> Iterator[Any]:
     return (node for node in graph.node if node.name in needed)
 
 
-def _constant(name: str, array: npt.NDArray[Any]) -> Any:
+def _constant(name: str, array: AnyArray) -> Any:
     node = tf.compat.v1.NodeDef(name=name, op="Const")
     node.attr["dtype"].type = tf.as_dtype(array.dtype).as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))

@@ -21,15 +21,16 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
+from gallerist.io.arrays import AnyArray, Vectors
+from gallerist.io.errors import UserError
 from gallerist.networks.frozen_graph import (
     input_dtype,
     input_spec,
+    pack_input,
     quiet_tensorflow,
-    structured,
-    traced,
+    trace,
     write_frozen_graph,
 )
 from gallerist.networks.winograd import rewrite_convolutions
@@ -37,8 +38,6 @@ from gallerist.networks.winograd import rewrite_convolutions
 logger = logging.getLogger("gallerist")
 
 Engine = Literal["auto", "openvino", "tensorflow"]
-Batch = npt.NDArray[Any]
-Rows = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-3
 """Length of the difference of two engines' vectors, relative to the vector's. Rounding makes it
@@ -48,10 +47,6 @@ between vectors that differ so little are above .999999."""
 _MOST_AT_ONCE = 2
 """Pictures in one go of OpenVINO. Weights are read once for all of them; but what a layer makes of
 more does not stay in a processor's cache."""
-
-
-class EngineRefused(RuntimeError):
-    """The engine that was asked for cannot run a network. The message is complete."""
 
 
 class Forward(ABC):
@@ -68,21 +63,21 @@ class Forward(ABC):
         )
         self._dtype = input_dtype(model)
 
-    def __call__(self, batch: Batch) -> Rows:
+    def __call__(self, batch: AnyArray) -> Vectors:
         """(n, s, s, 3) uint8 pixels, or (n, d) floating-point rows -> (n, ...) float32.
 
         Raises TypeError for another dtype, ValueError for another shape.
         """
         return next(iter(self.stream([batch])))
 
-    def stream(self, batches: Iterable[Batch]) -> Iterator[Rows]:
+    def stream(self, batches: Iterable[AnyArray]) -> Iterator[Vectors]:
         """The same of many batches, in their order; the next may be worked on before it is given.
 
         Quicker than one batch at a time: no thread waits at the end of each for the others.
         """
-        return self._run(map(self._prepared, batches))
+        return self._run(map(self._prepare, batches))
 
-    def _prepared(self, batch: Batch) -> Batch:
+    def _prepare(self, batch: AnyArray) -> AnyArray:
         if batch.shape[1:] != self._input:
             raise ValueError(
                 f"the network takes {self._input} for each picture, not {batch.shape[1:]}"
@@ -90,7 +85,7 @@ class Forward(ABC):
         return np.ascontiguousarray(batch.astype(self._dtype, casting="same_kind", copy=False))
 
     @abstractmethod
-    def _run(self, batches: Iterator[Batch]) -> Iterator[Rows]:
+    def _run(self, batches: Iterator[AnyArray]) -> Iterator[Vectors]:
         """The same, of batches as they have to be."""
 
 
@@ -116,7 +111,7 @@ def compile_network(
     An input of the shape of pictures is compiled for uint8 pixels, another for float32 rows.
     Equal inputs give equal outputs, run by run, with equal threads. OpenVINO takes seconds for a
     large network, which one picture is not worth.
-    Raises EngineRefused when OpenVINO is asked for and cannot run the network as it should.
+    Raises UserError when OpenVINO is asked for and cannot run the network as it should.
     """
     if engine == "tensorflow" or (engine == "auto" and tf.config.list_physical_devices("GPU")):
         return _TensorFlow(model, xla=xla)
@@ -126,7 +121,7 @@ def compile_network(
     except Exception as error:  # conversion raises everything from OSError to its own
         reason = _reason(error)
         if engine == "openvino":
-            raise EngineRefused(
+            raise UserError(
                 f"OpenVINO cannot run the network {model.name} ({reason}). "
                 "Set the engine to auto or tensorflow."
             ) from error
@@ -144,8 +139,8 @@ class _TensorFlow(Forward):
 
     def __init__(self, model: keras.Model, *, xla: bool) -> None:
         super().__init__(model)
-        self._function = traced(
-            lambda batch: model(structured(model, batch), training=False),
+        self._function = trace(
+            lambda batch: model(pack_input(model, batch), training=False),
             input_spec(model),
             xla=xla,
         )
@@ -156,13 +151,13 @@ class _TensorFlow(Forward):
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         names = [each.get("device_name", "GPU") for each in details]
         threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
-        where = ", ".join(names) if names else _counted(threads)
+        where = ", ".join(names) if names else _format_threads(threads)
         self.name = f"TensorFlow {tf.__version__}, {where}{', XLA' if xla else ''}"
 
-    def _run(self, batches: Iterator[Batch]) -> Iterator[Rows]:
+    def _run(self, batches: Iterator[AnyArray]) -> Iterator[Vectors]:
         return map(self._rows_of, batches)
 
-    def _rows_of(self, batch: Batch) -> Rows:
+    def _rows_of(self, batch: AnyArray) -> Vectors:
         count = len(batch)
         if not count:  # which TensorFlow's convolutions refuse
             return np.empty((0, *self._output), np.float32)
@@ -182,9 +177,9 @@ class _Piece:
     """
 
     request: Any
-    pictures: Batch
-    rows: Rows
-    batch: Rows
+    pictures: AnyArray
+    rows: Vectors
+    batch: Vectors
     last: bool
 
     def finish(self) -> None:
@@ -229,9 +224,9 @@ class _OpenVino(Forward):
         self._requests = [compiled.create_infer_request() for _ in range(2 * streams)]
         version = openvino.__version__.split("-")[0]
         used = int(compiled.get_property("INFERENCE_NUM_THREADS"))
-        self.name = f"OpenVINO {version}, {_counted(used)}"
+        self.name = f"OpenVINO {version}, {_format_threads(used)}"
 
-    def _run(self, batches: Iterator[Batch]) -> Iterator[Rows]:
+    def _run(self, batches: Iterator[AnyArray]) -> Iterator[Vectors]:
         begun: deque[_Piece] = deque()
         requests = cycle(self._requests)
         try:
@@ -240,13 +235,13 @@ class _OpenVino(Forward):
                     begun.append(piece)
                     piece.request.start_async({0: piece.pictures}, share_inputs=True)
                     # The oldest has the request that comes next.
-                    yield from _finished(begun, len(self._requests) - 1)
-            yield from _finished(begun, 0)
+                    yield from _finish(begun, len(self._requests) - 1)
+            yield from _finish(begun, 0)
         finally:  # of what nobody waits for any longer, too, the pictures are still read
             for piece in begun:
                 piece.request.wait()
 
-    def _pieces(self, batch: Batch, requests: Iterator[Any]) -> Iterator[_Piece]:
+    def _pieces(self, batch: AnyArray, requests: Iterator[Any]) -> Iterator[_Piece]:
         outputs = np.empty((len(batch), *self._output), np.float32)
         starts = range(0, max(1, len(batch)), self._size)
         for start in starts:
@@ -259,7 +254,7 @@ class _OpenVino(Forward):
             yield _Piece(next(requests), pictures, outputs[part], outputs, start == starts[-1])
 
 
-def _finished(begun: deque[_Piece], most: int) -> Iterator[Rows]:
+def _finish(begun: deque[_Piece], most: int) -> Iterator[Vectors]:
     """Finish pieces until so many are left; the outputs of batches that are complete by then."""
     while len(begun) > most:
         piece = begun[0]
@@ -289,26 +284,26 @@ def import_openvino() -> Any:
 
 
 def _check_equal(forward: Forward, model: keras.Model) -> None:
-    """Raise EngineRefused when a network gives other numbers than in Keras, for two random inputs.
+    """Raise UserError when a network gives other numbers than in Keras, for two random inputs.
 
     A network that has diverged gives undefined numbers in both, and is not compared.
     """
     probe = _probe(model)
     with quiet_tensorflow():
-        by_keras = model(structured(model, probe), training=False)
+        by_keras = model(pack_input(model, probe), training=False)
     expected, found = (np.asarray(each, np.float64) for each in (by_keras, forward(probe)))
     expected, found = expected.reshape(2, -1), found.reshape(2, -1)
     if not np.isfinite(expected).all():
         return
     difference, length = (np.linalg.norm(rows, axis=1) for rows in (found - expected, expected))
     if not (difference <= TOLERANCE * length).all():
-        raise EngineRefused(
+        raise UserError(
             f"for a random input its output is {float(difference.max()):.2g} away from "
             f"TensorFlow's, which has length {float(length[difference.argmax()]):.2g}"
         )
 
 
-def _probe(model: keras.Model) -> Batch:
+def _probe(model: keras.Model) -> AnyArray:
     """Two random inputs: mosaics of 8x8 colours, to which networks react as to pictures, or rows.
 
     Noise of single pixels can drive a network so far out that its numbers are mostly rounding.
@@ -321,7 +316,7 @@ def _probe(model: keras.Model) -> Batch:
     return tiles[:, down][:, :, across]
 
 
-def _counted(threads: int) -> str:
+def _format_threads(threads: int) -> str:
     return "1 thread" if threads == 1 else f"{threads} threads"
 
 

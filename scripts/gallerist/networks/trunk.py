@@ -19,15 +19,11 @@ from gallerist.networks.architectures import InferenceMode
 from gallerist.networks.graph_cut import Call, Cut, Graph, Part, Step, cut_of, reading_step
 
 
-class NoBackbone(ValueError):
-    """A network has no frozen part, because it was not made from a backbone."""
-
-
 def cut_of_network(network: keras.Model) -> Cut:
     """Where the backbone of a network is cut, in shapes, sizes and names, for the log.
 
     network: as Transfer.build makes it or without its head, fresh or loaded.
-    Raises NoBackbone for another one.
+    Raises ValueError for another one.
     """
     return cut_of(_Anatomy.of(network).backbone)
 
@@ -38,7 +34,7 @@ def trunk_of(network: keras.Model) -> keras.Model:
     A row holds what crosses the cut, each tensor flattened row-major, one after the other. Where
     nothing is worth storing, it holds the pixels. Always in inference mode. The layers are shared
     with `network`, which may be with its head or without, fresh or loaded.
-    Raises NoBackbone where it was not made from a backbone.
+    Raises ValueError where it was not made from a backbone.
     """
     anatomy = _Anatomy.of(network)
     cut = cut_of(anatomy.backbone)
@@ -48,7 +44,7 @@ def trunk_of(network: keras.Model) -> keras.Model:
     rows = []
     if made:
         (scaled,) = _replay(anatomy.before, {id(image): pixels}, [anatomy.given])
-        maps = [_flat(_thinned(part.tensor, part.step)) for part in made]
+        maps = [_flat(_thin(part.tensor, part.step)) for part in made]
         (given,) = cut.graph.inputs
         frozen = InferenceMode(keras.Model(given, maps), name="trunk")
         rows = keras.tree.flatten(frozen(scaled))
@@ -64,8 +60,8 @@ def after_trunk(network: keras.Model) -> keras.Model:
     All layers are those of `network`, with their weights and the state of their random seeds, and
     under their names, but for those of the backbone, which are inside the layer "backbone": what is
     trained here is trained there. As in the network, the backbone is in inference mode throughout.
-    For descriptions of rows, give it the network without its head.
-    Raises NoBackbone where it was not made from a backbone.
+    To extract from rows, give it the network without its head.
+    Raises ValueError where it was not made from a backbone.
     """
     anatomy = _Anatomy.of(network)
     cut = cut_of(anatomy.backbone)
@@ -90,11 +86,11 @@ def trunk_identity(network: keras.Model) -> str:
     That is the size of the images, every operation of the trunk with its settings and weights, and
     what of it is stored. Names do not count, nor does what comes after the cut: networks whose rows
     are equal because only their heads, poolings or training differ have one identity.
-    Raises NoBackbone where the network was not made from a backbone.
+    Raises ValueError where the network was not made from a backbone.
     """
     anatomy = _Anatomy.of(network)
     digest = hashlib.sha256()
-    for piece in _description(anatomy, cut_of(anatomy.backbone)):
+    for piece in _identity_parts(anatomy, cut_of(anatomy.backbone)):
         digest.update(piece)
     return digest.hexdigest()
 
@@ -153,7 +149,7 @@ class _Anatomy:
         graph = Graph.of(network)
         places = [i for i, c in enumerate(graph.calls) if isinstance(c.operation, InferenceMode)]
         if len(places) != 1:
-            raise NoBackbone(
+            raise ValueError(
                 f"the network {network.name} has no backbone, of which a frozen part could be "
                 "computed beforehand: only transfer networks have one"
             )
@@ -173,7 +169,7 @@ def _flat(tensor: Any) -> Any:
     return keras.layers.Flatten(dtype="float32")(tensor)
 
 
-def _thinned(tensor: Any, step: Step) -> Any:
+def _thin(tensor: Any, step: Step) -> Any:
     return tensor if step == (1, 1) else _EveryNth(step, dtype=tensor.dtype)(tensor)
 
 
@@ -212,22 +208,22 @@ def _on_thinned(operation: Any, tensor: Any) -> Any:
     return _AtEveryPosition(operation, dtype=operation.dtype_policy, name=name)(tensor)
 
 
-def _description(anatomy: _Anatomy, cut: Cut) -> Iterator[bytes]:
+def _identity_parts(anatomy: _Anatomy, cut: Cut) -> Iterator[bytes]:
     """What `trunk_identity` is the hash of, piece by piece."""
     (image,) = anatomy.graph.inputs
     (scaled,) = cut.graph.inputs
     numbers = {id(image): 0, id(scaled): 0}
     yield canonical_json(image.shape[1:]).encode()
     if not cut.is_empty:
-        yield from _described(anatomy.before, numbers)
+        yield from _serialise(anatomy.before, numbers)
         numbers[id(scaled)] = numbers[id(anatomy.given)]
-        yield from _described(cut.trunk, numbers)
+        yield from _serialise(cut.trunk, numbers)
     yield canonical_json(
         [[numbers[id(part.tensor)], part.step, part.shape] for part in cut.parts]
     ).encode()
 
 
-def _described(calls: Iterable[Call], numbers: dict[int, int]) -> Iterator[bytes]:
+def _serialise(calls: Iterable[Call], numbers: dict[int, int]) -> Iterator[bytes]:
     """Each call's operation, arguments and weights; tensors as numbers, given as they are made."""
     for call in calls:
         arguments = keras.tree.map_structure(

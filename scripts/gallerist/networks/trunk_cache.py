@@ -3,13 +3,15 @@
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from gallerist.io.arrays import AnyArray, Integers
+from gallerist.io.errors import UserError
 from gallerist.io.files import (
     PathLike,
     read_json,
@@ -52,44 +54,12 @@ _ORIGIN: dict[str, type] = {
 }
 
 
-class TrunkMismatch(ValueError):
-    """Rows of another trunk or preparation, or files of a cache that do not belong together."""
-
-
-class NoSpace(RuntimeError):
+class NoSpace(UserError):
     """The disk has no room for a trunk cache."""
 
 
-class _ById:
-    """Rows found by the ids of their pictures."""
-
-    ids: tuple[str, ...]
-    _positions: dict[str, int]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, indices: npt.ArrayLike) -> Rows:
-        """Copy rows, in the order of the positions."""
-        raise NotImplementedError
-
-    def positions_of(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
-        """(k,) where the pictures of these ids are. Raises TrunkMismatch naming one that is not."""
-        try:
-            return np.array([self._positions[each] for each in ids], dtype=np.int64)
-        except KeyError as error:
-            raise TrunkMismatch(
-                f"the trunk cache has no row of picture {error.args[0]}: it was made from another "
-                "list of pictures. Remove it, and it is made again."
-            ) from None
-
-    def rows_of(self, ids: Iterable[str]) -> Rows:
-        """(k, values) copies of the rows of these pictures, in their order."""
-        return self.take(self.positions_of(ids))
-
-
 @dataclass(frozen=True, repr=False)
-class TrunkCache(_ById):
+class TrunkCache:
     """The rows of one part of a data set by one trunk.
 
     rows: (images, values) float16 or float32 on the disk. ids: of the pictures, in the same order.
@@ -100,13 +70,15 @@ class TrunkCache(_ById):
     ids: tuple[str, ...]
     trunk: str
     preprocessing: str
-    _positions: dict[str, int] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse an id that stands for two rows, and rows without an id."""
         if len(self.ids) != len(self.rows):
-            raise TrunkMismatch(f"{self.rows.path} has {len(self.rows)} rows, not {len(self.ids)}")
-        object.__setattr__(self, "_positions", _positions(self.ids))
+            raise UserError(f"{self.rows.path} has {len(self.rows)} rows, not {len(self.ids)}")
+        _positions(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
     @property
     def values(self) -> int:
@@ -117,10 +89,6 @@ class TrunkCache(_ById):
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored values."""
         return self.rows.dtype
-
-    def take(self, indices: npt.ArrayLike) -> Rows:
-        """(k,) positions -> (k, values) copies of the rows, as `RowFile.take`."""
-        return self.rows.take(indices)
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Copies of all rows in order, `size` at a time, in bounded memory."""
@@ -134,7 +102,7 @@ class TrunkCache(_ById):
         would train without complaint. It costs about a tenth of a millisecond a picture once, where
         one epoch of training costs some ten, and leaves the rows in the kernel's cache.
 
-        Raises TrunkMismatch when the files do not belong together, UserError when the row file is
+        Raises UserError when the files do not belong together, or the row file is
         damaged; FileNotFoundError.
         """
         identity = _read_origin(origin)
@@ -151,21 +119,21 @@ class TrunkCache(_ById):
         return cls(stored, names, identity["trunk"], identity["preprocessing"])
 
 
-class JoinedRows(_ById):
+class JoinedRows:
     """The rows of several caches as those of one, in the order given: originals and their copies.
 
     ids: of all pictures. values, dtype, trunk, preprocessing: as of each cache.
     """
 
     def __init__(self, caches: Sequence[TrunkCache]) -> None:
-        """Raises TrunkMismatch unless one trunk made all, in one type, and each picture once."""
+        """Raises UserError unless one trunk made all, in one type, and each picture once."""
         if not caches:
             raise ValueError("at least one trunk cache is needed")
         first = caches[0]
         for cache in caches:
             check_trunk(cache, first.trunk, first.preprocessing)
             if (cache.values, cache.dtype) != (first.values, first.dtype):
-                raise TrunkMismatch(
+                raise UserError(
                     f"rows of {first.values} {first.dtype.name} values and of {cache.values} "
                     f"{cache.dtype.name} values ({first.rows.path}, {cache.rows.path}) cannot be "
                     "joined"
@@ -177,6 +145,19 @@ class JoinedRows(_ById):
         self._positions = _positions(self.ids)
         self._starts = np.cumsum([0, *map(len, caches)])
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions_of(self, ids: Iterable[str]) -> Integers:
+        """(k,) where the pictures of these ids are. Raises UserError naming one that is not."""
+        try:
+            return np.array([self._positions[each] for each in ids], dtype=np.int64)
+        except KeyError as error:
+            raise UserError(
+                f"the trunk cache has no row of picture {error.args[0]}: it was made from another "
+                "list of pictures. Remove it, and it is made again."
+            ) from None
+
     def take(self, indices: npt.ArrayLike) -> Rows:
         """(k,) positions among all -> (k, values) copies of the rows, in that order."""
         positions = checked_positions(indices, len(self))
@@ -184,27 +165,22 @@ class JoinedRows(_ById):
         for cache, start in zip(self.caches, self._starts, strict=False):
             here = (positions >= start) & (positions < start + len(cache))
             if here.any():
-                rows[here] = cache.take(positions[here] - start)
+                rows[here] = cache.rows.take(positions[here] - start)
         return rows
 
 
 def check_trunk(cache: TrunkCache, trunk: str, preprocessing: str) -> None:
-    """Raise TrunkMismatch unless these frozen layers, so prepared, made the rows of the cache."""
+    """Raise UserError unless these frozen layers, so prepared, made the rows of the cache."""
     if cache.trunk != trunk:
-        raise TrunkMismatch(
+        raise UserError(
             f"{cache.rows.path} was made by other frozen layers ({cache.trunk[:12]}) than those of "
             f"this network ({trunk[:12]}). Remove it, and it is made again."
         )
     if cache.preprocessing != preprocessing:
-        raise TrunkMismatch(
+        raise UserError(
             f"{cache.rows.path} was made from pictures prepared in another way. Remove it, and it "
             "is made again."
         )
-
-
-def need(images: int, values: int, dtype: RowType) -> int:
-    """Bytes that the rows of so many pictures take on the disk."""
-    return file_size(images, values, dtype)
 
 
 def announce_and_check(folder: PathLike, size: int, *, part: str, dtype: RowType) -> None:
@@ -230,7 +206,7 @@ def announce_and_check(folder: PathLike, size: int, *, part: str, dtype: RowType
 
 
 def write_trunk_cache(
-    batches: Iterable[npt.NDArray[Any]],
+    batches: Iterable[AnyArray],
     ids: Sequence[str],
     *,
     part: str,
@@ -255,7 +231,7 @@ def write_trunk_cache(
     for path in (origin, ids_file, rows):
         Path(path).unlink(missing_ok=True)
     remove_leftovers(rows)
-    size = need(len(ids), values, dtype)
+    size = file_size(len(ids), values, dtype)
     announce_and_check(Path(rows).parent, size, part=part, dtype=dtype)
     listing = "".join(f"{line}\n" for line in ("id", *ids))
     try:
@@ -293,7 +269,7 @@ def _positions(ids: Sequence[str]) -> dict[str, int]:
     positions = {each: position for position, each in enumerate(ids)}
     if len(positions) < len(ids):
         twice = next(each for position, each in enumerate(ids) if positions[each] != position)
-        raise TrunkMismatch(f"picture {twice} is listed twice: its row would not be clear")
+        raise UserError(f"picture {twice} is listed twice: its row would not be clear")
     return positions
 
 
@@ -306,13 +282,13 @@ def _read_origin(origin: PathLike) -> Mapping[str, Any]:
     if not isinstance(identity, dict) or any(
         type(identity.get(key)) is not kind for key, kind in _ORIGIN.items()
     ):
-        raise TrunkMismatch(
+        raise UserError(
             f"{origin} does not describe a trunk cache. Remove it, and the cache is made again."
         )
     return identity
 
 
-def _strangers(path: PathLike, origin: PathLike) -> TrunkMismatch:
-    return TrunkMismatch(
+def _strangers(path: PathLike, origin: PathLike) -> UserError:
+    return UserError(
         f"{path} is not the file that {origin} describes. Remove both, and they are made again."
     )

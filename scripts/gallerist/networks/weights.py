@@ -1,4 +1,4 @@
-"""Pretrained weights: found once, checked, and said aloud when they cannot be had."""
+"""Pretrained weights: found once, checked, and named when they cannot be had."""
 
 import logging
 import os
@@ -12,12 +12,12 @@ from typing import Any
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
-from gallerist.networks.published_weights import PUBLISHED, Published
+from gallerist.networks.backbones import BACKBONES, PUBLISHED, Published
 
 logger = logging.getLogger("gallerist")
 
 
-class WeightsError(RuntimeError):
+class WeightsError(UserError):
     """The weights that the configuration asks for cannot be had."""
 
 
@@ -102,9 +102,9 @@ def fetch(
 
 def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> None:
     if backbone == "EfficientNetLite2":
-        model = _packaged()
+        model = _load_packaged()
     else:
-        model = _filled(backbone, _downloaded(backbone, attempts, backoff))
+        model = _fill(backbone, _download(backbone, attempts, backoff))
     with replacing(destination) as temporary:
         # Keras asks for this very ending.
         kept = temporary.with_name(f"{temporary.name}.weights.h5")
@@ -112,20 +112,18 @@ def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: flo
         kept.replace(temporary)
 
 
-def _packaged() -> Any:
+def _load_packaged() -> Any:
     from gallerist.networks import efficientnet_lite2
 
     model = efficientnet_lite2.build()
     try:
         efficientnet_lite2.load_imagenet_weights(model)
-    except (UserError, efficientnet_lite2.WeightsRefused) as error:
+    except UserError as error:
         raise WeightsError(str(error)) from error
     return model
 
 
-def _filled(backbone: str, file: str) -> Any:
-    from gallerist.networks.backbones import BACKBONES
-
+def _fill(backbone: str, file: str) -> Any:
     chosen = BACKBONES[backbone]
     model = chosen.build(chosen.image_size)
     try:
@@ -138,7 +136,7 @@ def _filled(backbone: str, file: str) -> Any:
     return model
 
 
-def _downloaded(backbone: str, attempts: int, backoff: float) -> str:
+def _download(backbone: str, attempts: int, backoff: float) -> str:
     """Path of the published file in Keras's cache, where it may have been; its digest checked."""
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)  # a silent firewall would otherwise hold the job for minutes

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gallerist.io.arrays import Vectors
+
 FEWEST_CHANNELS = 96
 """With fewer, transforming tiles takes as long as the products that are saved, or longer. With 256
 and more, a quarter to two fifths of the time is saved."""
@@ -80,7 +82,7 @@ def _by_tiles(node: Any) -> Any:
     weights = transformed_weights(node.input_value(1).get_node().data)
     products = [
         [
-            _convolved(opset13, _tap(opset13, pictures, (height, width), down, across), each)
+            _convolve(opset13, _tap(opset13, pictures, (height, width), down, across), each)
             for across, each in enumerate(row)
         ]
         for down, row in enumerate(weights)
@@ -97,7 +99,7 @@ def _by_tiles(node: Any) -> Any:
     return tiles.output(0)
 
 
-def transformed_weights(weights: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def transformed_weights(weights: npt.ArrayLike) -> Vectors:
     """G g Gᵀ of (outputs, inputs, 3, 3) weights: (4, 4, outputs, inputs) float32."""
     exact = np.asarray(weights, np.float64)
     outputs, inputs = exact.shape[:2]
@@ -127,7 +129,7 @@ def _window(places: tuple[int, int], side: int) -> tuple[int, int, int]:
     return 1 - first, max(0, furthest - (side - 1)), last - first
 
 
-def _convolved(opset: Any, tiles: Any, weights: npt.NDArray[np.float32]) -> Any:
+def _convolve(opset: Any, tiles: Any, weights: Vectors) -> Any:
     kernel = np.ascontiguousarray(weights[:, :, None, None])
     return opset.convolution(tiles, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gallerist.features.store import Features, Vectors
+from gallerist.features.store import Features
+from gallerist.io.arrays import Vectors
 from gallerist.search.exact import Measure, Metric, search
 from gallerist.search.expansion import augment_gallery, expand_queries
 from gallerist.search.ranking import Ranking

@@ -7,59 +7,59 @@ from gallerist.evaluation.significance import Difference, OtherQueries, find_dif
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """A registered model and what it reached.
 
     title: what to call it. gallery, query: digests of the pictures it was judged on.
-    judged: its values by query.
+    scores: its values by query.
     """
 
     title: str
     gallery: str
     query: str
-    judged: Scores
+    scores: Scores
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """Whether the alias moves to the challenger, and why, in a sentence."""
 
     moves: bool
     reason: str
 
 
-def verdict(
-    challenger: Contender, champion: Contender | None, metric: str, settings: IntervalSettings
-) -> Verdict:
+def decide(
+    challenger: Candidate, champion: Candidate | None, metric: str, settings: IntervalSettings
+) -> Decision:
     """Let a challenger be champion where it is really better, or where there is none.
 
     metric: the one that decides. settings: its confidence is that of the test, which is
     `significance.find_differences` on the two alone; the more rounds, the less the seed matters.
     """
     if champion is None:
-        return Verdict(True, f"{challenger.title} is champion: there was none")
+        return Decision(True, f"{challenger.title} is champion: there was none")
     for part in ("gallery", "query"):
         if getattr(challenger, part) != getattr(champion, part):
-            return Verdict(
+            return Decision(
                 False,
                 f"{champion.title} stays champion: it was judged on another {part}, "
                 "so that the two cannot be compared. To replace it all the same: --crown",
             )
     for each in (challenger, champion):
-        if metric not in each.judged.values:
-            return Verdict(
+        if metric not in each.scores.values:
+            return Decision(
                 False, f"{champion.title} stays champion: {each.title} was not judged by {metric}"
             )
     try:
         (found,) = find_differences(
             {
-                side: _only(metric, each.judged)
+                side: _only(metric, each.scores)
                 for side, each in (("challenger", challenger), ("champion", champion))
             },
             settings,
         )
     except OtherQueries:
-        return Verdict(
+        return Decision(
             False,
             f"{champion.title} stays champion: {challenger.title} was judged on other queries of "
             "the same data. To replace it all the same: --crown",
@@ -67,19 +67,19 @@ def verdict(
     better = found.different and found.pair.test.difference > 0
     figures = _figures(found, settings)
     if better:
-        return Verdict(
+        return Decision(
             True,
             f"{challenger.title} is champion: better than {champion.title} by {metric}, {figures}",
         )
-    return Verdict(
+    return Decision(
         False,
         f"{champion.title} stays champion: {challenger.title} is not really better by {metric}, "
         f"{figures}",
     )
 
 
-def _only(metric: str, judged: Scores) -> Scores:
-    return replace(judged, values={metric: judged.values[metric]})
+def _only(metric: str, scores: Scores) -> Scores:
+    return replace(scores, values={metric: scores.values[metric]})
 
 
 def _figures(found: Difference, settings: IntervalSettings) -> str:

@@ -1,7 +1,7 @@
 """A gallery that answers for any picture by itself, without the workflow and its configuration.
 
-It is a folder of the results' own layout, with what describes a picture, the gallery's vectors and
-the names of its pictures: see `searchable_model`, which makes it.
+It is a folder of the results' own layout, with what its extractor needs, the gallery's vectors and
+the names of its pictures: see `package`, which makes it.
 """
 
 import io
@@ -16,10 +16,11 @@ import numpy as np
 from PIL import Image
 
 from gallerist.data.manifest import Manifest
+from gallerist.features.extractors import extract
 from gallerist.features.store import Features
 from gallerist.io.files import PathLike, read_json
 from gallerist.search.gallery import PreparedGallery, SearchSettings
-from gallerist.serving.describe import Means, check_described_alike, describer_of
+from gallerist.serving.extractor import check_same_extractor, extractor_of
 from gallerist.serving.requests import as_files
 from gallerist.workflow.results import Results
 
@@ -45,16 +46,15 @@ class SearchableGallery:
     """One experiment's gallery, loaded and ready. Several threads may ask it at once."""
 
     def __init__(self, folder: PathLike) -> None:
-        """Load a folder that `searchable_model.pack` made, and answer for an example.
+        """Load a folder that `package.pack` made, and answer for an example.
 
         So what takes seconds is done here, and what does not fit together is found here.
-        Raises FeatureMismatch when it does not, and as `describer_of`.
+        Raises UserError when it does not, and as `extractor_of`.
         """
         results = Results(Path(folder))
         held = read_json(results.path(SETTINGS))
         name, experiments = held["experiment"], held["experiments"]
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        means = Means(threads, held["max_pixels"], held["engine"])
         settings = SearchSettings(**experiments[name]["search"])
         gallery = Features.read(
             *results.features(name, "gallery", reduced=bool(experiments[name].get("reduction")))
@@ -62,17 +62,24 @@ class SearchableGallery:
         # An index finds other answers when it is asked for fewer.
         self._least_depth = 0 if settings.index is None else held["depth"] or len(gallery.ids)
         self._pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
-        self._describe = describer_of(results, name, experiments, means)
+        self._extractor = extractor_of(
+            results,
+            name,
+            experiments,
+            threads=threads,
+            max_pixels=held["max_pixels"],
+            engine=held["engine"],
+        )
         self._gallery = PreparedGallery(gallery, settings, threads=threads)
-        self._described = gallery
+        self._features = gallery
         self._lock = Lock()
         self.rank([{"bytes": example_picture()}], 1)
 
     def rank(self, pictures: Sequence[Mapping[str, Any]], answers: int) -> list[Answers]:
         """The first `answers` pictures of the gallery for each picture, as the workflow ranks them.
 
-        pictures: a mapping each, see `given_pictures.as_files`; a gallery picture is no answer to
-        itself. Raises given_pictures.PictureRefused naming the one that is none, and ValueError for
+        pictures: a mapping each, see `requests.as_files`; a gallery picture is no answer to
+        itself. Raises UserError naming the one that is none, and ValueError for
         fewer than one answer.
         """
         if answers < 1:
@@ -82,8 +89,9 @@ class SearchableGallery:
         with as_files(pictures) as given, self._lock:
             # One row for one content: a file that is given twice is one query.
             at = {identifier: place for place, identifier in enumerate(given.ids)}
-            queries = self._describe([given.paths[place] for place in at.values()], list(at))
-            check_described_alike(queries, self._described)
+            paths = [given.paths[place] for place in at.values()]
+            queries = extract(self._extractor, paths, list(at))
+            check_same_extractor(queries, self._features)
             found = self._gallery.rank(queries, max(answers, self._least_depth))
         row_of = {identifier: row for row, identifier in enumerate(found.query_ids)}
         rows = [row_of[identifier] for identifier in given.ids]

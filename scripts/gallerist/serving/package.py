@@ -1,10 +1,11 @@
-"""An experiment as one MLflow model: what describes a picture, the gallery, and the code for both.
+"""An experiment as one MLflow model: its extractor, its gallery, and the code for both.
 
-The model is `serving.pyfunc`, as code, over a folder in the layout of the results, so that what
-describes and searches is what the workflow describes and searches with. `saved_model` saves it.
+The model is `serving.pyfunc`, as code, over a folder in the layout of the results, so that it
+extracts and searches with what the workflow does. It is code and data, nothing is pickled.
 """
 
 import ast
+import base64
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from gallerist import LIBRARY
 from gallerist.data.manifest import Manifest
 from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text, write_json
 from gallerist.records.record import Record, read_record
-from gallerist.serving.gallery import SETTINGS
+from gallerist.serving.gallery import SETTINGS, example_picture
 from gallerist.serving.licences import licences
 from gallerist.workflow.dependencies import library_files
 from gallerist.workflow.experiments import (
@@ -41,6 +42,7 @@ _ONLY_FOR = {
     "features.network": "network",
     "features.views": "network",
     "features.descriptors": "descriptor",
+    "features.fusion": "fusion",
     "features.vocabulary": "encoding",
     "features.reduction": "reduction",
     "search.approximate": "index",
@@ -68,7 +70,7 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
     """Copy what an experiment's gallery needs to answer by itself, and hash it.
 
     config: complete. folder: empty or absent.
-    Raises searchability.NotSearchable, and layout.ResultMissing naming what has not been made.
+    Raises experiments.NotSearchable, and results.ResultMissing naming what has not been made.
     """
     settings = config["experiments"][experiment]
     check_searchable(experiment, settings)
@@ -152,7 +154,7 @@ def _imported_roots(file: Path) -> set[str]:
     return found - {"gallerist"}
 
 
-def row_of(results: Results, experiment: str) -> Record:
+def experiment_record(results: Results, experiment: str) -> Record:
     """The record of an experiment's row in the comparison, which is its run in MLflow."""
     return read_record(results.path(f"evaluation/{experiment}/experiment.record.json"))
 
@@ -176,6 +178,55 @@ def _facts(
         "gallery_digest": gallery.digest,
         "gallery_images": len(gallery),
         "query_digest": queries.digest,
-        "weights": str(row_of(results, experiment).tags["weights"]),
+        "weights": str(experiment_record(results, experiment).tags["weights"]),
         "licences": licences(networks, embedded="embedded" in config["dataset"]),
     }
+
+
+def save(packed: Packed, path: PathLike) -> None:
+    """Write it as MLflow has its models: signature, example, environment and all.
+
+    path: must not exist yet. Imports MLflow.
+    """
+    import mlflow
+    import pandas as pd
+
+    example = pd.DataFrame({"base64": [base64.b64encode(example_picture()).decode()]})
+    mlflow.pyfunc.save_model(
+        os.fspath(path),
+        python_model=os.fspath(CODE),
+        code_paths=[os.fspath(packed.folder / "code" / "gallerist")],
+        artifacts={"gallery": os.fspath(packed.folder / GALLERY)},
+        signature=_signature(),
+        input_example=(example, {"answers": 3}),
+        pip_requirements=list(packed.requirements),
+        metadata={**packed.facts, "digest": packed.digest},
+    )
+    for cached in Path(path).rglob("__pycache__"):
+        shutil.rmtree(cached)
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array
+
+    texts, numbers = Array(DataType.string), Array(DataType.double)
+    return ModelSignature(
+        inputs=Schema(
+            [
+                ColSpec(DataType.string, "path", required=False),
+                ColSpec(DataType.binary, "bytes", required=False),
+                ColSpec(DataType.string, "base64", required=False),
+            ]
+        ),
+        outputs=Schema(
+            [
+                ColSpec(texts, "names"),
+                ColSpec(texts, "labels"),
+                ColSpec(texts, "ids"),
+                ColSpec(numbers, "distances"),
+            ]
+        ),
+        params=ParamSchema([ParamSpec("answers", DataType.long, 10)]),
+    )

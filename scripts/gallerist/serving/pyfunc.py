@@ -20,12 +20,8 @@ CHECKED = ("artifacts", "code")
 """Folders of the model in which there is nothing else."""
 
 
-class ModelChanged(RuntimeError):
-    """A registered model's files are not those that were registered."""
-
-
 def check_contents(gallery: Path) -> None:
-    """Raise ModelChanged, naming the file, unless all are as they were when they were packed.
+    """Raise RuntimeError, naming the file, unless all are as they were when they were packed.
 
     gallery: the folder `artifacts/gallery` of a model.
     """
@@ -39,14 +35,14 @@ def check_contents(gallery: Path) -> None:
     }
     found.discard((gallery / CONTENTS).relative_to(model).as_posix())
     for name in sorted(found - set(expected)):
-        raise ModelChanged(f"{model / name} does not belong to the registered model")
+        raise RuntimeError(f"{model / name} does not belong to the registered model")
     for name, digest in expected.items():
         file = model / name
         if not file.is_file():
-            raise ModelChanged(f"{file} of the registered model is missing")
+            raise RuntimeError(f"{file} of the registered model is missing")
         with file.open("rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() != digest:
-                raise ModelChanged(
+                raise RuntimeError(
                     f"{file} has changed since the model was registered: register it again"
                 )
 
@@ -55,7 +51,7 @@ class Searchable(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """A gallery of one experiment: pictures in, ranked gallery pictures out."""
 
     def load_context(self, context: Any) -> None:
-        """Check and load the artifact. Raises ModelChanged, and what does not fit together."""
+        """Check and load the artifact. Raises RuntimeError, and what does not fit together."""
         gallery = Path(context.artifacts["gallery"])
         check_contents(gallery)
         from gallerist.serving.gallery import SearchableGallery
@@ -66,7 +62,7 @@ class Searchable(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A row of answers a picture: see `searchable.Answers`. params: answers, how many."""
+        """A row of answers a picture: see `gallery.Answers`. params: answers, how many."""
         rows: Any = model_input.to_dict("records")
         try:
             found = self._gallery.rank(rows, (params or {}).get("answers", 10))

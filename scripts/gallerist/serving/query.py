@@ -7,11 +7,13 @@ from pathlib import Path
 from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import MARKS, Relevance
-from gallerist.features.store import FeatureMismatch, Features
+from gallerist.features.extractors import extract
+from gallerist.features.store import Features
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.search.gallery import SearchSettings, search_gallery
 from gallerist.search.ranking import Ranking
-from gallerist.serving.describe import Means, check_described_alike, describer_of
+from gallerist.serving.extractor import check_same_extractor, extractor_of
 from gallerist.workflow.experiments import (
     Experiments,
     NotSearchable,
@@ -21,55 +23,51 @@ from gallerist.workflow.experiments import (
 from gallerist.workflow.results import Results
 
 
-class QueryUnknown(ValueError):
-    """No query of the data set has that name or number."""
-
-
 @dataclass(frozen=True)
 class Answer:
-    """One answer. right: None when the query's class is not known."""
+    """One answer. relevant: None when the query's class is not known."""
 
     rank: int
     picture: Picture
     distance: float
-    right: bool | None
+    relevant: bool | None
 
     @property
     def mark(self) -> str:
-        """O for right, x for wrong, a blank for unknown."""
-        return MARKS[self.right] or " "
+        """O for relevant, x for not, a blank for unknown."""
+        return MARKS[self.relevant] or " "
 
 
 def find_query(queries: Manifest, name: str) -> Picture:
     """A query by its number (from 1, in manifest order), its file name, or the end of its path.
 
-    Raises QueryUnknown when there is none, or when several fit, naming them.
+    Raises UserError when there is none, or when several fit, naming them.
     """
     if name.isdecimal():
         number = int(name)
         if not 1 <= number <= len(queries):
-            raise QueryUnknown(f"query {number}: the data set has queries 1 to {len(queries)}")
+            raise UserError(f"query {number}: the data set has queries 1 to {len(queries)}")
         return queries.pictures[number - 1]
     wanted = Path(name).parts
     fitting = [query for query in queries if Path(query.path).parts[-len(wanted) :] == wanted]
     if not fitting:
         example = f"; {queries.paths[0]} is one" if len(queries) else ""
-        raise QueryUnknown(f"no query is called {name}{example}")
+        raise UserError(f"no query is called {name}{example}")
     if len(fitting) > 1:
         paths = ", ".join(query.path for query in fitting[:5])
-        raise QueryUnknown(f"{len(fitting)} queries are called {name}: name one of {paths} ...")
+        raise UserError(f"{len(fitting)} queries are called {name}: name one of {paths} ...")
     return fitting[0]
 
 
 def search_query(results: Results, ranking: str, query: Picture, count: int) -> list[Answer]:
     """The first `count` answers to a query of the data set, as the workflow ranked them.
 
-    ranking: its file among the results. Raises layout.ResultMissing, QueryUnknown when the query
-    was added since, and FeatureMismatch when the gallery has changed since.
+    ranking: its file among the results. Raises results.ResultMissing, UserError when the query
+    was added since, and UserError when the gallery has changed since.
     """
     found = Ranking.read(results.path(ranking))
     if query.id not in found.query_ids:
-        raise QueryUnknown(f"{query.path} has not been searched for: run the workflow again")
+        raise UserError(f"{query.path} has not been searched for: run the workflow again")
     row = found.query_ids.index(query.id)
     ranked = zip(found.answers[row][:count], found.distances[row], strict=False)
     return _answers(results, list(ranked), query.label)
@@ -88,9 +86,8 @@ def search_file(
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
     experiments: of a complete configuration, by name.
-    Raises images.BadImage when the file is no picture, searchability.NotSearchable, and
-    FeatureMismatch when the gallery was described by another model, or other preprocessing, than
-    the one that is there now.
+    Raises decoding.BadImage when the file is no picture, experiments.NotSearchable, and UserError
+    when the gallery's vectors are of another model, or other preprocessing, than is there now.
     """
     settings = experiments[experiment]
     if reason := refusal(experiment, settings):
@@ -101,11 +98,13 @@ def search_file(
         raise BadImage(f"{picture}: {error}") from error
     identifier = sha256_of_file(picture)[:16]
     require_own_networks(results, experiment, experiments)
-    describe = describer_of(results, experiment, experiments, Means(threads, max_pixels))
-    query = describe([picture], [identifier])
+    extractor = extractor_of(
+        results, experiment, experiments, threads=threads, max_pixels=max_pixels
+    )
+    query = extract(extractor, [picture], [identifier])
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
-    check_described_alike(query, gallery)
+    check_same_extractor(query, gallery)
     ranking, _ = search_gallery(
         query, gallery, count, SearchSettings(**settings["search"]), threads=threads
     )
@@ -127,7 +126,7 @@ def _answers(
 ) -> list[Answer]:
     pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
     if not pictures.keys() >= {answer for answer, _ in ranked}:
-        raise FeatureMismatch("the gallery has changed since it was ranked: run the workflow again")
+        raise UserError("the gallery has changed since it was ranked: run the workflow again")
     labels = {answer: pictures[answer].label for answer, _ in ranked}
     relevance = None if label is None else Relevance.of_classes({"": label}, labels)
     return [

@@ -1,4 +1,4 @@
-"""Registering beside a stage: what is asked of `registration`, in a process of its own."""
+"""Registering beside a stage: what is asked of `registry`, in a process of its own."""
 
 import json
 import os
@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gallerist.io.files import PathLike
-
-
-class RegistrationRefused(RuntimeError):
-    """Models that could not be registered. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +28,12 @@ class Registered:
     digest: str
 
 
-def registered_beside(
+def register_beside(
     config: Mapping[str, Any], experiments: Sequence[str], root: PathLike
 ) -> list[Registered]:
-    """Register by a process of its own: neither MLflow nor what describes is loaded in this one.
+    """Register by a process of its own: neither MLflow nor an extractor is loaded in this one.
 
-    Raises RegistrationRefused with what that process said.
+    Raises RuntimeError with what that process said.
     """
     asked = {"config": config, "experiments": list(experiments), "root": os.fspath(root)}
     done = subprocess.run(
@@ -50,5 +46,5 @@ def registered_beside(
     answer = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
     if "registered" not in answer:
         reason = answer.get("refused") or f"it ended with {done.returncode}, as the log says"
-        raise RegistrationRefused(f"the models could not be registered: {reason}")
+        raise RuntimeError(f"the models could not be registered: {reason}")
     return [Registered(**each) for each in answer["registered"]]

@@ -1,6 +1,6 @@
 """MLflow's model registry: an experiment becomes a version, the best one has the alias champion.
 
-One registered model a data set, under its name. A version is an experiment as `searchable_model`
+One registered model a data set, under its name. A version is an experiment as `package`
 packs it; its source is the experiment's row in the comparison. What is equal is registered once.
 This talks to MLflow in its own process: it is for a command, not for a stage.
 """
@@ -19,10 +19,9 @@ from gallerist.evaluation.scores import IntervalSettings
 from gallerist.evaluation.tables import read_queries
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import stages_of
-from gallerist.serving.champion import Contender, Verdict, verdict
-from gallerist.serving.package import GALLERY, PER_QUERY, Packed, pack, row_of
+from gallerist.serving.champion import Candidate, Decision, decide
+from gallerist.serving.package import GALLERY, PER_QUERY, Packed, experiment_record, pack, save
 from gallerist.serving.register_process import Registered
-from gallerist.serving.saved_model import save
 from gallerist.tracking.access import in_short
 from gallerist.tracking.runs import log_record
 from gallerist.tracking.store import (
@@ -57,7 +56,7 @@ def register(
 
     config: complete. experiments: names, or BEST for the one that is best.
     root: the folder of all results. crown: let each be champion without a test.
-    Raises searchability.NotSearchable, layout.ResultMissing, TrackingError, and ValueError for
+    Raises experiments.NotSearchable, results.ResultMissing, TrackingError, and ValueError for
     an experiment that the configuration does not have.
     """
     results = Results.of(dict(config), root)
@@ -74,7 +73,7 @@ def register(
     try:
         dataset = config["dataset"]["name"]
         prepare(uri, artifact_root_of(uri, root), [dataset, stages_of(dataset)])
-        return [_registered(client, results, config, name, crown) for name in chosen]
+        return [_register(client, results, config, name, crown) for name in chosen]
     except MlflowException as error:
         raise TrackingError(f"MLflow refuses the model: {in_short(error)}") from error
 
@@ -97,11 +96,11 @@ def best(results: Results, config: Mapping[str, Any]) -> str:
         if metric in found:
             reached[name] = found[metric]["mean"]
     if not reached:
-        raise NotSearchable("; ".join(refusals) or f"no experiment was judged by {metric}")
+        raise NotSearchable("; ".join(refusals) or f"no experiment was evaluated by {metric}")
     return max(reached, key=lambda name: reached[name])
 
 
-def _registered(
+def _register(
     client: Client, results: Results, config: Mapping[str, Any], experiment: str, crown: bool
 ) -> Registered:
     model = str(config["dataset"]["name"])
@@ -111,7 +110,7 @@ def _registered(
         packed = pack(results, config, experiment, Path(folder) / "packed")
         known = _version_of(client, model, packed.digest)
         version = known or _new_version(client, model, packed, run_id, Path(folder) / "model")
-    found = _crown(client, model, version, config, crown=crown)
+    found = _promote(client, model, version, config, crown=crown)
     for name, value in {"gallerist.verdict": found.reason, "gallerist.run": run_id}.items():
         patiently(client.set_model_version_tag, model, version.version, name, value)
     return Registered(
@@ -128,7 +127,7 @@ def _registered(
 def _source_run(
     client: Client, results: Results, config: Mapping[str, Any], experiment: str
 ) -> str:
-    record = row_of(results, experiment)
+    record = experiment_record(results, experiment)
     log_record(client, record)  # which the job that wrote it may not have been able to
     question = f"tags.`gallerist.execution` = '{record.execution}'"
     identity = experiment_id(client, record.mlflow_experiment)
@@ -219,23 +218,23 @@ def _tags(packed: Packed) -> dict[str, str]:
     }
 
 
-def _crown(
+def _promote(
     client: Client, model: str, version: Any, config: Mapping[str, Any], *, crown: bool
-) -> Verdict:
+) -> Decision:
     """Move the alias to a version if it is due. moves: whether the version has the alias now."""
     champion = _champion(client, model)
     if champion is not None and champion.version == version.version:
-        return Verdict(True, f"{_title(version)} is champion already")
+        return Decision(True, f"{_title(version)} is champion already")
     if crown:
-        found = Verdict(True, f"{_title(version)} is champion as asked, without a test")
+        found = Decision(True, f"{_title(version)} is champion as asked, without a test")
     else:
         evaluation = config["evaluation"]
         settings = IntervalSettings(
             evaluation["seed"], evaluation["bootstrap_rounds"], evaluation["confidence"]
         )
-        challenger = _contender(client, version)
-        present = None if champion is None else _contender(client, champion)
-        found = verdict(challenger, present, evaluation["decided_by"], settings)
+        challenger = _candidate(client, version)
+        present = None if champion is None else _candidate(client, champion)
+        found = decide(challenger, present, evaluation["decided_by"], settings)
     if found.moves:
         patiently(client.set_registered_model_alias, model, CHAMPION, version.version)
     return found
@@ -248,7 +247,7 @@ def _champion(client: Client, model: str) -> Any:
     return patiently(client.get_model_version, model, str(aliases[CHAMPION]))
 
 
-def _contender(client: Client, version: Any) -> Contender:
+def _candidate(client: Client, version: Any) -> Candidate:
     """A version as it was judged when it was registered, whatever the results hold now."""
     from mlflow.artifacts import download_artifacts
 
@@ -259,10 +258,10 @@ def _contender(client: Client, version: Any) -> Contender:
             dst_path=folder,
             tracking_uri=client.tracking_uri,
         )
-        judged = read_queries(queries)
+        values = read_queries(queries)
     tags = version.tags
-    return Contender(
-        _title(version), tags["gallerist.gallery_digest"], tags["gallerist.query_digest"], judged
+    return Candidate(
+        _title(version), tags["gallerist.gallery_digest"], tags["gallerist.query_digest"], values
     )
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gallerist.data.decoding import BadImage, format_of, image_format
+from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
 
 FORMS = ("path", "bytes", "base64")
@@ -21,12 +22,8 @@ FOLDER = "GALLERIST_PICTURES"
 """The variable that names the folder in which paths are read; else it is the working directory."""
 
 
-class PictureRefused(ValueError):
-    """A picture that was given is none. The message says which one, counted from 1."""
-
-
 @dataclass(frozen=True)
-class Given:
+class RequestedPictures:
     """Pictures as files. names: what to call each. ids: as in a manifest, by their content."""
 
     paths: tuple[Path, ...]
@@ -35,13 +32,13 @@ class Given:
 
 
 @contextmanager
-def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[Given]:
+def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[RequestedPictures]:
     """Pictures as files that exist while the block runs; BadImage within it names the row.
 
     rows: a mapping a picture, with a value under one of FORMS. A path is read only below the folder
     that $GALLERIST_PICTURES names, or the working directory: whoever may ask a server may not
     therefore look through its disk.
-    Raises PictureRefused, within the block too, saying which picture it is and what is wrong.
+    Raises UserError, within the block too, saying which picture it is and what is wrong.
     """
     with TemporaryDirectory(prefix="gallerist-") as folder:
         paths, names, ids = [], [], []
@@ -49,7 +46,7 @@ def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[Given]:
             form, value = _form(number, row)
             names.append(f"picture {number} ({form})")
             try:
-                path = _allowed(value) if form == "path" else Path(folder) / f"{number:08d}"
+                path = _allowed_path(value) if form == "path" else Path(folder) / f"{number:08d}"
                 if form == "path":
                     image_format(path)
                     ids.append(sha256_of_file(path)[:16])
@@ -59,24 +56,22 @@ def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[Given]:
                     path.write_bytes(data)
                     ids.append(hashlib.sha256(data).hexdigest()[:16])
             except BadImage as error:
-                raise PictureRefused(f"{names[-1]}: {error}") from error
+                raise UserError(f"{names[-1]}: {error}") from error
             paths.append(path)
         try:
-            yield Given(tuple(paths), tuple(names), tuple(ids))
+            yield RequestedPictures(tuple(paths), tuple(names), tuple(ids))
         except BadImage as error:
-            said = str(error)
+            message = str(error)
             for path, name in zip(paths, names, strict=True):
-                said = said.replace(os.fspath(path), name)
-            raise PictureRefused(said) from error
+                message = message.replace(os.fspath(path), name)
+            raise UserError(message) from error
 
 
 def _form(number: int, row: Mapping[str, Any]) -> tuple[str, Any]:
     found = [form for form in FORMS if _is_there(row.get(form))]
     if len(found) != 1:
-        said = " and ".join(found) or "nothing"
-        raise PictureRefused(
-            f"picture {number} is given by {said}; it takes one of {', '.join(FORMS)}"
-        )
+        forms = " and ".join(found) or "nothing"
+        raise UserError(f"picture {number} is given by {forms}; it takes one of {', '.join(FORMS)}")
     return found[0], row[found[0]]
 
 
@@ -93,7 +88,7 @@ def _content(form: str, value: Any) -> bytes:
         raise BadImage(f"not base64: {error}") from error
 
 
-def _allowed(value: str) -> Path:
+def _allowed_path(value: str) -> Path:
     folder = Path(os.environ.get(FOLDER, ".")).resolve()
     path = (folder / value).resolve()
     if not path.is_relative_to(folder):

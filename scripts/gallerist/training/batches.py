@@ -7,35 +7,25 @@ ResNet152 is trained, fresh pages then cost .005 s of processor time a picture, 
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from itertools import islice
-from typing import Any, Protocol
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from gallerist.data.batches import decoded_ahead
 from gallerist.data.manifest import Manifest
-from gallerist.data.preprocessing import Preprocessing
+from gallerist.data.preprocessing import Preprocessing, decode_ahead
+from gallerist.io.arrays import AnyArray, Integers
 from gallerist.io.files import PathLike
+from gallerist.io.parallel import ordered
+from gallerist.networks.trunk_cache import JoinedRows, TrunkCache, check_trunk
 
-Order = npt.NDArray[np.int64]
 Targets = npt.NDArray[np.int32]
-Batch = tuple[npt.NDArray[Any], Targets]
+Batch = tuple[AnyArray, Targets]
 
 AHEAD = 2
 """Batches that are read while the network works on another one, and no more of them."""
-
-
-class RowsByPosition(Protocol):
-    """Stored rows, such as those of a `trunk_cache.TrunkCache`."""
-
-    def take(self, indices: npt.ArrayLike, /) -> npt.NDArray[Any]:
-        """(k,) positions -> (k, values) copies of the rows, in that order."""
-        ...
 
 
 def targets_of(images: Manifest, classes: Sequence[str]) -> Targets:
@@ -78,7 +68,7 @@ class Batches(ABC):
         """Batches in an epoch."""
         return -(-self.images // self.batch_size)
 
-    def order(self, epoch: int) -> Order:
+    def order(self, epoch: int) -> Integers:
         """(images,) positions in the order of an epoch, which is counted from 1."""
         if self.seed is None:
             return np.arange(self.images)
@@ -96,14 +86,14 @@ class Batches(ABC):
                 yield batch, self.targets[chunk]
 
     @abstractmethod
-    def _inputs(self, chunks: Sequence[Order]) -> Generator[npt.NDArray[Any]]:
+    def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
         """What stands at these positions, a chunk at a time, read ahead in bounded memory."""
 
 
 class ImageBatches(Batches):
     """Pixels, uint8 (n, s, s, 3), decoded from files.
 
-    An epoch raises `images.BadImage`, which names the file, where one is no picture.
+    An epoch raises `decoding.BadImage`, which names the file, where one is no picture.
     """
 
     def __init__(
@@ -121,8 +111,8 @@ class ImageBatches(Batches):
         if len(paths) != self.images:
             raise ValueError(f"{len(paths)} pictures with {self.images} classes")
 
-    def _inputs(self, chunks: Sequence[Order]) -> Generator[npt.NDArray[Any]]:
-        return decoded_ahead(
+    def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
+        return decode_ahead(
             [self.paths[row] for chunk in chunks for row in chunk],
             self.preprocessing,
             threads=self.threads,
@@ -136,7 +126,7 @@ class RowBatches(Batches):
 
     def __init__(
         self,
-        rows: RowsByPosition,
+        rows: JoinedRows,
         positions: npt.ArrayLike,
         targets: npt.ArrayLike,
         batch_size: int,
@@ -148,14 +138,65 @@ class RowBatches(Batches):
         if self.positions.shape != self.targets.shape:
             raise ValueError(f"{len(self.positions)} rows with {self.images} classes")
 
-    def _inputs(self, chunks: Sequence[Order]) -> Generator[npt.NDArray[Any]]:
-        left = (self.positions[chunk] for chunk in chunks)
-        coming: deque[Future[npt.NDArray[Any]]] = deque()
-        reader = ThreadPoolExecutor(1, thread_name_prefix="rows")
-        try:
-            coming.extend(reader.submit(self.rows.take, rows) for rows in islice(left, 1 + AHEAD))
-            while coming:
-                yield coming.popleft().result()
-                coming.extend(reader.submit(self.rows.take, rows) for rows in islice(left, 1))
-        finally:
-            reader.shutdown(wait=True, cancel_futures=True)
+    def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
+        rows = (self.positions[chunk] for chunk in chunks)
+        return ordered(self.rows.take, rows, threads=1, ahead=AHEAD, name="rows")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training pictures, with their copies, and validation pictures.
+
+    The classes are those of the training pictures, numbered in their order. Batches of training
+    pictures are shuffled by `seed`, in the same order whether pictures or rows are read.
+    """
+
+    training: Manifest
+    validation: Manifest
+    preprocessing: Preprocessing
+    batch_size: int
+    seed: int
+
+    @property
+    def digest(self) -> str:
+        """Equal exactly when pictures, classes and preprocessing are."""
+        return "-".join((self.training.digest, self.validation.digest, self.preprocessing.sha256))
+
+    def pictures(self, threads: int) -> tuple[Batches, Batches]:
+        """Batches that `threads` threads decode from files, of training and validation pictures.
+
+        Raises ValueError when a validation picture is of a class that training lacks.
+        """
+
+        def batches(images: Manifest, seed: int | None) -> ImageBatches:
+            return ImageBatches(
+                images.paths,
+                targets_of(images, self.training.classes),
+                self.preprocessing,
+                batch_size=self.batch_size,
+                threads=threads,
+                seed=seed,
+            )
+
+        return batches(self.training, self.seed), batches(self.validation, None)
+
+    def rows(self, trunk: str, files: Sequence[PathLike]) -> tuple[Batches, Batches]:
+        """Batches of rows that the trunk of that identity made, from where they are kept.
+
+        files: rows, ids and origin of each part, the validation part last.
+        Raises UserError when they are of another trunk, of differently prepared
+        pictures, or of other pictures; ValueError as `pictures`.
+        """
+        caches = [TrunkCache.read(*files[start : start + 3]) for start in range(0, len(files), 3)]
+        for cache in caches:
+            check_trunk(cache, trunk, self.preprocessing.sha256)
+        *training, validation = caches
+        return (
+            self._row_batches(JoinedRows(training), self.training, self.seed),
+            self._row_batches(JoinedRows([validation]), self.validation, None),
+        )
+
+    def _row_batches(self, rows: JoinedRows, images: Manifest, seed: int | None) -> Batches:
+        positions = rows.positions_of(images.ids)
+        targets = targets_of(images, self.training.classes)
+        return RowBatches(rows, positions, targets, batch_size=self.batch_size, seed=seed)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gallerist import LIBRARY
+from gallerist.io.arrays import AnyArray
 from gallerist.io.files import (
     PathLike,
     canonical_json,
@@ -57,7 +57,7 @@ class Saved:
     """What is stored. facts: any JSON value, in which NaN and infinities are allowed."""
 
     facts: dict[str, Any]
-    arrays: list[npt.NDArray[Any]]
+    arrays: list[AnyArray]
 
     @property
     def size(self) -> int:

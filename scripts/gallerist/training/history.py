@@ -28,6 +28,20 @@ class Training:
         """Training images a second, validation included in the time; 0 when nothing was trained."""
         return self.images * len(self.history) / self.seconds if self.history else 0.0
 
+    @property
+    def last_epoch(self) -> dict[str, float]:
+        """Its row of the history; empty when nothing was trained."""
+        return self.history[-1] if self.history else {}
+
+    def metrics(self) -> dict[str, float]:
+        """What a record says of the whole training, by name."""
+        return {
+            "epochs_run": len(self.history),
+            "epochs_resumed": self.resumed_epochs,
+            "training_seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+        }
+
     def write_history(self, path: PathLike) -> None:
         """Write as CSV, epochs counted from 1."""
         rows = (

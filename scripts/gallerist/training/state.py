@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
+from gallerist.io.arrays import AnyArray
 from gallerist.training.checkpoint import Saved
 
 _DECISIONS = ("best", "best_epoch", "wait", "stopped_epoch", "cooldown_counter")
@@ -38,9 +38,9 @@ class BestWeights:
     def __init__(self, weights: Sequence[Any]) -> None:
         self.weights = weights
         self.loss = math.nan
-        self.values: list[npt.NDArray[Any]] = []
+        self.values: list[AnyArray] = []
 
-    def watch(self, loss: float) -> None:
+    def update(self, loss: float) -> None:
         """Copy the weights if this epoch's loss is the least yet."""
         if not self.values or loss < self.loss or (math.isnan(self.loss) and not math.isnan(loss)):
             self.loss = loss
@@ -94,7 +94,7 @@ class TrainingState:
         """Add an epoch, and let the callbacks see its validation loss."""
         self.history.append(dict(row))
         if self.best:
-            self.best.watch(row["val_loss"])
+            self.best.update(row["val_loss"])
         for callback in self.callbacks:
             callback.on_epoch_end(len(self.history) - 1, dict(row))
 

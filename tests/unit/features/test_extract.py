@@ -1,4 +1,4 @@
-"""Classical describers over many files."""
+"""Classical descriptors of many files."""
 
 import logging
 import threading
@@ -10,9 +10,9 @@ from PIL import Image
 
 from gallerist.data.decoding import BadImage
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.features.descriptors import registry as descriptors
-from gallerist.features.descriptors.extract import describe_in_parallel
-from gallerist.features.descriptors.registry import UnknownDescriptor
+from gallerist.features.descriptors.extract import DescriptorExtractor
+from gallerist.features.descriptors.registry import descriptor
+from gallerist.io.errors import UserError
 
 SETTINGS = {"orientations": 4, "signed": False, "grid": 2, "square_root": True}
 PREPROCESSING = Preprocessing(16)
@@ -28,17 +28,16 @@ def paths(tmp_path):
     return paths
 
 
-def describe(paths, **chosen):
-    return describe_in_parallel(
-        "edge_histogram", SETTINGS, paths, PREPROCESSING, **({"threads": 2} | chosen)
-    )
+def batches_of(paths, threads=2, **chosen):
+    extractor = DescriptorExtractor("edge_histogram", SETTINGS, PREPROCESSING, threads=threads)
+    return extractor.batches(paths, **chosen)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 100])
-def test_rows_are_the_describers_vectors_in_the_order_of_the_paths(paths, threads, batch_size):
-    batches = list(describe(paths, threads=threads, batch_size=batch_size))
-    function = descriptors.get("edge_histogram")
+def test_rows_are_the_descriptors_vectors_in_the_order_of_the_paths(paths, threads, batch_size):
+    batches = list(batches_of(paths, threads=threads, batch_size=batch_size))
+    function = descriptor("edge_histogram")
     expected = np.stack([function(PREPROCESSING.load(path), **SETTINGS) for path in paths])
     assert np.array_equal(np.concatenate(batches), expected)
     assert [len(rows) for rows in batches[:-1]] == [batch_size] * (len(batches) - 1)
@@ -46,25 +45,27 @@ def test_rows_are_the_describers_vectors_in_the_order_of_the_paths(paths, thread
 
 
 def test_no_pictures_have_no_batches():
-    assert list(describe([])) == []
+    assert list(batches_of([])) == []
 
 
 def test_a_bad_picture_is_named_after_the_batches_before_it(paths):
     paths[5].write_text("no picture")
     paths[9].write_text("nor this")
-    batches = describe(paths, batch_size=2)
+    batches = batches_of(paths, batch_size=2)
     assert len(list(islice(batches, 2))) == 2
     with pytest.raises(BadImage, match=r"5\.png: not an image: text"):
         next(batches)
 
 
 def test_an_unknown_name_is_refused_before_anything_is_read():
-    with pytest.raises(UnknownDescriptor):
-        describe_in_parallel("gist", {}, ["missing.png"], PREPROCESSING, threads=2)
+    with pytest.raises(UserError):
+        DescriptorExtractor("gist", {}, PREPROCESSING, threads=2)
 
 
 class Counting:
     """A preprocessing that counts what has been asked of it."""
+
+    sha256 = ""
 
     def __init__(self):
         self.loaded, self._lock = 0, threading.Lock()
@@ -77,9 +78,8 @@ class Counting:
 
 def test_no_more_than_two_batches_are_made_ahead():
     counting = Counting()
-    batches = describe_in_parallel(
-        "hu_moments", {}, ["x"] * 1000, counting, threads=4, batch_size=10
-    )
+    extractor = DescriptorExtractor("hu_moments", {}, counting, threads=4)
+    batches = extractor.batches(["x"] * 1000, batch_size=10)
     assert counting.loaded == 0
     next(batches)
     batches.close()
@@ -87,14 +87,14 @@ def test_no_more_than_two_batches_are_made_ahead():
 
 
 def test_threads_end_when_the_batches_are_closed(paths):
-    batches = describe(paths, batch_size=1)
+    batches = batches_of(paths, batch_size=1)
     next(batches)
     batches.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("describing")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("extraction")]
 
 
 def test_progress_is_logged_once_all_is_done(paths, caplog):
     with caplog.at_level(logging.INFO, logger="gallerist"):
-        list(describe(paths))
+        list(batches_of(paths))
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("11 of 11 images, ")

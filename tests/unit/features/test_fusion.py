@@ -1,4 +1,4 @@
-"""Members put side by side, weighed, and their rankings merged."""
+"""Members put side by side, and weighed."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from gallerist.features import fusion
-from gallerist.features.fusion import BadFusion, concatenated, fused_ranks, learned_weights
+from gallerist.features.fusion import concatenate, learn_weights
 from gallerist.features.store import normalise
-from gallerist.search.ranking import Ranking
+from gallerist.io.errors import UserError
 
 
 def unit_rows(count, length, seed):
@@ -17,7 +17,7 @@ def unit_rows(count, length, seed):
 
 
 def fused(blocks, weights):
-    return np.concatenate(list(concatenated([[block] for block in blocks], weights)))
+    return np.concatenate(list(concatenate([[block] for block in blocks], weights)))
 
 
 members_and_weights = st.lists(
@@ -62,13 +62,13 @@ def test_a_member_of_weight_zero_is_left_out_and_not_read():
         yield
 
     block = unit_rows(3, 4, 1)
-    (rows,) = concatenated([[block], unreadable()], [2, 0])
+    (rows,) = concatenate([[block], unreadable()], [2, 0])
     np.testing.assert_allclose(rows, block, atol=1e-7)
 
 
 def test_batches_are_fused_one_by_one():
     a, b = unit_rows(5, 3, 1), unit_rows(5, 2, 2)
-    batches = list(concatenated([iter([a[:2], a[2:]]), iter([b[:2], b[2:]])], [1, 1]))
+    batches = list(concatenate([iter([a[:2], a[2:]]), iter([b[:2], b[2:]])], [1, 1]))
     assert [len(batch) for batch in batches] == [2, 3]
     np.testing.assert_array_equal(np.concatenate(batches), fused([a, b], [1, 1]))
 
@@ -76,14 +76,14 @@ def test_batches_are_fused_one_by_one():
 @pytest.mark.parametrize("lengths", [[(3,), (4,)], [(3, 3), (3,)], [(3,), (3, 1)]])
 def test_members_of_different_pictures_are_refused(lengths):
     blocks = [[unit_rows(count, 2, 1) for count in counts] for counts in lengths]
-    with pytest.raises(BadFusion, match="the members must describe the same pictures"):
-        list(concatenated(blocks, [1, 1]))
+    with pytest.raises(UserError, match="the members must be of the same pictures"):
+        list(concatenate(blocks, [1, 1]))
 
 
 @pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, float("nan")], [1, float("inf")]])
 def test_weights_that_mean_nothing_are_refused_at_once(weights):
-    with pytest.raises(BadFusion, match="weights"):
-        concatenated([[], []], weights)
+    with pytest.raises(UserError, match="weights"):
+        concatenate([[], []], weights)
 
 
 LABELS = [f"class {row % 5}" for row in range(60)]
@@ -103,7 +103,7 @@ def misleading(seed):
 
 def test_the_member_that_tells_classes_apart_weighs_more():
     members = {"noise": clustered(20, 1), "good": clustered(0.4, 2), "fair": clustered(0.8, 3)}
-    learned = learned_weights(members, LABELS, seed=1)
+    learned = learn_weights(members, LABELS, seed=1)
     weights = learned.weights
     assert weights["good"] > weights["fair"] > weights["noise"] >= 0
     assert sum(weights.values()) == pytest.approx(1, abs=2e-6)
@@ -115,13 +115,13 @@ def test_the_member_that_tells_classes_apart_weighs_more():
 def test_one_member_weighs_one_and_as_many_pairs_of_either_kind_are_drawn():
     # 2 classes of 2: 2 pairs of one class, 4 of different ones, of which 2 are drawn.
     vectors = normalise(np.array([[1, 0.1], [1, 0], [0, 1], [0.1, 1]]))
-    learned = learned_weights({"one": vectors}, ["a", "a", "b", "b"], seed=1)
+    learned = learn_weights({"one": vectors}, ["a", "a", "b", "b"], seed=1)
     assert (learned.pairs, learned.auc, learned.weights) == (4, {"one": 1.0}, {"one": 1.0})
 
 
 def test_the_fused_area_is_that_of_the_weighted_sum():
     members = {"good": clustered(0.4, 2), "fair": clustered(0.8, 3)}
-    learned = learned_weights(members, LABELS, seed=1)
+    learned = learn_weights(members, LABELS, seed=1)
     first, second, same = fusion._pairs(LABELS, 1)
     rows = fused(list(members.values()), list(learned.weights.values()))
     scores = np.einsum("ij,ij->i", rows[first], rows[second])
@@ -130,15 +130,15 @@ def test_the_fused_area_is_that_of_the_weighted_sum():
 
 def test_a_misleading_member_is_dropped_and_the_rest_fitted_again(caplog):
     good, fair = clustered(0.4, 2), clustered(0.8, 3)
-    alone = learned_weights({"good": good, "fair": fair}, LABELS, seed=1)
-    learned = learned_weights({"good": good, "bad": misleading(4), "fair": fair}, LABELS, seed=1)
+    alone = learn_weights({"good": good, "fair": fair}, LABELS, seed=1)
+    learned = learn_weights({"good": good, "bad": misleading(4), "fair": fair}, LABELS, seed=1)
     assert learned.dropped == ("bad",)
     assert learned.weights == {"bad": 0.0, **alone.weights}
     assert "bad is left out of the fusion" in caplog.text
 
 
 def test_perfectly_separated_classes_give_finite_weights():
-    learned = learned_weights({"a": clustered(0, 1), "b": clustered(0.01, 2)}, LABELS, seed=1)
+    learned = learn_weights({"a": clustered(0, 1), "b": clustered(0.01, 2)}, LABELS, seed=1)
     assert sum(learned.weights.values()) == pytest.approx(1, abs=2e-6)
     assert learned.fused_auc == 1
 
@@ -147,7 +147,7 @@ def test_the_seed_decides_and_nothing_else(monkeypatch):
     members = {"good": clustered(0.4, 2), "fair": clustered(0.8, 3)}
     monkeypatch.setattr(fusion, "PICTURES", 40)
     monkeypatch.setattr(fusion, "PAIRS", 50)
-    first, again, other = (learned_weights(members, LABELS, seed) for seed in (1, 1, 2))
+    first, again, other = (learn_weights(members, LABELS, seed) for seed in (1, 1, 2))
     assert first == again
     assert first.weights != other.weights
     assert first.pairs == 100
@@ -167,7 +167,7 @@ def test_pairs_are_balanced_distinct_and_truly_of_one_class_or_two():
 def test_a_picture_without_content_is_no_trouble():
     vectors = clustered(0.4, 2)
     vectors[:7] = 0
-    learned = learned_weights({"good": vectors, "empty": vectors * 0}, LABELS, seed=1)
+    learned = learn_weights({"good": vectors, "empty": vectors * 0}, LABELS, seed=1)
     assert learned.weights == {"good": 1.0, "empty": 0.0}
     assert learned.auc["empty"] == 0.5
 
@@ -178,83 +178,14 @@ def test_a_picture_without_content_is_no_trouble():
         (["a"] * 60, "of different classes"),
         ([str(row) for row in range(60)], "of one class"),
         (["distractor"] * 30 + [str(row) for row in range(30)], "of one class"),
-        (LABELS[:59], "good describes 60 validation pictures; there are 59"),
+        (LABELS[:59], "good has vectors of 60 validation pictures; there are 59"),
     ],
 )
 def test_labels_that_teach_nothing_are_refused(labels, named):
-    with pytest.raises(BadFusion, match=named):
-        learned_weights({"good": clustered(0.4, 2)}, labels, seed=1)
+    with pytest.raises(UserError, match=named):
+        learn_weights({"good": clustered(0.4, 2)}, labels, seed=1)
 
 
 def test_members_that_are_all_misleading_are_refused():
-    with pytest.raises(BadFusion, match="none of bad, worse finds validation pictures"):
-        learned_weights({"bad": misleading(1), "worse": misleading(2)}, LABELS, seed=1)
-
-
-def ranking(**answers):
-    """A ranking of one-letter gallery ids: q="abc"."""
-    found = tuple(tuple(names) for names in answers.values())
-    return Ranking(tuple(answers), found, tuple(tuple(map(float, range(len(n)))) for n in found))
-
-
-def test_reciprocal_ranks_worked_by_hand():
-    # a: 1/61 + 1/63, b: 1/62 + 1/61, c: 1/63, d: 1/62
-    found = fused_ranks([ranking(q="abc"), ranking(q="bda")], depth=4)
-    assert found.answers == (("b", "a", "d", "c"),)
-    scores = [1 / 62 + 1 / 61, 1 / 61 + 1 / 63, 1 / 62, 1 / 63]
-    assert found.distances[0] == pytest.approx([1 - score / (2 / 61) for score in scores])
-
-
-def test_the_constant_says_how_much_the_first_places_count():
-    rankings = [ranking(q="axyzb"), ranking(q="vwstb")]
-    assert fused_ranks(rankings, depth=1, constant=60).answers == (("b",),)
-    assert fused_ranks(rankings, depth=1, constant=0).answers == (("a",),)
-
-
-def test_equal_scores_are_exactly_equal_and_ordered_by_gallery_id():
-    three = [ranking(q="dcba"), ranking(q="cbda"), ranking(q="bdca")]
-    found = fused_ranks(three, depth=4)
-    assert found.answers == (("b", "c", "d", "a"),)
-    assert len(set(found.distances[0][:3])) == 1
-
-
-def test_first_everywhere_is_at_distance_zero():
-    found = fused_ranks([ranking(q="ab")] * 7, depth=2)
-    assert found.distances[0][0] == 0
-    assert 0 < found.distances[0][1] < 1
-
-
-@settings(deadline=None)
-@given(st.lists(st.permutations("abcdef"), min_size=1, max_size=5), st.randoms())
-def test_the_order_of_the_rankings_does_not_matter(orders, random):
-    rankings = [ranking(q=order) for order in orders]
-    found = fused_ranks(rankings, depth=6)
-    random.shuffle(rankings)
-    assert fused_ranks(rankings, depth=6) == found
-    assert list(found.distances[0]) == sorted(found.distances[0])
-    assert fused_ranks(rankings, depth=2).answers[0] == found.answers[0][:2]
-
-
-def test_one_ranking_keeps_its_order_and_queries_may_come_in_another():
-    one = ranking(p="cab", q="bca")
-    assert fused_ranks([one], depth=3).answers == one.answers
-    swapped = ranking(q="bca", p="cab")
-    both = fused_ranks([one, swapped], depth=3)
-    assert (both.query_ids, both.answers) == (one.query_ids, one.answers)
-
-
-@pytest.mark.parametrize("other", [{"p": "a"}, {"q": "a", "r": "a"}, {"q": "a"}])
-def test_rankings_of_different_queries_are_refused(other):
-    with pytest.raises(BadFusion, match=r"ranking 2 answers . queries, .*rank the same queries"):
-        fused_ranks([ranking(p="a", q="a"), ranking(**other)], depth=1)
-
-
-@pytest.mark.parametrize("settings", [{"depth": 0}, {"depth": 1, "constant": -1}])
-def test_settings_of_ranks_that_mean_nothing_are_refused(settings):
-    with pytest.raises(BadFusion, match="at least 1 and at least 0"):
-        fused_ranks([ranking(q="a")], **settings)
-
-
-def test_nothing_to_fuse_is_refused():
-    with pytest.raises(BadFusion, match="no ranking"):
-        fused_ranks([], depth=1)
+    with pytest.raises(UserError, match="none of bad, worse finds validation pictures"):
+        learn_weights({"bad": misleading(1), "worse": misleading(2)}, LABELS, seed=1)

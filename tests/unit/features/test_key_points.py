@@ -12,11 +12,11 @@ from gallerist.data.decoding import BadImage, read_image
 from gallerist.features.key_points import (
     DESCRIPTOR_LENGTH,
     Detector,
-    DetectorRefused,
     detect,
     root_sift,
-    scaled,
+    shrink,
 )
+from gallerist.io.errors import UserError
 
 KINDS = ("sift", "orb", "surf")
 ARRAYS = ("positions", "sizes", "angles", "responses", "descriptors")
@@ -247,7 +247,7 @@ def test_root_changes_the_descriptors_of_sift_alone():
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 80))
 def test_a_scaled_picture_fits_and_keeps_its_proportions(height, width, max_side):
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
-    new_height, new_width = scaled(pixels, max_side).shape[:2]
+    new_height, new_width = shrink(pixels, max_side).shape[:2]
     assert max(new_height, new_width) == min(max(height, width), max_side)
     factor = min(1, max_side / max(height, width))
     assert abs(new_height - height * factor) <= 0.5 or new_height == 1
@@ -257,8 +257,8 @@ def test_a_scaled_picture_fits_and_keeps_its_proportions(height, width, max_side
 def test_a_picture_shrunk_by_half_is_averaged_over_four_pixels():
     pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     blocks = pixels.reshape(20, 2, 30, 2, 3).mean(axis=(1, 3))
-    assert np.abs(scaled(pixels, 30) - blocks).max() <= 0.5
-    assert scaled(pixels, 60) is pixels
+    assert np.abs(shrink(pixels, 30) - blocks).max() <= 0.5
+    assert shrink(pixels, 60) is pixels
 
 
 def test_positions_are_pixels_of_the_scaled_picture(tmp_path):
@@ -266,8 +266,8 @@ def test_positions_are_pixels_of_the_scaled_picture(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), pixels[:, :, ::-1])
     detector = Detector("sift", max_side=200, max_points=100)
     points = detector.detect_in_file(tmp_path / "a.png")
-    assert_equal(points, detect("sift", scaled(pixels, 200), max_points=100))
-    assert detector.prepared(tmp_path / "a.png").shape == (150, 200, 3)
+    assert_equal(points, detect("sift", shrink(pixels, 200), max_points=100))
+    assert detector.prepare(tmp_path / "a.png").shape == (150, 200, 3)
     assert (points.positions < (200, 150)).all()
 
 
@@ -288,5 +288,5 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
 )
 def test_settings_that_mean_nothing_are_refused(wrong, message):
     settings = {"kind": "sift", "max_side": 100, "max_points": 10, **wrong}
-    with pytest.raises(DetectorRefused, match=message):
+    with pytest.raises(UserError, match=message):
         Detector(**settings)

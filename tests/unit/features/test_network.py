@@ -14,17 +14,25 @@ import pytest
 
 from gallerist.data.decoding import BadImage
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.features.network import Describer, ModelRefused
-from gallerist.features.store import Features, NotFinite, normalise, write_features
+from gallerist.features.network import NetworkExtractor, resize_input
+from gallerist.features.store import Features, normalise, write_features
 from gallerist.features.views import Views, ViewsRefused
+from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
-from gallerist.networks.architectures import Head, Scratch, Transfer, without_head
-from gallerist.networks.trunk import NoBackbone, trunk_identity, trunk_of
-from gallerist.networks.trunk_cache import TrunkMismatch, write_trunk_cache
+from gallerist.networks.architectures import EMBEDDING, Head, Scratch, Transfer, without_head
+from gallerist.networks.trunk import trunk_identity, trunk_of
+from gallerist.networks.trunk_cache import write_trunk_cache
 from gallerist.training import loop as training
 
 SIDE, FEATURES = 32, 1280
 HEAD = Head("published", 0.1, 999, 0.01, 0.01)
+
+
+def vectors_of(extractor, paths, **chosen):
+    """All vectors as one array, of length 1."""
+    return normalise(
+        np.concatenate([np.empty((0, extractor.length)), *extractor.batches(paths, **chosen)])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +61,8 @@ def stored(network, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def describer(stored):
-    return Describer(*stored, threads=2)
+def extractor(stored):
+    return NetworkExtractor(*stored, threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +91,14 @@ def cosines(one, other):
     return (one.astype(np.float64) * other).sum(axis=1)
 
 
-def test_rows_have_length_1(describer, files):
-    vectors = describer.describe(files)
+def test_rows_have_length_1(extractor, files):
+    vectors = vectors_of(extractor, files)
     assert (vectors.shape, vectors.dtype) == ((9, FEATURES), np.float32)
     np.testing.assert_allclose(np.linalg.norm(vectors.astype(float), axis=1), 1, atol=1e-6)
 
 
-def test_vectors_are_those_of_keras_without_the_head(describer, files, expected):
-    vectors = describer.describe(files)
+def test_vectors_are_those_of_keras_without_the_head(extractor, files, expected):
+    vectors = vectors_of(extractor, files)
     assert cosines(vectors, expected).min() >= 0.99999
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
     others = expected @ expected.T - np.eye(9)
@@ -98,44 +106,44 @@ def test_vectors_are_those_of_keras_without_the_head(describer, files, expected)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 9, 50])
-def test_the_size_of_a_batch_changes_nothing(batch_size, describer, files, expected):
-    vectors = describer.describe(files, batch_size=batch_size)
+def test_the_size_of_a_batch_changes_nothing(batch_size, extractor, files, expected):
+    vectors = vectors_of(extractor, files, batch_size=batch_size)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
 
 
-def test_rows_stand_in_the_order_of_the_files(describer, files, expected):
+def test_rows_stand_in_the_order_of_the_files(extractor, files, expected):
     order = [4, 0, 8, 2, 2, 7]
-    vectors = describer.describe([files[index] for index in order], batch_size=2)
+    vectors = vectors_of(extractor, [files[index] for index in order], batch_size=2)
     np.testing.assert_allclose(vectors, expected[order], rtol=0, atol=1e-5)
 
 
-def test_no_files_give_no_rows(describer):
-    vectors = describer.describe([])
+def test_no_files_give_no_rows(extractor):
+    vectors = vectors_of(extractor, [])
     assert (vectors.shape, vectors.dtype) == ((0, FEATURES), np.float32)
 
 
 def test_a_describer_says_what_it_is(stored, files):
-    describer = Describer(*stored, threads=1, engine="tensorflow")
-    assert describer.feature_length == FEATURES
-    assert describer.model_sha256 == sha256_of_file(stored[0])
-    assert describer.preprocessing == Preprocessing(SIDE)
-    assert describer.engine_name is None
-    describer.describe(files[:1])
-    assert describer.engine_name.startswith("TensorFlow")
+    extractor = NetworkExtractor(*stored, threads=1, engine="tensorflow")
+    assert extractor.length == FEATURES
+    assert extractor.model == sha256_of_file(stored[0])
+    assert extractor.pictures == Preprocessing(SIDE)
+    assert extractor.engine_name is None
+    vectors_of(extractor, files[:1])
+    assert extractor.engine_name.startswith("TensorFlow")
 
 
 @pytest.mark.parametrize("settings", [{"engine": "tensorflow"}, {"engine": "tensorflow", "xla": 1}])
 def test_each_engine_gives_the_same_vectors(settings, stored, files, expected):
-    vectors = Describer(*stored, threads=2, **settings).describe(files, batch_size=4)
+    vectors = vectors_of(NetworkExtractor(*stored, threads=2, **settings), files, batch_size=4)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
 
 
 def test_vectors_come_in_batches_and_the_engine_is_made_with_the_first(stored, files, expected):
-    describer = Describer(*stored, threads=2)
-    batches = describer.vectors_of_pictures(files, batch_size=4)
-    assert describer.engine_name is None
+    extractor = NetworkExtractor(*stored, threads=2)
+    batches = extractor.batches(files, batch_size=4)
+    assert extractor.engine_name is None
     first = next(batches)
-    assert describer.engine_name.startswith("OpenVINO")
+    assert extractor.engine_name.startswith("OpenVINO")
     rest = list(batches)
     assert [len(batch) for batch in (first, *rest)] == [4, 4, 1]
     assert {batch.dtype for batch in (first, *rest)} == {np.dtype(np.float32)}
@@ -147,18 +155,18 @@ def test_vectors_come_in_batches_and_the_engine_is_made_with_the_first(stored, f
 def test_describing_is_silent(engine, stored, files, capfd, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Describer(*stored, threads=1, engine=engine).describe(files)
+        vectors_of(NetworkExtractor(*stored, threads=1, engine=engine), files)
     assert capfd.readouterr() == ("", "")
     assert not caplog.messages
 
 
-def test_vectors_are_stored_as_they_come(describer, files, expected, tmp_path):
-    names = {"vectors": tmp_path / "v.npy", "ids_file": tmp_path / "i.csv"}
-    made_by = {"model": describer.model_sha256, "preprocessing": describer.preprocessing.sha256}
+def test_vectors_are_stored_as_they_come(extractor, files, expected, tmp_path):
+    names = [tmp_path / name for name in ("v.npy", "i.csv", "o.json")]
     ids = [f"id{number}" for number in range(9)]
-    batches = describer.vectors_of_pictures(files, batch_size=2)
-    write_features(batches, ids, **made_by, **names, origin=tmp_path / "o.json")
-    features = Features.read(*names.values(), tmp_path / "o.json")
+    batches = extractor.batches(files, batch_size=2)
+    write_features(batches, ids, extractor, names)
+    features = Features.read(*names)
+    assert features.preprocessing == extractor.pictures.sha256
     assert features.ids == tuple(ids)
     np.testing.assert_allclose(features.vectors, expected, rtol=0, atol=1e-5)
 
@@ -167,15 +175,17 @@ def test_an_all_zero_vector_stays_zero(stored, files, tmp_path):
     pixels = keras.Input((SIDE, SIDE, 3))
     embedding = keras.layers.Rescaling(0.0, name="embedding")(keras.layers.Flatten()(pixels))
     training.save(keras.Model(pixels, keras.layers.Dense(2)(embedding)), tmp_path / "m.keras")
-    assert not Describer(tmp_path / "m.keras", stored[1], threads=1).describe(files[:2]).any()
+    assert not vectors_of(
+        NetworkExtractor(tmp_path / "m.keras", stored[1], threads=1), files[:2]
+    ).any()
 
 
 def test_a_network_that_has_diverged_is_named(stored, files, tmp_path):
     pixels = keras.Input((SIDE, SIDE, 3))
     embedding = keras.layers.Rescaling(np.nan, name="embedding")(keras.layers.Flatten()(pixels))
     training.save(keras.Model(pixels, keras.layers.Dense(2)(embedding)), tmp_path / "m.keras")
-    with pytest.raises(NotFinite, match="diverged"):
-        Describer(tmp_path / "m.keras", stored[1], threads=1).describe(files[:2])
+    with pytest.raises(UserError, match="diverged"):
+        vectors_of(NetworkExtractor(tmp_path / "m.keras", stored[1], threads=1), files[:2])
 
 
 # --- rows of the trunk ------------------------------------------------------------------------
@@ -210,37 +220,39 @@ def cache_of(network, files, tmp_path_factory):
 def test_rows_of_the_trunk_give_the_vectors_of_the_pictures(
     dtype, error, engine, stored, cache_of, expected
 ):
-    describer = Describer(*stored, threads=2, engine=engine)
-    batches = list(describer.vectors_of_rows(cache_of(dtype), batch_size=4))
+    extractor = NetworkExtractor(*stored, threads=2, engine=engine)
+    batches = list(extractor.batches_of_rows(cache_of(dtype), batch_size=4))
     assert [len(batch) for batch in batches] == [4, 4, 1]
     assert batches[0].dtype == np.float32
     vectors = normalise(np.concatenate(batches))
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=error)
 
 
-def test_rows_of_another_trunk_are_refused_before_anything_is_computed(describer, cache_of):
-    with pytest.raises(TrunkMismatch, match="other frozen layers"):
-        describer.vectors_of_rows(cache_of(trunk="0" * 64))
+def test_rows_of_another_trunk_are_refused_before_anything_is_computed(extractor, cache_of):
+    with pytest.raises(UserError, match="other frozen layers"):
+        extractor.batches_of_rows(cache_of(trunk="0" * 64))
 
 
-def test_rows_of_differently_prepared_pictures_are_refused(describer, cache_of):
+def test_rows_of_differently_prepared_pictures_are_refused(extractor, cache_of):
     other = Preprocessing(SIDE, max_pixels=10_000)
-    with pytest.raises(TrunkMismatch, match="prepared in another way"):
-        describer.vectors_of_rows(cache_of(preprocessing=other))
+    with pytest.raises(UserError, match="prepared in another way"):
+        extractor.batches_of_rows(cache_of(preprocessing=other))
 
 
 def test_a_network_without_a_trunk_has_no_use_for_rows(cache_of, tmp_path):
     training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "model.keras")
     Preprocessing(96).write(tmp_path / "preprocessing.json")
-    describer = Describer(tmp_path / "model.keras", tmp_path / "preprocessing.json", threads=1)
-    with pytest.raises(NoBackbone):
-        describer.vectors_of_rows(cache_of())
+    extractor = NetworkExtractor(
+        tmp_path / "model.keras", tmp_path / "preprocessing.json", threads=1
+    )
+    with pytest.raises(ValueError, match="has no backbone"):
+        extractor.batches_of_rows(cache_of())
 
 
 def test_rows_of_the_trunk_are_refused_for_other_views(stored, cache_of):
-    describer = Describer(*stored, threads=1, views=Views(flip=True))
-    with pytest.raises(ViewsRefused, match="describe the pictures"):
-        describer.vectors_of_rows(cache_of())
+    extractor = NetworkExtractor(*stored, threads=1, views=Views(flip=True))
+    with pytest.raises(ViewsRefused, match="extract from the pictures"):
+        extractor.batches_of_rows(cache_of())
 
 
 # --- several views ----------------------------------------------------------------------------
@@ -279,7 +291,7 @@ def seen(network, files):
 def test_the_vector_is_the_mean_of_the_unit_vectors_of_all_views(
     views, looks, stored, files, seen, expected
 ):
-    described = Describer(*stored, threads=2, views=views).vectors_of_pictures(files, batch_size=4)
+    described = NetworkExtractor(*stored, threads=2, views=views).batches(files, batch_size=4)
     batches = list(described)
     assert [len(batch) for batch in batches] == [4, 4, 1]
     assert {batch.dtype for batch in batches} == {np.dtype(np.float32)}
@@ -291,20 +303,18 @@ def test_the_vector_is_the_mean_of_the_unit_vectors_of_all_views(
 
 
 def test_each_engine_sees_the_same_views(stored, files, seen):
-    describer = Describer(*stored, threads=2, engine="tensorflow", views=BOTH_SIZES)
+    extractor = NetworkExtractor(*stored, threads=2, engine="tensorflow", views=BOTH_SIZES)
     mean = normalise(np.mean(list(seen.values()), axis=0))
-    np.testing.assert_allclose(describer.describe(files), mean, rtol=0, atol=1e-5)
-    assert describer.engine_name.startswith("TensorFlow")
+    np.testing.assert_allclose(vectors_of(extractor, files), mean, rtol=0, atol=1e-5)
+    assert extractor.engine_name.startswith("TensorFlow")
 
 
 @pytest.mark.parametrize("views", [Views(), Views(scales=(1.1,))], ids=["one", "same size"])
-def test_the_plain_view_gives_exactly_what_no_views_give(views, stored, describer, files):
-    plain = Describer(*stored, threads=2, views=views)
-    found, wanted = (
-        np.concatenate(list(each.vectors_of_pictures(files))) for each in (plain, describer)
-    )
+def test_the_plain_view_gives_exactly_what_no_views_give(views, stored, extractor, files):
+    plain = NetworkExtractor(*stored, threads=2, views=views)
+    found, wanted = (np.concatenate(list(each.batches(files))) for each in (plain, extractor))
     np.testing.assert_array_equal(found, wanted)
-    assert plain.preprocessing_sha256 == describer.preprocessing.sha256
+    assert plain.preprocessing == extractor.pictures.sha256
 
 
 def test_a_picture_and_its_mirror_image_have_one_vector_where_both_are_looked_at(
@@ -314,15 +324,15 @@ def test_a_picture_and_its_mirror_image_have_one_vector_where_both_are_looked_at
     pair = [str(tmp_path / "one.png"), str(tmp_path / "other.png")]
     assert cv2.imwrite(pair[0], pixels)
     assert cv2.imwrite(pair[1], pixels[:, ::-1])
-    once = Describer(*stored, threads=1).describe(pair)
-    both = Describer(*stored, threads=1, views=Views(flip=True)).describe(pair)
+    once = vectors_of(NetworkExtractor(*stored, threads=1), pair)
+    both = vectors_of(NetworkExtractor(*stored, threads=1, views=Views(flip=True)), pair)
     np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-6)
     assert np.abs(once[0] - once[1]).max() > 1e-3
 
 
 def test_features_of_other_views_have_another_origin(stored):
     origins = {
-        Describer(*stored, threads=1, views=views).preprocessing_sha256
+        NetworkExtractor(*stored, threads=1, views=views).preprocessing
         for views in (None, Views(flip=True), Views(scales=(2.0,)), BOTH_SIZES)
     }
     assert len(origins) == 4
@@ -331,38 +341,38 @@ def test_features_of_other_views_have_another_origin(stored):
 def test_a_bad_picture_is_named_with_several_views_too(stored, files, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"<html>not found</html>")
-    describer = Describer(*stored, threads=2, views=BOTH_SIZES)
+    extractor = NetworkExtractor(*stored, threads=2, views=BOTH_SIZES)
     with pytest.raises(BadImage, match=r"bad\.jpg: not an image"):
-        describer.describe([*files[:3], bad], batch_size=2)
+        vectors_of(extractor, [*files[:3], bad], batch_size=2)
 
 
 def test_a_network_of_one_size_takes_a_flip_and_refuses_another_scale(files, tmp_path):
     training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "model.keras")
     Preprocessing(96).write(tmp_path / "preprocessing.json")
     stored = tmp_path / "model.keras", tmp_path / "preprocessing.json"
-    flipped = Describer(*stored, threads=1, views=Views(flip=True)).describe(files[:2])
+    flipped = vectors_of(NetworkExtractor(*stored, threads=1, views=Views(flip=True)), files[:2])
     assert np.isfinite(flipped).all()
     with pytest.raises(ViewsRefused, match="flattens its last feature map"):
-        Describer(*stored, threads=1, views=Views(scales=(1.0, 1.5)))
+        NetworkExtractor(*stored, threads=1, views=Views(scales=(1.0, 1.5)))
 
 
 # --- what cannot be used ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("position", [0, 4, 8])
-def test_a_bad_picture_is_named(position, describer, files, tmp_path):
+def test_a_bad_picture_is_named(position, extractor, files, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"<html>not found</html>")
     paths = [*files]
     paths[position] = str(bad)
     with pytest.raises(BadImage) as refusal:
-        describer.describe(paths, batch_size=2)
+        vectors_of(extractor, paths, batch_size=2)
     assert str(refusal.value) == f"{bad}: not an image: an HTML page (a download that failed?)"
 
 
 def refused(model, stored):
-    with pytest.raises(ModelRefused) as refusal:
-        Describer(model, stored[1], threads=1)
+    with pytest.raises(UserError) as refusal:
+        NetworkExtractor(model, stored[1], threads=1)
     message = str(refusal.value)
     assert message.startswith(f"{model} cannot be read as a trained network (")
     assert "train it again" in message
@@ -455,4 +465,83 @@ def test_a_model_that_names_a_function_of_python_does_not_get_it(stored, tmp_pat
 
 def test_a_missing_model_is_named(stored, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.keras"):
-        Describer(tmp_path / "gone.keras", stored[1], threads=1)
+        NetworkExtractor(tmp_path / "gone.keras", stored[1], threads=1)
+
+
+# Other sizes: the network that a build at the other size gives, with the weights.
+
+SIZED_HEAD = Head("standard", 0.1, 999, 0.01, 0.01)
+
+
+def pictures(count, side):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def built(name, side, pooling):
+    return Transfer(name, side, "everything", pooling, SIZED_HEAD).build(3, None)
+
+
+def lively(network):
+    """With moving averages as of training, without which random weights tell nothing apart."""
+    backbone = network.get_layer("backbone").layer
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum, layer.trainable = 0.0, True
+    backbone(pictures(16, network.input_shape[1]) / 127.5 - 1, training=True)
+    return network
+
+
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "side", "other"),
+    [
+        ("MobileNetV2", "gem", 64, 96),
+        ("MobileNetV2", "rmac", 96, 64),
+        ("MobileNetV2", "max", 75, 43),  # sides that are odd and even at other layers
+        ("ConvNeXtTiny", "avg", 32, 64),  # has layers in a row, which hold their first size
+        ("EfficientNetLite2", "avg", 68, 36),
+        pytest.param("EfficientNetB0", "avg", 64, 96, marks=slow),
+        pytest.param("InceptionV3", "avg", 96, 128, marks=slow),
+        pytest.param("NASNetMobile", "avg", 96, 64, marks=slow),
+        pytest.param("ResNet50", "avg", 50, 82, marks=slow),
+    ],
+)
+def test_it_is_the_network_of_a_build_at_that_size(name, pooling, side, other):
+    network, fresh = lively(built(name, side, pooling)), built(name, other, pooling)
+    fresh.set_weights(network.get_weights())
+    found = resize_input(without_head(network), other)
+    pixels = pictures(2, other)
+    expected = without_head(fresh)(pixels).numpy()
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    np.testing.assert_allclose(found(pixels).numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert found.output_shape == without_head(network).output_shape
+
+
+def test_a_stored_network_is_shared_and_stays_as_it_was(tmp_path):
+    lively(built("MobileNetV2", 64, "gem")).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True, compile=False)
+    network = without_head(loaded)
+    pixels = pictures(2, 64)
+    before, identity = network(pixels).numpy(), trunk_identity(network)
+    other = resize_input(network, 96)
+    assert other.get_layer(EMBEDDING) is network.get_layer(EMBEDDING)
+    at_first = other(pictures(2, 96)).numpy()
+    network.get_layer(EMBEDDING).p.assign(5.0)  # one weight of both
+    assert np.abs(other(pictures(2, 96)).numpy() - at_first).max() > 0.01
+    network.get_layer(EMBEDDING).p.assign(3.0)
+    np.testing.assert_array_equal(network(pixels).numpy(), before)
+    assert trunk_identity(network) == identity
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Transfer("MobileNetV2", 32, "everything", "flatten", SIZED_HEAD),  # a map of 1x1, even
+        Scratch(96, "valid", SIZED_HEAD),
+    ],
+)
+def test_a_network_that_flattens_its_map_is_refused(architecture):
+    with pytest.raises(ViewsRefused, match="flattens its last feature map"):
+        resize_input(without_head(architecture.build(3, None)), 64)

@@ -8,7 +8,8 @@ from sklearn.random_projection import GaussianRandomProjection
 from threadpoolctl import threadpool_limits
 
 from gallerist.features import reduction
-from gallerist.features.reduction import BadReduction, Reduction, centre_domains, fit
+from gallerist.features.reduction import Reduction, centre_domains, fit
+from gallerist.io.errors import UserError
 
 SHAPES = {"more pictures": (90, 12), "longer vectors": (25, 60), "square": (30, 30)}
 
@@ -193,7 +194,7 @@ def test_a_sample_is_large_enough_for_the_dimensions(monkeypatch):
 
 @pytest.mark.parametrize("method", ["pca", "pca_whitening"])
 def test_more_dimensions_than_pictures_says_how_many_there_are_and_what_to_set(method):
-    with pytest.raises(BadReduction, match=r"pictures with content; there are 25\. Set dimensions"):
+    with pytest.raises(UserError, match=r"pictures with content; there are 25\. Set dimensions"):
         fit(method, 25, unit_rows(25, 60), seed=0)
 
 
@@ -204,18 +205,18 @@ def test_a_random_projection_needs_no_more_pictures_than_one():
 @pytest.mark.parametrize("method", ["pca", "pca_whitening", "random_projection"])
 @pytest.mark.parametrize("dimensions", [13, 0, -1, None])
 def test_dimensions_outside_the_length_are_refused(method, dimensions):
-    with pytest.raises(BadReduction, match="12"):
+    with pytest.raises(UserError, match="12"):
         fit(method, dimensions, unit_rows(90, 12), seed=0)
 
 
 def test_standardise_with_dimensions_is_refused():
-    with pytest.raises(BadReduction, match="remove dimensions: 5"):
+    with pytest.raises(UserError, match="remove dimensions: 5"):
         fit("standardise", 5, unit_rows(90, 12), seed=0)
 
 
 @pytest.mark.parametrize("method", ["standardise", "pca", "pca_whitening"])
 def test_training_pictures_all_without_content_are_refused(method):
-    with pytest.raises(BadReduction, match="there are 0"):
+    with pytest.raises(UserError, match="there are 0"):
         fit(method, None if method == "standardise" else 1, np.zeros((9, 4), np.float32), seed=0)
 
 
@@ -225,19 +226,19 @@ def test_copies_of_few_pictures_give_only_the_directions_in_which_they_differ(co
     times, length = copies
     training = np.tile(unit_rows(4, length), (times, 1))
     assert fit("pca_whitening", 3, training, seed=0).length == 3
-    with pytest.raises(BadReduction, match=r"only 3 directions.*Set dimensions to 3"):
+    with pytest.raises(UserError, match=r"only 3 directions.*Set dimensions to 3"):
         fit("pca_whitening", 4, training, seed=0)
-    with pytest.raises(BadReduction, match="only 0 directions"):
+    with pytest.raises(UserError, match="only 0 directions"):
         fit("pca", 1, training[[0] * len(training)], seed=0)
 
 
 def test_an_unknown_method_names_those_that_are_known():
-    with pytest.raises(BadReduction, match=r"'ica' is not known\. Known: standardise, pca"):
+    with pytest.raises(UserError, match=r"'ica' is not known\. Known: standardise, pca"):
         fit("ica", 3, unit_rows(25, 60), seed=0)
 
 
 def test_vectors_of_another_length_are_refused():
-    with pytest.raises(BadReduction, match="vectors of length 60"):
+    with pytest.raises(UserError, match="vectors of length 60"):
         fit("pca", 3, unit_rows(25, 60), seed=0).apply(unit_rows(2, 61))
 
 
@@ -250,7 +251,7 @@ def test_no_rows_are_no_rows():
 def test_a_file_that_holds_no_reduction_is_named(content, tmp_path):
     path = tmp_path / "reduction.npz"
     path.write_bytes(content)
-    with pytest.raises(BadReduction, match=r"reduction\.npz: this is not a stored reduction"):
+    with pytest.raises(UserError, match=r"reduction\.npz: this is not a stored reduction"):
         Reduction.read(path)
 
 
@@ -259,7 +260,7 @@ def test_other_arrays_and_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "pickle.npz", method=np.array({}, dtype=object))
     np.save(tmp_path / "plain.npy", np.ones(3))
     for name in ("other.npz", "pickle.npz", "plain.npy"):
-        with pytest.raises(BadReduction, match=name):
+        with pytest.raises(UserError, match=name):
             Reduction.read(tmp_path / name)
 
 
@@ -320,5 +321,5 @@ def test_centred_domains_read_back_bit_by_bit_and_differ_from_others(tmp_path):
 @pytest.mark.parametrize(("drawn", "missing"), [(True, "photo"), (False, "sketch")])
 def test_centring_needs_both_domains_and_says_which_one_is_missing(drawn, missing):
     rows, sketches, _ = two_domains()
-    with pytest.raises(BadReduction, match=f"no {missing} with content .* 80 training pictures"):
+    with pytest.raises(UserError, match=f"no {missing} with content .* 80 training pictures"):
         centre_domains(rows, np.full(len(sketches), drawn))

@@ -1,6 +1,7 @@
 """Feature vectors as files that belong together, and their lengths."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,8 @@ from sklearn.preprocessing import normalize
 
 from gallerist.features.store import (
     SCALED_AT_ONCE,
-    FeatureMismatch,
     Features,
     FeatureSummary,
-    NotFinite,
     check_comparable,
     normalise,
     unit_rows,
@@ -74,14 +73,14 @@ def test_features_of_no_picture_read_back(tmp_path):
 def test_vectors_of_another_extraction_are_refused(tmp_path):
     features().write(*stored(tmp_path))
     np.save(tmp_path / "gallery.npy", features(length=5).vectors)
-    with pytest.raises(FeatureMismatch, match=r"gallery\.npy is not the file that .*origin\.json"):
+    with pytest.raises(UserError, match=r"gallery\.npy is not the file that .*origin\.json"):
         Features.read(*stored(tmp_path))
 
 
 def test_ids_in_another_order_are_refused(tmp_path):
     features().write(*stored(tmp_path))
     (tmp_path / "gallery.ids.csv").write_text("id,norm\n00bb,1.0\n00aa,1.0\n00cc,1.0\n")
-    with pytest.raises(FeatureMismatch, match=r"gallery\.ids\.csv is not the file that"):
+    with pytest.raises(UserError, match=r"gallery\.ids\.csv is not the file that"):
         Features.read(*stored(tmp_path))
 
 
@@ -89,7 +88,7 @@ def test_files_of_two_parts_are_not_mixed(tmp_path):
     features().write(*stored(tmp_path))
     features(ids=("11aa", "11bb", "11cc")).write(*stored(tmp_path, "query"))
     vectors, _, origin = stored(tmp_path)
-    with pytest.raises(FeatureMismatch):
+    with pytest.raises(UserError):
         Features.read(vectors, stored(tmp_path, "query")[1], origin)
 
 
@@ -107,9 +106,9 @@ def test_features_of_one_origin_are_comparable():
 
 
 def test_features_of_two_models_or_preparations_are_not_comparable():
-    with pytest.raises(FeatureMismatch, match=r"different models \(mmmmmmmmmmmm and n{12}\)"):
+    with pytest.raises(UserError, match=r"different models \(mmmmmmmmmmmm and n{12}\)"):
         check_comparable(features(), features(model="n" * 64))
-    with pytest.raises(FeatureMismatch, match="differently prepared"):
+    with pytest.raises(UserError, match="differently prepared"):
         check_comparable(features(), features(preprocessing="q" * 64))
 
 
@@ -135,9 +134,9 @@ def test_the_norms_give_back_what_the_describer_gave(tmp_path):
     read = Features.read(*stored(tmp_path))
     np.testing.assert_allclose(read.norms, np.linalg.norm(described, axis=1), rtol=1e-15)
     np.testing.assert_allclose(read.norms[:, None] * read.vectors, described, rtol=1e-6)
-    [batch] = read.described(IDS[::-1])
+    [batch] = read.unscaled_batches(IDS[::-1])
     np.testing.assert_allclose(batch, described[::-1], rtol=1e-6)
-    first, second = read.described(IDS, size=2)
+    first, second = read.unscaled_batches(IDS, size=2)
     assert (len(first), len(second)) == (2, 1)
 
 
@@ -153,14 +152,13 @@ def test_the_scale_of_float32_vectors_does_not_matter(scale):
 def test_vectors_that_are_not_finite_are_refused_with_their_number(value):
     vectors = np.ones((5, 3), dtype=np.float32)
     vectors[[1, 4], 2] = value
-    with pytest.raises(NotFinite, match=r"2 of 5 .* diverged.*learning_rate"):
+    with pytest.raises(UserError, match=r"2 of 5 .* diverged.*learning_rate"):
         normalise(vectors)
 
 
-def streamed(folder, batches, ids, **changes) -> FeatureSummary:
-    vectors, ids_file, origin = stored(folder)
-    paths = {"vectors": vectors, "ids_file": ids_file, "origin": origin}
-    return write_features(batches, ids, model="m", preprocessing="p", **paths, **changes)
+def streamed(folder, batches, ids, length=None) -> FeatureSummary:
+    source = SimpleNamespace(model="m", preprocessing="p", length=length)
+    return write_features(batches, ids, source, stored(folder))
 
 
 @settings(deadline=None, max_examples=60)
@@ -207,7 +205,7 @@ def test_another_number_of_vectors_than_of_ids_is_refused(tmp_path, count):
 
 def test_a_late_batch_that_is_not_finite_leaves_no_file(tmp_path):
     batches = [np.ones((2, 4)), np.full((1, 4), np.nan)]
-    with pytest.raises(NotFinite, match="diverged"):
+    with pytest.raises(UserError, match="diverged"):
         streamed(tmp_path, batches, IDS)
     assert not list(tmp_path.iterdir())
 
@@ -231,10 +229,9 @@ MEASURES_MEMORY = """
     count = int(sys.argv[2])
     paths = [f"{sys.argv[1]}/{count}.{suffix}" for suffix in ("npy", "ids.csv", "json")]
     batch = np.random.default_rng(1).normal(size=(100, 5000)).astype(np.float32)
-    write_features(
-        (batch for _ in range(count // 100)), list(map(str, range(count))), model="m",
-        preprocessing="p", vectors=paths[0], ids_file=paths[1], origin=paths[2],
-    )
+    source = Features.of(batch[:0], [], "m", "p")
+    batches = (batch for _ in range(count // 100))
+    write_features(batches, list(map(str, range(count))), source, paths)
     assert Features.read(*paths).vectors.shape == (count, 5000)
 """
 
@@ -256,5 +253,5 @@ def test_many_long_rows_are_scaled_as_all_at_once_would_be():
     expected = exact / np.where(lengths > 0, lengths, 1)[:, None]
     np.testing.assert_array_equal(scaled, expected.astype(np.float32))
     vectors[[1, 6], 0] = np.inf, np.nan
-    with pytest.raises(NotFinite, match="2 of 7 feature vectors"):
+    with pytest.raises(UserError, match="2 of 7 feature vectors"):
         unit_rows(vectors)

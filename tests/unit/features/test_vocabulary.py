@@ -12,19 +12,19 @@ from gallerist.data.decoding import BadImage
 from gallerist.features.key_points import Detector
 from gallerist.features.vocabulary import (
     Vocabulary,
-    VocabularyRefused,
-    VocabularyUnfit,
+    WordExtractor,
     as_points,
     bag_of_words,
-    described,
-    encoded_length,
+    count_words,
     learn,
     nearest_words,
-    sampled,
     signed_square_root,
     vlad,
-    weighted,
 )
+from gallerist.features.vocabulary import (
+    sample as sample_of,
+)
+from gallerist.io.errors import UserError
 
 SIFT = Detector("sift", max_side=120, max_points=80)
 DETECTORS = {
@@ -59,12 +59,16 @@ def detector(request):
 
 @pytest.fixture(scope="module")
 def sample(paths, detector):
-    return sampled(paths, detector, at_most=400, seed=1, threads=2)
+    return sample_of(paths, detector, at_most=400, seed=1, threads=2)
 
 
 @pytest.fixture(scope="module")
 def vocabulary(paths, detector, sample):
-    return weighted(learn(sample, 12, 3, detector=detector), paths, threads=2)
+    return count_words(learn(sample, 12, 3, detector=detector), paths, threads=2)
+
+
+def extractor(vocabulary, encoding, threads=2, square_root=False):
+    return WordExtractor(vocabulary, encoding, square_root=square_root, threads=threads)
 
 
 def hand_made(words, pictures_with_word=(0,), pictures=0):
@@ -136,7 +140,7 @@ def test_words_of_orb_are_the_majority_of_each_bit():
 
 def test_more_words_than_different_descriptors_are_refused():
     rows = descriptors_of([[1, 2], [3, 4], [1, 2]])
-    with pytest.raises(VocabularyUnfit, match=r"3 visual words .* from 2 different sift"):
+    with pytest.raises(UserError, match=r"3 visual words .* from 2 different sift"):
         learn(rows, 3, 1, detector=SIFT)
     assert len(learn(rows, 2, 1, detector=SIFT)) == 2
 
@@ -145,7 +149,7 @@ def test_descriptors_of_another_kind_are_refused(vocabulary, detector):
     other = "orb" if detector.kind == "surf" else "surf"
     width = DETECTORS[other].descriptor_length
     stored = np.uint8 if other == "orb" else np.float32
-    with pytest.raises(VocabularyUnfit, match=f"not {detector.kind} descriptors"):
+    with pytest.raises(UserError, match=f"not {detector.kind} descriptors"):
         nearest_words(vocabulary, np.zeros((2, width), dtype=stored))
 
 
@@ -197,14 +201,14 @@ def test_words_are_counted_once_a_picture(paths, vocabulary, detector):
 
 def test_words_that_are_in_every_picture_are_refused(paths):
     rows = SIFT.detect_in_file(paths[0]).descriptors
-    with pytest.raises(VocabularyUnfit, match="each of the 1 visual words is in each of the 3"):
-        weighted(learn(rows, 1, 1, detector=SIFT), paths[:3], threads=1)
+    with pytest.raises(UserError, match="each of the 1 visual words is in each of the 3"):
+        count_words(learn(rows, 1, 1, detector=SIFT), paths[:3], threads=1)
 
 
 def test_a_bag_of_words_needs_counts(paths, sample, detector):
     uncounted = learn(sample, 4, 1, detector=detector)
-    with pytest.raises(VocabularyUnfit, match="weighted"):
-        described(paths, uncounted, encoding="bag_of_words", threads=1)
+    with pytest.raises(UserError, match="count_words"):
+        extractor(uncounted, "bag_of_words", 1)
 
 
 def test_vlad_equals_a_loop(paths, vocabulary, detector):
@@ -246,7 +250,7 @@ def test_a_picture_without_key_points_is_zeros(encode, paths, vocabulary, detect
     rows = detector.detect_in_file(paths[8]).descriptors
     assert len(rows) == 0
     vector = encode(vocabulary, rows)
-    assert vector.shape == (encoded_length(vocabulary, encode.__name__),)
+    assert vector.shape == (extractor(vocabulary, encode.__name__).length,)
     assert not vector.any()
 
 
@@ -261,48 +265,46 @@ def test_pictures_are_described_in_their_order_whatever_the_threads(paths, vocab
     rows = [encode(vocabulary, vocabulary.detector.detect_in_file(p).descriptors) for p in paths]
     opencv_threads = cv2.getNumThreads()
     for threads in (1, 3):
-        batches = list(
-            described(paths, vocabulary, encoding=encoding, threads=threads, batch_size=4)
-        )
+        batches = list(extractor(vocabulary, encoding, threads).batches(paths, batch_size=4))
         assert [len(batch) for batch in batches] == [4, 4, 1]
         np.testing.assert_array_equal(np.concatenate(batches), rows)
         assert batches[0].dtype == np.float32
     assert cv2.getNumThreads() == opencv_threads
-    rooted = described(paths, vocabulary, encoding=encoding, threads=2, square_root=True)
+    rooted = extractor(vocabulary, encoding, square_root=True).batches(paths)
     np.testing.assert_array_equal(next(rooted), signed_square_root(np.stack(rows)))
-    assert list(described([], vocabulary, encoding=encoding, threads=2)) == []
+    assert list(extractor(vocabulary, encoding).batches([])) == []
 
 
 def test_a_bad_picture_is_named_after_the_batches_before_it(paths, vocabulary, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    batches = described(
-        [*paths[:4], tmp_path / "bad.png"], vocabulary, encoding="vlad", threads=2, batch_size=2
-    )
+    bad = [*paths[:4], tmp_path / "bad.png"]
+    batches = extractor(vocabulary, "vlad").batches(bad, batch_size=2)
     assert len(next(batches)) == len(next(batches)) == 2
     with pytest.raises(BadImage, match=r"bad\.png: "):
         next(batches)
     with pytest.raises(BadImage, match=r"bad\.png: "):
-        sampled([tmp_path / "bad.png"], vocabulary.detector, at_most=5, seed=1, threads=1)
+        sample_of([tmp_path / "bad.png"], vocabulary.detector, at_most=5, seed=1, threads=1)
 
 
 def test_a_sample_is_bounded_and_does_not_depend_on_threads(paths, detector):
     every = [detector.detect_in_file(path).descriptors for path in paths]
-    one, three = (sampled(paths, detector, at_most=90, seed=2, threads=n) for n in (1, 3))
+    one, three = (sample_of(paths, detector, at_most=90, seed=2, threads=n) for n in (1, 3))
     np.testing.assert_array_equal(one, three)
     assert len(one) == sum(min(len(rows), 10) for rows in every)
     known = {row.tobytes() for rows in every for row in rows}
     assert {row.tobytes() for row in one} <= known
-    other = sampled(paths, detector, at_most=90, seed=3, threads=1)
+    other = sample_of(paths, detector, at_most=90, seed=3, threads=1)
     assert one.tobytes() != other.tobytes()
     np.testing.assert_array_equal(
-        sampled(paths, detector, at_most=10_000, seed=2, threads=2), np.concatenate(every)
+        sample_of(paths, detector, at_most=10_000, seed=2, threads=2),
+        np.concatenate(every),
     )
 
 
 def test_of_more_pictures_than_descriptors_some_give_one(paths, detector):
-    few = sampled(paths[:8], detector, at_most=5, seed=2, threads=2)
+    few = sample_of(paths[:8], detector, at_most=5, seed=2, threads=2)
     assert few.shape == (5, detector.descriptor_length)
-    assert sampled([], detector, at_most=5, seed=2, threads=2).shape == (
+    assert sample_of([], detector, at_most=5, seed=2, threads=2).shape == (
         0,
         detector.descriptor_length,
     )
@@ -335,7 +337,7 @@ def test_the_identity_changes_with_everything_that_is_in_it(vocabulary):
 
 def test_a_file_that_is_no_vocabulary_is_refused(vocabulary, tmp_path):
     file = tmp_path / "words.npz"
-    with pytest.raises(VocabularyRefused, match=r"words\.npz: no such file"):
+    with pytest.raises(UserError, match=r"words\.npz: no such file"):
         Vocabulary.read(file)
     vocabulary.write(file)
     whole = file.read_bytes()
@@ -344,11 +346,11 @@ def test_a_file_that_is_no_vocabulary_is_refused(vocabulary, tmp_path):
     damaged = [whole[: len(whole) // 2], b"", b"text", bytes(flipped)]
     for content in damaged:
         file.write_bytes(content)
-        with pytest.raises(VocabularyRefused, match=r"words\.npz cannot be read .* learn it again"):
+        with pytest.raises(UserError, match=r"words\.npz cannot be read .* learn it again"):
             Vocabulary.read(file)
     with file.open("wb") as opened:
         np.save(opened, np.zeros(3))
-    with pytest.raises(VocabularyRefused, match="cannot be read as a vocabulary"):
+    with pytest.raises(UserError, match="cannot be read as a vocabulary"):
         Vocabulary.read(file)
 
 
@@ -364,9 +366,9 @@ def test_a_file_whose_parts_do_not_belong_together_is_refused(vocabulary, tmp_pa
         replace(vocabulary, words=vocabulary.words[:0], pictures_with_word=counts[:0]),
     ):
         wrong.write(file)
-        with pytest.raises(VocabularyRefused, match="cannot be read as a vocabulary"):
+        with pytest.raises(UserError, match="cannot be read as a vocabulary"):
             Vocabulary.read(file)
     objects = np.array([{"a": 1}], dtype=object)
     np.savez(file, detector=objects, words=objects, pictures_with_word=objects, pictures=objects)
-    with pytest.raises(VocabularyRefused, match="cannot be read as a vocabulary"):
+    with pytest.raises(UserError, match="cannot be read as a vocabulary"):
         Vocabulary.read(file)

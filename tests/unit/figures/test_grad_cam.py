@@ -12,8 +12,7 @@ from skimage.transform import resize
 
 from gallerist.figures.grad_cam import SimilarityMaps
 from gallerist.networks.architectures import Head, InferenceMode, Scratch, Transfer, without_head
-from gallerist.networks.gem import GeM
-from gallerist.networks.rmac import RMAC
+from gallerist.networks.pooling import RMAC, GeM
 
 SIZE, BLOCK = 24, 4
 HEAD = Head("standard", 0.3, 999, 0.001, 0.001)

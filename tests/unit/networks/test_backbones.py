@@ -14,9 +14,10 @@ import pytest
 from keras_without_layers import NETWORKS, ask, preprocess_input
 
 from gallerist.config.schema import PACKAGED_SCHEMA, read_schema
+from gallerist.io.errors import UserError
 from gallerist.networks import efficientnet_lite2
-from gallerist.networks.backbones import BACKBONES, EFFICIENTNET, BackboneError
-from gallerist.networks.pixel_scaling import scaling_layer
+from gallerist.networks.architectures import scaling_layer
+from gallerist.networks.backbones import BACKBONES, EFFICIENTNET
 
 EFFICIENTNETS = {f"EfficientNetB{size}" for size in range(8)}
 SMALL = {"MobileNetV3Small", "VGG16"}
@@ -87,7 +88,7 @@ def test_efficientnet_lite2_is_for_the_pictures_that_it_was_trained_on():
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_pictures_that_are_too_small_are_refused_before_anything_is_built(name):
     side = BACKBONES[name].min_image_size
-    with pytest.raises(BackboneError) as refusal:
+    with pytest.raises(UserError) as refusal:
         BACKBONES[name].build(side - 1)
     assert str(refusal.value) == (
         f"{name} needs pictures of {side} pixels a side or more; image_size is {side - 1}"

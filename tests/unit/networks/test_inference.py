@@ -17,10 +17,11 @@ import pytest
 import tensorflow as tf
 
 from gallerist.data.preprocessing import Preprocessing
+from gallerist.io.errors import UserError
 from gallerist.networks import inference as engine
 from gallerist.networks.architectures import Head, Scratch, Transfer, without_head
 from gallerist.networks.frozen_graph import write_frozen_graph
-from gallerist.networks.inference import EngineRefused, Forward, compile_network
+from gallerist.networks.inference import Forward, compile_network
 from gallerist.networks.trunk import after_trunk, trunk_of
 
 HEAD = Head("standard", 0.1, 1, 0.0, 0.0)
@@ -181,7 +182,9 @@ def test_openvino_is_as_near_to_the_exact_numbers_as_tensorflow():
 def test_tensorflow_gives_what_keras_predicts(xla, mobilenet):
     forward = compile_network(mobilenet, engine="tensorflow", threads=2, xla=xla)
     assert_equal_to_keras(mobilenet, pixels(), forward)
-    np.testing.assert_allclose(forward(pixels()[:2]), forward(pixels())[:2], rtol=1e-4, atol=1e-6)
+    # A batch of another size goes through other kernels. What rounding leaves is measured against
+    # the vector: the roots that GeM takes magnify it in numbers that are nearly 0.
+    assert distances(forward(pixels()[:2]), forward(pixels())[:2]).max() < 1e-5
     assert forward.name.startswith(f"TensorFlow {tf.__version__}, ")
     assert forward.name.endswith("XLA") == xla
 
@@ -325,7 +328,7 @@ def test_tensorflow_takes_over_what_openvino_cannot_run_and_the_log_says_why(cap
 
 
 def test_openvino_asked_for_by_name_is_not_replaced():
-    with pytest.raises(EngineRefused) as refusal:
+    with pytest.raises(UserError) as refusal:
         compile_network(outside_openvino(), engine="openvino", threads=1)
     message = str(refusal.value)
     assert message.startswith("OpenVINO cannot run the network odd (")

@@ -11,12 +11,17 @@ import keras
 import numpy as np
 import pytest
 
-from gallerist.networks.architectures import Head, InferenceMode, Scratch, Transfer, without_head
+from gallerist.networks.architectures import (
+    Head,
+    InferenceMode,
+    Scratch,
+    Transfer,
+    scaling_layer,
+    without_head,
+)
 from gallerist.networks.backbones import BACKBONES
-from gallerist.networks.gem import GeM
-from gallerist.networks.pixel_scaling import scaling_layer
+from gallerist.networks.pooling import GeM
 from gallerist.networks.trunk import (
-    NoBackbone,
     after_trunk,
     cut_of_network,
     trunk_identity,
@@ -234,7 +239,7 @@ def test_what_every_network_on_a_backbone_begins_with_has_their_trunk():
 def test_a_network_from_scratch_has_no_trunk():
     scratch = Scratch(73, "valid", PUBLISHED).build(3)
     for halve in (trunk_of, after_trunk, trunk_identity, cut_of_network):
-        with pytest.raises(NoBackbone, match="the network scratch has no backbone"):
+        with pytest.raises(ValueError, match="the network scratch has no backbone"):
             halve(scratch)
 
 

@@ -18,8 +18,7 @@ from keras_without_layers import NETWORKS, ask
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
 from gallerist.networks import efficientnet_lite2, weights
-from gallerist.networks.backbones import BACKBONES, Backbone
-from gallerist.networks.published_weights import PUBLISHED, Published
+from gallerist.networks.backbones import BACKBONES, PUBLISHED, Backbone, Published
 from gallerist.networks.weights import Weights, WeightsError, fetch
 
 ALL = dict(BACKBONES)

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from gallerist.evaluation.scores import IntervalSettings, Scores
-from gallerist.serving.champion import Contender, verdict
+from gallerist.serving.champion import Candidate, decide
 
 AT_95 = IntervalSettings(seed=99, rounds=1000, confidence=0.95)
 
 
-def contender(title, hits, **changes):
+def candidate(title, hits, **changes):
     values = {"top-1": np.array(hits, np.float64)}
     ids = tuple(f"q{number}" for number in range(len(hits)))
-    judged = Scores(ids, ("cat",) * len(hits), ids, values, {})
-    return Contender(**{"title": title, "gallery": "g", "query": "q", "judged": judged} | changes)
+    scores = Scores(ids, ("cat",) * len(hits), ids, values, {})
+    return Candidate(**{"title": title, "gallery": "g", "query": "q", "scores": scores} | changes)
 
 
 def hits(right, of=10):
@@ -27,11 +27,11 @@ def hits(right, of=10):
 
 
 def decided(challenger, champion, settings=AT_95):
-    return verdict(contender("new", challenger), contender("old", champion), "top-1", settings)
+    return decide(candidate("new", challenger), candidate("old", champion), "top-1", settings)
 
 
 def test_the_first_is_champion():
-    found = verdict(contender("new", hits(0)), None, "top-1", AT_95)
+    found = decide(candidate("new", hits(0)), None, "top-1", AT_95)
     assert found.moves
     assert found.reason == "new is champion: there was none"
 
@@ -75,8 +75,8 @@ def test_equal_ones_leave_the_champion_where_it_is():
 
 @pytest.mark.parametrize("part", ["gallery", "query"])
 def test_other_pictures_cannot_be_compared_however_much_better(part):
-    new = contender("new", hits(10), **{part: "other"})
-    found = verdict(new, contender("old", hits(0)), "top-1", AT_95)
+    new = candidate("new", hits(10), **{part: "other"})
+    found = decide(new, candidate("old", hits(0)), "top-1", AT_95)
     assert not found.moves
     assert f"judged on another {part}" in found.reason
     assert "--crown" in found.reason
@@ -89,6 +89,6 @@ def test_other_judged_queries_of_the_same_data_cannot_be_compared():
 
 
 def test_a_metric_that_one_of_them_lacks_decides_nothing():
-    found = verdict(contender("new", hits(9)), contender("old", hits(0)), "mAP", AT_95)
+    found = decide(candidate("new", hits(9)), candidate("old", hits(0)), "mAP", AT_95)
     assert not found.moves
     assert "new was not judged by mAP" in found.reason

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from small_gallery import GALLERY_SIZE, HOG, ranked, small_gallery
 
-from gallerist.serving.package import pack
-from gallerist.serving.saved_model import save
+from gallerist.serving.package import pack, save
 from gallerist.workflow.experiments import NotSearchable
 from gallerist.workflow.results import ResultMissing
 
@@ -34,7 +34,10 @@ def model(small, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(model):
-    return mlflow.pyfunc.load_model(str(model))
+    logger = logging.getLogger("gallerist")
+    level = logger.level
+    yield mlflow.pyfunc.load_model(str(model))
+    logger.setLevel(level)  # which a served model raises, in its own process
 
 
 @pytest.fixture

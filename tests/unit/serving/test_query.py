@@ -6,19 +6,15 @@ from PIL import Image
 
 from gallerist.data.decoding import MAX_PIXELS, BadImage
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
-from gallerist.data.preprocessing import Preprocessing
 from gallerist.features import vocabulary
-from gallerist.features.descriptors.extract import (
-    describe_in_parallel,
-    descriptor_settings,
-    model_of,
-)
+from gallerist.features.descriptors.extract import DescriptorExtractor
+from gallerist.features.extractors import extract
 from gallerist.features.key_points import Detector
-from gallerist.features.reduction import fit
-from gallerist.features.store import FeatureMismatch, Features
-from gallerist.io.files import sha256_of_text
+from gallerist.features.reduction import Reduced, fit
+from gallerist.features.store import Features
+from gallerist.io.errors import UserError
 from gallerist.search.exact import search
-from gallerist.serving.query import QueryUnknown, find_query, search_file, search_query
+from gallerist.serving.query import find_query, search_file, search_query
 from gallerist.workflow.experiments import NotSearchable
 from gallerist.workflow.results import ResultMissing, Results
 
@@ -86,27 +82,25 @@ def test_a_query_is_found_by_number_name_or_end_of_its_path(name, found):
 
 @pytest.mark.parametrize("name", ["0", "6", "99999999999999999999"])
 def test_a_number_out_of_range_is_answered_with_the_range(name):
-    with pytest.raises(QueryUnknown, match=f"query {name}: the data set has queries 1 to 5"):
+    with pytest.raises(UserError, match=f"query {name}: the data set has queries 1 to 5"):
         find_query(QUERIES, name)
 
 
 @pytest.mark.parametrize("name", ["nothing.jpg", "1.jp", "at_1.jpg", "", ".", "-1", "²", "/1.jpg"])
 def test_a_name_of_no_query_is_answered_with_one_that_is(name):
-    with pytest.raises(
-        QueryUnknown, match=r"no query is called .*data/query/cat/cat_1\.jpg is one"
-    ):
+    with pytest.raises(UserError, match=r"no query is called .*data/query/cat/cat_1\.jpg is one"):
         find_query(QUERIES, name)
 
 
 def test_a_name_of_several_queries_is_answered_with_their_paths():
-    with pytest.raises(QueryUnknown, match=r"2 queries .* 1\.jpg: .*dog/1\.jpg, .*cat/1\.jpg"):
+    with pytest.raises(UserError, match=r"2 queries .* 1\.jpg: .*dog/1\.jpg, .*cat/1\.jpg"):
         find_query(QUERIES, "1.jpg")
 
 
 def test_a_data_set_without_queries_has_no_query():
-    with pytest.raises(QueryUnknown, match=r"no query is called a\.jpg$"):
+    with pytest.raises(UserError, match=r"no query is called a\.jpg$"):
         find_query(Manifest(()), "a.jpg")
-    with pytest.raises(QueryUnknown, match="queries 1 to 0"):
+    with pytest.raises(UserError, match="queries 1 to 0"):
         find_query(Manifest(()), "1")
 
 
@@ -123,11 +117,11 @@ def test_answers_are_those_of_the_workflow(results):
 def test_answers_are_marked_right_by_class_and_distractors_never(results):
     expected = {"g1": True, "g2": False, "both": True, "g3": False}
     cat = search_query(results, RANKING, QUERIES.pictures[0], 4)
-    assert {answer.picture.id: answer.right for answer in cat} == expected
-    assert {answer.mark for answer in cat if answer.right} == {"o"}
-    assert {answer.mark for answer in cat if not answer.right} == {"x"}
+    assert {answer.picture.id: answer.relevant for answer in cat} == expected
+    assert {answer.mark for answer in cat if answer.relevant} == {"o"}
+    assert {answer.mark for answer in cat if not answer.relevant} == {"x"}
     distractor = search_query(results, RANKING, QUERIES.pictures[3], 4)
-    assert [answer.right for answer in distractor] == [False] * 4
+    assert [answer.relevant for answer in distractor] == [False] * 4
 
 
 def test_a_query_that_is_in_the_gallery_is_not_its_own_answer(results):
@@ -137,13 +131,13 @@ def test_a_query_that_is_in_the_gallery_is_not_its_own_answer(results):
 
 def test_a_query_that_was_added_since_is_refused_in_words(results):
     new = picture("new", "new.jpg", "cat", "query")
-    with pytest.raises(QueryUnknown, match=r"new\.jpg has not been searched for: run the workflow"):
+    with pytest.raises(UserError, match=r"new\.jpg has not been searched for: run the workflow"):
         search_query(results, RANKING, new, 3)
 
 
 def test_a_gallery_that_has_lost_a_picture_since_is_refused_in_words(results):
     Manifest(GALLERY.pictures[1:]).write(results.folder / "manifests" / "gallery.csv")
-    with pytest.raises(FeatureMismatch, match="the gallery has changed since it was ranked"):
+    with pytest.raises(UserError, match="the gallery has changed since it was ranked"):
         search_query(results, RANKING, QUERIES.pictures[1], 4)
 
 
@@ -163,36 +157,24 @@ SIFT = {"descriptor": "sift", "encoding": "vlad", "square_root": True, "search":
 
 
 @pytest.fixture
-def described(results, tmp_path):
-    """Four real files as the gallery, described by HOG, by SIFT, and by HOG reduced."""
+def gallery_files(results, tmp_path):
+    """Four real files as the gallery, with vectors of HOG, of SIFT, and of HOG reduced."""
     paths = []
     for row, name in enumerate(GALLERY.ids):
         pixels = np.random.default_rng(row).integers(0, 256, (12, 12, 3), dtype=np.uint8)
         paths.append(tmp_path / f"{name}.png")
         Image.fromarray(pixels).resize((90, 70), Image.Resampling.BICUBIC).save(paths[-1])
-    preprocessing = Preprocessing(64, MAX_PIXELS)
-    name, chosen = descriptor_settings(HOG)
-    vectors = np.concatenate([*describe_in_parallel(name, chosen, paths, preprocessing, threads=1)])
-    hog = Features.of(vectors, GALLERY.ids, model_of(name, chosen), preprocessing.sha256)
+    hog = extract(DescriptorExtractor.of(HOG, max_pixels=MAX_PIXELS, threads=1), paths, GALLERY.ids)
     hog.write(*files_of(tmp_path, "features/hog"))
     reduction = fit("pca", 2, hog.vectors, seed=1)
     reduction.write(tmp_path / "reductions/small.npz")
-    Features.of(
-        reduction.apply(hog.vectors),
-        GALLERY.ids,
-        sha256_of_text(f"{hog.model} {reduction.sha256}"),
-        hog.preprocessing,
-    ).write(*files_of(tmp_path, "reduced/small"))
+    extract(Reduced(hog, reduction), GALLERY.ids).write(*files_of(tmp_path, "reduced/small"))
     detector = Detector("sift", 512, 100, root=True)
-    sample = vocabulary.sampled(paths, detector, at_most=1000, seed=1, threads=1)
+    sample = vocabulary.sample(paths, detector, at_most=1000, seed=1, threads=1)
     words = vocabulary.learn(sample, 4, 1, detector=detector)
     words.write(tmp_path / "vocabularies/sift.npz")
-    vectors = np.concatenate(
-        [*vocabulary.described(paths, words, encoding="vlad", threads=1, square_root=True)]
-    )
-    identity = vocabulary.encoding_sha256(words, "vlad", True)
-    sift = Features.of(vectors, GALLERY.ids, identity, sha256_of_text(detector.to_json()))
-    sift.write(*files_of(tmp_path, "features/sift"))
+    sift = vocabulary.WordExtractor(words, "vlad", square_root=True, threads=1)
+    extract(sift, paths, GALLERY.ids).write(*files_of(tmp_path, "features/sift"))
     return paths
 
 
@@ -206,9 +188,9 @@ def files_of(folder, name):
     [("hog", HOG), ("small", {**HOG, "reduction": {"method": "pca"}}), ("sift", SIFT)],
 )
 def test_a_copy_of_a_gallery_picture_is_found_first_at_no_distance(
-    results, described, experiment, settings
+    results, gallery_files, experiment, settings
 ):
-    for path, expected in zip(described, GALLERY.ids, strict=True):
+    for path, expected in zip(gallery_files, GALLERY.ids, strict=True):
         label, answers = search_file(
             results, experiment, {experiment: settings}, path, 2, threads=1
         )
@@ -218,9 +200,9 @@ def test_a_copy_of_a_gallery_picture_is_found_first_at_no_distance(
         assert answers[1].distance > 1e-3
 
 
-def test_a_gallery_that_was_described_with_other_settings_is_refused(results, described):
-    with pytest.raises(FeatureMismatch, match="described by another model"):
-        search_file(results, "hog", {"hog": {**HOG, "block": 1}}, described[0], 2, threads=1)
+def test_a_gallery_of_vectors_by_other_settings_is_refused(results, gallery_files):
+    with pytest.raises(UserError, match="of another model"):
+        search_file(results, "hog", {"hog": {**HOG, "block": 1}}, gallery_files[0], 2, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -231,9 +213,9 @@ def test_a_gallery_that_was_described_with_other_settings_is_refused(results, de
         ({**HOG, "geometric_verification": {"first": 3}}, "geometric_verification, which"),
     ],
 )
-def test_what_one_picture_cannot_be_searched_by_is_said(results, described, settings, message):
+def test_what_one_picture_cannot_be_searched_by_is_said(results, gallery_files, settings, message):
     with pytest.raises(NotSearchable, match=message):
-        search_file(results, "hog", {"hog": settings}, described[0], 2, threads=1)
+        search_file(results, "hog", {"hog": settings}, gallery_files[0], 2, threads=1)
 
 
 def test_a_file_that_is_no_picture_is_named_before_any_network_is_loaded(results, tmp_path):

@@ -314,7 +314,7 @@ def test_the_best_weights_are_the_first_with_the_least_loss_and_nan_is_worse():
     best.restore()
     for number, loss in enumerate([math.nan, math.nan, 3.0, math.nan, 2.0, 2.0, 2.5]):
         weight.assign([number, number])
-        best.watch(loss)
+        best.update(loss)
     best.restore()
     assert (weight.numpy().tolist(), best.loss) == ([4, 4], 2.0)
 

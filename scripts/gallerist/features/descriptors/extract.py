@@ -1,82 +1,71 @@
-"""Classical describers over many pictures, side by side."""
+"""Classical descriptors of many pictures, side by side."""
 
 import inspect
-from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from contextlib import closing
 from typing import Any
 
-import numpy as np
-
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.features.descriptors import registry as descriptors
-from gallerist.features.store import Vectors
+from gallerist.features.descriptors.registry import descriptor, vector_length
+from gallerist.io.arrays import Vectors
 from gallerist.io.files import PathLike, canonical_json, sha256_of_text
+from gallerist.io.parallel import ordered, stack_batches
 from gallerist.workflow.progress import Progress
 
 
-def descriptor_settings(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A describer's name and keyword arguments, from an experiment's settings.
+class DescriptorExtractor:
+    """A descriptor with its settings, for files: see `extractors.Extractor`."""
 
-    What the function does not take, such as the picture's size, is left out.
-    """
-    name = str(settings["descriptor"])
-    taken = inspect.signature(descriptors.get(name)).parameters
-    return name, {key: value for key, value in settings.items() if key in taken}
+    def __init__(
+        self, name: str, settings: Mapping[str, Any], pictures: Preprocessing, *, threads: int
+    ) -> None:
+        """settings: the descriptor's keyword arguments. pictures: how they are read.
 
+        threads: that decode and compute, a picture at a time; vectors do not depend on them.
+        Raises UserError where no descriptor has that name.
+        """
+        self._function = descriptor(name)
+        self._settings, self._pictures, self._threads = settings, pictures, threads
+        self.model = sha256_of_text(canonical_json({"descriptor": name, **settings}))
+        self.preprocessing = pictures.sha256
+        self.length = vector_length(name, settings)
 
-def model_of(name: str, settings: Mapping[str, Any]) -> str:
-    """Identity of a describer with its settings: vectors of two are not comparable."""
-    return sha256_of_text(canonical_json({"descriptor": name, **settings}))
+    @classmethod
+    def of(
+        cls, settings: Mapping[str, Any], *, max_pixels: int, threads: int
+    ) -> "DescriptorExtractor":
+        """That of an experiment of a complete configuration."""
+        name = str(settings["descriptor"])
+        parameters = inspect.signature(descriptor(name)).parameters
+        own = {key: value for key, value in settings.items() if key in parameters}
+        pictures = Preprocessing(settings["image_size"], max_pixels, settings["look"])
+        return cls(name, own, pictures, threads=threads)
 
+    def batches(
+        self, paths: Sequence[PathLike], *, batch_size: int = 256, ahead: int = 2
+    ) -> Generator[Vectors]:
+        """Batches of (batch_size, length) float32 rows, in the order given; the last is smaller.
 
-def describe_in_parallel(
-    name: str,
-    settings: Mapping[str, Any],
-    paths: Sequence[PathLike],
-    preprocessing: Preprocessing,
-    *,
-    threads: int,
-    batch_size: int = 256,
-    ahead: int = 2,
-) -> Generator[Vectors]:
-    """Describe files by the describer `name`: batches of (n, d) float32 rows, in the order given.
+        While one batch is used, the next `ahead` are made, and no more, so that memory is bounded.
+        The threads end with the last batch, with an error, or when the iterator is closed.
 
-    settings: its keyword arguments. threads: that decode and describe, a picture at a time; the
-    vectors do not depend on their number. Every batch has `batch_size` rows but the last. While one
-    batch is used, the next `ahead` are made, and no more, so that memory is bounded. The threads
-    end with the last batch, with an error, or when the iterator is closed or dropped.
-
-    Raises at once `descriptors.UnknownDescriptor`; while it is used `images.BadImage` naming the
-    first file, in their order, that cannot be decoded, after the batches before it.
-    """
-    # Threads, not processes: a picture takes milliseconds, and decoders, filters and NumPy's sums
-    # let other threads run. A new process would import the stage's script first, and so run it.
-    describe = descriptors.get(name)
-
-    def vector_of(path: PathLike) -> descriptors.Vector:
-        return describe(preprocessing.load(path), **settings)
-
-    def batches() -> Generator[Vectors]:
-        workers = ThreadPoolExecutor(threads, thread_name_prefix="describing")
-        starts = iter(range(0, len(paths), batch_size))
-        coming: deque[list[Future[descriptors.Vector]]] = deque()
+        Raises `decoding.BadImage` naming the first file, in their order, that cannot be decoded,
+        after the batches before it.
+        """
+        # Threads, not processes: a picture takes milliseconds, and decoders, filters and NumPy's
+        # sums let other threads run. A new process would import the script first, and so run it.
         progress = Progress("images", len(paths))
-
-        def begin(count: int) -> None:
-            for start in islice(starts, count):
-                batch = paths[start : start + batch_size]
-                coming.append([workers.submit(vector_of, path) for path in batch])
-
-        try:
-            begin(1 + ahead)
-            while coming:
-                rows = np.stack([vector.result() for vector in coming.popleft()])
+        vectors = ordered(
+            self._vector,
+            paths,
+            threads=self._threads,
+            ahead=ahead * batch_size,
+            name="extraction",
+        )
+        with closing(stack_batches(vectors, batch_size)) as batches:
+            for rows in batches:
                 yield rows
                 progress.advance(len(rows))
-                begin(1)
-        finally:
-            workers.shutdown(wait=True, cancel_futures=True)
 
-    return batches()
+    def _vector(self, path: PathLike) -> Vectors:
+        return self._function(self._pictures.load(path), **self._settings)

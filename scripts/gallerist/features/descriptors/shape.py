@@ -2,25 +2,21 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from gallerist.features.descriptors.registry import (
-    Pixels,
-    Vector,
+from gallerist.features.descriptors.cells import (
     as_vector,
     at_least,
     cell_histograms,
     cell_index,
-    descriptor,
     grey,
 )
+from gallerist.io.arrays import Pixels, Vectors
 
 SMALLEST_HU = 1e-10
 """Hu moments around and below this are little more than rounding."""
 
 
-@descriptor("hog")
-def hog(pixels: Pixels, *, orientations: int, cells: int, cell_pixels: int, block: int) -> Vector:
+def hog(pixels: Pixels, *, orientations: int, cells: int, cell_pixels: int, block: int) -> Vectors:
     """Histograms of oriented gradients (Dalal and Triggs, 2005), computed by scikit-image.
 
     pixels: uint8 (h, w, 3) RGB, of which the channel with the steepest gradient counts.
@@ -34,7 +30,7 @@ def hog(pixels: Pixels, *, orientations: int, cells: int, cell_pixels: int, bloc
 
     return as_vector(
         histograms(
-            _squeezed(pixels, cells * cell_pixels),
+            _squeeze(pixels, cells * cell_pixels),
             orientations=orientations,
             pixels_per_cell=(cell_pixels, cell_pixels),
             cells_per_block=(block, block),
@@ -44,7 +40,7 @@ def hog(pixels: Pixels, *, orientations: int, cells: int, cell_pixels: int, bloc
     )
 
 
-def _squeezed(pixels: Pixels, side: int) -> Pixels:
+def _squeeze(pixels: Pixels, side: int) -> Pixels:
     """Resize to a square as `Preprocessing.load` does: first shrink by area, then enlarge."""
     height, width = pixels.shape[:2]
     shrunk = cv2.resize(pixels, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
@@ -52,15 +48,14 @@ def _squeezed(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(square, dtype=np.uint8)
 
 
-@descriptor("edge_histogram")
 def edge_histogram(
     pixels: Pixels, *, orientations: int, signed: bool, grid: int, square_root: bool
-) -> Vector:
+) -> Vectors:
     """How much edge there is in each direction, in each cell of the picture.
 
     pixels: uint8 (h, w, 3) RGB. orientations: bins over half a turn, or with `signed` over a whole
     one, where dark to bright and bright to dark are two directions. grid: grid x grid cells, each
-    with a histogram. square_root: see `descriptors.as_vector`.
+    with a histogram. square_root: see `cells.as_vector`.
 
     A pixel votes with the magnitude of its gradient (Scharr, whose directions are truer than
     Sobel's), divided between the two nearest bins by nearness. The first bin has its centre at
@@ -90,8 +85,7 @@ def edge_histogram(
     return as_vector(histogram, square_root=square_root)
 
 
-@descriptor("hu_moments")
-def hu_moments(pixels: Pixels) -> Vector:
+def hu_moments(pixels: Pixels) -> Vectors:
     """Seven moments of the region that stands out, unchanged by moving, scaling and turning it.
 
     Hu: Visual pattern recognition by moment invariants (1962). The last changes its sign in a
@@ -104,8 +98,7 @@ def hu_moments(pixels: Pixels) -> Vector:
     return as_vector(np.sign(moments) * np.log10(1 + np.abs(moments) / SMALLEST_HU))
 
 
-@descriptor("zernike_moments")
-def zernike_moments(pixels: Pixels, *, degree: int) -> Vector:
+def zernike_moments(pixels: Pixels, *, degree: int) -> Vectors:
     """Magnitudes of Zernike moments of the region that stands out; turning it changes none.
 
     Teague: Image analysis via the general theory of moments (1980); Khotanzad and Hong: Invariant
@@ -131,7 +124,7 @@ def zernike_moments(pixels: Pixels, *, degree: int) -> Vector:
     return as_vector(magnitudes(region, radius, degree=degree, cm=tuple(centre)))
 
 
-def salient_region(pixels: Pixels) -> npt.NDArray[np.uint8]:
+def salient_region(pixels: Pixels) -> Pixels:
     """Find the region that stands out from its background: uint8 (h, w), 1 inside and 0 outside.
 
     The grey values are divided in two by Otsu (A threshold selection method from gray-level

@@ -6,30 +6,25 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from gallerist.features.descriptors.registry import (
-    Pixels,
-    Vector,
+from gallerist.features.descriptors.cells import (
     as_vector,
     at_least,
     cell_histograms,
     cell_index,
-    descriptor,
     grey,
 )
+from gallerist.io.arrays import Floats, Integers, Pixels, Vectors
 
 Pattern = Literal["uniform", "ror", "nri_uniform"]
-Kernel = npt.NDArray[np.float64]
 
 GABOR_SHORTEST = 4
 """Wavelength of the finest Gabor filters, in pixels: above the two that pixels can show at all."""
 
 
-@descriptor("local_binary_patterns")
 def local_binary_patterns(
     pixels: Pixels, *, pattern: Pattern, points: int, radius: float, grid: int, square_root: bool
-) -> Vector:
+) -> Vectors:
     """How often each local pattern of brighter and darker neighbours occurs.
 
     Ojala, Pietikäinen and Mäenpää: Multiresolution gray-scale and rotation invariant texture
@@ -39,7 +34,7 @@ def local_binary_patterns(
     pixels. pattern: which patterns are told apart. "uniform": `points` + 2, unchanged by rotation;
     "ror": all that are not rotations of each other, at most 16 points; "nri_uniform": uniform ones
     by direction too, points · (points - 1) + 3. grid: grid x grid cells, each with a histogram.
-    square_root: see `descriptors.as_vector`.
+    square_root: see `cells.as_vector`.
 
     Returns (grid² · patterns,) float32; a cell's histogram sums to 1 before the root.
     """
@@ -62,7 +57,7 @@ def local_binary_patterns(
 
 
 @lru_cache
-def _smallest_rotations(points: int) -> npt.NDArray[np.int64]:
+def _smallest_rotations(points: int) -> Integers:
     """List the codes of `points` bits that none of their rotations is below, in order."""
     codes = np.arange(2**points, dtype=np.int64)
     smallest = codes
@@ -72,8 +67,7 @@ def _smallest_rotations(points: int) -> npt.NDArray[np.int64]:
     return np.unique(smallest)
 
 
-@descriptor("haralick")
-def haralick(pixels: Pixels, *, levels: int, distance: int) -> Vector:
+def haralick(pixels: Pixels, *, levels: int, distance: int) -> Vectors:
     """Thirteen statistics of which grey levels lie side by side.
 
     Haralick, Shanmugam and Dinstein: Textural features for image classification (1973); computed
@@ -96,7 +90,7 @@ def haralick(pixels: Pixels, *, levels: int, distance: int) -> Vector:
     return as_vector(values / _largest_statistics(levels))
 
 
-def _largest_statistics(levels: int) -> npt.NDArray[np.float64]:
+def _largest_statistics(levels: int) -> Floats:
     """Bounds of what `haralick` divides by them, in mahotas's order: 13 values, 13 ranges."""
     widest, bits = (levels - 1) ** 2, log2(levels)
     value = [
@@ -119,8 +113,7 @@ def _largest_statistics(levels: int) -> npt.NDArray[np.float64]:
     return np.array(value + from_lowest_to_highest)
 
 
-@descriptor("gabor")
-def gabor(pixels: Pixels, *, scales: int, orientations: int) -> Vector:
+def gabor(pixels: Pixels, *, scales: int, orientations: int) -> Vectors:
     """How strongly, and how evenly, waves of some lengths and directions are present.
 
     Manjunath and Ma: Texture features for browsing and retrieval of image data (1996).
@@ -149,13 +142,13 @@ def gabor(pixels: Pixels, *, scales: int, orientations: int) -> Vector:
 
 
 @lru_cache
-def _gabor_pairs(orientations: int) -> tuple[tuple[Kernel, Kernel], ...]:
+def _gabor_pairs(orientations: int) -> tuple[tuple[Floats, Floats], ...]:
     """Even and odd filters, a pair for each direction, that do not answer to plain brightness."""
     # The width of a band of one octave (Manjunath and Ma), cut off where it falls to 1 %.
     sigma = GABOR_SHORTEST / np.pi * np.sqrt(np.log(2) / 2) * 3
     side = 2 * ceil(3 * sigma) + 1
 
-    def kernel(angle: float, wavelength: float, phase: float) -> Kernel:
+    def kernel(angle: float, wavelength: float, phase: float) -> Floats:
         return np.asarray(
             cv2.getGaborKernel((side, side), sigma, angle, wavelength, 1.0, phase), dtype=np.float64
         )

@@ -1,0 +1,78 @@
+"""The extractor of an experiment, for any pictures: the one that made its gallery's vectors."""
+
+from typing import Any
+
+from gallerist.features.extractors import Extractor
+from gallerist.features.store import Features
+from gallerist.io.errors import UserError
+from gallerist.workflow.experiments import Experiments
+from gallerist.workflow.results import Results
+
+
+def extractor_of(
+    results: Results,
+    experiment: str,
+    experiments: Experiments,
+    *,
+    threads: int,
+    max_pixels: int,
+    engine: Any = "tensorflow",
+) -> Extractor:
+    """Load what made an experiment's vectors, reduction included.
+
+    threads: of processors. max_pixels: larger pictures are refused. engine: of networks, see
+    `inference.compile_network`; "tensorflow" is ready soonest, "auto" is quicker from then on.
+    Raises results.ResultMissing, and as the extractors.
+    """
+    # Each kind is imported where it is used: TensorFlow takes seconds, and a served model carries
+    # only the code that its experiment needs.
+    settings = experiments[experiment]
+    extractor: Extractor
+    if "fusion" in settings:
+        from gallerist.features.fusion import Fusion
+
+        members = {
+            name: extractor_of(
+                results, name, experiments, threads=threads, max_pixels=max_pixels, engine=engine
+            )
+            for name in settings["of"]
+        }
+        weighted = settings["fusion"] == "weighted"
+        weights = results.path(f"fusions/{experiment}.json") if weighted else None
+        extractor = Fusion.of(members, weights)
+    elif "network" in settings:
+        from gallerist.features.network import NetworkExtractor
+        from gallerist.features.views import Views
+
+        extractor = NetworkExtractor(
+            results.path(f"models/{experiment}/model.keras"),
+            results.path(f"models/{experiment}/preprocessing.json"),
+            threads=threads,
+            engine=engine,
+            views=Views.of(settings.get("views")),
+        )
+    elif "encoding" in settings:  # of key points, by visual words
+        from gallerist.features.vocabulary import Vocabulary, WordExtractor
+
+        extractor = WordExtractor(
+            Vocabulary.read(results.path(f"vocabularies/{experiment}.npz")),
+            settings["encoding"],
+            square_root=settings["square_root"],
+            threads=threads,
+        )
+    else:
+        from gallerist.features.descriptors.extract import DescriptorExtractor
+
+        extractor = DescriptorExtractor.of(settings, max_pixels=max_pixels, threads=threads)
+    if settings.get("reduction"):
+        from gallerist.features.reduction import Reduced, Reduction
+
+        reduction = Reduction.read(results.path(f"reductions/{experiment}.npz"))
+        extractor = Reduced(extractor, reduction)
+    return extractor
+
+
+def check_same_extractor(query: Features, gallery: Features) -> None:
+    """Raise UserError unless what made the query's vectors made the gallery's too."""
+    if (query.model, query.preprocessing) != (gallery.model, gallery.preprocessing):
+        raise UserError("the vectors of the gallery are of another model: run the workflow again")
