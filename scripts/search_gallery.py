@@ -1,7 +1,7 @@
 """Rule search_gallery: gallery and query vectors -> the ranking of every query."""
 
 from gallerist.features.store import Features, check_comparable
-from gallerist.search.gallery import searched
+from gallerist.search.gallery import search_gallery
 from gallerist.settings.ranking import Search
 from gallerist.workflow.stage import stage
 
@@ -12,7 +12,9 @@ with stage(snakemake) as run:
     depth = snakemake.params.depth or max(1, len(gallery.ids))
     settings = run.settings_as(Search)
     with run.timed("search_seconds"):
-        ranking, report = searched(queries, gallery, depth, settings, threads=snakemake.threads)
+        ranking, report = search_gallery(
+            queries, gallery, depth, settings, threads=snakemake.threads
+        )
     ranking.write(snakemake.output.ranking)
     run.metrics(
         queries=len(queries.ids),

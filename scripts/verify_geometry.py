@@ -3,7 +3,7 @@
 from gallerist.data.manifest import Manifest
 from gallerist.features.key_points import Detector
 from gallerist.figures.matched_key_points import MatchedPictures, draw
-from gallerist.search.geometric_verification import matched, verified
+from gallerist.search.geometric_verification import match_key_points, verify
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
 
@@ -17,7 +17,7 @@ with stage(snakemake) as run:
     detector = Detector(settings["key_points"], settings["max_side"], settings["max_points"])
     agreement = {name: settings[name] for name in ("ratio", "max_error")}
     with run.timed("reranking_seconds"):
-        ranking = verified(
+        ranking = verify(
             Ranking.read(given.ranking),
             lambda identifier: detector.detect_in_file(pictures[identifier].path),
             first=settings["first"],
@@ -39,7 +39,7 @@ with stage(snakemake) as run:
     for _, query, answer in nearest[:DRAWN]:
         one, other = (detector.prepare(pictures[each].path) for each in (query, answer))
         points = detector.detect(one), detector.detect(other)
-        matches = matched(*points, **agreement)
+        matches = match_key_points(*points, **agreement)
         caption = " and ".join(pictures[each].label for each in (query, answer))
         pairs.append(MatchedPictures(one, other, *points, matches, caption))
     draw(pairs, output.matches, title=f"{run.title}: matches")

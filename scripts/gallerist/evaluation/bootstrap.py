@@ -2,8 +2,8 @@
 
 Copies of one original are right or wrong together. 600 queries made from 100 pictures carry about
 as much as 100, and an interval that resamples queries is too narrow by the root of six. What is
-drawn here, with replacement, is the group: all queries made from one original picture. A mean is
-recomputed from the groups' sums and sizes, for all metrics and many rounds in one product.
+resampled here, with replacement, is the group: all queries made from one original picture. A mean
+is recomputed from the groups' sums and sizes, for all metrics and many rounds in one product.
 
 The interval is BCa, bias-corrected and accelerated (Efron, Better Bootstrap Confidence Intervals,
 1987; Efron, Tibshirani, An Introduction to the Bootstrap, 1993, 14.3), because hit rates stand near
@@ -64,13 +64,13 @@ def mean_intervals(
     """Intervals for the mean over all queries of each metric.
 
     values: metric -> (queries,) float64 in [0, 1]. groups: (queries,) the original that each query
-    was made from, such as its source id. The same draws serve all metrics; the result depends on
+    was made from, such as its source id. The same samples serve all metrics; the result depends on
     the seed, but not on the order of the queries nor on which other metrics there are.
 
     Raises ValueError with fewer than two groups, and for values outside [0, 1].
     """
     _check_within(values, 0.0, 1.0)
-    return _mean_intervals(values, groups, _Draws(seed, rounds, level))
+    return _mean_intervals(values, groups, _Sampling(seed, rounds, level))
 
 
 def difference_intervals(
@@ -100,7 +100,7 @@ def difference_intervals(
                 "queries"
             )
     differences = {name: first[name] - second[name] for name in first}
-    return _mean_intervals(differences, groups, _Draws(seed, rounds, level), rates=False)
+    return _mean_intervals(differences, groups, _Sampling(seed, rounds, level), rates=False)
 
 
 def macro_mean_intervals(
@@ -114,15 +114,15 @@ def macro_mean_intervals(
 ) -> dict[str, Interval]:
     """Intervals for the mean over the classes of each class's mean.
 
-    The classes stay as they are, and originals are drawn within each: it says how sure the figure
-    is for these classes, not for others. Of n originals of a class, n - 1 are drawn, without which
+    The classes stay as they are, and originals are resampled within each: it says how sure the
+    figure is for these classes, not for others. Of n originals of a class, n - 1 are sampled, or
     the variance would be too small by (n - 1) / n (Rao, Wu, Resampling Inference with Complex
     Survey Data, 1988). labels: (queries,) class of each; other arguments as for `mean_intervals`.
 
     Raises ValueError when a class has a single original, or an original is of two classes.
     """
     _check_within(values, 0.0, 1.0)
-    settings = _Draws(seed, rounds, level)
+    settings = _Sampling(seed, rounds, level)
     classes, of_query = np.unique(np.asarray(labels, dtype=np.str_), return_inverse=True)
     clusters = _Clusters.of(values, groups)
     of_cluster = _class_of_clusters(clusters.of_query, of_query, np.asarray(groups))
@@ -135,9 +135,9 @@ def macro_mean_intervals(
             )
     strata = [clusters.subset(rows) for rows in members]
     generator = np.random.default_rng(settings.seed)
-    drawn = np.zeros((settings.rounds, len(values)))
+    resampled = np.zeros((settings.rounds, len(values)))
     for stratum in strata:
-        drawn += stratum.drawn_means(generator, settings.rounds, len(stratum.sizes) - 1)
+        resampled += stratum.resample(generator, settings.rounds, len(stratum.sizes) - 1)
     influence = [
         stratum.influence() * (1 - 1 / len(stratum.sizes)) / len(strata) for stratum in strata
     ]
@@ -146,7 +146,7 @@ def macro_mean_intervals(
     return _intervals(
         list(values),
         np.mean([stratum.means() for stratum in strata], axis=0),
-        drawn / len(strata),
+        resampled / len(strata),
         np.concatenate(influence),
         _exact_of(values, originals, level),
         settings,
@@ -154,8 +154,8 @@ def macro_mean_intervals(
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """How often is drawn, from which seed, and for which level of confidence."""
+class _Sampling:
+    """How often originals are resampled, from which seed, and for which level of confidence."""
 
     seed: int
     rounds: int
@@ -202,17 +202,17 @@ class _Clusters:
         without = (self.sums.sum(axis=0) - self.sums) / (self.sizes.sum() - self.sizes)[:, None]
         return np.asarray(without.mean(axis=0) - without)
 
-    def drawn_means(self, generator: np.random.Generator, rounds: int, draws: int) -> Floats:
-        """(rounds, metrics) means of `draws` groups, drawn with replacement in every round.
+    def resample(self, generator: np.random.Generator, rounds: int, size: int) -> Floats:
+        """(rounds, metrics) means of `size` groups, sampled with replacement in every round.
 
-        A round's product is of how often each group was drawn with the sums and the sizes.
+        A round's product is of how often each group was sampled with the sums and the sizes.
         """
         groups = len(self.sizes)
         means = np.empty((rounds, self.sums.shape[1]))
         step = max(1, CHUNK_CELLS // groups)
         for start in range(0, rounds, step):
             count = min(step, rounds - start)
-            cells = generator.integers(groups, size=(count, draws))
+            cells = generator.integers(groups, size=(count, size))
             cells += groups * np.arange(count)[:, None]
             times = np.bincount(cells.ravel(), minlength=count * groups)
             weights = times.reshape(count, groups).astype(np.float64)
@@ -221,7 +221,7 @@ class _Clusters:
 
 
 def _mean_intervals(
-    values: Values, groups: Groups, settings: _Draws, *, rates: bool = True
+    values: Values, groups: Groups, settings: _Sampling, *, rates: bool = True
 ) -> dict[str, Interval]:
     clusters = _Clusters.of(values, groups)
     originals = len(clusters.sizes)
@@ -229,7 +229,7 @@ def _mean_intervals(
     return _intervals(
         list(values),
         clusters.means(),
-        clusters.drawn_means(generator, settings.rounds, originals),
+        clusters.resample(generator, settings.rounds, originals),
         clusters.influence(),
         _exact_of(values, originals, settings.level) if rates else {},
         settings,
@@ -239,34 +239,34 @@ def _mean_intervals(
 def _intervals(
     names: Sequence[str],
     means: Floats,
-    drawn: Floats,
+    resampled: Floats,
     influence: Floats,
     exact: Mapping[str, tuple[float, float]],
-    settings: _Draws,
+    settings: _Sampling,
 ) -> dict[str, Interval]:
     """Put together each metric's interval: the exact one where there is one, else BCa."""
-    ends = _bca(means, drawn, influence, settings.level)
+    ends = _bca(means, resampled, influence, settings.level)
     found = {}
     for number, name in enumerate(names):
         mean, method = float(means[number]), "BCa"
         low, high = ends[number].tolist()
         if name in exact:
             (low, high), method = exact[name], "Clopper-Pearson"
-        elif np.ptp(drawn[:, number]) <= SAME:
+        elif np.ptp(resampled[:, number]) <= SAME:
             low, high, method = mean, mean, "constant"
         found[name] = Interval(mean, low, high, settings.level, len(influence), method)
     return found
 
 
-def _bca(means: Floats, drawn: Floats, influence: Floats, level: float) -> Floats:
+def _bca(means: Floats, resampled: Floats, influence: Floats, level: float) -> Floats:
     """(metrics, 2) ends of the BCa intervals.
 
-    means: (metrics,), drawn: (rounds, metrics), influence: (groups, metrics).
+    means: (metrics,), resampled: (rounds, metrics), influence: (groups, metrics).
     """
-    rounds = len(drawn)
-    # A mean of few values is often drawn again exactly; half of those count as below it.
-    below = np.count_nonzero(drawn < means - SAME, axis=0)
-    equal = np.count_nonzero(np.abs(drawn - means) <= SAME, axis=0)
+    rounds = len(resampled)
+    # A mean of few values is often met again exactly; half of those count as below it.
+    below = np.count_nonzero(resampled < means - SAME, axis=0)
+    equal = np.count_nonzero(np.abs(resampled - means) <= SAME, axis=0)
     share = np.clip((below + equal / 2) / rounds, 1 / rounds, 1 - 1 / rounds)
     bias = ndtri(share)
     spread = (influence**2).sum(axis=0) ** 1.5
@@ -278,7 +278,7 @@ def _bca(means: Floats, drawn: Floats, influence: Floats, level: float) -> Float
         stretched = shifted / np.maximum(1 - acceleration * shifted, 1e-9)
         shares = ndtr(bias + stretched)
         for number, each in enumerate(shares):
-            ends[number, side] = np.quantile(drawn[:, number], each)
+            ends[number, side] = np.quantile(resampled[:, number], each)
     return ends
 
 

@@ -183,23 +183,23 @@ def hits_among_distractors(
     found = np.asarray(relevant.any(axis=1))
     first = np.where(found, relevant.argmax(axis=1), answers)
     ahead = np.arange(relevant.shape[1]) < first[:, None]
-    drawn_from = (distractor & ahead).sum(axis=1)
-    others = first - drawn_from
+    ahead_of = (distractor & ahead).sum(axis=1)
+    others = first - ahead_of
     unknown = ~found & (others < k)
     if unknown.any():
         raise CurveError(
             f"{int(unknown.sum())} queries have no relevant picture in the ranking that was kept, "
             f"but might have one among the first {k} with fewer distractors: keep a deeper ranking"
         )
-    drawn = np.asarray(counts, dtype=np.int64)
-    if drawn_from.max(initial=0) > distractors or ((drawn < 0) | (drawn > distractors)).any():
+    kept = np.asarray(counts, dtype=np.int64)
+    if ahead_of.max(initial=0) > distractors or ((kept < 0) | (kept > distractors)).any():
         raise CurveError(
             f"the gallery has {distractors} distractors: no fewer than 0 and no more can be drawn, "
             "nor be ranked"
         )
     spare = np.asarray(k - 1 - others)
     everything = max(distractors, 1)  # of none at all, SciPy has no distribution
-    chances = hypergeom.cdf(spare[:, None], everything, drawn_from[:, None], drawn[None, :])
+    chances = hypergeom.cdf(spare[:, None], everything, ahead_of[:, None], kept[None, :])
     return np.asarray(np.clip(np.where(found[:, None], chances, 0.0), 0.0, 1.0))
 
 
@@ -218,12 +218,12 @@ def curves_of(
     picture's place depends on its own distance to the query alone, so that the hit rate among fewer
     distractors can be computed from one ranking: see `hits_among_distractors`.
     """
-    drawn = settings.arguments()
+    arguments = settings.arguments()
     depth = min(int(ranks.depth.min()), len(gallery))
-    curves = {HIT_RATE: hit_rate_curve(ranks, originals, depth=depth, **drawn)}
+    curves = {HIT_RATE: hit_rate_curve(ranks, originals, depth=depth, **arguments)}
     distractors = gallery.labels.count(DISTRACTOR)
     further: dict[str, Callable[[], Curve]] = {
-        PRECISION: lambda: precision_recall_curve(ranks, originals, **drawn)
+        PRECISION: lambda: precision_recall_curve(ranks, originals, **arguments)
     }
     if distractors and by_distance:
         further[AMONG_DISTRACTORS] = lambda: _among_distractors(

@@ -188,12 +188,6 @@ class Metric:
             return _WITHOUT_K[self.pattern](ranks)
         return _WITH_K[self.pattern](ranks, self.k)
 
-    @property
-    def definition(self) -> str:
-        """One sentence for a reader of the figures."""
-        function = _WITHOUT_K.get(self.pattern) or _WITH_K[self.pattern]
-        return (function.__doc__ or "").split("\n", 1)[0].rstrip(".")
-
 
 def metric(name: str) -> Metric:
     """Find a metric by name, such as "mAP", "mAP@10", "mAP@10/hits", "nDCG@10", "hit rate@5".

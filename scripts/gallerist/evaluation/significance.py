@@ -262,7 +262,7 @@ def _p_values(differences: Floats, seed: int, rounds: int) -> tuple[Floats, list
     """(pairs,) p-values of (originals, pairs) differences, and how each was found."""
     p_values = np.ones(differences.shape[1])
     methods = []
-    drawn = []
+    sampled = []
     for pair, column in enumerate(differences.T):
         steps = np.abs(column[column != 0])
         if (steps == np.rint(steps)).all() and len(steps) * 2 * steps.sum() <= ADDITIONS:
@@ -272,10 +272,10 @@ def _p_values(differences: Floats, seed: int, rounds: int) -> tuple[Floats, list
             p_values[pair] = _enumerated(steps, abs(float(column.sum())))
             methods.append("exact sign flip")
         else:
-            drawn.append(pair)
+            sampled.append(pair)
             methods.append(f"sign flip, {rounds} rounds")
-    if drawn:
-        p_values[drawn] = _random(differences[:, drawn], seed, rounds)
+    if sampled:
+        p_values[sampled] = _random(differences[:, sampled], seed, rounds)
     return p_values, methods
 
 

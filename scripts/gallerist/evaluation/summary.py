@@ -8,7 +8,7 @@ from gallerist.io.files import PathLike
 from gallerist.io.metric_names import HIT_RATE, accuracies
 from gallerist.records.record import RUN_ID, ImageSet, Record, Scalar
 
-DESCRIBING = ("extract_features", "describe_images", "encode_key_points")
+EXTRACTING = ("extract_features", "describe_images", "encode_key_points")
 """The stages that turn pictures into vectors."""
 
 SEARCHED = ("gallery", "query")
@@ -53,7 +53,7 @@ def tags(
 ) -> dict[str, str]:
     """What the row says in words: its weights, and the description on its page."""
     started = weights(upstream)
-    text = describe(experiment, dataset, started, metrics, queries)
+    text = format_description(experiment, dataset, started, metrics, queries)
     return {"weights": started, "mlflow.note.content": text}
 
 
@@ -92,16 +92,16 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
     training_seconds: all epochs, validation included. trunk_seconds: what frozen layers took, once,
     for the pictures that are trained on and validated; 0 where they are in every epoch.
     extraction_images_per_second: gallery and queries together, frozen layers and all; a picture
-    that several members describe is one picture, which takes the time of all of them.
+    that several members extract is one picture, which takes the time of all of them.
     feature_length: numbers a picture. images_skipped, _warned: of all parts.
 
     What an experiment does without, such as the epochs of a descriptor, is 0.
     """
     trained = [record.metrics for record in of_stage(upstream, "train_network")]
-    described = [record for stage in DESCRIBING for record in of_stage(upstream, stage)]
+    extracted = [record for stage in EXTRACTING for record in of_stage(upstream, stage)]
     imports = [record.metrics for record in of_stage(upstream, "import_images")]
     trunks = of_stage(upstream, "extract_trunk")
-    searched = [record for record in [*trunks, *described] if record.part in SEARCHED]
+    searched = [record for record in [*trunks, *extracted] if record.part in SEARCHED]
     seconds = _extraction_seconds(searched)
     images = {record.part: record.metrics["images"] for record in searched}
     kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
@@ -126,7 +126,7 @@ def _feature_length(upstream: Sequence[Record]) -> float:
     if of_stage(upstream, "fuse_rankings"):
         return 0.0
     joined = {record.experiment for record in of_stage(upstream, "fuse_features")}
-    for stage in ("reduce_features", "fuse_features", *DESCRIBING):
+    for stage in ("reduce_features", "fuse_features", *EXTRACTING):
         for record in of_stage(upstream, stage):
             own = not joined or record.experiment in joined  # a member's vectors are not searched
             if own and record.part == "gallery":
@@ -147,8 +147,8 @@ def outline(upstream: Sequence[Record], weights: str) -> dict[str, Scalar]:
     differ, theirs stand side by side; what an experiment does without is "none", epochs 0.
     """
     trained = [record.parameters for record in of_stage(upstream, "train_network")]
-    described = [record for stage in DESCRIBING for record in of_stage(upstream, stage)]
-    sized = [*trained, *(record.parameters for record in described)]
+    extracted = [record for stage in EXTRACTING for record in of_stage(upstream, stage)]
+    sized = [*trained, *(record.parameters for record in extracted)]
     kinds = [
         str(each[name]) for name in ("network", "descriptor") for each in sized if name in each
     ]
@@ -188,7 +188,7 @@ def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
     return [record for record in records if record.stage == stage]
 
 
-def describe(
+def format_description(
     experiment: str,
     dataset: str,
     weights: str,

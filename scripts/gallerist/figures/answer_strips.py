@@ -19,13 +19,13 @@ from gallerist.figures.style import RELEVANT, WRONG, entitle, save, shorten
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
+logger = logging.getLogger("gallerist")
+
 KINDS = ("best", "median", "worst", "chosen")
 """The pictures of one evaluation, by which queries they show."""
 
 UNKNOWN, QUERY = "#666666", "#2166ac"
 _COLOURS = {True: RELEVANT, False: WRONG, None: UNKNOWN}
-
-logger = logging.getLogger("gallerist")
 
 TILE = 128
 """Pixels a side that a thumbnail is shrunk to."""

@@ -27,7 +27,6 @@ from gallerist.io.metric_names import top
 _ONE_COLUMN = 34
 """More classes stand in two columns, or half a page could not hold them."""
 
-
 _NUMBERED_CLASSES = 25
 """Larger confusions are drawn smaller, and without numbers."""
 

@@ -18,13 +18,8 @@ import faiss as faiss_with_stubs
 import numpy as np
 
 from gallerist.io.arrays import Floats, Indices, Vectors
-from gallerist.search.exact import (
-    Measure,
-    Metric,
-    SearchRefused,
-    distances,
-    search,
-)
+from gallerist.io.errors import UserError
+from gallerist.search.exact import Measure, Metric, distances, search
 from gallerist.search.ranking import Ranking
 
 logger = logging.getLogger("gallerist")
@@ -52,10 +47,6 @@ good, HNSW graph."""
 
 ASKED_CELLS = 16_000_000
 """Elements of queries, or of candidates, handed to FAISS and back at once: 64 MB."""
-
-
-class IndexRefused(ValueError):
-    """A FAISS factory string or setting that cannot be used with these vectors."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ def check_factory(
     """How many gallery vectors an index needs at least to be trained: 0 where it learns nothing.
 
     text: a FAISS factory string. length: of the vectors. Takes milliseconds: nothing is trained.
-    Raises IndexRefused, naming the string, when FAISS cannot build it for vectors of that length
+    Raises UserError, naming the string, when FAISS cannot build it for vectors of that length
     with that metric, or when it has no such setting.
     """
     index = _empty_index(text, length, metric)
@@ -117,7 +108,7 @@ def check_factory(
     return 0 if index.is_trained else _centroids(index)
 
 
-def approximate(
+def search_approximately(
     queries: Vectors,
     query_ids: Sequence[str],
     gallery: Vectors,
@@ -143,22 +134,18 @@ def approximate(
     The index is built by one thread, because a graph depends on the order in which threads come to
     it; `threads` are for the queries.
 
-    Raises IndexRefused as `check_factory`, and when there are too few vectors to train the index;
-    SearchRefused as `search`.
+    Raises UserError as `check_factory` and `search`, and when there are too few vectors to train
+    the index.
     """
     measure = Measure.of(metric, queries, gallery, query_norms, gallery_norms)
     if depth < 1:
-        raise SearchRefused(f"depth is {depth}; it is at least 1")
-    check_factory(index, gallery.shape[1], metric, nprobe=nprobe, ef_search=ef_search)
+        raise UserError(f"depth is {depth}; it is at least 1")
+    effort: dict[str, Any] = {"nprobe": nprobe, "ef_search": ef_search}
+    check_factory(index, gallery.shape[1], metric, **effort)
     built = build_index(gallery, index, measure)
     started = time.perf_counter()
-    ranking = search_index(
-        built,
-        *(queries, query_ids, gallery, gallery_ids, depth, measure),
-        nprobe=nprobe,
-        ef_search=ef_search,
-        threads=threads,
-    )
+    pictures = queries, query_ids, gallery, gallery_ids
+    ranking = search_index(built, *pictures, depth, measure, threads=threads, **effort)
     seconds = time.perf_counter() - started
     sample = _sample(len(queries), SAMPLE)
     exact = search(
@@ -183,7 +170,7 @@ def approximate(
 def build_index(gallery: Vectors, text: str, measure: Measure) -> BuiltIndex:
     """Train an index on the gallery, or on a seeded sample of as many as it can use, and fill it.
 
-    Raises IndexRefused, saying how many there must be, when there are too few vectors to train it.
+    Raises UserError, saying how many there must be, when there are too few vectors to train it.
     """
     started = time.perf_counter()
     index = _empty_index(text, gallery.shape[1], measure.metric)
@@ -280,7 +267,7 @@ def _train(index: Any, text: str, gallery: Vectors, measure: Measure) -> None:
     """Train an index in place."""
     centroids = _centroids(index)
     if len(gallery) < centroids:
-        raise IndexRefused(
+        raise UserError(
             f"index '{text}' needs at least {centroids} gallery vectors to be trained, better "
             f"{ADVISED * centroids}; there are {len(gallery)}. Smaller numbers in it need fewer; "
             "Flat and HNSW32 need none."
@@ -301,7 +288,7 @@ def _empty_index(text: str, length: int, metric: Metric) -> Any:
     with _refusals(text, f" for vectors of length {length} by {metric} distance"):
         index = faiss.index_factory(length, text, measured)
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
-        raise IndexRefused(f"index '{text}': IDMap is not needed, pictures keep their ids anyway")
+        raise UserError(f"index '{text}': IDMap is not needed, pictures keep their ids anyway")
     return index
 
 
@@ -311,11 +298,11 @@ def _set_effort(index: Any, text: str, nprobe: int | None, ef_search: int | None
         if value is None:
             continue
         if value < 1:
-            raise IndexRefused(f"{name} is {value}; it is at least 1")
+            raise UserError(f"{name} is {value}; it is at least 1")
         try:
             faiss.ParameterSpace().set_index_parameter(index, faiss_name, value)
         except RuntimeError as error:
-            raise IndexRefused(
+            raise UserError(
                 f"index '{text}' has no {name}: nprobe is for IVF, ef_search for HNSW"
             ) from error
 
@@ -402,11 +389,9 @@ def _refusals(text: str, wanted: str = "") -> Iterator[None]:
     """Say which index FAISS will not have, and why, without the place in its sources."""
     try:
         yield
-    except IndexRefused:
-        raise
     except (RuntimeError, MemoryError) as error:
         reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error), flags=re.DOTALL)
-        raise IndexRefused(
+        raise UserError(
             f"'{text}' is no index that FAISS can build{wanted}: {reason.strip()}. "
             "Examples: Flat, HNSW32, IVF64,Flat, OPQ16,IVF64,PQ16"
         ) from error

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from gallerist.io.arrays import Floats, Indices, Vectors
+from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
 Metric = Literal["cosine", "euclidean"]
@@ -51,10 +52,6 @@ FAINTEST = 2.0**-120
 where a library has such numbers set to zero, which are below 2⁻¹²⁶."""
 
 
-class SearchRefused(ValueError):
-    """Vectors, norms, a depth or a metric that cannot be searched with."""
-
-
 @dataclass(frozen=True)
 class Measure:
     """How far apart a query and a gallery vector are: made by `of`, used by `distances`.
@@ -79,14 +76,14 @@ class Measure:
     ) -> "Measure":
         """The measure for two sets of rows; the arguments, and their refusal, are `search`'s."""
         if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-            raise SearchRefused(
+            raise UserError(
                 f"queries {queries.shape} and gallery {gallery.shape} are not of one feature length"
             )
         named = next((known for known in METRICS if known == metric), None)
         if named is None:
-            raise SearchRefused(f"'{metric}' is not a metric. Known: {', '.join(METRICS)}")
+            raise UserError(f"'{metric}' is not a metric. Known: {', '.join(METRICS)}")
         if (query_norms is None) != (gallery_norms is None):
-            raise SearchRefused("the norms of the queries and of the gallery come together")
+            raise UserError("the norms of the queries and of the gallery come together")
         if query_norms is None or gallery_norms is None:
             return cls(named)
         _check_norms("query", query_norms, queries)
@@ -143,12 +140,12 @@ def search(
     Memory beyond arguments and result: some 250 MB at most, up to galleries of a million pictures;
     and as much of each of two mapped files as BLOCK_CELLS says.
 
-    Raises SearchRefused for vectors of different lengths, norms that do not fit them, and a depth
+    Raises UserError for vectors of different lengths, norms that do not fit them, and a depth
     or metric that does not exist.
     """
     measure = Measure.of(metric, queries, gallery, query_norms, gallery_norms)
     if depth < 1:
-        raise SearchRefused(f"depth is {depth}; it is at least 1")
+        raise UserError(f"depth is {depth}; it is at least 1")
     row_of = {gallery_id: row for row, gallery_id in enumerate(gallery_ids)}
     place = np.empty(len(gallery), np.intp)
     place[sorted(range(len(gallery)), key=gallery_ids.__getitem__)] = np.arange(len(gallery))
@@ -200,9 +197,9 @@ def _slice(length: int) -> int:
 
 def _check_norms(part: str, norms: Floats, vectors: Vectors) -> None:
     if norms.shape != (len(vectors),):
-        raise SearchRefused(f"{len(vectors)} {part} vectors have norms of shape {norms.shape}")
+        raise UserError(f"{len(vectors)} {part} vectors have norms of shape {norms.shape}")
     if not (np.isfinite(norms) & (norms >= 0)).all():
-        raise SearchRefused(f"the {part} norms are not all finite and at least 0")
+        raise UserError(f"the {part} norms are not all finite and at least 0")
 
 
 def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) -> Vectors:

@@ -7,17 +7,14 @@ import numpy as np
 
 from gallerist.features.store import normalise
 from gallerist.io.arrays import Floats, Vectors
+from gallerist.io.errors import UserError
 from gallerist.search.exact import search
 
 BATCH_CELLS = 4_000_000
 """Elements of mixed vectors held at once: 32 MB of float64."""
 
 
-class BadExpansion(ValueError):
-    """Settings of an expansion that mean nothing."""
-
-
-def expanded(
+def expand_queries(
     queries: Vectors,
     query_ids: Sequence[str],
     gallery: Vectors,
@@ -38,18 +35,18 @@ def expanded(
     Chum, Fine-tuning CNN image retrieval with no human annotation, 2018, where alpha is 3).
 
     Memory beyond arguments and result: that of `search`, and BATCH_CELLS.
-    Raises BadExpansion for neighbours below 1 or a negative alpha.
+    Raises UserError for neighbours below 1 or a negative alpha.
     """
     _check(neighbours, alpha)
     mixed = np.empty(queries.shape, np.float32)
     start = 0
-    for batch in _mixed(queries, query_ids, gallery, gallery_ids, neighbours, alpha):
+    for batch in _mix(queries, query_ids, gallery, gallery_ids, neighbours, alpha):
         mixed[start : start + len(batch)] = batch
         start += len(batch)
     return mixed
 
 
-def augmented_gallery(
+def augment_gallery(
     gallery: Vectors, gallery_ids: Sequence[str], *, neighbours: int, alpha: float
 ) -> Iterator[Vectors]:
     """Each gallery vector, mixed with its nearest `neighbours` others, in batches in gallery order.
@@ -59,25 +56,25 @@ def augmented_gallery(
 
     Database-side feature augmentation (Arandjelovic and Zisserman, Three things everyone should
     know to improve object retrieval, 2012; Gordo et al., End-to-end learning of deep visual
-    representations for image retrieval, 2017), with the weights of `expanded`. All neighbours are
-    those of the gallery as given: no vector is mixed with an already mixed one.
+    representations for image retrieval, 2017), with the weights of `expand_queries`. All neighbours
+    are those of the gallery as given: no vector is mixed with an already mixed one.
 
-    Raises BadExpansion as `expanded`, at once.
+    Raises UserError as `expand_queries`, at once.
     """
     _check(neighbours, alpha)
-    return _mixed(gallery, gallery_ids, gallery, gallery_ids, neighbours, alpha)
+    return _mix(gallery, gallery_ids, gallery, gallery_ids, neighbours, alpha)
 
 
 def _check(neighbours: int, alpha: float) -> None:
     if neighbours < 1:
-        raise BadExpansion(
+        raise UserError(
             f"neighbours is {neighbours}; it is at least 1. To mix nothing, switch the step off."
         )
     if not (math.isfinite(alpha) and alpha >= 0):
-        raise BadExpansion(f"alpha is {alpha}; it is 0 (plain average) or a positive number")
+        raise UserError(f"alpha is {alpha}; it is 0 (plain average) or a positive number")
 
 
-def _mixed(
+def _mix(
     vectors: Vectors,
     ids: Sequence[str],
     gallery: Vectors,
@@ -94,11 +91,11 @@ def _mixed(
         for mixture, answers in zip(mixtures, nearest[start : start + step], strict=True):
             rows = [row_of[answer] for answer in answers]
             if mixture.any():
-                mixture += _weighted_sum(mixture, others[rows].astype(np.float64), alpha)
+                mixture += _weigh(mixture, others[rows].astype(np.float64), alpha)
         yield normalise(mixtures)
 
 
-def _weighted_sum(vector: Floats, neighbours: Floats, alpha: float) -> Floats:
+def _weigh(vector: Floats, neighbours: Floats, alpha: float) -> Floats:
     # einsum, not a BLAS product, whose last bits depend on its threads.
     cosines = np.einsum("d,nd->n", vector, neighbours)
     weights = np.maximum(cosines, 0.0) ** alpha  # 0 ** 0 is 1: an average weighs all alike

@@ -7,7 +7,7 @@ import numpy as np
 from gallerist.features.store import Features
 from gallerist.io.arrays import Vectors
 from gallerist.search.exact import Measure, search
-from gallerist.search.expansion import augmented_gallery, expanded
+from gallerist.search.expansion import augment_gallery, expand_queries
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import Search
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gallerist.search.approximate import BuiltIndex
 
 
-def searched(
+def search_gallery(
     queries: Features, gallery: Features, depth: int, settings: Search, *, threads: int
 ) -> tuple[Ranking, Any]:
     """Rank the gallery for every query; keep `depth` answers.
@@ -23,18 +23,18 @@ def searched(
     The gallery is augmented first, then the queries are expanded with the augmented gallery. Mixed
     vectors are of length 1, so that there are no norms left for a Euclidean distance.
 
-    Returns the ranking, and the `approximate_search.IndexReport` where there is an index, else
-    None. Raises as `search`, `query_expansion` and `approximate_search`.
+    Returns the ranking, and the `approximate.IndexReport` where there is an index, else
+    None. Raises as `search`, `expansion` and `search_approximately`.
     """
-    targets = _augmented(gallery, settings)
-    rows = _expanded(queries, targets, gallery, settings)
+    targets = _augment(gallery, settings)
+    rows = _expand(queries, targets, gallery, settings)
     data = rows, queries.ids, targets, gallery.ids, depth
-    measure = _measure(queries, gallery, settings)
+    measure = _distance(queries, gallery, settings)
     if settings.index is None:
         return search(*data, **measure), None
-    from gallerist.search.approximate import approximate
+    from gallerist.search.approximate import search_approximately
 
-    return approximate(
+    return search_approximately(
         *data,
         index=settings.index,
         nprobe=settings.nprobe,
@@ -47,20 +47,20 @@ def searched(
 class PreparedGallery:
     """A gallery that is searched again and again: augmented, and in its index, once.
 
-    Its answers are those of `searched`. Not for several threads at once.
+    Its answers are those of `search_gallery`. Not for several threads at once.
     """
 
     def __init__(self, gallery: Features, settings: Search, *, threads: int) -> None:
         """Augment the gallery where the settings say so; threads: for queries of an index."""
         self._gallery, self._settings, self._threads = gallery, settings, threads
-        self._targets = np.asarray(_augmented(gallery, settings))
+        self._targets = np.asarray(_augment(gallery, settings))
         self._built: tuple[int, BuiltIndex] | None = None
 
     def rank(self, queries: Features, depth: int) -> Ranking:
-        """Rank the gallery for every query; keep `depth` answers. Raises as `searched`."""
-        rows = _expanded(queries, self._targets, self._gallery, self._settings)
+        """Rank the gallery for every query; keep `depth` answers. Raises as `search_gallery`."""
+        rows = _expand(queries, self._targets, self._gallery, self._settings)
         data = rows, queries.ids, self._targets, self._gallery.ids, depth
-        measure = _measure(queries, self._gallery, self._settings)
+        measure = _distance(queries, self._gallery, self._settings)
         if self._settings.index is None:
             return search(*data, **measure)
         return self._approximately(data, Measure.of(queries=rows, gallery=self._targets, **measure))
@@ -82,25 +82,25 @@ class PreparedGallery:
         )
 
 
-def _measure(queries: Features, gallery: Features, settings: Search) -> dict[str, Any]:
+def _distance(queries: Features, gallery: Features, settings: Search) -> dict[str, Any]:
     measure: dict[str, Any] = {"metric": settings.metric}
     if not (settings.database_augmentation or settings.query_expansion):
         measure |= {"query_norms": queries.norms, "gallery_norms": gallery.norms}
     return measure
 
 
-def _augmented(gallery: Features, settings: Search) -> Vectors:
+def _augment(gallery: Features, settings: Search) -> Vectors:
     targets = gallery.vectors
     if settings.database_augmentation:
-        batches = augmented_gallery(
+        batches = augment_gallery(
             targets, gallery.ids, **settings.database_augmentation.model_dump()
         )
         targets = np.concatenate([np.empty((0, targets.shape[1]), np.float32), *batches])
     return targets
 
 
-def _expanded(queries: Features, targets: Vectors, gallery: Features, settings: Search) -> Vectors:
+def _expand(queries: Features, targets: Vectors, gallery: Features, settings: Search) -> Vectors:
     if not settings.query_expansion:
         return queries.vectors
     mixture = settings.query_expansion.model_dump()
-    return expanded(queries.vectors, queries.ids, targets, gallery.ids, **mixture)
+    return expand_queries(queries.vectors, queries.ids, targets, gallery.ids, **mixture)

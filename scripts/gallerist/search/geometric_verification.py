@@ -10,6 +10,7 @@ import numpy as np
 
 from gallerist.features.key_points import KeyPoints
 from gallerist.io.arrays import Booleans, Floats, Indices, Vectors
+from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
 SMALLEST_AGREEMENT = 4
@@ -23,10 +24,6 @@ CONFIDENCE = 0.999
 
 KEPT_PICTURES = 256
 """Pictures whose key points are kept: 140 MB with 1,000 SIFT descriptors each."""
-
-
-class VerificationFault(ValueError):
-    """Key points that cannot be compared, or a ranking or number that makes no sense."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +47,9 @@ class Matches:
         return int(self.inliers.sum())
 
 
-def matched(query: KeyPoints, answer: KeyPoints, *, ratio: float, max_error: float) -> Matches:
+def match_key_points(
+    query: KeyPoints, answer: KeyPoints, *, ratio: float, max_error: float
+) -> Matches:
     """Match the key points of two pictures, and find the similarity that most matches agree with.
 
     ratio: in (0, 1]; a match is kept when its nearest descriptor is nearer than `ratio` times the
@@ -66,7 +65,7 @@ def matched(query: KeyPoints, answer: KeyPoints, *, ratio: float, max_error: flo
 
     The same arguments give the same result, in any thread.
 
-    Raises VerificationFault for other descriptors on one side than on the other, and for a ratio or
+    Raises UserError for other descriptors on one side than on the other, and for a ratio or
     error outside its range.
     """
     _check_limits(ratio, max_error)
@@ -91,7 +90,7 @@ def matched(query: KeyPoints, answer: KeyPoints, *, ratio: float, max_error: flo
     return Matches(pairs, inliers, model)
 
 
-def verified(
+def verify(
     ranking: Ranking,
     key_points_of: Callable[[str], KeyPoints],
     *,
@@ -106,16 +105,16 @@ def verified(
     threads at once. Those of KEPT_PICTURES pictures are kept in memory, besides those in use.
     first: answers of each query that are verified, at least 1. Equal numbers of inliers keep the
     order they had, and the answers after the first `first` stay where they are.
-    ratio, max_error: see `matched`.
+    ratio, max_error: see `match_key_points`.
 
-    Distances become `verified_distance`, answers that were not verified counting as without
+    Distances become `rerank_distance`, answers that were not verified counting as without
     inliers: they still never fall along a ranking, and order it as the ranks do.
 
-    Raises VerificationFault as `matched` does, naming the pictures, and for a distance below 0 or
+    Raises UserError as `match_key_points` does, naming the pictures, and for a distance below 0 or
     undefined.
     """
     if first < 1 or threads < 1:
-        raise VerificationFault(f"first is {first} and threads {threads}; both are at least 1")
+        raise UserError(f"first is {first} and threads {threads}; both are at least 1")
     _check_limits(ratio, max_error)
     kept = lru_cache(maxsize=KEPT_PICTURES)(key_points_of)
 
@@ -132,29 +131,29 @@ def verified(
             found = list(pool.map(counts, ranking.query_ids, ranking.answers))
     finally:
         cv2.setNumThreads(opencv_threads)
-    rows = list(map(_reordered, ranking.answers, ranking.distances, found))
+    rows = list(map(_reorder, ranking.answers, ranking.distances, found))
     return Ranking(ranking.query_ids, tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
-def verified_distance(agreeing: int, distance: float) -> float:
+def rerank_distance(agreeing: int, distance: float) -> float:
     """One number that orders by inliers first, by the former distance among equals: less is nearer.
 
     With m inliers and the distance d it is 1 / (m + 1 / (1 + d/2)), which lies in
     [1 / (m + 1), 1 / m) for every d >= 0: less than for m - 1 inliers, and rising with d. Without
     inliers it is 1 + d/2, so that it stays in [0, 2] where d does.
 
-    Raises VerificationFault when the distance is below 0 or undefined.
+    Raises UserError when the distance is below 0 or undefined.
     """
     if not 0 <= distance < float("inf"):
-        raise VerificationFault(f"a distance of {distance} is none: it is a number from 0 on")
+        raise UserError(f"a distance of {distance} is none: it is a number from 0 on")
     return 1 / (agreeing + 1 / (1 + distance / 2))
 
 
 def _check_limits(ratio: float, max_error: float) -> None:
     if not 0 < ratio <= 1:
-        raise VerificationFault(f"ratio is {ratio}; it is above 0 and at most 1 (0.8 is usual)")
+        raise UserError(f"ratio is {ratio}; it is above 0 and at most 1 (0.8 is usual)")
     if not 0 < max_error < float("inf"):
-        raise VerificationFault(f"max_error is {max_error}; it is above 0, in pixels")
+        raise UserError(f"max_error is {max_error}; it is above 0, in pixels")
 
 
 def _agreeing(
@@ -167,12 +166,12 @@ def _agreeing(
 ) -> int:
     query, answer = key_points_of(query_id), key_points_of(answer_id)
     try:
-        return matched(query, answer, ratio=ratio, max_error=max_error).agreeing
-    except VerificationFault as fault:
-        raise VerificationFault(f"query {query_id}, answer {answer_id}: {fault}") from fault
+        return match_key_points(query, answer, ratio=ratio, max_error=max_error).agreeing
+    except UserError as fault:
+        raise UserError(f"query {query_id}, answer {answer_id}: {fault}") from fault
 
 
-def _reordered(
+def _reorder(
     answers: Sequence[str], distances: Sequence[float], found: Sequence[int]
 ) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """One query's answers and distances. found: inliers of the answers that were verified."""
@@ -180,7 +179,7 @@ def _reordered(
     order = sorted(range(len(answers)), key=lambda place: -counts[place])
     return (
         tuple(answers[place] for place in order),
-        tuple(verified_distance(counts[place], distances[place]) for place in order),
+        tuple(rerank_distance(counts[place], distances[place]) for place in order),
     )
 
 
@@ -191,7 +190,7 @@ def _pairs(query: KeyPoints, answer: KeyPoints, ratio: float) -> Indices:
     if len(ours) == 0 or len(theirs) < 2:  # without a second nearest nothing can be tested
         return none
     if ours.dtype != theirs.dtype or ours.shape[1] != theirs.shape[1]:
-        raise VerificationFault(
+        raise UserError(
             f"descriptors of {ours.shape[1]} {ours.dtype} and of {theirs.shape[1]} {theirs.dtype} "
             "are of different kinds: detect the key points of both pictures in one way"
         )

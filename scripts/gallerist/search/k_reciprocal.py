@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from gallerist.io.arrays import AnyArray, Floats, Indices, Integers, Vectors
+from gallerist.io.errors import UserError
 from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 
@@ -31,10 +32,6 @@ DECIMALS = 12
 
 PAIR_CELLS = 1 << 20
 """Differences of single pairs held at once: 8 MB of float64."""
-
-
-class ReciprocalFault(ValueError):
-    """A number that the method is not defined for, or vectors and ids that do not fit."""
 
 
 def k_reciprocal(
@@ -76,9 +73,9 @@ def k_reciprocal(
     about 10 KB a gallery picture. The gallery is searched with itself, which takes time with the
     square of its size: beyond MANY_PICTURES a warning says so.
 
-    Raises ReciprocalFault for a number outside its range, and for vectors and ids that do not fit.
+    Raises UserError for a number outside its range, and for vectors and ids that do not fit.
     """
-    _check(queries, query_ids, gallery, gallery_ids, k1, k2, weight, depth)
+    _check((queries, gallery), (query_ids, gallery_ids), weight, k1=k1, k2=k2, depth=depth)
     if len(gallery) > MANY_PICTURES:
         logger.warning(
             "k-reciprocal re-ranking of %d gallery pictures takes some %d MB, and time with the "
@@ -100,7 +97,7 @@ def k_reciprocal(
         )  # fmt: skip
         for found, found_distances in zip(near.answers, near.distances, strict=True):
             rows = np.array([row_of[identifier] for identifier in found], dtype=np.intp)
-            mixed = _mixed(rows, np.array(found_distances), neighbourhoods, k2, weight)
+            mixed = _mix_distances(rows, np.array(found_distances), neighbourhoods, k2, weight)
             order = np.lexsort((place[rows], mixed))[:depth]
             answers.append(tuple(gallery_ids[row] for row in rows[order]))
             distances.append(tuple(mixed[order].tolist()))
@@ -144,7 +141,7 @@ def _of_gallery(
     reciprocal = _reciprocal(nearest[:, : k1 + 1])
     small = _reciprocal(nearest[:, : _half(k1) + 1])
     sizes = np.diff(small.indptr).astype(np.int64)
-    expanded = _expanded(reciprocal, small, sizes)
+    expanded = _expand(reciprocal, small, sizes)
     of_picture = np.repeat(np.arange(pictures), np.diff(expanded.indptr))
     weights = np.exp(-_half_squares(gallery, of_picture, expanded.indices))
     encoded = sparse.csr_array((weights, expanded.indices, expanded.indptr), shape=expanded.shape)
@@ -156,7 +153,7 @@ def _of_gallery(
     )
 
 
-def _mixed(
+def _mix_distances(
     rows: Indices, distances: Floats, gallery: _Neighbourhoods, k2: int, weight: float
 ) -> Floats:
     """The mixed distance of one query to each of its answers.
@@ -168,7 +165,7 @@ def _mixed(
     first = rows[: gallery.near]
     mutual = np.sort(first[distances[: gallery.near] <= gallery.reach[first]])
     reciprocal = _rows_to_matrix(mutual[None, :], pictures, np.ones(len(mutual), dtype=np.bool_))
-    members = _expanded(reciprocal, gallery.small, gallery.sizes).indices
+    members = _expand(reciprocal, gallery.small, gallery.sizes).indices
     distance_of = np.zeros(pictures)  # a picture that is the query itself may be a neighbour's
     distance_of[rows] = half_squares
     own = np.zeros(pictures)
@@ -206,7 +203,7 @@ def _reciprocal(nearest: Indices) -> Sparse:
     return sparse.csr_array(listed.multiply(listed.T))
 
 
-def _expanded(reciprocal: Sparse, small: Sparse, sizes: Integers) -> Sparse:
+def _expand(reciprocal: Sparse, small: Sparse, sizes: Integers) -> Sparse:
     """R*: each row with the small sets of those of its members that it has 2/3 of."""
     shared = (reciprocal.astype(np.int64) @ small.astype(np.int64).T).multiply(
         reciprocal.astype(np.int64)
@@ -238,24 +235,20 @@ def _half_squares(vectors: Vectors, rows: Indices, others: Indices) -> Floats:
 
 
 def _check(
-    queries: Vectors,
-    query_ids: Sequence[str],
-    gallery: Vectors,
-    gallery_ids: Sequence[str],
-    k1: int,
-    k2: int,
+    vectors: tuple[Vectors, Vectors],
+    ids: tuple[Sequence[str], Sequence[str]],
     weight: float,
-    depth: int,
+    **numbers: int,
 ) -> None:
-    if (len(queries), len(gallery)) != (len(query_ids), len(gallery_ids)):
-        raise ReciprocalFault(
-            f"{len(queries)} query and {len(gallery)} gallery vectors do not belong to "
-            f"{len(query_ids)} and {len(gallery_ids)} ids"
+    if [*map(len, vectors)] != [*map(len, ids)]:
+        raise UserError(
+            f"{len(vectors[0])} query and {len(vectors[1])} gallery vectors do not belong to "
+            f"{len(ids[0])} and {len(ids[1])} ids"
         )
-    if len(gallery) == 0:
-        raise ReciprocalFault("the gallery is empty: there are no neighbours to rank by")
-    for name, value in (("k1", k1), ("k2", k2), ("depth", depth)):
+    if len(vectors[1]) == 0:
+        raise UserError("the gallery is empty: there are no neighbours to rank by")
+    for name, value in numbers.items():
         if value < 1:
-            raise ReciprocalFault(f"{name} is {value}; it is at least 1")
+            raise UserError(f"{name} is {value}; it is at least 1")
     if not 0 <= weight <= 1:
-        raise ReciprocalFault(f"weight is {weight}; it is from 0 (neighbourhoods only) to 1")
+        raise UserError(f"weight is {weight}; it is from 0 (neighbourhoods only) to 1")

@@ -11,7 +11,7 @@ from gallerist.features.extractors import extract
 from gallerist.features.store import Features
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.search.gallery import searched
+from gallerist.search.gallery import search_gallery
 from gallerist.search.ranking import Ranking
 from gallerist.serving.extractor import check_same_extractor, extractor_of
 from gallerist.settings.ranking import Search
@@ -106,7 +106,9 @@ def search_file(
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
     check_same_extractor(query, gallery)
-    ranking, _ = searched(query, gallery, count, Search(**settings["search"]), threads=threads)
+    ranking, _ = search_gallery(
+        query, gallery, count, Search(**settings["search"]), threads=threads
+    )
     label = _known_label(results, identifier)
     ranked = zip(ranking.answers[0], ranking.distances[0], strict=True)
     return label, _answers(results, list(ranked), label)

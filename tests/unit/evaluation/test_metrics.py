@@ -275,8 +275,6 @@ def test_a_cut_ranking_will_do_where_the_rest_does_not_matter():
 def test_a_configuration_names_metrics(name, pattern, k):
     found = metric(name)
     assert (found.name, found.pattern, found.k) == (name, pattern, k)
-    assert len(found.definition) > 20
-    assert not found.definition.endswith(".")
 
 
 @pytest.mark.parametrize(

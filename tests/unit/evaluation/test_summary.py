@@ -4,7 +4,7 @@ import pytest
 
 from gallerist.evaluation.summary import (
     costs,
-    describe,
+    format_description,
     hit_rate_points,
     of_stage,
     outline,
@@ -291,7 +291,7 @@ def test_the_records_of_a_stage_keep_their_order():
 
 
 def test_the_note_is_a_table_of_the_metrics():
-    text = describe(
+    text = format_description(
         "net", "animals", "ImageNet",
         {
             "top-1": {"mean": 0.93833, "low": 0.9, "high": 0.96},

@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallerist.features.store import normalise
+from gallerist.io.errors import UserError
 from gallerist.search import approximate as module
 from gallerist.search.approximate import (
-    IndexRefused,
-    approximate,
     build_index,
     check_factory,
     recall,
+    search_approximately,
 )
-from gallerist.search.exact import METRICS, Measure, SearchRefused, search
+from gallerist.search.exact import METRICS, Measure, search
 from gallerist.search.ranking import Ranking
 
 LENGTH = 32
@@ -45,7 +45,7 @@ QUERY_IDS = [f"q{number:02d}" for number in range(60)]
 
 
 def ranked(queries, gallery, depth=10, **settings):
-    return approximate(
+    return search_approximately(
         *(queries[0], QUERY_IDS, gallery[0], GALLERY_IDS, depth),
         **{"query_norms": queries[1], "gallery_norms": gallery[1], **settings},
     )
@@ -103,7 +103,7 @@ def test_a_rotation_is_learnt_with_the_code():
     """Small, because OPQ takes seconds even for few vectors."""
     vectors, _ = pictures(300, seed=4)
     ids = GALLERY_IDS[:300]
-    ranking, report = approximate(
+    ranking, report = search_approximately(
         *(vectors[:9, :8], list("abcdefghi"), vectors[:, :8], ids, 20),
         index="OPQ2,IVF4,PQ2",
         metric="cosine",
@@ -162,7 +162,7 @@ def test_recall_is_measured_on_a_sample_of_many_queries(queries, gallery, monkey
 def test_a_query_that_is_in_the_gallery_is_not_its_own_answer(gallery, index, metric):
     vectors, norms = gallery[0][:80], gallery[1][:80]
     ids = GALLERY_IDS[:80]
-    ranking, report = approximate(
+    ranking, report = search_approximately(
         *(vectors, ids, vectors, ids, 5),
         index=index,
         metric=metric,
@@ -182,7 +182,7 @@ def test_fewer_answers_than_asked_for_are_all_that_the_index_finds(queries, gall
     assert 0 < max(counts) < 1500
     assert all(len(set(answers)) == len(answers) for answers in ranking.answers)
     assert report.recall[1500] == pytest.approx(sum(counts) / (60 * 1500))
-    few, _ = approximate(
+    few, _ = search_approximately(
         *(queries[0], QUERY_IDS, gallery[0][:7], GALLERY_IDS[:7], 50), index="Flat", metric="cosine"
     )
     assert [set(answers) for answers in few.answers] == [set(GALLERY_IDS[:7])] * 60
@@ -192,7 +192,9 @@ def test_equally_near_answers_come_by_id():
     vectors = np.repeat(pictures(3, seed=5)[0], 4, axis=0)
     ids = list("lkjihgfedcba")
     for metric in METRICS:
-        ranking, _ = approximate(vectors[:1], "q", vectors, ids, 12, index="Flat", metric=metric)
+        ranking, _ = search_approximately(
+            vectors[:1], "q", vectors, ids, 12, index="Flat", metric=metric
+        )
         assert ranking.answers[0][:4] == ("i", "j", "k", "l")
         assert ranking == search(vectors[:1], "q", vectors, ids, 12, metric=metric)
 
@@ -302,7 +304,7 @@ def test_with_every_candidate_found_the_ranking_is_the_exact_one(
         "query_norms": np.linalg.norm(queries, axis=1),
         "gallery_norms": np.linalg.norm(gallery, axis=1),
     }
-    ranking, report = approximate(*arguments, index="Flat", metric=metric, **norms)
+    ranking, report = search_approximately(*arguments, index="Flat", metric=metric, **norms)
     assert ranking == search(*arguments, metric=metric, **norms)
     assert set(report.recall.values()) <= {1.0}
 
@@ -310,10 +312,12 @@ def test_with_every_candidate_found_the_ranking_is_the_exact_one(
 @pytest.mark.parametrize("index", ["Flat", "HNSW32", "IVF4,Flat", "IVF4,PQ4"])
 def test_an_empty_gallery_gives_no_answers_and_no_queries_no_rows(queries, gallery, index):
     none = np.ones((0, LENGTH), np.float32)
-    ranking, report = approximate(queries[0], QUERY_IDS, none, [], 3, index=index, metric="cosine")
+    ranking, report = search_approximately(
+        queries[0], QUERY_IDS, none, [], 3, index=index, metric="cosine"
+    )
     assert ranking.answers == ((),) * 60
     assert report.recall == {}
-    ranking, report = approximate(
+    ranking, report = search_approximately(
         none, [], gallery[0], GALLERY_IDS, 3, index=index, metric="cosine"
     )
     assert ranking == Ranking((), (), ())
@@ -342,8 +346,10 @@ def test_how_many_vectors_an_index_needs_is_known_before(index, least):
     if least:
         vectors, _ = pictures(least - 1, seed=6)
         reason = f"'{index}' needs at least {least} gallery vectors.*there are {least - 1}"
-        with pytest.raises(IndexRefused, match=reason):
-            approximate(vectors[:1], "q", vectors, GALLERY_IDS[: least - 1], 1, index=index)
+        with pytest.raises(UserError, match=reason):
+            search_approximately(
+                vectors[:1], "q", vectors, GALLERY_IDS[: least - 1], 1, index=index
+            )
 
 
 @pytest.mark.parametrize(
@@ -352,7 +358,7 @@ def test_how_many_vectors_an_index_needs_is_known_before(index, least):
 def test_as_many_vectors_as_an_index_needs_are_enough(index, capfd, caplog):
     least = check_factory(index, LENGTH)
     vectors, _ = pictures(least, seed=7)
-    ranking, _ = approximate(
+    ranking, _ = search_approximately(
         vectors[:3], "abc", vectors, GALLERY_IDS[:least], 2, index=index, nprobe=least
     )
     assert [len(answers) for answers in ranking.answers] == [2, 2, 2]
@@ -373,12 +379,12 @@ def test_as_many_vectors_as_an_index_needs_are_enough(index, capfd, caplog):
     ],
 )
 def test_a_factory_string_that_cannot_be_is_named_before_the_run(index, reason):
-    with pytest.raises(IndexRefused, match=reason) as refusal:
+    with pytest.raises(UserError, match=reason) as refusal:
         check_factory(index, LENGTH, "cosine")
     assert f"'{index}'" in str(refusal.value)
     assert "faiss::" not in str(refusal.value)
-    with pytest.raises(IndexRefused, match=reason):
-        approximate(
+    with pytest.raises(UserError, match=reason):
+        search_approximately(
             np.ones((1, LENGTH), np.float32),
             "q",
             np.ones((1, LENGTH), np.float32),
@@ -400,16 +406,16 @@ def test_a_factory_string_that_cannot_be_is_named_before_the_run(index, reason):
     ],
 )
 def test_an_effort_that_the_index_does_not_know_is_refused(index, effort, reason):
-    with pytest.raises(IndexRefused, match=reason):
+    with pytest.raises(UserError, match=reason):
         check_factory(index, LENGTH, **effort)
 
 
 def test_what_the_exact_search_refuses_is_refused_here(queries, gallery):
-    with pytest.raises(SearchRefused, match="not of one feature length"):
+    with pytest.raises(UserError, match="not of one feature length"):
         ranked((queries[0][:, :5], queries[1]), gallery, index="Flat")
-    with pytest.raises(SearchRefused, match="'angle' is not a metric"):
+    with pytest.raises(UserError, match="'angle' is not a metric"):
         ranked(queries, gallery, index="Flat", metric="angle")
-    with pytest.raises(SearchRefused, match="depth is 0"):
+    with pytest.raises(UserError, match="depth is 0"):
         ranked(queries, gallery, 0, index="Flat")
-    with pytest.raises(SearchRefused, match="gallery vectors have norms"):
+    with pytest.raises(UserError, match="gallery vectors have norms"):
         ranked(queries, (gallery[0], gallery[1][:4]), index="Flat")

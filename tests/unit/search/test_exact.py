@@ -16,8 +16,9 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from gallerist.features.store import normalise
+from gallerist.io.errors import UserError
 from gallerist.search import exact as module
-from gallerist.search.exact import METRICS, Measure, SearchRefused, search
+from gallerist.search.exact import METRICS, Measure, search
 
 
 def brute_force(queries, query_ids, gallery, gallery_ids, depth):
@@ -642,5 +643,5 @@ one = np.ones(1)
 )
 def test_norms_that_do_not_fit_and_unknown_metrics_are_refused(given, reason):
     vector = np.ones((1, 1), np.float32)
-    with pytest.raises(SearchRefused, match=reason):
+    with pytest.raises(UserError, match=reason):
         search(vector, ["q"], vector, ["g"], 1, **given)

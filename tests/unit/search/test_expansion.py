@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gallerist.io.errors import UserError
 from gallerist.search import expansion as query_expansion
 from gallerist.search.exact import search
-from gallerist.search.expansion import BadExpansion, augmented_gallery, expanded
+from gallerist.search.expansion import augment_gallery, expand_queries
 
 HALF = np.sqrt(0.5)
 # By 45 degrees: g0 with the query, g1 beside it, g2 at a right angle, g3 opposite.
@@ -26,7 +27,7 @@ def unit_rows(count, length, seed):
 
 
 def mix(**settings):
-    return expanded(QUERY, ("q",), GALLERY, IDS, **settings)[0]
+    return expand_queries(QUERY, ("q",), GALLERY, IDS, **settings)[0]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_four_points_worked_by_hand(neighbours, alpha, expected):
 
 
 def test_three_gallery_points_augmented_by_hand():
-    (found,) = augmented_gallery(GALLERY[:3], IDS[:3], neighbours=1, alpha=2)
+    (found,) = augment_gallery(GALLERY[:3], IDS[:3], neighbours=1, alpha=2)
     # g1 is as near to g0 as to g2; float32 puts neither nearer, and g0 is the smaller id.
     middle, edge = unit(1 / 2 + HALF, HALF), unit(HALF / 2 + 1, HALF / 2)
     np.testing.assert_allclose(found, [edge, middle, edge[::-1]], atol=1e-7)
@@ -61,7 +62,7 @@ def test_a_large_alpha_leaves_only_the_query_and_its_copies():
 def test_it_is_the_formula_over_the_answers_of_the_search(seed, neighbours, alpha):
     queries, gallery = unit_rows(4, 6, seed), unit_rows(9, 6, seed + 1)
     ids = [f"g{row}" for row in range(9)]
-    found = expanded(queries, "abcd", gallery, ids, neighbours=neighbours, alpha=alpha)
+    found = expand_queries(queries, "abcd", gallery, ids, neighbours=neighbours, alpha=alpha)
     assert found.dtype == np.float32
     answers = search(queries, "abcd", gallery, ids, neighbours).answers
     for query, names, row in zip(queries.astype(float), answers, found, strict=True):
@@ -72,25 +73,25 @@ def test_it_is_the_formula_over_the_answers_of_the_search(seed, neighbours, alph
 
 def test_rows_have_length_one_and_do_not_depend_on_batches(monkeypatch):
     gallery, ids = unit_rows(30, 8, 1), [f"g{row}" for row in range(30)]
-    (whole,) = augmented_gallery(gallery, ids, neighbours=4, alpha=1)
+    (whole,) = augment_gallery(gallery, ids, neighbours=4, alpha=1)
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6)
     monkeypatch.setattr(query_expansion, "BATCH_CELLS", 8 * 7)
-    batches = list(augmented_gallery(gallery, ids, neighbours=4, alpha=1))
+    batches = list(augment_gallery(gallery, ids, neighbours=4, alpha=1))
     assert [len(batch) for batch in batches] == [7, 7, 7, 7, 2]
     np.testing.assert_array_equal(np.concatenate(batches), whole)
-    queries = expanded(gallery, ids, gallery, ids, neighbours=4, alpha=1)
+    queries = expand_queries(gallery, ids, gallery, ids, neighbours=4, alpha=1)
     np.testing.assert_array_equal(queries, whole)
 
 
 def test_a_query_is_not_its_own_neighbour():
-    found = expanded(QUERY, ("g0",), GALLERY, IDS, neighbours=1, alpha=0)
+    found = expand_queries(QUERY, ("g0",), GALLERY, IDS, neighbours=1, alpha=0)
     np.testing.assert_allclose(found[0], unit(1 + HALF, HALF), atol=1e-7)
 
 
 def test_augmenting_does_not_change_its_argument_nor_use_mixed_vectors():
     before = GALLERY.copy()
-    (forwards,) = augmented_gallery(GALLERY, IDS, neighbours=2, alpha=1)
-    (backwards,) = augmented_gallery(GALLERY[::-1], IDS[::-1], neighbours=2, alpha=1)
+    (forwards,) = augment_gallery(GALLERY, IDS, neighbours=2, alpha=1)
+    (backwards,) = augment_gallery(GALLERY[::-1], IDS[::-1], neighbours=2, alpha=1)
     np.testing.assert_array_equal(GALLERY, before)
     np.testing.assert_allclose(backwards[::-1], forwards, atol=1e-7)
 
@@ -99,12 +100,16 @@ def test_augmenting_does_not_change_its_argument_nor_use_mixed_vectors():
 def test_a_picture_without_content_stays_zeros_and_adds_nothing(alpha):
     gallery = np.vstack([GALLERY, np.zeros((1, 2), np.float32)])
     ids = (*IDS, "empty")
-    (found,) = augmented_gallery(gallery, ids, neighbours=4, alpha=alpha)
+    (found,) = augment_gallery(gallery, ids, neighbours=4, alpha=alpha)
     assert np.isfinite(found).all()
     assert not found[4].any()
-    queries = expanded(np.zeros((1, 2), np.float32), "q", gallery, ids, neighbours=2, alpha=alpha)
+    queries = expand_queries(
+        np.zeros((1, 2), np.float32), "q", gallery, ids, neighbours=2, alpha=alpha
+    )
     assert not queries.any()
-    with_it = expanded(QUERY, "q", gallery[[0, 4]], ("g0", "empty"), neighbours=2, alpha=alpha)
+    with_it = expand_queries(
+        QUERY, "q", gallery[[0, 4]], ("g0", "empty"), neighbours=2, alpha=alpha
+    )
     np.testing.assert_allclose(with_it, QUERY, atol=1e-7)
 
 
@@ -112,13 +117,13 @@ def test_vectors_mapped_from_files_give_the_same(tmp_path):
     gallery, ids = unit_rows(30, 8, 1), [f"g{row}" for row in range(30)]
     np.save(tmp_path / "gallery.npy", gallery)
     mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
-    (expected,) = augmented_gallery(gallery, ids, neighbours=3, alpha=1)
-    (found,) = augmented_gallery(mapped, ids, neighbours=3, alpha=1)
+    (expected,) = augment_gallery(gallery, ids, neighbours=3, alpha=1)
+    (found,) = augment_gallery(mapped, ids, neighbours=3, alpha=1)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_an_empty_gallery_leaves_queries_as_they_are():
-    found = expanded(QUERY, "q", GALLERY[:0], (), neighbours=3, alpha=1)
+    found = expand_queries(QUERY, "q", GALLERY[:0], (), neighbours=3, alpha=1)
     np.testing.assert_array_equal(found, QUERY)
 
 
@@ -127,7 +132,7 @@ def test_an_empty_gallery_leaves_queries_as_they_are():
     [(0, 1, "neighbours is 0"), (3, -1, "alpha is -1"), (3, float("nan"), "alpha is nan")],
 )
 def test_settings_that_mean_nothing_are_refused_at_once(neighbours, alpha, named):
-    with pytest.raises(BadExpansion, match=named):
+    with pytest.raises(UserError, match=named):
         mix(neighbours=neighbours, alpha=alpha)
-    with pytest.raises(BadExpansion, match=named):
-        augmented_gallery(GALLERY, IDS, neighbours=neighbours, alpha=alpha)
+    with pytest.raises(UserError, match=named):
+        augment_gallery(GALLERY, IDS, neighbours=neighbours, alpha=alpha)

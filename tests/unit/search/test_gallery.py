@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from scipy.spatial.distance import cdist
 
 from gallerist.features.store import Features
-from gallerist.search.approximate import IndexRefused, IndexReport
+from gallerist.io.errors import UserError
+from gallerist.search.approximate import IndexReport
 from gallerist.search.exact import search
-from gallerist.search.expansion import augmented_gallery, expanded
-from gallerist.search.gallery import searched
+from gallerist.search.expansion import augment_gallery, expand_queries
+from gallerist.search.gallery import search_gallery
 from gallerist.settings.ranking import Search
 
 AUGMENTED = {"neighbours": 3, "alpha": 1}
@@ -30,7 +31,7 @@ GALLERY, GALLERY_ROWS = described(60, "g", 2)
 
 
 def found(queries=QUERIES, gallery=GALLERY, depth=10, threads=1, **chosen):
-    return searched(queries, gallery, depth, Search(**chosen), threads=threads)
+    return search_gallery(queries, gallery, depth, Search(**chosen), threads=threads)
 
 
 def by_distance(distances):
@@ -91,7 +92,7 @@ def test_an_unknown_metric_is_refused():
 
 
 def test_expansion_alone_mixes_the_queries_with_the_gallery():
-    rows = expanded(QUERIES.vectors, QUERIES.ids, GALLERY.vectors, GALLERY.ids, **EXPANDED)
+    rows = expand_queries(QUERIES.vectors, QUERIES.ids, GALLERY.vectors, GALLERY.ids, **EXPANDED)
     for metric in ("cosine", "euclidean"):
         ranking, _ = found(metric=metric, query_expansion=EXPANDED)
         assert ranking == search(rows, QUERIES.ids, GALLERY.vectors, GALLERY.ids, 10, metric=metric)
@@ -99,18 +100,18 @@ def test_expansion_alone_mixes_the_queries_with_the_gallery():
 
 
 def test_augmentation_alone_leaves_the_queries_as_they_are():
-    rows = np.concatenate(list(augmented_gallery(GALLERY.vectors, GALLERY.ids, **AUGMENTED)))
+    rows = np.concatenate(list(augment_gallery(GALLERY.vectors, GALLERY.ids, **AUGMENTED)))
     ranking, _ = found(database_augmentation=AUGMENTED)
     assert ranking == search(QUERIES.vectors, QUERIES.ids, rows, GALLERY.ids, 10, metric="cosine")
     assert ranking.answers != found()[0].answers
 
 
 def test_the_gallery_is_augmented_before_the_queries_are_expanded():
-    rows = np.concatenate(list(augmented_gallery(GALLERY.vectors, GALLERY.ids, **AUGMENTED)))
+    rows = np.concatenate(list(augment_gallery(GALLERY.vectors, GALLERY.ids, **AUGMENTED)))
     both, _ = found(database_augmentation=AUGMENTED, query_expansion=EXPANDED)
 
     def ranked(mixed_with):
-        queries = expanded(QUERIES.vectors, QUERIES.ids, mixed_with, GALLERY.ids, **EXPANDED)
+        queries = expand_queries(QUERIES.vectors, QUERIES.ids, mixed_with, GALLERY.ids, **EXPANDED)
         return search(queries, QUERIES.ids, rows, GALLERY.ids, 10, metric="cosine")
 
     assert both == ranked(rows)
@@ -219,7 +220,7 @@ def test_the_effort_of_an_index_reaches_it():
 
 
 def test_a_setting_that_the_index_does_not_have_is_refused():
-    with pytest.raises(IndexRefused):
+    with pytest.raises(UserError):
         found(index="Flat", nprobe=4)
-    with pytest.raises(IndexRefused, match="Flatt"):
+    with pytest.raises(UserError, match="Flatt"):
         found(index="Flatt")

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 import gallerist.search.geometric_verification
 from gallerist.features.key_points import KeyPoints, detect
+from gallerist.io.errors import UserError
 from gallerist.search.geometric_verification import (
     SMALLEST_AGREEMENT,
     Matches,
-    VerificationFault,
-    matched,
-    verified,
-    verified_distance,
+    match_key_points,
+    rerank_distance,
+    verify,
 )
 from gallerist.search.ranking import Ranking
 
@@ -63,7 +63,7 @@ def none(kind: str = "float32") -> KeyPoints:
 )
 def test_a_picture_that_was_turned_and_resized_is_found_again(kind, angle, scale, shift, wrong):
     query, model = points(3, kind=kind), similarity(angle, scale, shift)
-    matches = matched(query, moved(query, model, wrong), **LIMITS)
+    matches = match_key_points(query, moved(query, model, wrong), **LIMITS)
     found = {int(pair[0]) for pair in matches.pairs[matches.inliers]}
     assert found >= set(range(wrong, 60))
     np.testing.assert_allclose(matches.model[:, :2], model[:, :2], atol=0.05)
@@ -75,7 +75,7 @@ def test_inliers_are_the_pairs_within_the_error_of_the_model():
     noise = np.random.default_rng(5).normal(0, 2, (60, 2)).astype(np.float32)
     answer = moved(query, similarity(0.3, 1.2, (10, -20)), wrong=20)
     answer = placed(answer.positions + noise, answer.descriptors)
-    matches = matched(query, answer, **LIMITS)
+    matches = match_key_points(query, answer, **LIMITS)
     model = np.vstack([matches.model, [0, 0, 1]])
     images = cv2.perspectiveTransform(query.positions[matches.pairs[:, 0]][None], model)[0]
     errors = np.hypot(*(images - answer.positions[matches.pairs[:, 1]]).T)
@@ -98,7 +98,7 @@ def test_pairs_pass_the_ratio_test_by_exact_distances(kind):
         column = int(exact[row].argmin())
         if column not in expected or exact[row, column] < exact[expected[column], column]:
             expected[column] = int(row)
-    pairs = matched(query, answer, ratio=0.95, max_error=3.0).pairs
+    pairs = match_key_points(query, answer, ratio=0.95, max_error=3.0).pairs
     assert len(expected) > 3
     assert sorted(map(tuple, pairs.tolist())) == sorted((r, c) for c, r in expected.items())
     assert (np.diff(exact[pairs[:, 0], pairs[:, 1]]) > -1e-6).all()
@@ -106,7 +106,7 @@ def test_pairs_pass_the_ratio_test_by_exact_distances(kind):
 
 def test_different_pictures_do_not_agree():
     for seed in range(10):
-        matches = matched(points(seed), points(seed + 100), ratio=0.95, max_error=3.0)
+        matches = match_key_points(points(seed), points(seed + 100), ratio=0.95, max_error=3.0)
         assert matches.agreeing in {0, SMALLEST_AGREEMENT}  # four of dozens may agree by chance
 
 
@@ -114,7 +114,7 @@ def test_different_pictures_do_not_agree():
 def test_fewer_than_four_points_agree_about_nothing(count):
     query = points(8)
     few = placed(query.positions[:count], query.descriptors[:count])
-    for matches in (matched(few, query, **LIMITS), matched(query, few, **LIMITS)):
+    for matches in (match_key_points(few, query, **LIMITS), match_key_points(query, few, **LIMITS)):
         assert matches.agreeing == 0
         assert matches.model is None
 
@@ -122,12 +122,12 @@ def test_fewer_than_four_points_agree_about_nothing(count):
 def test_four_points_that_agree_are_enough():
     query = points(8)
     four = placed(query.positions[:4], query.descriptors[:4])
-    assert matched(four, query, **LIMITS).agreeing == 4
+    assert match_key_points(four, query, **LIMITS).agreeing == 4
 
 
 def test_pictures_without_key_points_have_no_matches():
     for query, answer in ((none(), points(1)), (points(1), none()), (none(), none())):
-        matches = matched(query, answer, **LIMITS)
+        matches = match_key_points(query, answer, **LIMITS)
         assert matches.pairs.shape == (0, 2)
         assert matches.agreeing == 0
 
@@ -136,7 +136,7 @@ def test_points_at_one_place_count_once():
     query = points(9, 12)
     heap = placed(np.full((12, 2), 50, np.float32), query.descriptors)
     for one, other in ((query, heap), (heap, query)):
-        matches = matched(one, other, **LIMITS)
+        matches = match_key_points(one, other, **LIMITS)
         assert len(matches.pairs) == 1
         assert matches.agreeing == 0
 
@@ -144,17 +144,17 @@ def test_points_at_one_place_count_once():
 def test_a_model_that_maps_everything_to_one_spot_is_none():
     query = points(10)
     spot = moved(query, similarity(0, 0.001, (200, 200)))
-    assert matched(query, spot, **LIMITS).agreeing == 0
-    assert matched(spot, query, **LIMITS).agreeing == 0
+    assert match_key_points(query, spot, **LIMITS).agreeing == 0
+    assert match_key_points(spot, query, **LIMITS).agreeing == 0
 
 
 def test_a_model_that_shrinks_a_large_picture_to_a_small_one_is_none():
     query = points(10)
     large = placed(query.positions * 10, query.descriptors)
     small = moved(large, similarity(0, 0.05, (200, 200)))  # 200 pixels: no spot
-    assert matched(large, small, **LIMITS).agreeing == 0
-    assert matched(small, large, **LIMITS).agreeing == 0
-    assert matched(large, moved(large, similarity(0, 0.2, (0, 0))), **LIMITS).agreeing > 50
+    assert match_key_points(large, small, **LIMITS).agreeing == 0
+    assert match_key_points(small, large, **LIMITS).agreeing == 0
+    assert match_key_points(large, moved(large, similarity(0, 0.2, (0, 0))), **LIMITS).agreeing > 50
 
 
 def test_three_that_agree_among_many_matches_are_chance():
@@ -164,7 +164,7 @@ def test_three_that_agree_among_many_matches_are_chance():
     )
     answer = placed(query.positions.copy(), query.descriptors)
     answer.positions[3:] = [[310, 20], [40, 5], [15, 130]]
-    matches = matched(query, answer, **LIMITS)
+    matches = match_key_points(query, answer, **LIMITS)
     assert len(matches.pairs) == 6
     assert matches.agreeing == 0
     assert matches.model is None
@@ -173,7 +173,7 @@ def test_three_that_agree_among_many_matches_are_chance():
 def test_points_that_are_all_close_together_agree_about_nothing():
     query = points(11)
     corner = placed(query.positions / 100, query.descriptors)  # within 4 pixels
-    assert matched(corner, corner, **LIMITS).agreeing == 0
+    assert match_key_points(corner, corner, **LIMITS).agreeing == 0
 
 
 def test_neither_thread_nor_generator_changes_the_result():
@@ -184,7 +184,7 @@ def test_neither_thread_nor_generator_changes_the_result():
     def match(seed: int) -> None:
         cv2.setRNGSeed(seed)
         cv2.randu(np.zeros(seed + 1), 0, 1)
-        results.append(matched(query, answer, **LIMITS))
+        results.append(match_key_points(query, answer, **LIMITS))
 
     workers = [threading.Thread(target=match, args=(seed,)) for seed in range(4)]
     for worker in workers:
@@ -199,11 +199,11 @@ def test_neither_thread_nor_generator_changes_the_result():
 
 
 def test_descriptors_of_two_kinds_are_refused():
-    with pytest.raises(VerificationFault, match="different kinds"):
-        matched(points(1), points(1, kind="uint8"), **LIMITS)
+    with pytest.raises(UserError, match="different kinds"):
+        match_key_points(points(1), points(1, kind="uint8"), **LIMITS)
     short = placed(points(1).positions, points(1).descriptors[:, :32].copy())
-    with pytest.raises(VerificationFault, match="of 64 float32 and of 32 float32"):
-        matched(points(1), short, **LIMITS)
+    with pytest.raises(UserError, match="of 64 float32 and of 32 float32"):
+        match_key_points(points(1), short, **LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_descriptors_of_two_kinds_are_refused():
     ],
 )
 def test_limits_out_of_range_are_refused(limits):
-    with pytest.raises(VerificationFault, match=r"ratio is|max_error is"):
-        matched(points(1), points(2), **limits)
+    with pytest.raises(UserError, match=r"ratio is|max_error is"):
+        match_key_points(points(1), points(2), **limits)
 
 
 def library(agreeing: dict[str, int]) -> dict[str, KeyPoints]:
@@ -244,19 +244,19 @@ PICTURES = library({"a": 0, "b": 10, "c": 30, "d": 0, "e": 10, "f": 40})
 
 
 def test_the_first_answers_are_ordered_by_their_inliers():
-    found = verified(RANKING, PICTURES.__getitem__, first=5, threads=1, **LIMITS)
+    found = verify(RANKING, PICTURES.__getitem__, first=5, threads=1, **LIMITS)
     assert found.query_ids == ("q",)
     # b and e have ten inliers each, a and d none; f, which has most, was not looked at.
     assert found.answers == (("c", "b", "e", "a", "d", "f"),)
     assert found.distances[0] == tuple(
-        verified_distance(count, distance)
+        rerank_distance(count, distance)
         for count, distance in [(30, 0.3), (10, 0.2), (10, 0.5), (0, 0.1), (0, 0.3), (0, 0.6)]
     )
     assert list(found.distances[0]) == sorted(found.distances[0])
 
 
 def test_more_answers_asked_for_than_there_are_verifies_all():
-    found = verified(RANKING, PICTURES.__getitem__, first=50, threads=2, **LIMITS)
+    found = verify(RANKING, PICTURES.__getitem__, first=50, threads=2, **LIMITS)
     assert found.answers == (("f", "c", "b", "e", "a", "d"),)
 
 
@@ -269,9 +269,9 @@ def test_threads_and_memory_do_not_change_the_ranking(monkeypatch):
         tuple(tuple(name for name in names if name != own) for own in ids),
         tuple(tuple(0.1 * place for place in range(12 - (own != "q"))) for own in ids),
     )
-    one = verified(many, pictures.__getitem__, first=8, threads=1, **LIMITS)
+    one = verify(many, pictures.__getitem__, first=8, threads=1, **LIMITS)
     monkeypatch.setattr(gallerist.search.geometric_verification, "KEPT_PICTURES", 2)
-    assert verified(many, pictures.__getitem__, first=8, threads=4, **LIMITS) == one
+    assert verify(many, pictures.__getitem__, first=8, threads=4, **LIMITS) == one
     assert one.answers != many.answers
 
 
@@ -282,7 +282,7 @@ def test_a_picture_is_read_once_while_it_is_kept():
         read[identifier] += 1
         return PICTURES[identifier]
 
-    verified(RANKING, key_points_of, first=3, threads=1, **LIMITS)
+    verify(RANKING, key_points_of, first=3, threads=1, **LIMITS)
     assert read == {"q": 1, "a": 1, "b": 1, "c": 1}
 
 
@@ -297,7 +297,7 @@ def test_opencv_keeps_the_threads_it_had():
     cv2.setNumThreads(3)
     try:
         with pytest.raises(KeyError):
-            verified(RANKING, missing, first=2, threads=2, **LIMITS)
+            verify(RANKING, missing, first=2, threads=2, **LIMITS)
         assert cv2.getNumThreads() == 3
         assert used == [1]
     finally:
@@ -306,20 +306,20 @@ def test_opencv_keeps_the_threads_it_had():
 
 def test_a_ranking_without_answers_stays_empty():
     empty = Ranking(("q",), ((),), ((),))
-    assert verified(empty, PICTURES.__getitem__, first=5, threads=1, **LIMITS) == empty
+    assert verify(empty, PICTURES.__getitem__, first=5, threads=1, **LIMITS) == empty
 
 
 def test_pictures_that_cannot_be_compared_are_named():
     pictures = PICTURES | {"b": points(1, kind="uint8")}
-    with pytest.raises(VerificationFault, match="query q, answer b: "):
-        verified(RANKING, pictures.__getitem__, first=3, threads=1, **LIMITS)
+    with pytest.raises(UserError, match="query q, answer b: "):
+        verify(RANKING, pictures.__getitem__, first=3, threads=1, **LIMITS)
 
 
 @pytest.mark.parametrize("changed", [{"first": 0}, {"threads": 0}, {"ratio": 2.0}])
 def test_numbers_that_make_no_sense_are_refused(changed):
     given_ = {"first": 1, "threads": 1, **LIMITS} | changed
-    with pytest.raises(VerificationFault):
-        verified(RANKING, PICTURES.__getitem__, **given_)
+    with pytest.raises(UserError):
+        verify(RANKING, PICTURES.__getitem__, **given_)
 
 
 @given(
@@ -327,7 +327,7 @@ def test_numbers_that_make_no_sense_are_refused(changed):
 )
 def test_the_distance_orders_by_inliers_and_then_by_the_former_distance(answers):
     best_first = sorted(answers, key=lambda answer: (-answer[0], answer[1]))
-    distances = [verified_distance(*answer) for answer in best_first]
+    distances = [rerank_distance(*answer) for answer in best_first]
     assert distances == sorted(distances)
     for (count, _), distance in zip(best_first, distances, strict=True):
         assert 1 / (count + 1) <= distance <= (2 if count == 0 else 1 / (count + 0.5))
@@ -335,8 +335,8 @@ def test_the_distance_orders_by_inliers_and_then_by_the_former_distance(answers)
 
 @pytest.mark.parametrize("distance", [-0.1, float("nan"), float("inf")])
 def test_a_distance_that_is_none_is_refused(distance):
-    with pytest.raises(VerificationFault, match="a distance of"):
-        verified_distance(3, distance)
+    with pytest.raises(UserError, match="a distance of"):
+        rerank_distance(3, distance)
 
 
 @pytest.mark.parametrize(("kind", "root"), [("sift", False), ("sift", True), ("orb", False)])
@@ -349,7 +349,7 @@ def test_key_points_of_a_turned_picture_agree(kind, root):
     query, answer, wrong = (
         detect(kind, pixels, max_points=300, root=root) for pixels in (picture, turned, mirrored)
     )
-    matches = matched(query, answer, **LIMITS)
+    matches = match_key_points(query, answer, **LIMITS)
     assert matches.agreeing > 30
     np.testing.assert_allclose(matches.model, model, atol=1.5)
-    assert matched(query, wrong, **LIMITS).agreeing < 10
+    assert match_key_points(query, wrong, **LIMITS).agreeing < 10

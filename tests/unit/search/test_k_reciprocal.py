@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gallerist.search.k_reciprocal
+from gallerist.io.errors import UserError
 from gallerist.search.exact import search
-from gallerist.search.k_reciprocal import ReciprocalFault, k_reciprocal
+from gallerist.search.k_reciprocal import k_reciprocal
 
 
 def unit_rows(seed: int, count: int, length: int) -> np.ndarray:
@@ -234,5 +235,5 @@ def test_numbers_that_make_no_sense_are_refused(changed, message):
         "queries": unit_rows(1, 1, 3), "query_ids": ["q"], "gallery": unit_rows(2, 4, 3),
         "gallery_ids": list("abcd"), "k1": 2, "k2": 1, "weight": 0.3, "depth": 4,
     }  # fmt: skip
-    with pytest.raises(ReciprocalFault, match=message):
+    with pytest.raises(UserError, match=message):
         k_reciprocal(**(given_ | changed))
