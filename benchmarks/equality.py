@@ -1,0 +1,100 @@
+"""Whether two folders of results hold the same, as after a change that was to change nothing.
+
+    python -m benchmarks.equality OLD/results/silhouettes NEW/results/silhouettes
+
+Files are compared byte for byte, but for what tells of the run itself: measured times, versions,
+paths of the checkout, and the date that Keras writes into a model, of which the weights count.
+"""
+
+import csv
+import io
+import json
+import re
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+OF_THE_RUN = ("logs", "benchmarks", "history", "origin", "fingerprints")
+"""Folders that say how, when and by what code it was run."""
+
+TIMES = {"training s", "frozen layers s", "extraction images/s", "epoch_seconds"}
+"""Columns of measured times."""
+
+IN_RECORDS = ("status", "parameters", "metrics", "curves", "datasets", "tags", "error")
+"""What of a record is no time, version or path."""
+
+
+def compare(old: Path, new: Path) -> tuple[Counter[str], list[str]]:
+    """Equal files by kind, and a line for each that differs or is in one folder only."""
+    found = {folder: set(_files(folder)) for folder in (old, new)}
+    lines = [f"only in {old}: {name}" for name in sorted(found[old] - found[new])]
+    lines += [f"only in {new}: {name}" for name in sorted(found[new] - found[old])]
+    equal: Counter[str] = Counter()
+    for name in sorted(found[old] & found[new]):
+        kind = ".record.json" if name.endswith(".record.json") else Path(name).suffix
+        one, other = ((folder / name).read_bytes() for folder in (old, new))
+        if one == other or _content(kind, name, one, old) == _content(kind, name, other, new):
+            equal[kind] += 1
+        else:
+            lines.append(f"different: {name}")
+    return equal, lines
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if path.is_file() and name.parts[0] not in OF_THE_RUN:
+            yield name.as_posix()
+
+
+def _content(kind: str, name: str, data: bytes, folder: Path) -> Any:
+    read: dict[str, Callable[[bytes], Any]] = {
+        ".csv": lambda data: _without_times(list(csv.reader(io.StringIO(data.decode())))),
+        ".md": lambda data: _without_times([_cells(line) for line in data.decode().splitlines()]),
+        ".html": lambda data: _without_times(_table(data.decode())),
+        ".record.json": _record,
+        ".keras": _weights,
+    }
+    if name.endswith(".origin.json") and (folder / "models" / Path(name).parts[1]).is_dir():
+        return {**json.loads(data), "model": "a trained one, whose weights are compared"}
+    return read[kind](data) if kind in read else data
+
+
+def _without_times(rows: list[list[str]]) -> list[list[str]]:
+    heads = next((row for row in rows if TIMES & set(row)), [])
+    left_out = {place for place, head in enumerate(heads) if head in TIMES}
+    return [[cell for place, cell in enumerate(row) if place not in left_out] for row in rows]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip(" -") for cell in line.split("|")]
+
+
+def _table(text: str) -> list[list[str]]:
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in text.split("</tr>")]
+
+
+def _record(data: bytes) -> dict[str, Any]:
+    record = json.loads(data)
+    kept = {key: record.get(key) for key in IN_RECORDS}
+    timed = re.compile("second|per_second|bytes|peak|cpu|memory|disk|moments")
+    kept["metrics"] = {
+        key: kept["metrics"][key] for key in kept["metrics"] if not timed.search(key)
+    }
+    kept["tags"].pop("gallerist.evaluated_by", None)  # the identifier of an execution
+    kept["curves"] = {key: each for key, each in kept["curves"].items() if not timed.search(key)}
+    return kept
+
+
+def _weights(data: bytes) -> bytes:
+    return zipfile.ZipFile(io.BytesIO(data)).read("model.weights.h5")
+
+
+if __name__ == "__main__":
+    equal, lines = compare(Path(sys.argv[1]), Path(sys.argv[2]))
+    print("equal:", ", ".join(f"{count} {kind}" for kind, count in sorted(equal.items())))
+    print("\n".join(lines) or "nothing differs")
+    sys.exit(bool(lines))

@@ -1,0 +1,61 @@
+"""benchmarks.equality: what tells of the run itself may differ, a digit of a result may not."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from checkout import CHECKOUT
+
+sys.path.insert(0, str(CHECKOUT))
+
+from benchmarks.equality import compare
+
+RECORD = {"status": "finished", "metrics": {"top-1": 0.5, "search_seconds": 1.5}, "tags": {}}
+RECORD |= {"curves": {"epoch_seconds": [[1, 2.0]], "loss": [[1, 0.25]]}, "started": "2026-01-01"}
+FILES = {
+    "comparison/comparison.csv": "experiment,top-1,training s\nhog,0.66,1.25\n",
+    "comparison/comparison.md": "| experiment | training s |\n|---|---|\n| hog | 1.2 |\n",
+    "rankings/hog.csv": "query,rank,gallery,distance\na,1,b,0.125\n",
+    "evaluation/hog/evaluation.record.json": json.dumps(RECORD),
+    "logs/search_gallery/hog.log": "search_gallery hog on host, pid 1\n",
+}
+
+
+def results(folder: Path, **changed: str) -> Path:
+    for name, text in {**FILES, **changed}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_times_and_logs_may_differ(tmp_path):
+    later = {**RECORD, "started": "2026-02-02", "metrics": {"top-1": 0.5, "search_seconds": 9.0}}
+    later["curves"] = {"epoch_seconds": [[1, 7.0]], "loss": [[1, 0.25]]}
+    new = {
+        "comparison/comparison.csv": "experiment,top-1,training s\nhog,0.66,9.5\n",
+        "comparison/comparison.md": "| experiment | training s |\n|-----|--|\n| hog | 10.2 |\n",
+        "evaluation/hog/evaluation.record.json": json.dumps(later),
+        "logs/search_gallery/hog.log": "search_gallery hog on host, pid 2\n",
+    }
+    equal, lines = compare(results(tmp_path / "old"), results(tmp_path / "new", **new))
+    assert lines == []
+    assert equal == {".csv": 2, ".md": 1, ".record.json": 1}
+
+
+@pytest.mark.parametrize("name", sorted(set(FILES) - {"logs/search_gallery/hog.log"}))
+def test_a_digit_that_differs_is_named(name, tmp_path):
+    digit = {"comparison/comparison.md": "hog", "rankings/hog.csv": "0.125"}.get(name, "0.5")
+    digit = "0.66" if name == "comparison/comparison.csv" else digit
+    assert digit in FILES[name]
+    new = {name: FILES[name].replace(digit, digit[:-1] + "7")}
+    _, lines = compare(results(tmp_path / "old"), results(tmp_path / "new", **new))
+    assert lines == [f"different: {name}"]
+
+
+def test_a_file_of_one_folder_only_is_named(tmp_path):
+    old = results(tmp_path / "old")
+    new = results(tmp_path / "new", **{"models/cnn/history.csv": "epoch\n1\n"})
+    _, lines = compare(old, new)
+    assert lines == [f"only in {new}: models/cnn/history.csv"]
