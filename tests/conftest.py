@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -16,7 +17,8 @@ def pytest_collection_modifyitems(items):
 
     Two processes take a file at a time: the short ones at the end let both finish together.
     """
-    items.sort(key=lambda item: LONGEST_FIRST.get(item.path.parent.name, 3))
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: LONGEST_FIRST.get(item.path.relative_to(tests).parts[0], 3))
 
 
 @pytest.fixture(scope="module", autouse=True)
