@@ -31,7 +31,7 @@ def _measured(name: str, asked: argparse.Namespace) -> bool:
     command = [sys.executable, "-m", "benchmarks", "--within", name, "--output", asked.output]
     command += ["--quick"] if asked.quick else []
     command += ["--rounds", str(asked.rounds)] if asked.rounds else []
-    # TensorFlow says much on standard error when it loads; it is shown when something went wrong.
+    # TensorFlow prints much to standard error when it loads; it is repeated when something failed.
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)

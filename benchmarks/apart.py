@@ -8,7 +8,7 @@ from typing import Any
 
 
 class WorkFailed(RuntimeError):
-    """The process ended with an error; the message is what it said."""
+    """The process ended with an error; the message is its standard error."""
 
 
 def apart(module: str, *arguments: object) -> dict[str, Any]:

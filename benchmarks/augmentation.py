@@ -13,7 +13,7 @@ from benchmarks.machine import threads
 from benchmarks.photos import Photos, photos
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.data.augmentation import apply, augment, draw
+from gallerist.data.augmentation import apply, augment, draw_warp
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.settings.augmentation import Augmentation
 
@@ -58,7 +58,11 @@ def _warps(pictures: Photos, side: int) -> dict[str, Way]:
         before = cv2.getNumThreads()
         cv2.setNumThreads(1)
         for row, each in enumerate(pixels):
-            apply(each, draw(SETTINGS, seed=SEED, picture_id=f"{row:016x}", copy=1), SETTINGS.fill)
+            apply(
+                each,
+                draw_warp(SETTINGS, seed=SEED, picture_id=f"{row:016x}", copy=1),
+                SETTINGS.fill,
+            )
         cv2.setNumThreads(before)
 
     theirs = f"published, warp alone at {side}"

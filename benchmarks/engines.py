@@ -14,7 +14,8 @@ from benchmarks.networks import SMALL, Measured, configured
 from benchmarks.photos import photos
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.data.preprocessing import Pixels, Preprocessing
+from gallerist.data.preprocessing import Preprocessing
+from gallerist.io.arrays import Pixels
 
 if TYPE_CHECKING:
     import keras

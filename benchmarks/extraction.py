@@ -24,7 +24,7 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
     with ExitStack() as stack, photos(many) as pictures:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         extractor = NetworkExtractor(*measured.store(folder), threads=threads())
-        theirs = published.describer(backbone_of(extractor.network))
+        theirs = published.feature_network(backbone_of(extractor.network))
 
         extract(extractor, pictures.paths[:32])  # makes it ready for many at once
 
@@ -35,7 +35,7 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
         loop = "published: predict, one by one"
         against = {"times the published": loop}
         ways = {
-            loop: Way(lambda: published.describe(theirs, pictures.paths[:few]), few, against),
+            loop: Way(lambda: published.extract(theirs, pictures.paths[:few]), few, against),
             "Gallerist": Way(ours, many, against),
         }
         return compared(

@@ -8,7 +8,8 @@ import numpy as np
 from benchmarks.machine import threads
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Cell, Table
-from gallerist.features.store import Vectors, normalise
+from gallerist.features.store import normalise
+from gallerist.io.arrays import Vectors
 from gallerist.search.approximate import BuiltIndex, build_index, recall, search_index
 from gallerist.search.exact import Measure, search
 

@@ -19,19 +19,19 @@ COMPUTE_WITH_IT = ("extract_features", "extract_trunk", "train_network")
 """The rules that have a reason to import TensorFlow."""
 
 COMPUTING = ("training_seconds", "extraction_seconds", "search_seconds")
-"""What the records call the time of the computations."""
+"""The metrics of the records that time the computations."""
 
 _PROBE = """
 import atexit, os, sys
 
-def tell():
+def note():
     script = os.path.basename(sys.argv[0]) if sys.argv else ""
     path = os.path.join(os.environ["GALLERIST_PROBE"], str(os.getpid()))
     with open(path, "w") as file:
         file.write(script + " " + str("tensorflow" in sys.modules))
 
 if "GALLERIST_PROBE" in os.environ:
-    atexit.register(tell)
+    atexit.register(note)
 """
 
 
@@ -133,7 +133,8 @@ def _table(jobs: list[Job], between: float, importing: set[str], rounds: int) ->
             "medians over the jobs of a rule, in seconds; jobs one after the other",
             "computing: what the record of the job counts as training, extraction or search; "
             "for other jobs, all their time counts as added",
-            f"added: the rest of the job's process, and {between:.2f} s a job for Snakemake itself",
+            f"added: the rest of the job's process, and {between:.2f} s a job for Snakemake and "
+            "MLflow's writer",
             "TensorFlow imported without need: " + (", ".join(needless) or "nowhere"),
             "the tiny data set of the tests, run " + ("once" if rounds == 1 else f"{rounds} times"),
         ),

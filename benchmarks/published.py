@@ -2,7 +2,7 @@
 
 It stands for the code of a university competition entry (ten animal classes, ResNet152 at 224
 pixels), from its description alone; none of it is copied. What the description leaves open is
-chosen in its favour, and said. Nothing here is used outside the benchmarks.
+chosen in its favour, and noted. Nothing here is used outside the benchmarks.
 """
 
 import contextlib
@@ -28,18 +28,18 @@ COPIES = 5
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 16, 1e-5
 
 
-def describer(backbone: "keras.Model") -> "keras.Model":
+def feature_network(backbone: "keras.Model") -> "keras.Model":
     """The network that features come from: the classifier is cut off, the activations flattened."""
     import keras
 
     return keras.Model(backbone.input, keras.layers.Flatten()(backbone.output))
 
 
-def describe(network: "keras.Model", paths: Sequence[Path]) -> Vectors:
+def extract(network: "keras.Model", paths: Sequence[Path]) -> Vectors:
     """One picture at a time through `predict`, which shows a progress bar for each.
 
-    The bar goes nowhere: a terminal would only slow it down. network: as `describer` makes it from
-    a ResNet, whose pictures are scaled by the mean of ImageNet.
+    The bar goes nowhere: a terminal would only slow it down. network: as `feature_network` makes it
+    from a ResNet, whose pictures are scaled by the mean of ImageNet.
     """
     import keras
     from keras.applications.resnet import preprocess_input

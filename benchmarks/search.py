@@ -10,7 +10,8 @@ from benchmarks import published
 from benchmarks.machine import threads
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.features.store import Vectors, normalise
+from gallerist.features.store import normalise
+from gallerist.io.arrays import Vectors
 from gallerist.search.exact import search
 
 ONE_BY_ONE = 40

@@ -13,7 +13,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the same columns, in the order in which they are shown.
+    """Rows with the same columns, in their order.
 
     raw: every single measurement, for the JSON file only.
     """
@@ -34,10 +34,10 @@ class Table:
         return [row.get(name) for row in self.rows]
 
     def markdown(self, machine: Machine) -> str:
-        """The table, what is to be said of it, and the machine."""
+        """The table, its notes, and the machine."""
         cells = [
             self.columns,
-            *([shown(row.get(name)) for name in self.columns] for row in self.rows),
+            *([format_cell(row.get(name)) for name in self.columns] for row in self.rows),
         ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [_line(row, widths) for row in cells]
@@ -61,7 +61,7 @@ class Table:
         return path
 
 
-def shown(cell: Cell) -> str:
+def format_cell(cell: Cell) -> str:
     """A cell for people: numbers with three significant digits, whole ones as they are."""
     if cell is None:
         return ""

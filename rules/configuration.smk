@@ -21,7 +21,7 @@ def completed_config(given):
     try:
         return complete(given)
     except ConfigurationError as error:
-        # An exception would be told with lines of this file, where nothing is wrong.
+        # Of an exception Snakemake would print lines of this file, where nothing is wrong.
         sys.exit("\n".join(f"{source}: {problem}" for problem in error.problems))
 
 

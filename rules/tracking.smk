@@ -8,7 +8,7 @@ writer = None
 
 
 def prepare_run():
-    """Say what is odd, note who holds the lock, and start the writer of this workflow."""
+    """Print warnings, note who holds the lock, and start the writer of this workflow."""
     from gallerist.figures.rule_graph import draw
     from gallerist.records.provenance import keep_rule_graph
     from gallerist.tracking.store import TrackingError
@@ -16,8 +16,8 @@ def prepare_run():
     from gallerist.workflow.lock import claim
 
     global writer
-    for notice in find_warnings(config):
-        logger.warning(notice)
+    for warning in find_warnings(config):
+        logger.warning(warning)
     claim(Path.cwd())
     graph = rule_graph()
     try:

@@ -36,7 +36,8 @@ COMPARE = {"compare_experiments"}
 EVALUATE = each("evaluate_retrieval") | COMPARE
 SEARCH = each("search_gallery") | EVALUATE
 EXTRACT = extraction("gallery") | extraction("query") | SEARCH
-PLOT = each("plot_training") | EVALUATE
+PLOT = each("plot_training")
+DRAW = PLOT | EVALUATE
 TRAIN = each("train_network", "plot_training") | EXTRACT
 AUGMENT = {"augment_images"} | TRAIN
 LEAKS = {"report_leaks"} | COMPARE
@@ -257,7 +258,7 @@ def training_is_edited(workflow):
 
 
 @calls_for(EXTRACT)
-def describer_is_edited(workflow):
+def network_extractor_is_edited(workflow):
     change_code(workflow, "gallerist/features/network.py")
 
 
@@ -267,8 +268,8 @@ def search_is_edited(workflow):
 
 
 @calls_for(EVALUATE)
-def evaluation_is_edited(workflow):
-    change_code(workflow, "gallerist/evaluation/evaluate.py")
+def relevance_is_edited(workflow):
+    change_code(workflow, "gallerist/evaluation/relevance.py")
 
 
 @calls_for(LEAKS)
@@ -276,14 +277,29 @@ def near_duplicates_is_edited(workflow):
     change_code(workflow, "gallerist/data/near_duplicates.py")
 
 
+@calls_for(DRAW)
+def style_of_figures_is_edited(workflow):
+    change_code(workflow, "gallerist/figures/style.py")
+
+
 @calls_for(PLOT)
-def plots_is_edited(workflow):
-    change_code(workflow, "gallerist/figures/plots.py")
+def training_curves_is_edited(workflow):
+    change_code(workflow, "gallerist/figures/training_curves.py")
+
+
+@calls_for(EVALUATE)
+def figures_of_classes_is_edited(workflow):
+    change_code(workflow, "gallerist/figures/classes.py")
 
 
 @calls_for(COMPARE)
-def remarks_is_edited(workflow):
-    change_code(workflow, "gallerist/evaluation/remarks.py")
+def figures_of_the_comparison_is_edited(workflow):
+    change_code(workflow, "gallerist/figures/comparison.py")
+
+
+@calls_for(COMPARE)
+def comparison_page_is_edited(workflow):
+    change_code(workflow, "gallerist/evaluation/comparison_page.py")
 
 
 @calls_for(NOTHING)

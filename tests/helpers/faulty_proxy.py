@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
             (FOLDER / "held").touch()
             time.sleep(0.02)
         if now == "failing":
-            self.send_error(500, "told to fail")
+            self.send_error(500, "asked to fail")
             return
         if now == "slow":
             time.sleep(SLOWNESS)

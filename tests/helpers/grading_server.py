@@ -1,4 +1,4 @@
-"""The server of a challenge, on loopback: it grades what is posted, or fails as it is told."""
+"""The server of a challenge, on loopback: it grades what is posted, or fails as it is asked to."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""A real server on loopback that does to each request what it is told to."""
+"""A real server on loopback that does to each request what it is asked to."""
 
 import socket
 import threading

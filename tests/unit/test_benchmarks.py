@@ -20,7 +20,7 @@ from benchmarks.machine import Machine, threads
 from benchmarks.photos import photos
 from benchmarks.rounds import Way, compared, in_turn, ratio
 from benchmarks.search import vectors
-from benchmarks.tables import Table, shown
+from benchmarks.tables import Table, format_cell
 
 from gallerist.search.exact import search
 
@@ -229,7 +229,7 @@ def test_a_table_is_written_with_its_notes_and_its_machine(tmp_path):
      (100.0, "100"), (12345.6, "12346")],
 )  # fmt: skip
 def test_numbers_are_shown_with_three_digits_or_more(cell, text):
-    assert shown(cell) == text
+    assert format_cell(cell) == text
 
 
 def test_this_machine_has_a_name_and_cores():
@@ -279,7 +279,7 @@ def test_the_published_loop_gives_the_same_features_where_nothing_is_resized(tmp
         pixels = random.integers(0, 256, (SMALL.image_size, SMALL.image_size, 3), np.uint8)
         Image.fromarray(pixels).save(path)
     extractor = NetworkExtractor(*SMALL.store(tmp_path), threads=2)
-    theirs = published.describe(published.describer(backbone_of(extractor.network)), paths)
+    theirs = published.extract(published.feature_network(backbone_of(extractor.network)), paths)
     ours = extract(extractor, paths).vectors
     assert ours.shape == theirs.shape
     assert (theirs.astype(np.float64) * ours).sum(axis=1).min() > 0.99999

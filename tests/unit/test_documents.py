@@ -1,5 +1,6 @@
 """What the documents say can be typed, and what lies where, is so."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -21,6 +22,9 @@ TYPED = re.compile(r"(?<![\w/_-])(?:\.venv/bin/)?gallerist ([a-z]+)((?: [^\s`#]+
 
 def text_of(path):
     return path.read_text(encoding="utf-8")
+
+
+CONTRIBUTING = text_of(CHECKOUT / "CONTRIBUTING.md")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -47,11 +51,45 @@ def test_every_link_into_the_checkout_leads_somewhere(document):
         assert (document.parent / target).exists(), target
 
 
+def walkthroughs():
+    """Title -> the rows of its table: the files, and what changes in them."""
+    sections = re.findall(
+        r"^## (A [^:\n]+).*\n\n\| file \| change \|\n((?:\|.*\n)+)", CONTRIBUTING, re.M
+    )
+    rows = {title: re.findall(r"^\| (`.+`) \| (.+) \|$", table, re.M) for title, table in sections}
+    return {
+        title: [(re.findall(r"`(.+?)`", files), change) for files, change in table]
+        for title, table in rows.items()
+    }
+
+
 def test_every_file_of_the_walkthroughs_is_there():
-    named = re.findall(r"^\| `([\w./]+\.\w+)` \|", text_of(CHECKOUT / "CONTRIBUTING.md"), re.M)
-    assert len(named) > 8
-    for path in named:
-        assert (CHECKOUT / path).exists(), path
+    """Or the folder of a new one, whose name has a <placeholder>."""
+    named = {
+        title: [file for files, _ in rows for file in files]
+        for title, rows in walkthroughs().items()
+    }
+    assert {title: len(files) for title, files in named.items()} == {
+        "A descriptor": 6,
+        "A metric": 3,
+        "A re-ranking": 5,
+    }
+    for file in itertools.chain.from_iterable(named.values()):
+        path = CHECKOUT / file
+        assert path.parent.is_dir() if "<" in file else path.is_file(), file
+
+
+def test_every_name_of_the_walkthroughs_is_in_its_file():
+    names = [
+        (files[0], name)
+        for rows in walkthroughs().values()
+        for files, change in rows
+        if "<" not in files[0]
+        for name in re.findall(r"`(\w+)`", change)
+    ]
+    assert len(names) >= 6
+    for file, name in names:
+        assert re.search(rf"(?<!\w){name}\b", text_of(CHECKOUT / file)), f"{file}: {name}"
 
 
 def test_every_folder_of_the_results_is_explained():

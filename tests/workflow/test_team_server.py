@@ -261,11 +261,11 @@ def test_the_workflow_shows_all_its_rows_on_the_server_and_on_an_empty_one(
     with team_server.mlflow_server(tmp_path / "new", postgresql.new_database()) as new:
         workflow.edit_config("tracking.uri", new.url)
         workflow.gallerist("summary")
-        assert shown_on(new) == shown_on(server)
+        assert runs_on(new) == runs_on(server)
     assert workflow.dry_run() == set()
 
 
-def shown_on(server):
+def runs_on(server):
     """Everything of the tiny workflow on a server, but for what a server chooses itself."""
     return {
         tags["gallerist.execution"]: (

@@ -26,8 +26,7 @@ _INTRODUCTION = """\
 edit. After a change there:*
 
 ```
-PYTHONPATH=scripts python -m gallerist.config.reference > config/README.md
-PYTHONPATH=scripts python -m gallerist.config.schema > config/schema.json
+make reference
 ```
 
 Editors that know JSON schemas (such as those with yaml-language-server) complete and explain the

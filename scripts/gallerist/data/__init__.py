@@ -1,4 +1,4 @@
 """Pictures: fetched, unpacked, imported, decoded, split and augmented.
 
-It may import io and settings, and never TensorFlow.
+It may import io, settings and workflow, and never TensorFlow.
 """

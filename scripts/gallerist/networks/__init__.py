@@ -1,4 +1,4 @@
 """Backbones, weights, architectures, the frozen trunk, and inference.
 
-It may import io, settings and data.
+It may import io, settings, workflow and data.
 """

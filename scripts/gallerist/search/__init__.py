@@ -1,4 +1,4 @@
 """Vectors to a ranking, and its re-rankings.
 
-It may import io, settings, data and features, and never TensorFlow.
+It may import io, settings, workflow, data and features, and never TensorFlow.
 """

@@ -9,7 +9,7 @@ class Compute(Settings):
     """What computes. Threads are Snakemake's affair (`--cores`)."""
 
     engine: Literal["auto", "openvino", "tensorflow"] = key("auto", noun="an engine")
-    """What describes pictures. `auto`: TensorFlow where it sees a GPU, else OpenVINO, which is
+    """What extracts features. `auto`: TensorFlow where it sees a GPU, else OpenVINO, which is
     faster on a processor and gives the same vectors. Training always runs on TensorFlow."""
     gpu_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = key(
         "float32", noun="a precision"

@@ -62,7 +62,7 @@ class Split(Settings):
     training pictures. Layout `classes` needs all four, which add up to 1.
     """
 
-    validation: OpenShare = key(0.2, "fraction", doc="Share held out of training to watch it by.")
+    validation: OpenShare = key(0.2, "fraction", doc="Share held out of training, to validate by.")
     training: OpenShare | None = key(
         None, "fraction", expects=_OPEN_SHARE, example=0.5, absent=True
     )

@@ -17,9 +17,7 @@ from gallerist.settings.base import (
 
 
 class Reduction(Settings):
-    """A step between describing and searching, fitted on the training pictures only. `null`:
-    none.
-    """
+    """A step from extraction to search, fitted on the training pictures only. `null`: none."""
 
     method: Literal[
         "standardise", "pca", "pca_whitening", "random_projection", "domain_centring"
@@ -27,7 +25,7 @@ class Reduction(Settings):
     """`standardise`: every number to mean 0 and deviation 1. `pca`: the directions in which vectors
     differ most. `pca_whitening`: these, each to deviation 1. `random_projection`: random
     directions. `domain_centring`: photos lose the mean of the training photos, sketches that of the
-    training sketches; which a picture is, is told by the nearer mean."""
+    training sketches; a picture is what the nearer mean is of."""
     dimensions: Count | None = key(None, "numbers", example=128)
     """Numbers that are left of a vector. Not for `standardise` and `domain_centring`, which keep
     all."""
@@ -109,7 +107,7 @@ Look = Literal["colour", "grey", "drawing"]
 LOOK = key(
     "colour",
     noun="a look",
-    doc="What is made of a picture's colours before it is described, in training, gallery "
-    "and queries alike: `colour` leaves them, `grey` takes them away, `drawing` turns a photo into "
+    doc="What is made of a picture's colours before extraction, in training, gallery and "
+    "queries alike: `colour` leaves them, `grey` takes them away, `drawing` turns a photo into "
     "black lines on white, so that it is like a sketch. A sketch stays as it is.",
 )

@@ -10,5 +10,6 @@ class Tracking(Settings):
     """MLflow tracking address. `null`: the environment variable MLFLOW_TRACKING_URI, else an SQLite
     file under `results/`."""
     patience: NonNegative = key(30.0, "seconds")
-    """How long a finished job waits for a slow MLflow. What was not logged by then is logged
-    later."""
+    """How long the end of a workflow waits for MLflow to show the rest: an SQLite file has two
+    minutes at least. Jobs never wait for it. What it lacks then is logged by the next workflow or
+    `gallerist sync`."""

@@ -1,4 +1,4 @@
 """A network and batches in, a trained network out.
 
-It may import io, settings, data and networks.
+It may import io, settings, workflow, data and networks.
 """

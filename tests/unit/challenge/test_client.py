@@ -1,4 +1,4 @@
-"""Sending answers against a real server on loopback that misbehaves as it is told."""
+"""Sending answers against a real server on loopback that misbehaves as it is asked to."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The challenge's ground truth: both forms, what is judged, and how it fits the pictures."""
+"""The challenge's ground truth: both forms, which queries count, and how it fits the pictures."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, what is filled in, and what people are told."""
+"""The configuration: what is accepted, what is filled in, and the messages about what is wrong."""
 
 import copy
 import json
@@ -313,7 +313,7 @@ def test_null_takes_a_source_away_that_another_file_gave(tmp_path):
     assert whole["dataset"]["folder"] == str(tmp_path)
 
 
-# What people are told
+# Messages
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_equal_numbers_have_one_name_however_they_are_written():
     assert list(expanded(net=one)) == list(expanded(net=other))
 
 
-# What people are told
+# Messages
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""gallerist.data.download against a real server on loopback that misbehaves as it is told."""
+"""gallerist.data.download against a real server on loopback that misbehaves as it is asked to."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""data.line_drawings: photos drawn in lines, colours left out, drawings told from photos."""
+"""data.line_drawings: photos drawn in lines, colours left out, drawings told apart from photos."""
 
 import cv2
 import numpy as np

@@ -26,8 +26,8 @@ def record(stage, *, experiment=None, item=None, part=None, metrics=None, **furt
     )  # fmt: skip
 
 
-def described(stage, experiment, gallery_seconds, query_seconds, length=64):
-    """The two records of a stage that described 90 gallery pictures and 10 queries."""
+def extraction_records(stage, experiment, gallery_seconds, query_seconds, length=64):
+    """The two records of a stage that extracted vectors of 90 gallery pictures and 10 queries."""
     return [
         record(
             stage, experiment=experiment, part=part,
@@ -84,7 +84,7 @@ def test_the_costs_of_a_network():
             imported("gallery", skipped=1),
             imported("query", warned=4),
             trained("net"),
-            *described("extract_features", "net", 18, 2, length=2048),
+            *extraction_records("extract_features", "net", 18, 2, length=2048),
         ]
     )
     assert found == {
@@ -106,7 +106,7 @@ def test_frozen_layers_count_where_they_were_run():
         [
             trained("net"),
             *trunk("ResNet50", training=7, augmented=5, validation=3, gallery=30, query=5),
-            *described("extract_features", "net", 4, 1),
+            *extraction_records("extract_features", "net", 4, 1),
         ]
     )
     assert found["trunk_seconds"] == 7 + 5 + 3
@@ -115,7 +115,7 @@ def test_frozen_layers_count_where_they_were_run():
 
 @pytest.mark.parametrize("stage", ["describe_images", "encode_key_points"])
 def test_a_descriptor_costs_no_epochs_and_no_parameters(stage):
-    found = costs([imported("originals"), *described(stage, "colour", 4, 1, length=512)])
+    found = costs([imported("originals"), *extraction_records(stage, "colour", 4, 1, length=512)])
     assert found["extraction_images_per_second"] == pytest.approx(20)
     assert found["feature_length"] == 512
     for name in (*TRAINED, "trunk_seconds", "images_skipped", "images_warned"):
@@ -127,12 +127,15 @@ def test_other_parts_that_were_described_do_not_count_as_searched():
         "describe_images", experiment="colour", part="training",
         metrics={"images": 5000, "extraction_seconds": 900.0, "feature_length": 512},
     )  # fmt: skip
-    found = costs([training, *described("describe_images", "colour", 4, 1)])
+    found = costs([training, *extraction_records("describe_images", "colour", 4, 1)])
     assert found["extraction_images_per_second"] == pytest.approx(20)
 
 
 def test_the_feature_length_is_that_of_reduced_vectors_where_they_are_reduced():
-    upstream = [*described("extract_features", "net", 4, 1), *made_of("reduce_features", "net", 32)]
+    upstream = [
+        *extraction_records("extract_features", "net", 4, 1),
+        *made_of("reduce_features", "net", 32),
+    ]
     assert costs(upstream)["feature_length"] == 32
     assert costs(upstream[::-1])["feature_length"] == 32
 
@@ -142,12 +145,12 @@ def joined_members():
     return [
         *trunk("ResNet50", training=7, gallery=30, query=5),
         trained("net"),
-        *described("extract_features", "net", 4, 1, length=2048),
+        *extraction_records("extract_features", "net", 4, 1, length=2048),
         *made_of("reduce_features", "net", 32),
         *trunk("DenseNet121", training=11, gallery=20, query=10),
         trained("dense", training_seconds=40.0),
-        *described("extract_features", "dense", 3, 2, length=1024),
-        *described("describe_images", "colour", 20, 5, length=512),
+        *extraction_records("extract_features", "dense", 3, 2, length=1024),
+        *extraction_records("describe_images", "colour", 20, 5, length=512),
     ]
 
 
@@ -274,7 +277,7 @@ def test_weights_are_those_of_its_networks_each_once():
     assert weights([trained("a", "ImageNet"), trained("b", "ImageNet")]) == "ImageNet"
     assert weights([trained("a", "ImageNet"), trained("b", "my.keras")]) == "ImageNet, my.keras"
     assert weights([trained("scratch", "none")]) == "none"
-    assert weights(described("describe_images", "colour", 1, 1)) == "none"
+    assert weights(extraction_records("describe_images", "colour", 1, 1)) == "none"
 
 
 def test_training_curves_are_shown_of_one_training_only():

@@ -122,7 +122,7 @@ def test_no_files_give_no_rows(extractor):
     assert (vectors.shape, vectors.dtype) == ((0, FEATURES), np.float32)
 
 
-def test_a_describer_says_what_it_is(stored, files):
+def test_an_extractor_says_what_it_is(stored, files):
     extractor = NetworkExtractor(*stored, threads=1, engine="tensorflow")
     assert extractor.length == FEATURES
     assert extractor.model == sha256_of_file(stored[0])
@@ -152,7 +152,7 @@ def test_vectors_come_in_batches_and_the_engine_is_made_with_the_first(stored, f
 
 
 @pytest.mark.parametrize("engine", ["auto", "tensorflow"])
-def test_describing_is_silent(engine, stored, files, capfd, caplog):
+def test_extraction_is_silent(engine, stored, files, capfd, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         vectors_of(NetworkExtractor(*stored, threads=1, engine=engine), files)

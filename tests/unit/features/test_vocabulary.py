@@ -1,4 +1,4 @@
-"""features.vocabulary: words, and pictures told by them, against scikit-learn and by hand."""
+"""features.vocabulary: words, and pictures encoded by them, against scikit-learn and by hand."""
 
 import cv2
 import numpy as np

@@ -42,7 +42,7 @@ def kernels(model):
 # --- the network from scratch -----------------------------------------------------------------
 
 
-def described(layer):
+def format_layer(layer):
     """One line on a layer, in the words of the published table."""
     kind = type(layer).__name__
     if kind == "Conv2D":
@@ -61,7 +61,7 @@ def described(layer):
 
 def test_the_network_from_scratch_is_the_published_one():
     model = Scratch(224, "valid", PUBLISHED).build(10)
-    assert [(described(layer), tuple(layer.output.shape[1:])) for layer in model.layers] == [
+    assert [(format_layer(layer), tuple(layer.output.shape[1:])) for layer in model.layers] == [
         ("InputLayer", (224, 224, 3)),
         ("Rescaling", (224, 224, 3)),
         ("Conv 8 7x7/3 valid relu", (73, 73, 8)),

@@ -138,7 +138,7 @@ def test_of_stages_at_work_the_killed_ones_failed(history):
     assert "killed" in entry.record.error
     assert entry.record.curves == {"loss": [(1, 2.0)]}
     assert entry.record.moments == {1: 1767261601000}
-    # What it is told to have ended at stays what it is.
+    # The end that it is given stays what it is.
     assert history.complete([]) == [entry]
     assert {stage.execution: stage.record() for stage in history.at_work()} == {
         each.execution: each for each in others

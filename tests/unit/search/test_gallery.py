@@ -19,15 +19,15 @@ AUGMENTED = {"neighbours": 3, "alpha": 1}
 EXPANDED = {"neighbours": 2, "alpha": 3}
 
 
-def described(count, prefix, seed, length=8):
-    """Vectors as a describer gives them: of any length."""
+def random_features(count, prefix, seed, length=8):
+    """Vectors as an extractor gives them: of any length."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, length)) * rng.uniform(0.2, 5, size=(count, 1))
     return Features.of(vectors, [f"{prefix}{row:03d}" for row in range(count)], "m", "p"), vectors
 
 
-QUERIES, QUERY_ROWS = described(15, "q", 1)
-GALLERY, GALLERY_ROWS = described(60, "g", 2)
+QUERIES, QUERY_ROWS = random_features(15, "q", 1)
+GALLERY, GALLERY_ROWS = random_features(60, "g", 2)
 
 
 def found(queries=QUERIES, gallery=GALLERY, depth=10, threads=1, **chosen):
@@ -66,8 +66,8 @@ def test_the_euclidean_distance_is_of_the_vectors_as_they_were_described():
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 1000), st.sampled_from(["cosine", "euclidean"]), st.integers(1, 40))
 def test_it_equals_search_with_the_norms_of_both(seed, metric, depth):
-    queries, _ = described(5, "q", seed)
-    gallery, _ = described(30, "g", seed + 1)
+    queries, _ = random_features(5, "q", seed)
+    gallery, _ = random_features(30, "g", seed + 1)
     ranking, report = found(queries, gallery, depth, metric=metric)
     assert report is None
     assert ranking == search(
@@ -208,7 +208,7 @@ def test_an_index_is_built_of_the_mixed_vectors():
 
 
 def test_the_effort_of_an_index_reaches_it():
-    gallery, _ = described(400, "g", 3)
+    gallery, _ = random_features(400, "g", 3)
     recalls = [
         found(gallery=gallery, index="IVF8,Flat", nprobe=nprobe)[1].recall[10]
         for nprobe in (1, 3, 8)

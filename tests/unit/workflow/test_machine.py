@@ -149,7 +149,7 @@ def test_mlflow_gets_it_from_the_record_at_the_time_it_was_seen(tmp_path, monkey
     prepare(store.uri, store.artifact_root, ["monkeys", "monkeys/stages"])
     client = connect(store.uri)
     record = a_record("monkeys", machine_use=USE)
-    # The first two came while the stage was at work; the second look was told a second late.
+    # The first two came while the stage was at work; the second sample came a second late.
     run_id = open_run(client, replace(running(record), machine_use={}))
     name, began = "system/process_memory_megabytes", 1767261600000
     log_points(client, run_id, [(name, 2, 101.25, began + 2003), (name, 4, 150.0, began + 4800)])

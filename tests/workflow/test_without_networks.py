@@ -45,12 +45,12 @@ PARTS = ("gallery", "query")
 OF_HOG = ("expanded", "indexed", "reranked")
 
 
-def judged(*experiments):
+def evaluation(*experiments):
     return {f"evaluate_retrieval {name}" for name in experiments} | {"compare_experiments"}
 
 
 def searched(*experiments):
-    return {f"search_gallery {name}" for name in experiments} | judged(*experiments)
+    return {f"search_gallery {name}" for name in experiments} | evaluation(*experiments)
 
 
 def of_parts(rule, experiment, *parts):
@@ -58,11 +58,11 @@ def of_parts(rule, experiment, *parts):
 
 
 RERANKED = {"rerank_reciprocally reranked", "verify_geometry reranked"}
-BY_RANK = {"fuse_rankings by_rank"} | judged("by_rank")
+BY_RANK = {"fuse_rankings by_rank"} | evaluation("by_rank")
 AFTER_HOG = (
     searched("hog", "expanded", "indexed")
     | RERANKED
-    | judged("reranked")
+    | evaluation("reranked")
     | {job for name in OF_HOG for job in of_parts("fuse_features", name)}
     | BY_RANK
 )
@@ -72,8 +72,8 @@ AFTER_SIFT = (
 
 
 @pytest.fixture(scope="module")
-def described(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("described") / "gallerist"
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "gallerist"
     workflow = Workflow(folder, {**CONFIG, "experiments": EXPERIMENTS})
     workflow.log_nothing()
     workflow.first_run = workflow.run()
@@ -83,12 +83,12 @@ def described(tmp_path_factory):
 
 
 @pytest.fixture
-def workflow(described, tmp_path):
-    return described.copy(tmp_path / "gallerist")
+def workflow(finished, tmp_path):
+    return finished.copy(tmp_path / "gallerist")
 
 
-def test_every_experiment_has_a_line_of_the_comparison_and_no_network_is_trained(described):
-    table = described.rows("comparison/comparison.csv")
+def test_every_experiment_has_a_line_of_the_comparison_and_no_network_is_trained(finished):
+    table = finished.rows("comparison/comparison.csv")
     assert [line["experiment"] for line in table] == list(EXPERIMENTS)
     assert {line["weights"] for line in table} == {"none"}
     assert all(0 <= float(line["top-1"]) <= 1 for line in table)
@@ -96,47 +96,47 @@ def test_every_experiment_has_a_line_of_the_comparison_and_no_network_is_trained
     assert lengths["reduced"] == 3
     assert lengths["learned"] <= lengths["colour"] + lengths["sift"]
     assert lengths["by_rank"] == 0
-    assert not any(job.startswith("train_network") for job in jobs_of(described.first_run))
+    assert not any(job.startswith("train_network") for job in jobs_of(finished.first_run))
 
 
-def test_the_colours_of_the_classes_are_told_apart(described):
+def test_the_colours_of_the_classes_are_told_apart(finished):
     """Red discs, green stripes, blue chequers: a colour histogram makes no mistake."""
     (line,) = [
         line
-        for line in described.rows("comparison/comparison.csv")
+        for line in finished.rows("comparison/comparison.csv")
         if line["experiment"] == "colour"
     ]
     assert float(line["top-1"]) == 1
 
 
-def test_the_search_is_that_of_scikit_learn(described):
-    folder = described.results / "features/hog"
+def test_the_search_is_that_of_scikit_learn(finished):
+    folder = finished.results / "features/hog"
     gallery, queries = (np.load(folder / f"{part}.npy").astype(float) for part in PARTS)
-    ids = [row["id"] for row in described.rows("features/hog/gallery.ids.csv")]
+    ids = [row["id"] for row in finished.rows("features/hog/gallery.ids.csv")]
     nearest = NearestNeighbors(n_neighbors=1, algorithm="brute", metric="cosine").fit(gallery)
     distances, found = nearest.kneighbors(queries)
-    first = [row for row in described.rows("rankings/hog.csv") if row["rank"] == "1"]
+    first = [row for row in finished.rows("rankings/hog.csv") if row["rank"] == "1"]
     assert [row["gallery_id"] for row in first] == [ids[row] for row in found[:, 0]]
-    told = [float(row["distance"]) for row in first]
-    np.testing.assert_allclose(told, distances[:, 0], atol=1e-6)
+    stated = [float(row["distance"]) for row in first]
+    np.testing.assert_allclose(stated, distances[:, 0], atol=1e-6)
 
 
-def test_an_index_is_measured_against_the_exact_search(described):
-    record = json.loads((described.results / "rankings/indexed.record.json").read_text("utf-8"))
+def test_an_index_is_measured_against_the_exact_search(finished):
+    record = json.loads((finished.results / "rankings/indexed.record.json").read_text("utf-8"))
     assert record["metrics"]["recall-1"] == 1  # nine pictures: a graph of 8 finds all
     assert record["metrics"]["index_bytes"] > 0
 
 
-def test_the_weights_of_a_fusion_come_from_validation_and_are_logged(described):
-    weights = json.loads((described.results / "fusions/learned.json").read_text("utf-8"))
+def test_the_weights_of_a_fusion_come_from_validation_and_are_logged(finished):
+    weights = json.loads((finished.results / "fusions/learned.json").read_text("utf-8"))
     assert sum(weights.values()) == pytest.approx(1)
-    (row,) = described.tracked_runs("tiny", "tags.`gallerist.experiment` = 'learned'")
+    (row,) = finished.tracked_runs("tiny", "tags.`gallerist.experiment` = 'learned'")
     assert float(row.data.params["fuse_features.gallery.weight.colour"]) == weights["colour"]
     assert row.data.params["describe_images.colour.gallery.bins"] == "4"
 
 
-def test_every_pair_of_experiments_is_tested(described):
-    found = described.rows("comparison/differences.csv")
+def test_every_pair_of_experiments_is_tested(finished):
+    found = finished.rows("comparison/differences.csv")
     pairs = {(row["first"], row["second"]) for row in found if row["metric"] == "top-1"}
     assert len(pairs) == len(EXPERIMENTS) * (len(EXPERIMENTS) - 1) // 2
 
@@ -190,22 +190,25 @@ EDITS = {
     ),
     "mutual neighbours": (
         set_key("experiments.reranked.k_reciprocal.k1", 4),
-        RERANKED | judged("reranked"),
+        RERANKED | evaluation("reranked"),
     ),
     "the answers verified": (
         set_key("experiments.reranked.geometric_verification.first", 3),
-        {"verify_geometry reranked"} | judged("reranked"),
+        {"verify_geometry reranked"} | evaluation("reranked"),
     ),
     "the constant of a fusion of ranks": (set_key("experiments.by_rank.constant", 10), BY_RANK),
     "the code of the reduction": (
         change_code("features/reduction"),
         {"fit_reduction reduced"} | of_parts("reduce_features", "reduced") | searched("reduced"),
     ),
-    "the code of re-ranking": (change_code("search/k_reciprocal"), RERANKED | judged("reranked")),
+    "the code of re-ranking": (
+        change_code("search/k_reciprocal"),
+        RERANKED | evaluation("reranked"),
+    ),
     "a training picture": (
         replace_a_training_picture,
         {"import_images originals", "split_images", "report_leaks"}
-        | judged(*EXPERIMENTS)  # the row of each says what its pictures were split from
+        | evaluation(*EXPERIMENTS)  # the row of each says what its pictures were split from
         | of_parts("describe_images", "colour", "validation")
         | of_parts("describe_images", "reduced", "training")
         | {"fit_reduction reduced", "learn_vocabulary sift"}
@@ -218,10 +221,10 @@ EDITS = {
 
 
 @pytest.fixture(scope="module")
-def calls(described, tmp_path_factory):
+def calls(finished, tmp_path_factory):
     """Edit -> a future of the jobs it calls for."""
     changes = {name: change for name, (change, _) in EDITS.items()}
-    with dry_runs(described, changes, tmp_path_factory) as planned:
+    with dry_runs(finished, changes, tmp_path_factory) as planned:
         yield planned
 
 
@@ -230,24 +233,24 @@ def test_an_edit_computes_again_what_it_changes_and_nothing_else(calls, edit):
     assert calls[edit].result() == EDITS[edit][1]
 
 
-def test_a_picture_file_is_searched_by_a_descriptor_and_a_query_as_it_was_ranked(described):
-    picture = described.folder / "pictures/validation/query/discs/discs_0.jpg"
+def test_a_picture_file_is_searched_by_a_descriptor_and_a_query_as_it_was_ranked(finished):
+    picture = finished.folder / "pictures/validation/query/discs/discs_0.jpg"
     for experiment in ("colour", "sift", "reduced", "learned", "expanded"):
-        said = described.gallerist("search", "--experiment", experiment, picture).stdout
+        said = finished.gallerist("search", "--experiment", experiment, picture).stdout
         assert "discs" in said.splitlines()[0]
-    said = described.gallerist("search", "--experiment", "reranked", "--query", "1").stdout
-    first = next(row for row in described.rows("rankings/reranked.verified.csv"))
+    said = finished.gallerist("search", "--experiment", "reranked", "--query", "1").stdout
+    first = next(row for row in finished.rows("rankings/reranked.verified.csv"))
     assert f"{float(first['distance']):.4f}" in said
-    refused = described.gallerist("search", "--experiment", "by_rank", picture, check=False)
+    refused = finished.gallerist("search", "--experiment", "by_rank", picture, check=False)
     assert refused.returncode == 1
     assert "search with one of them (colour, hog)" in refused.stdout
 
 
 @pytest.mark.parametrize("experiment", [*EXPERIMENTS])
 def test_a_packed_gallery_answers_as_the_workflow_ranked(
-    described, experiment, tmp_path, monkeypatch
+    finished, experiment, tmp_path, monkeypatch
 ):
-    monkeypatch.chdir(described.folder)
+    monkeypatch.chdir(finished.folder)
     config = read("config/config.yaml")
     results = Results.of(config)
     settings = config["experiments"][experiment]
@@ -275,7 +278,9 @@ def test_a_packed_gallery_answers_as_the_workflow_ranked(
 def test_the_explaining_pictures_are_drawn_where_they_are_asked_for(workflow):
     workflow.edit_config("evaluation.explanations", ["map", "similarity"])
     vectors = [name for name in EXPERIMENTS if name != "by_rank"]  # which has none to draw
-    assert workflow.rerun() == {f"draw_feature_map {name}" for name in vectors} | judged(*vectors)
+    assert workflow.rerun() == {f"draw_feature_map {name}" for name in vectors} | evaluation(
+        *vectors
+    )
     for name in vectors:
         assert (workflow.results / f"evaluation/{name}/map.png").stat().st_size > 10_000
 
@@ -436,7 +441,7 @@ def test_a_re_ranking_needs_five_files(workflow):
     workflow.edit_config("experiments.reversed", {**settings, "reversal": {"first": 3}})
     own = {f"{rule} reversed" for rule in ("rerank_reciprocally", "reverse_answers")}
     made = own | of_parts("fuse_features", "reversed")
-    assert workflow.rerun() == made | judged("reversed")
+    assert workflow.rerun() == made | evaluation("reversed")
     ranked, turned = (
         Ranking.read(workflow.results / f"rankings/reversed.{name}.csv")
         for name in ("reciprocal", "reversed")
@@ -449,7 +454,7 @@ def test_a_re_ranking_needs_five_files(workflow):
     assert record["parameters"]["reverse_answers.first"] == 3
 
     workflow.edit_config("experiments.reversed.reversal.first", 2)
-    assert workflow.dry_run() == {"reverse_answers reversed"} | judged("reversed")
+    assert workflow.dry_run() == {"reverse_answers reversed"} | evaluation("reversed")
     picture = workflow.folder / "pictures/validation/query/discs/discs_0.jpg"
     refused = workflow.gallerist("search", "--experiment", "reversed", picture, check=False)
     assert "reversed orders its answers again by k_reciprocal" in refused.stdout
