@@ -125,8 +125,8 @@ class NetworkExtractor:
         return self._after_trunk(forward, rows, batch_size)
 
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
-        progress = Progress("images", len(rows))
-        for vectors in forward.stream(rows.blocks(size)):
+        progress = Progress("images", len(rows.ids))
+        for vectors in forward.stream(rows.rows.blocks(size)):
             yield vectors
             progress.advance(len(vectors))
 
