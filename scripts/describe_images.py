@@ -9,7 +9,7 @@ with stage(snakemake) as run:
     output = snakemake.output
     settings = run.settings
     images = Manifest.read(snakemake.input.manifest)
-    extractor = DescriptorExtractor.of(
+    extractor = DescriptorExtractor(
         settings, max_pixels=snakemake.params.max_pixels, threads=snakemake.threads
     )
     with run.timed("extraction_seconds") as timer:

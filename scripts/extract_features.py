@@ -23,7 +23,7 @@ with stage(snakemake) as run:
         threads=snakemake.threads,
         engine=compute["engine"],
         xla=compute["gpu_xla"],
-        views=Views.of(run.param("views")),
+        views=Views(**run.param("views") or {}),
     )
     with run.timed("extraction_seconds") as timer:
         files = output.vectors, output.ids, output.origin

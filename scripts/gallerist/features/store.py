@@ -206,7 +206,7 @@ def check_comparable(a: Features, b: Features) -> None:
     if a.model != b.model:
         raise UserError(
             "these features come from different models "
-            f"({a.model[:12]} and {b.model[:12]}): extract them again"
+            f"({a.model[:12]} and {b.model[:12]}): run the workflow again"
         )
     if a.preprocessing != b.preprocessing:
         raise UserError("these features come from differently prepared pictures")
