@@ -120,11 +120,7 @@ def _resume(state: TrainingState, checkpoint: Checkpoint | None, epochs: int) ->
     saved = checkpoint.read() if checkpoint else None
     if checkpoint is None or saved is None:
         return 0
-    try:
-        state.restore(saved)
-    except ValueError as error:
-        checkpoint.discard(str(error))
-        return 0
+    state.restore(saved)
     done = len(state.history)
     logger.info("training goes on after epoch %d of %d, from %s", done, epochs, checkpoint.path)
     return done

@@ -27,7 +27,7 @@ import gallerist.training.checkpoint
 from gallerist.networks.architectures import Head, InferenceMode, Scratch
 from gallerist.training.checkpoint import Checkpoint, Saved, identity_of
 from gallerist.training.loop import Schedule, train
-from gallerist.training.state import BestWeights, TrainingState, changing_variables
+from gallerist.training.state import BestWeights, changing_variables
 
 SAVED = Saved(
     {"history": [{"loss": 0.1, "val_loss": math.inf}], "best": None, "umlaut": "ä\n"},
@@ -86,15 +86,6 @@ def test_a_checkpoint_of_another_training_is_removed_and_said_to_be(path, caplog
     ]
 
 
-def test_a_checkpoint_of_an_older_format_is_removed(path, monkeypatch):
-    Checkpoint(path, "a").write(SAVED)
-    monkeypatch.setattr(
-        gallerist.training.checkpoint, "FORMAT", gallerist.training.checkpoint.FORMAT + 1
-    )
-    assert Checkpoint(path, "a").read() is None
-    assert not path.exists()
-
-
 class Bomb:
     def __reduce__(self):
         return (os._exit, (1,))
@@ -124,12 +115,7 @@ def an_array():
 
 def without_arrays():
     file = io.BytesIO()
-    head = {
-        "format": gallerist.training.checkpoint.FORMAT,
-        "identity": "a",
-        "arrays": 2,
-        "facts": {},
-    }
+    head = {"identity": "a", "arrays": 2, "facts": {}}
     np.savez(file, head=np.array(json.dumps(head)), array0=np.zeros(1))
     return file.getvalue()
 
@@ -319,26 +305,6 @@ def test_the_best_weights_are_the_first_with_the_least_loss_and_nan_is_worse():
     assert (weight.numpy().tolist(), best.loss) == ([4, 4], 2.0)
 
 
-@pytest.mark.parametrize("part", ["arrays", "callbacks", "best"])
-def test_a_state_of_other_variables_is_refused_before_anything_is_changed(part):
-    def state(model, callbacks=(), keep_best=False):
-        model.compile("adam", "sparse_categorical_crossentropy")
-        return TrainingState(model, callbacks, keep_best)
-
-    saved = state(network(seed=1)).saved()
-    model = network(seed=2)
-    other = {
-        "arrays": lambda: state(keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)])),
-        "callbacks": lambda: state(model, [keras.callbacks.EarlyStopping("val_loss")]),
-        "best": lambda: state(model, (), keep_best=True),
-    }[part]()
-    before = [variable.numpy().copy() for variable in other.model.variables]
-    with pytest.raises(ValueError, match="other variables"):
-        other.restore(saved)
-    for variable, value in zip(other.model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), value)
-
-
 # --- going on, in one process -----------------------------------------------------------------
 
 
@@ -420,23 +386,6 @@ def test_a_training_that_had_stopped_early_stays_stopped(pictures, path):
     )
     assert (found.history, found.resumed_epochs) == (expected.history, 3)
     assert digest_of(resumed) == digest_of(first)
-
-
-def test_a_state_of_another_network_is_not_taken_over(pictures, path, caplog):
-    """The identity should have told; it did not."""
-    train(
-        network(head=Head("standard", 0.5, 1, 0, 0)),
-        *batches(pictures),
-        schedule=schedule(epochs=1),
-        checkpoint=Checkpoint(path, "a", every=0),
-    )
-    scratch = Scratch(16, "same", Head("standard", 0.5, 1, 0, 0)).build(3)
-    found = train(
-        scratch, *batches(pictures), schedule=schedule(epochs=1), checkpoint=Checkpoint(path, "a")
-    )
-    assert found.resumed_epochs == 0
-    assert len(found.history) == 1
-    assert any("holds other variables" in message for message in caplog.messages)
 
 
 def test_no_epochs_touch_no_checkpoint(pictures, path):
