@@ -16,5 +16,5 @@ with stage(snakemake) as run:
         files = output.vectors, output.ids, output.origin
         written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
         run.parameters(settings)
-    run.metrics(written.extraction_metrics(timer.seconds))
+    run.metrics(written, images_per_second=len(images) / timer.seconds)
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

@@ -113,7 +113,7 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
 
 
 def detect(kind: Kind, pixels: Pixels, *, max_points: int, root: bool = False) -> KeyPoints:
-    """Find and describe the strongest `max_points` key points of uint8 (h, w, 3) RGB pixels.
+    """The strongest `max_points` key points of uint8 (h, w, 3) RGB pixels.
 
     Colours are weighted to grey as OpenCV does (ITU-R BT.601). root: see `root_sift`.
     SIFT gives a place with several directions one point for each. Points of equal strength come in

@@ -206,7 +206,7 @@ def centre_domains(training: Vectors, sketches: Booleans) -> Reduction:
     same. What all sketches have in common and all photos lack goes with the means. That is the
     shift of the first moment in domain adaptation (B. Sun, J. Feng, K. Saenko, Return of
     Frustratingly Easy Domain Adaptation, 2016, aligns the second one too). Which of the two a
-    vector is, is told by the nearer mean, so that a query needs no label and no picture.
+    vector is, the nearer mean decides, so that a query needs no label and no picture.
 
     Raises UserError when there are no photos, or no sketches, with content.
     """

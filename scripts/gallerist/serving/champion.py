@@ -12,7 +12,7 @@ _ALL_THE_SAME = "To replace it all the same: --crown"
 class Candidate:
     """A registered model and what it reached.
 
-    title: what to call it. gallery, query: digests of the pictures it was judged on.
+    title: what to call it. gallery, query: digests of the pictures it was evaluated on.
     scores: its values by query.
     """
 
@@ -43,11 +43,11 @@ def decide(
     stays = f"{champion.title} stays champion:"
     for part in ("gallery", "query"):
         if getattr(challenger, part) != getattr(champion, part):
-            reason = f"it was judged on another {part}, so that the two cannot be compared."
+            reason = f"it was evaluated on another {part}, so that the two cannot be compared."
             return Decision(False, f"{stays} {reason} {_ALL_THE_SAME}")
     for each in (challenger, champion):
         if metric not in each.scores.values:
-            return Decision(False, f"{stays} {each.title} was not judged by {metric}")
+            return Decision(False, f"{stays} {each.title} was not evaluated by {metric}")
     first, second = (
         replace(each.scores, values={metric: each.scores.values[metric]})
         for each in (challenger, champion)
@@ -55,7 +55,7 @@ def decide(
     try:
         (found,) = find_differences({"challenger": first, "champion": second}, settings)
     except OtherQueries:
-        reason = f"{challenger.title} was judged on other queries of the same data."
+        reason = f"{challenger.title} was evaluated on other queries of the same data."
         return Decision(False, f"{stays} {reason} {_ALL_THE_SAME}")
     test = found.pair.test
     figures = (

@@ -247,7 +247,7 @@ def _champion(client: Client, model: str) -> Any:
 
 
 def _candidate(client: Client, version: Any) -> Candidate:
-    """A version as it was judged when it was registered, whatever the results hold now."""
+    """A version as it was evaluated when it was registered, whatever the results hold now."""
     from mlflow.artifacts import download_artifacts
 
     with TemporaryDirectory(prefix="gallerist-") as folder:

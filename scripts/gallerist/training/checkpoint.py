@@ -58,7 +58,7 @@ class Checkpoint:
     """One file that belongs to one training: an npz of arrays and a JSON text, without pickle.
 
     It is replaced whole, so that a kill at any moment leaves the one before or the new one. A file
-    that belongs to another training, or is damaged, is removed and said to be.
+    that belongs to another training, or is damaged, is removed with a warning.
 
     To write takes a while: .55 s for the 256 MB of 16 million trained weights (the weights, Adam's
     two moments and the best weights), where an epoch may take 5 s. So an epoch is stored only when

@@ -25,8 +25,9 @@ from coloured import drawn, image_batches, network
 
 import gallerist.training.checkpoint
 from gallerist.networks.architectures import Head, InferenceMode, Scratch
+from gallerist.settings.networks import Trained
 from gallerist.training.checkpoint import Checkpoint, Saved, identity_of
-from gallerist.training.loop import Schedule, train
+from gallerist.training.loop import train
 from gallerist.training.state import BestWeights, changing_variables
 
 SAVED = Saved(
@@ -289,7 +290,7 @@ def test_frozen_layers_are_not_stored_and_training_does_not_change_them(pictures
         model.get_layer(name).trainable = False
     changing = {id(variable) for variable in changing_variables(model)}
     before = [(variable, variable.numpy().copy()) for variable in model.variables]
-    train(model, *batches(pictures), schedule=schedule(epochs=2))
+    train(model, *batches(pictures), settings=schedule(epochs=2))
     changed = {id(v) for v, value in before if not np.array_equal(v.numpy(), value)}
     assert changed == changing
 
@@ -320,7 +321,15 @@ def batches(pictures):
 
 
 def schedule(epochs=6, stopping=None):
-    return Schedule(epochs, 4, 0.02, stopping, {"factor": 0.5, "patience": 1}, True, 5)
+    slower = {"factor": 0.5, "patience": 1}
+    return Trained(
+        epochs=epochs,
+        batch_size=4,
+        learning_rate=0.02,
+        early_stopping=stopping,
+        reduce_learning_rate=slower,
+        seed=5,
+    )
 
 
 class Interrupted(Exception):
@@ -339,7 +348,7 @@ def without_seconds(rows):
 def test_training_goes_on_where_it_stopped(stopped_after, pictures, path, caplog):
     head = Head("standard", 0.5, 1, 1e-4, 1e-4)
     whole, reported = network(head=head), []
-    expected = train(whole, *batches(pictures), schedule=schedule())
+    expected = train(whole, *batches(pictures), settings=schedule())
     assert min(row["learning_rate"] for row in expected.history) < 0.02
 
     def interrupt(epoch, row):
@@ -351,7 +360,7 @@ def test_training_goes_on_where_it_stopped(stopped_after, pictures, path, caplog
         train(
             network(head=head),
             *batches(pictures),
-            schedule=schedule(),
+            settings=schedule(),
             checkpoint=Checkpoint(path, "a", every=0),
             report=interrupt,
         )
@@ -360,7 +369,7 @@ def test_training_goes_on_where_it_stopped(stopped_after, pictures, path, caplog
     found = train(
         resumed,
         *batches(pictures),
-        schedule=schedule(),
+        settings=schedule(),
         checkpoint=Checkpoint(path, "a", every=0),
         report=lambda epoch, row: reported.append(epoch),
     )
@@ -378,11 +387,11 @@ def test_a_training_that_had_stopped_early_stays_stopped(pictures, path):
     stopping = schedule(epochs=30, stopping={"min_delta": 10.0, "patience": 2})
     checkpoint = Checkpoint(path, "a", every=0)
     first = network()
-    expected = train(first, *batches(pictures), schedule=stopping, checkpoint=checkpoint)
+    expected = train(first, *batches(pictures), settings=stopping, checkpoint=checkpoint)
     assert len(expected.history) == 3
     resumed = network()
     found = train(
-        resumed, *batches(pictures), schedule=stopping, checkpoint=Checkpoint(path, "a", every=0)
+        resumed, *batches(pictures), settings=stopping, checkpoint=Checkpoint(path, "a", every=0)
     )
     assert (found.history, found.resumed_epochs) == (expected.history, 3)
     assert digest_of(resumed) == digest_of(first)
@@ -391,7 +400,7 @@ def test_a_training_that_had_stopped_early_stays_stopped(pictures, path):
 def test_no_epochs_touch_no_checkpoint(pictures, path):
     Checkpoint(path, "a").write(SAVED)
     train(
-        network(), *batches(pictures), schedule=schedule(epochs=0), checkpoint=Checkpoint(path, "a")
+        network(), *batches(pictures), settings=schedule(epochs=0), checkpoint=Checkpoint(path, "a")
     )
     assert same(Checkpoint(path, "a").read(), SAVED)
 
@@ -410,7 +419,8 @@ from gallerist.training.checkpoint import Checkpoint
 from gallerist.data.manifest import Manifest
 from gallerist.networks.architectures import Head, Scratch
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.training.loop import Schedule, train
+from gallerist.settings.networks import Trained
+from gallerist.training.loop import train
 
 folder, file, moment, losses = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 kind, _, when = moment.partition(" ")
@@ -452,8 +462,9 @@ if kind == "writing":
     savez, np.savez = np.savez, writing_half
 
 model = Scratch(32, "same", Head("published", 0.3, 999, 1e-3, 1e-3)).build(3, seed=4)
-schedule = Schedule(40, 4, 0.005, {"min_delta": 0.0, "patience": 4},
-                    {"factor": 0.5, "patience": 2}, True, 11)
+schedule = Trained(epochs=40, batch_size=4, learning_rate=0.005, seed=11,
+                   early_stopping={"min_delta": 0.0, "patience": 4},
+                   reduce_learning_rate={"factor": 0.5, "patience": 2})
 
 def planned(epoch):
     plan.append(json.loads(losses)[epoch - 1])
@@ -467,7 +478,7 @@ plan = []
 watched, validation.epoch = validation.epoch, planned
 looked, model.test_step = model.test_step, test_step
 checkpoint = Checkpoint(file, "this training", every=0)
-trained = train(model, training, validation, schedule=schedule, checkpoint=checkpoint,
+trained = train(model, training, validation, settings=schedule, checkpoint=checkpoint,
                 report=report)
 digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.variables)).hexdigest()
 print(json.dumps({"weights": digest, "resumed": trained.resumed_epochs,
