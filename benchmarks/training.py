@@ -160,7 +160,7 @@ def with_kept_rows(task: Task) -> Course:
         trained = training.train(
             after_trunk(network),
             *task.data.rows(trunk_identity(network), files),
-            schedule=schedule(task.epochs),
+            settings=schedule(task.epochs),
             checkpoint=Checkpoint(Path(name) / "checkpoint.npz", "this training"),
         )
         whole = time.perf_counter() - started
@@ -172,9 +172,9 @@ def with_kept_rows(task: Task) -> Course:
 
 def schedule(epochs: int) -> Any:
     """The published one, to the last epoch."""
-    from gallerist.training.loop import Schedule
+    from gallerist.settings.networks import Trained
 
-    return Schedule(
+    return Trained(
         epochs=epochs,
         batch_size=published.BATCH_SIZE,
         learning_rate=published.LEARNING_RATE,

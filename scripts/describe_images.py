@@ -9,12 +9,12 @@ with stage(snakemake) as run:
     output = snakemake.output
     settings = run.settings
     images = Manifest.read(snakemake.input.manifest)
-    extractor = DescriptorExtractor.of(
+    extractor = DescriptorExtractor(
         settings, max_pixels=snakemake.params.max_pixels, threads=snakemake.threads
     )
     with run.timed("extraction_seconds") as timer:
         files = output.vectors, output.ids, output.origin
         written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
         run.parameters(settings)
-    run.metrics(written.extraction_metrics(timer.seconds))
+    run.metrics(written, images_per_second=len(images) / timer.seconds)
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

@@ -18,5 +18,5 @@ with stage(snakemake) as run:
     with run.timed("extraction_seconds") as timer:
         files = output.vectors, output.ids, output.origin
         written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
-    run.metrics(written.extraction_metrics(timer.seconds))
+    run.metrics(written, images_per_second=len(images) / timer.seconds)
     run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))

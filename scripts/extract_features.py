@@ -23,7 +23,7 @@ with stage(snakemake) as run:
         threads=snakemake.threads,
         engine=compute["engine"],
         xla=compute["gpu_xla"],
-        views=Views.of(run.param("views")),
+        views=Views(**run.param("views") or {}),
     )
     with run.timed("extraction_seconds") as timer:
         files = output.vectors, output.ids, output.origin
@@ -34,5 +34,5 @@ with stage(snakemake) as run:
             batches = extractor.batches(images.paths)
             written = write_features(batches, images.ids, extractor, files)
     run.parameters(device=device, engine=extractor.engine_name)
-    run.metrics(written.extraction_metrics(timer.seconds))
+    run.metrics(written, images_per_second=len(images) / timer.seconds)
     run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

@@ -13,4 +13,4 @@ with stage(snakemake) as run:
     files = output.vectors, output.ids, output.origin
     written = write_features(fusion.batches(ids), ids, fusion, files)
     run.parameters({f"weight.{name}": weight for name, weight in fusion.weights.items()})
-    run.metrics(written.metrics())
+    run.metrics(written)

@@ -10,4 +10,4 @@ with stage(snakemake) as run:
     reduced = Reduced(features, Reduction.read(snakemake.input.reduction))
     files = output.vectors, output.ids, output.origin
     written = write_features(reduced.batches(features.ids), features.ids, reduced, files)
-    run.metrics(written.metrics())
+    run.metrics(written)

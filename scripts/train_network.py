@@ -36,7 +36,7 @@ with stage(snakemake) as run:
     trained = training.train(
         trained_part,
         *batches,
-        schedule=training.Schedule.of(settings),
+        settings=settings,
         checkpoint=checkpoint,
         xla=params.gpu_xla,
         report=run.curve_point,

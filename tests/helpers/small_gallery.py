@@ -100,7 +100,7 @@ def drawn(folder, part, number):
 
 
 def features(manifest):
-    extractor = DescriptorExtractor.of(HOG, max_pixels=MAX_PIXELS, threads=1)
+    extractor = DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1)
     return extract(extractor, manifest.paths, manifest.ids)
 
 

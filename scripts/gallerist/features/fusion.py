@@ -77,18 +77,9 @@ def concatenate(blocks: Sequence[Iterable[Vectors]], weights: Sequence[float]) -
     shorter than 1. `store.write_features` scales it to length 1, after which the other members
     stand for the whole. A picture without content for every member is a row of zeros.
 
-    Raises UserError for weights that are none, or members of different numbers of pictures.
+    Raises UserError for members of different numbers of pictures.
     """
-    if len(blocks) != len(weights):
-        raise UserError(f"{len(blocks)} members have {len(weights)} weights; each needs one")
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
-        raise UserError(
-            f"weights {', '.join(map(str, weights))}: they are 0 or positive, and not all 0"
-        )
-    return _side_by_side(blocks, np.sqrt(np.asarray(weights, np.float64) / math.fsum(weights)))
-
-
-def _side_by_side(blocks: Sequence[Iterable[Vectors]], factors: Floats) -> Iterator[Vectors]:
+    factors = np.sqrt(np.asarray(weights, np.float64) / math.fsum(weights))
     used = [row for row, factor in enumerate(factors) if factor > 0]
     nothing = np.empty((0, 0), np.float32)
     for batches in zip_longest(*(blocks[row] for row in used), fillvalue=nothing):

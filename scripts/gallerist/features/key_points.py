@@ -10,14 +10,13 @@ SURF below 49, because the border that their patches would reach over is left ou
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from gallerist.data.decoding import BadImage, read_image
 from gallerist.io.arrays import AnyArray, Pixels, Vectors
-from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json
 
 Kind = Literal["sift", "orb", "surf"]
@@ -63,18 +62,12 @@ class Detector:
 
     kind: "sift", "orb" or "surf". max_side: pixels that the longer side is shrunk to.
     max_points: of a picture, the strongest. root: see `root_sift`; for SIFT only.
-    Raises UserError when made with other settings.
     """
 
     kind: Kind
     max_side: int
     max_points: int
     root: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse settings that mean nothing."""
-        _check(self.kind, self.max_points, self.root)
-        _check_side(self.max_side)
 
     @property
     def descriptor_length(self) -> int:
@@ -109,9 +102,8 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
     """Shrink a picture so that its longer side has at most `max_side` pixels; enlarge none.
 
     Its proportions are kept but for the rounding to whole pixels, of which one is always left. Each
-    new pixel is the average over the area it covers. Raises UserError when max_side < 1.
+    new pixel is the average over the area it covers.
     """
-    _check_side(max_side)
     height, width = pixels.shape[:2]
     factor = max_side / max(height, width)
     if factor >= 1:
@@ -121,7 +113,7 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
 
 
 def detect(kind: Kind, pixels: Pixels, *, max_points: int, root: bool = False) -> KeyPoints:
-    """Find and describe the strongest `max_points` key points of uint8 (h, w, 3) RGB pixels.
+    """The strongest `max_points` key points of uint8 (h, w, 3) RGB pixels.
 
     Colours are weighted to grey as OpenCV does (ITU-R BT.601). root: see `root_sift`.
     SIFT gives a place with several directions one point for each. Points of equal strength come in
@@ -129,9 +121,7 @@ def detect(kind: Kind, pixels: Pixels, *, max_points: int, root: bool = False) -
     `max_points` among its scales before, so that it may give fewer than the picture has.
 
     A picture without structure, or too small for a patch, has none: every array is empty.
-    Raises UserError for settings that mean nothing.
     """
-    _check(kind, max_points, root)
     if min(pixels.shape[:2]) < _SMALLEST_SIDE:
         return _none(kind)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -193,17 +183,3 @@ def _none(kind: Kind) -> KeyPoints:
     stored = np.uint8 if kind == "orb" else np.float32
     descriptors: AnyArray = np.empty((0, DESCRIPTOR_LENGTH[kind]), dtype=stored)
     return KeyPoints(np.empty((0, 2), dtype=np.float32), number, number, number, descriptors)
-
-
-def _check(kind: Kind, max_points: int, root: bool) -> None:
-    if kind not in get_args(Kind):
-        raise UserError(f"{kind!r} is no kind of key points. Known: {', '.join(get_args(Kind))}")
-    if max_points < 1:
-        raise UserError(f"max_points is {max_points}: ask for at least 1 key point a picture")
-    if root and kind != "sift":
-        raise UserError(f"root is for sift alone: the square root of {kind} means nothing")
-
-
-def _check_side(max_side: int) -> None:
-    if max_side < 1:
-        raise UserError(f"max_side is {max_side}: a picture has at least 1 pixel a side")

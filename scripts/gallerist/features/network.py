@@ -25,8 +25,8 @@ from gallerist.workflow.progress import Progress
 class NetworkExtractor:
     """A trained network without its head, for files: see `extractors.Extractor`.
 
-    network: the network without its head. pictures: how they are read. views: how it looks at
-    each. model: SHA-256 of the file. engine_name: what computed, once something has been.
+    network: the network without its head. pictures: how they are read. views: of each. model:
+    SHA-256 of the file. engine_name: what computed, once something has been.
     """
 
     def __init__(
@@ -125,8 +125,8 @@ class NetworkExtractor:
         return self._after_trunk(forward, rows, batch_size)
 
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
-        progress = Progress("images", len(rows))
-        for vectors in forward.stream(rows.blocks(size)):
+        progress = Progress("images", len(rows.ids))
+        for vectors in forward.stream(rows.rows.blocks(size)):
             yield vectors
             progress.advance(len(vectors))
 

@@ -187,10 +187,6 @@ def fit(method: Method, dimensions: int | None, training: Vectors, seed: int) ->
 
     Raises UserError when the training pictures cannot give that many dimensions.
     """
-    if method not in METHODS:
-        raise UserError(f"reduction {method!r} is not known. Known: {', '.join(METHODS)}")
-    if training.ndim != 2:
-        raise UserError(f"training vectors of shape {training.shape} are not a table of rows")
     kept = _rows_with_content(training)
     _check_dimensions(method, dimensions, len(kept), training.shape[1])
     if dimensions is None:
@@ -210,7 +206,7 @@ def centre_domains(training: Vectors, sketches: Booleans) -> Reduction:
     same. What all sketches have in common and all photos lack goes with the means. That is the
     shift of the first moment in domain adaptation (B. Sun, J. Feng, K. Saenko, Return of
     Frustratingly Easy Domain Adaptation, 2016, aligns the second one too). Which of the two a
-    vector is, is told by the nearer mean, so that a query needs no label and no picture.
+    vector is, the nearer mean decides, so that a query needs no label and no picture.
 
     Raises UserError when there are no photos, or no sketches, with content.
     """
@@ -237,19 +233,13 @@ def _rows_with_content(training: Vectors) -> Indices:
 
 def _check_dimensions(method: str, dimensions: int | None, pictures: int, length: int) -> None:
     if method == "standardise":
-        if dimensions is not None:
-            raise UserError(
-                f"reduction standardise keeps the {length} dimensions there are: "
-                f"remove dimensions: {dimensions}, or choose pca"
-            )
         if pictures < 2:
             raise UserError(
                 f"reduction standardise needs 2 training pictures with content; there are "
                 f"{pictures}. Add training pictures, or switch the reduction off."
             )
         return
-    if dimensions is None or dimensions < 1:
-        raise UserError(f"reduction {method} needs dimensions, 1 to {length}; it has {dimensions}")
+    assert dimensions is not None, "the configuration is not completed"
     if dimensions > length:
         raise UserError(
             f"reduction {method} to {dimensions} dimensions: the feature vectors have only "

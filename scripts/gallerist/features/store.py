@@ -18,7 +18,7 @@ from gallerist.io.files import (
     write_json,
     write_text,
 )
-from gallerist.io.row_file import WrittenRows, write_rows
+from gallerist.io.row_file import write_rows
 
 logger = logging.getLogger("gallerist")
 
@@ -70,13 +70,9 @@ class Features:
         """Numbers in a vector."""
         return int(self.vectors.shape[1])
 
-    def write(self, *files: PathLike) -> None:
-        """Write `.npy`, ids and norms as CSV, and a JSON of hashes that ties them together."""
-        _write([self.vectors], self.ids, self.norms.tolist(), self, files)
-
     @classmethod
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
-        """Read what `write` wrote; raises UserError when the files do not belong together."""
+        """Read what `write_features` wrote; raises UserError for files that do not fit."""
         identity = read_json(origin)
         listing = Path(ids).read_text(encoding="utf-8")
         if sha256_of_file(vectors) != identity["vectors"]:
@@ -125,39 +121,18 @@ def read_sets(files: Sequence[PathLike]) -> list[Features]:
     return [Features.read(*files[start : start + 3]) for start in range(0, len(files), 3)]
 
 
-@dataclass(frozen=True)
-class FeatureSummary:
-    """Features that have been written. empty: how many of the `count` vectors are all zeros."""
-
-    count: int
-    length: int
-    empty: int
-
-    def metrics(self) -> dict[str, float]:
-        """What a record says of them, by name."""
-        return {
-            "images": self.count,
-            "images_without_content": self.empty,
-            "feature_length": self.length,
-        }
-
-    def extraction_metrics(self, seconds: float) -> dict[str, float]:
-        """The same of vectors that were made from pictures, which took so long."""
-        rate = self.count / seconds
-        return {**self.metrics(), "extraction_seconds": seconds, "images_per_second": rate}
-
-
 def write_features(
     batches: Iterable[AnyArray],
     ids: Sequence[str],
     source: FeatureSource,
     files: Sequence[PathLike],
-) -> FeatureSummary:
+) -> dict[str, float]:
     """Write what `Features.read` reads, from batches that are never in memory together.
 
     batches: of (any number, length) numbers as the source gave them, in the order of `ids`; they
     are scaled to length 1 here. files: of vectors, ids and origin.
 
+    Returns what a record says of them: pictures, those whose vector is all zeros, and length.
     Raises UserError as `unit_rows`, and when there are not as many vectors as ids, or of different
     lengths; DiskFull. A file is whole or not there.
     """
@@ -169,23 +144,8 @@ def write_features(
             norms.extend(lengths.tolist())
             yield rows
 
-    written = _write(scaled(), ids, norms, source, files)
-    empty = norms.count(0.0)
-    if empty:
-        logger.warning("%d of %d pictures have an all-zero feature vector", empty, written.count)
-    return FeatureSummary(written.count, written.length, empty)
-
-
-def _write(
-    batches: Iterable[Vectors],
-    ids: Sequence[str],
-    norms: Sequence[float],
-    source: FeatureSource,
-    files: Sequence[PathLike],
-) -> WrittenRows:
-    """The three files of a part's features, of rows of length 1. norms: complete after the last."""
     vectors, ids_file, origin = files
-    written = write_rows(vectors, batches, count=len(ids), length=source.length)
+    written = write_rows(vectors, scaled(), count=len(ids), length=source.length)
     rows = (f"{name},{norm!r}\n" for name, norm in zip(ids, norms, strict=True))
     listing = "".join(["id,norm\n", *rows])
     write_text(ids_file, listing)
@@ -198,7 +158,14 @@ def _write(
         "feature_length": written.length,
     }
     write_json(origin, identity)
-    return written
+    empty = norms.count(0.0)
+    if empty:
+        logger.warning("%d of %d pictures have an all-zero feature vector", empty, written.count)
+    return {
+        "images": written.count,
+        "images_without_content": empty,
+        "feature_length": written.length,
+    }
 
 
 def check_comparable(a: Features, b: Features) -> None:
@@ -206,7 +173,7 @@ def check_comparable(a: Features, b: Features) -> None:
     if a.model != b.model:
         raise UserError(
             "these features come from different models "
-            f"({a.model[:12]} and {b.model[:12]}): extract them again"
+            f"({a.model[:12]} and {b.model[:12]}): run the workflow again"
         )
     if a.preprocessing != b.preprocessing:
         raise UserError("these features come from differently prepared pictures")

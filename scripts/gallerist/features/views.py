@@ -3,7 +3,7 @@
 The configuration reads this, so it knows of networks only what a table says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ FIXED_SIZE = (
 
 
 class ViewsRefused(UserError):
-    """Views that a network cannot take, or that are no views. The message is complete."""
+    """Views that a network cannot take. The message is complete."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,10 @@ class Views:
 
     flip: every size mirrored, left for right, too.
     scales: of the network's image_size, above 0; 1 is the size that it was made for.
-    Raises ViewsRefused for other scales, or none.
     """
 
     flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self) -> None:
-        if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
-            raise ViewsRefused(
-                f"views.scales are numbers above 0, one or more, not {list(self.scales)}"
-            )
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any] | None) -> "Views":
-        """`views` of an experiment, {flip: bool, scales: [...]}, or None for the plain view."""
-        settings = settings or {}
-        return cls(bool(settings.get("flip", False)), tuple(settings.get("scales", (1.0,))))
+    scales: Sequence[float] = (1.0,)
 
     def sizes(self, image_size: int) -> tuple[int, ...]:
         """Pixels a side of the views, rising: as many as scales.
@@ -101,7 +88,7 @@ def refuse(settings: Mapping[str, Any]) -> None:
     settings: of an experiment with a network, complete. Without `views` all is well.
     """
     size = settings["image_size"]
-    views = Views.of(settings.get("views"))
+    views = Views(**settings.get("views") or {})
     sizes = views.sizes(size)
     if sizes == (size,):
         return

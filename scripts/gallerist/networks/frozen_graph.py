@@ -95,10 +95,10 @@ def _constant(name: str, array: AnyArray) -> Any:
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
     """Keep TensorFlow from warning of what is done only once, such as tracing a convolution."""
-    notices = tf.get_logger()
-    level = notices.level
-    notices.setLevel(logging.ERROR)
+    tf_logger = tf.get_logger()
+    level = tf_logger.level
+    tf_logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        notices.setLevel(level)
+        tf_logger.setLevel(level)

@@ -23,18 +23,11 @@ class GeM(keras.layers.Layer):  # type: ignore[misc]
 
     p: where it starts, from 1 to 100; it is trained, and an optimiser of Keras keeps it there.
     epsilon: what smaller values, and all negative ones, count as; above 0.
-    Raises ValueError for another p or epsilon.
     """
 
     def __init__(self, p: float = 3.0, epsilon: float = 1e-6, **kwargs: object) -> None:
         # Under mixed precision, too: powers of 16-bit numbers are mostly 0 or infinite.
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if not AVERAGE <= p <= NEARLY_MAXIMUM:
-            raise ValueError(
-                f"GeM: p starts between {AVERAGE:g} and {NEARLY_MAXIMUM:g}, not at {p}"
-            )
-        if not epsilon > 0:
-            raise ValueError(f"GeM: epsilon is above 0, not {epsilon}")
         self.starting_p, self.epsilon = p, epsilon
 
     def build(self, shape: tuple[int | None, ...]) -> None:

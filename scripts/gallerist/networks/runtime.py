@@ -2,7 +2,7 @@
 
 import os
 
-# Before TensorFlow loads: its start-up notices would bury the log.
+# Before TensorFlow loads: its start-up messages would bury the log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import cv2

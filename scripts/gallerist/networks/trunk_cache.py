@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -43,16 +43,6 @@ MARGIN_SHARE = 0.1
 """The same as a share of a large cache: caches of other parts are often written meanwhile, and file
 systems need room to manage what they hold."""
 
-_ORIGIN: dict[str, type] = {
-    "trunk": str,
-    "preprocessing": str,
-    "dtype": str,
-    "images": int,
-    "values": int,
-    "rows": str,
-    "ids": str,
-}
-
 
 class NoSpace(UserError):
     """The disk has no room for a trunk cache."""
@@ -71,29 +61,6 @@ class TrunkCache:
     trunk: str
     preprocessing: str
 
-    def __post_init__(self) -> None:
-        """Refuse an id that stands for two rows, and rows without an id."""
-        if len(self.ids) != len(self.rows):
-            raise UserError(f"{self.rows.path} has {len(self.rows)} rows, not {len(self.ids)}")
-        _positions(self.ids)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def values(self) -> int:
-        """Values of one row."""
-        return self.rows.length
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the stored values."""
-        return self.rows.dtype
-
-    def blocks(self, size: int) -> Iterator[Rows]:
-        """Copies of all rows in order, `size` at a time, in bounded memory."""
-        return self.rows.blocks(size)
-
     @classmethod
     def read(cls, rows: PathLike, ids: PathLike, origin: PathLike) -> Self:
         """Open what `write_trunk_cache` wrote.
@@ -105,45 +72,32 @@ class TrunkCache:
         Raises UserError when the files do not belong together, or the row file is
         damaged; FileNotFoundError.
         """
-        identity = _read_origin(origin)
+        identity = read_json(origin)
+        trunk, preprocessing = identity["trunk"], identity["preprocessing"]
         listing = Path(ids).read_text(encoding="utf-8")
         stored = RowFile(rows)
-        shape = len(stored), stored.length, stored.dtype.name
-        if shape != (identity["images"], identity["values"], identity["dtype"]):
-            raise _strangers(rows, origin)
-        if sha256_of_text(listing) != identity["ids"]:
-            raise _strangers(ids, origin)
-        if sha256_of_file(rows) != identity["rows"]:
-            raise _strangers(rows, origin)
-        names = tuple(listing.splitlines()[1:])
-        return cls(stored, names, identity["trunk"], identity["preprocessing"])
+        if identity != _identity(stored, sha256_of_file(rows), listing, trunk, preprocessing):
+            raise UserError(
+                f"{ids} or {rows} is not the file that {origin} describes. Remove all three, and "
+                "they are made again."
+            )
+        return cls(stored, tuple(listing.splitlines()[1:]), trunk, preprocessing)
 
 
 class JoinedRows:
     """The rows of several caches as those of one, in the order given: originals and their copies.
 
-    ids: of all pictures. values, dtype, trunk, preprocessing: as of each cache.
+    ids: of all pictures.
     """
 
     def __init__(self, caches: Sequence[TrunkCache]) -> None:
-        """Raises UserError unless one trunk made all, in one type, and each picture once."""
-        if not caches:
-            raise ValueError("at least one trunk cache is needed")
-        first = caches[0]
-        for cache in caches:
-            check_trunk(cache, first.trunk, first.preprocessing)
-            if (cache.values, cache.dtype) != (first.values, first.dtype):
-                raise UserError(
-                    f"rows of {first.values} {first.dtype.name} values and of {cache.values} "
-                    f"{cache.dtype.name} values ({first.rows.path}, {cache.rows.path}) cannot be "
-                    "joined"
-                )
-        self.caches = tuple(caches)
-        self.values, self.dtype = first.values, first.dtype
-        self.trunk, self.preprocessing = first.trunk, first.preprocessing
+        """caches: one or more. Raises UserError unless one trunk made all, each picture once."""
+        for cache in caches[1:]:
+            check_trunk(cache, caches[0].trunk, caches[0].preprocessing)
+        self.rows = [cache.rows for cache in caches]
         self.ids = tuple(each for cache in caches for each in cache.ids)
         self._positions = _positions(self.ids)
-        self._starts = np.cumsum([0, *map(len, caches)])
+        self._starts = np.cumsum([0, *map(len, self.rows)])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -161,12 +115,12 @@ class JoinedRows:
     def take(self, indices: npt.ArrayLike) -> Rows:
         """(k,) positions among all -> (k, values) copies of the rows, in that order."""
         positions = check_positions(indices, len(self))
-        rows = np.empty((len(positions), self.values), self.dtype)
-        for cache, start in zip(self.caches, self._starts, strict=False):
-            here = (positions >= start) & (positions < start + len(cache))
+        taken = np.empty((len(positions), self.rows[0].length), self.rows[0].dtype)
+        for rows, start in zip(self.rows, self._starts, strict=False):
+            here = (positions >= start) & (positions < start + len(rows))
             if here.any():
-                rows[here] = cache.rows.take(positions[here] - start)
-        return rows
+                taken[here] = rows.take(positions[here] - start)
+        return taken
 
 
 def check_trunk(cache: TrunkCache, trunk: str, preprocessing: str) -> None:
@@ -244,17 +198,24 @@ def write_trunk_cache(
     except TooLarge as error:
         raise TooLarge(f"{error} That is `trunk_cache: float32`.") from error
     write_text(ids_file, listing)
-    identity = {
+    stored = RowFile(rows)
+    write_json(origin, _identity(stored, written.sha256, listing, trunk, preprocessing))
+    return TrunkCache(stored, tuple(ids), trunk, preprocessing)
+
+
+def _identity(
+    rows: RowFile, sha256: str, listing: str, trunk: str, preprocessing: str
+) -> dict[str, Any]:
+    """What ties the files of a cache together. sha256: of the rows. listing: the file of ids."""
+    return {
         "trunk": trunk,
         "preprocessing": preprocessing,
-        "dtype": dtype,
-        "images": written.count,
-        "values": written.length,
-        "rows": written.sha256,
+        "dtype": rows.dtype.name,
+        "images": len(rows),
+        "values": rows.length,
+        "rows": sha256,
         "ids": sha256_of_text(listing),
     }
-    write_json(origin, identity)
-    return TrunkCache(RowFile(rows), tuple(ids), trunk, preprocessing)
 
 
 def _remedies(dtype: RowType) -> str:
@@ -271,24 +232,3 @@ def _positions(ids: Sequence[str]) -> dict[str, int]:
         twice = next(each for position, each in enumerate(ids) if positions[each] != position)
         raise UserError(f"picture {twice} is listed twice: its row would not be clear")
     return positions
-
-
-def _read_origin(origin: PathLike) -> Mapping[str, Any]:
-    """The description of a cache, with each of its entries of the right type."""
-    try:
-        identity = read_json(origin)
-    except ValueError:  # JSON or UTF-8 broken
-        identity = None
-    if not isinstance(identity, dict) or any(
-        type(identity.get(key)) is not kind for key, kind in _ORIGIN.items()
-    ):
-        raise UserError(
-            f"{origin} does not describe a trunk cache. Remove it, and the cache is made again."
-        )
-    return identity
-
-
-def _strangers(path: PathLike, origin: PathLike) -> UserError:
-    return UserError(
-        f"{path} is not the file that {origin} describes. Remove both, and they are made again."
-    )

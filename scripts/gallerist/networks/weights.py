@@ -17,10 +17,6 @@ from gallerist.networks.backbones import BACKBONES, PUBLISHED, Published
 logger = logging.getLogger("gallerist")
 
 
-class WeightsError(UserError):
-    """The weights that the configuration asks for cannot be had."""
-
-
 @dataclass(frozen=True)
 class Weights:
     """The weights a backbone starts from.
@@ -45,14 +41,14 @@ class Weights:
     def read(cls, path: PathLike) -> "Weights":
         """Read what `write` stored.
 
-        Raises WeightsError when the weights file is gone or is not the one that was recorded.
+        Raises UserError when the weights file is gone or is not the one that was recorded.
         """
         weights = cls(**read_json(path))
         if weights.file is not None:
             if not Path(weights.file).is_file():
-                raise WeightsError(f"{weights.file} is gone. Remove {path} to fetch it again.")
+                raise UserError(f"{weights.file} is gone. Remove {path} to fetch it again.")
             if sha256_of_file(weights.file) != weights.sha256:
-                raise WeightsError(
+                raise UserError(
                     f"{weights.file} has changed since it was recorded in {path}. "
                     "Remove that record to use the new file."
                 )
@@ -78,17 +74,17 @@ def fetch(
     destination: where a fetched copy is kept, `*.weights.h5`.
     attempts, backoff: of the download; waits backoff, 2 backoff, 4 backoff ... seconds between.
 
-    Raises WeightsError saying what was tried and what to do instead.
+    Raises UserError saying what was tried and what to do instead.
     """
     if requested == "random":
         return Weights(backbone, requested, "random", None, None)
     if requested not in ("auto", "imagenet"):
         if not Path(requested).is_file():
-            raise WeightsError(f"{requested}: no such file; it was to hold weights for {backbone}")
+            raise UserError(f"{requested}: no such file; it was to hold weights for {backbone}")
         return Weights(backbone, requested, "file", requested, sha256_of_file(requested))
     try:
         _keep_imagenet(backbone, Path(destination), attempts, backoff)
-    except WeightsError as error:
+    except UserError as error:
         if requested == "imagenet":
             raise
         logger.warning(
@@ -102,7 +98,10 @@ def fetch(
 
 def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> None:
     if backbone == "EfficientNetLite2":
-        model = _load_packaged()
+        from gallerist.networks import efficientnet_lite2
+
+        model = efficientnet_lite2.build()
+        efficientnet_lite2.load_imagenet_weights(model)
     else:
         model = _fill(backbone, _download(backbone, attempts, backoff))
     with replacing(destination) as temporary:
@@ -112,24 +111,13 @@ def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: flo
         kept.replace(temporary)
 
 
-def _load_packaged() -> Any:
-    from gallerist.networks import efficientnet_lite2
-
-    model = efficientnet_lite2.build()
-    try:
-        efficientnet_lite2.load_imagenet_weights(model)
-    except UserError as error:
-        raise WeightsError(str(error)) from error
-    return model
-
-
 def _fill(backbone: str, file: str) -> Any:
     chosen = BACKBONES[backbone]
     model = chosen.build(chosen.image_size)
     try:
         model.load_weights(file)
     except Exception as error:  # h5py and Keras raise everything from KeyError to OSError
-        raise WeightsError(
+        raise UserError(
             f"{file} does not hold the weights of {backbone} ({error}). Remove it: it will be "
             "downloaded again."
         ) from error
@@ -152,7 +140,7 @@ def _download(backbone: str, attempts: int, backoff: float) -> str:
     finally:
         socket.setdefaulttimeout(previous)
     published = PUBLISHED[backbone]
-    raise WeightsError(
+    raise UserError(
         f"ImageNet weights for {backbone} could not be downloaded in {attempts} attempts ({last}). "
         f"Fetch {published.address} elsewhere and name it as weights: PATH, or copy it to "
         f"{_cache() / published.file}."

@@ -3,14 +3,16 @@
 from dataclasses import dataclass, replace
 
 from gallerist.evaluation.scores import IntervalSettings, Scores
-from gallerist.evaluation.significance import Difference, OtherQueries, find_differences
+from gallerist.evaluation.significance import OtherQueries, find_differences
+
+_ALL_THE_SAME = "To replace it all the same: --crown"
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A registered model and what it reached.
 
-    title: what to call it. gallery, query: digests of the pictures it was judged on.
+    title: what to call it. gallery, query: digests of the pictures it was evaluated on.
     scores: its values by query.
     """
 
@@ -38,53 +40,30 @@ def decide(
     """
     if champion is None:
         return Decision(True, f"{challenger.title} is champion: there was none")
+    stays = f"{champion.title} stays champion:"
     for part in ("gallery", "query"):
         if getattr(challenger, part) != getattr(champion, part):
-            return Decision(
-                False,
-                f"{champion.title} stays champion: it was judged on another {part}, "
-                "so that the two cannot be compared. To replace it all the same: --crown",
-            )
+            reason = f"it was evaluated on another {part}, so that the two cannot be compared."
+            return Decision(False, f"{stays} {reason} {_ALL_THE_SAME}")
     for each in (challenger, champion):
         if metric not in each.scores.values:
-            return Decision(
-                False, f"{champion.title} stays champion: {each.title} was not judged by {metric}"
-            )
+            return Decision(False, f"{stays} {each.title} was not evaluated by {metric}")
+    first, second = (
+        replace(each.scores, values={metric: each.scores.values[metric]})
+        for each in (challenger, champion)
+    )
     try:
-        (found,) = find_differences(
-            {
-                side: _only(metric, each.scores)
-                for side, each in (("challenger", challenger), ("champion", champion))
-            },
-            settings,
-        )
+        (found,) = find_differences({"challenger": first, "champion": second}, settings)
     except OtherQueries:
-        return Decision(
-            False,
-            f"{champion.title} stays champion: {challenger.title} was judged on other queries of "
-            "the same data. To replace it all the same: --crown",
-        )
-    better = found.different and found.pair.test.difference > 0
-    figures = _figures(found, settings)
-    if better:
-        return Decision(
-            True,
-            f"{challenger.title} is champion: better than {champion.title} by {metric}, {figures}",
-        )
-    return Decision(
-        False,
-        f"{champion.title} stays champion: {challenger.title} is not really better by {metric}, "
-        f"{figures}",
-    )
-
-
-def _only(metric: str, scores: Scores) -> Scores:
-    return replace(scores, values={metric: scores.values[metric]})
-
-
-def _figures(found: Difference, settings: IntervalSettings) -> str:
+        reason = f"{challenger.title} was evaluated on other queries of the same data."
+        return Decision(False, f"{stays} {reason} {_ALL_THE_SAME}")
     test = found.pair.test
-    return (
-        f"{test.difference:+.4f}, ahead on {test.ahead} pictures and behind on {test.behind}, "
-        f"p = {test.p_value:.2g} ({test.method}), at {settings.confidence:.0%} confidence"
+    figures = (
+        f"by {metric}, {test.difference:+.4f}, ahead on {test.ahead} pictures and behind on "
+        f"{test.behind}, p = {test.p_value:.2g} ({test.method}), at {settings.confidence:.0%} "
+        "confidence"
     )
+    if found.different and test.difference > 0:
+        reason = f"{challenger.title} is champion: better than {champion.title}"
+        return Decision(True, f"{reason} {figures}")
+    return Decision(False, f"{stays} {challenger.title} is not really better {figures}")

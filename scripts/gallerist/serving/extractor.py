@@ -3,8 +3,6 @@
 from typing import Any
 
 from gallerist.features.extractors import Extractor
-from gallerist.features.store import Features
-from gallerist.io.errors import UserError
 from gallerist.workflow.experiments import Experiments
 from gallerist.workflow.results import Results
 
@@ -49,7 +47,7 @@ def extractor_of(
             results.path(f"models/{experiment}/preprocessing.json"),
             threads=threads,
             engine=engine,
-            views=Views.of(settings.get("views")),
+            views=Views(**settings.get("views") or {}),
         )
     elif "encoding" in settings:  # of key points, by visual words
         from gallerist.features.vocabulary import Vocabulary, WordExtractor
@@ -63,16 +61,10 @@ def extractor_of(
     else:
         from gallerist.features.descriptors.extract import DescriptorExtractor
 
-        extractor = DescriptorExtractor.of(settings, max_pixels=max_pixels, threads=threads)
+        extractor = DescriptorExtractor(settings, max_pixels=max_pixels, threads=threads)
     if settings.get("reduction"):
         from gallerist.features.reduction import Reduced, Reduction
 
         reduction = Reduction.read(results.path(f"reductions/{experiment}.npz"))
         extractor = Reduced(extractor, reduction)
     return extractor
-
-
-def check_same_extractor(query: Features, gallery: Features) -> None:
-    """Raise UserError unless what made the query's vectors made the gallery's too."""
-    if (query.model, query.preprocessing) != (gallery.model, gallery.preprocessing):
-        raise UserError("the vectors of the gallery are of another model: run the workflow again")

@@ -17,10 +17,10 @@ from PIL import Image
 
 from gallerist.data.manifest import Manifest
 from gallerist.features.extractors import extract
-from gallerist.features.store import Features
+from gallerist.features.store import Features, check_comparable
 from gallerist.io.files import PathLike, read_json
 from gallerist.search.gallery import PreparedGallery
-from gallerist.serving.extractor import check_same_extractor, extractor_of
+from gallerist.serving.extractor import extractor_of
 from gallerist.serving.requests import as_files
 from gallerist.settings.ranking import Search
 from gallerist.workflow.results import Results
@@ -92,7 +92,7 @@ class SearchableGallery:
             at = {identifier: place for place, identifier in enumerate(given.ids)}
             paths = [given.paths[place] for place in at.values()]
             queries = extract(self._extractor, paths, list(at))
-            check_same_extractor(queries, self._features)
+            check_comparable(queries, self._features)
             found = self._gallery.rank(queries, max(answers, self._least_depth))
         row_of = {identifier: row for row, identifier in enumerate(found.query_ids)}
         rows = [row_of[identifier] for identifier in given.ids]

@@ -8,12 +8,12 @@ from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import MARKS, Relevance
 from gallerist.features.extractors import extract
-from gallerist.features.store import Features
+from gallerist.features.store import Features, check_comparable
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.search.gallery import search_gallery
 from gallerist.search.ranking import Ranking
-from gallerist.serving.extractor import check_same_extractor, extractor_of
+from gallerist.serving.extractor import extractor_of
 from gallerist.settings.ranking import Search
 from gallerist.workflow.experiments import (
     Experiments,
@@ -105,7 +105,7 @@ def search_file(
     query = extract(extractor, [picture], [identifier])
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
-    check_same_extractor(query, gallery)
+    check_comparable(query, gallery)
     ranking, _ = search_gallery(
         query, gallery, count, Search(**settings["search"]), threads=threads
     )

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +21,6 @@ from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import stages_of
 from gallerist.serving.champion import Candidate, Decision, decide
 from gallerist.serving.package import GALLERY, PER_QUERY, Packed, experiment_record, pack, save
-from gallerist.serving.register_process import Registered
 from gallerist.tracking.client import Client, connect, experiment_id, first_line, runs
 from gallerist.tracking.runs import log_record
 from gallerist.tracking.store import (
@@ -42,6 +41,23 @@ _UPLOAD_LIMIT = 600
 
 _WRITER_LIMIT = 60.0
 """Seconds that another process may take to bring the runs up to date."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of one experiment.
+
+    name, version: of the registered model. new: whether this call made the version.
+    champion: whether it has the alias now. reason: of that, in a sentence. digest: see `Packed`.
+    """
+
+    experiment: str
+    name: str
+    version: str
+    new: bool
+    champion: bool
+    reason: str
+    digest: str
 
 
 def register(
@@ -153,23 +169,11 @@ def _ensure_model(client: Client, model: str) -> None:
             raise
 
 
-def _versions(client: Client, model: str) -> list[Any]:
-    found: list[Any] = []
-    token: str | None = None
-    while True:
-        page = client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
-
-
 def _version_of(client: Client, model: str, digest: str) -> Any:
     """The version that is this very artifact, or None. One that never became ready is not."""
-    for version in _versions(client, model):
-        if version.tags.get("gallerist.digest") == digest and version.status == "READY":
-            return version
-    return None
+    equal = f"name = '{model}' and tags.`gallerist.digest` = '{digest}'"
+    found = client.search_model_versions(equal)
+    return next((version for version in found if version.status == "READY"), None)
 
 
 def _new_version(client: Client, model: str, packed: Packed, run_id: str, path: Path) -> Any:
@@ -243,7 +247,7 @@ def _champion(client: Client, model: str) -> Any:
 
 
 def _candidate(client: Client, version: Any) -> Candidate:
-    """A version as it was judged when it was registered, whatever the results hold now."""
+    """A version as it was evaluated when it was registered, whatever the results hold now."""
     from mlflow.artifacts import download_artifacts
 
     with TemporaryDirectory(prefix="gallerist-") as folder:
@@ -264,20 +268,10 @@ def _title(version: Any) -> str:
     return f"{version.tags['gallerist.experiment']} (version {version.version})"
 
 
-def main() -> int:
-    """Register what standard input asks for, for a stage; the answer is on standard output.
-
-    {"config", "root", "experiments"} -> {"registered": [...]} or {"refused": why}.
-    """
+if __name__ == "__main__":  # for the stage, in which MLflow is not loaded
     asked = json.load(sys.stdin)
     try:
-        found = register(asked["config"], asked["experiments"], root=asked["root"])
+        found = register(**asked)
     except (ValueError, RuntimeError, OSError) as error:
-        print(json.dumps({"refused": str(error)}))
-        return 0
-    print(json.dumps({"registered": [asdict(each) for each in found]}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        sys.exit(f"{type(error).__name__}: {error}")
+    print(json.dumps([asdict(each) for each in found]))

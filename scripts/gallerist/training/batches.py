@@ -48,16 +48,9 @@ class Batches(ABC):
     """
 
     def __init__(self, targets: npt.ArrayLike, batch_size: int, seed: int | None) -> None:
-        """targets: (n,) class indices. seed: of the shuffling; None keeps the order as it is.
-
-        Raises ValueError when there is nothing, or the batches would be empty.
-        """
+        """targets: (n,) class indices. seed: of the shuffling; None keeps the order as it is."""
         self.targets: Targets = np.asarray(targets, dtype=np.int32)
         self.batch_size, self.seed = batch_size, seed
-        if self.targets.ndim != 1 or not self.targets.size:
-            raise ValueError("one class index for each picture is needed, and at least one picture")
-        if batch_size < 1:
-            raise ValueError(f"a batch of {batch_size} pictures")
 
     @property
     def images(self) -> int:
@@ -108,8 +101,6 @@ class ImageBatches(Batches):
         """paths: (n) files. threads: that decode."""
         super().__init__(targets, batch_size, seed)
         self.paths, self.preprocessing, self.threads = paths, preprocessing, threads
-        if len(paths) != self.images:
-            raise ValueError(f"{len(paths)} pictures with {self.images} classes")
 
     def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
         return decode_ahead(
@@ -135,8 +126,6 @@ class RowBatches(Batches):
         """rows: `take` may be called in another thread. positions: (n,), of the pictures' rows."""
         super().__init__(targets, batch_size, seed)
         self.rows, self.positions = rows, np.asarray(positions, dtype=np.int64)
-        if self.positions.shape != self.targets.shape:
-            raise ValueError(f"{len(self.positions)} rows with {self.images} classes")
 
     def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
         rows = (self.positions[chunk] for chunk in chunks)

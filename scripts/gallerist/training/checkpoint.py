@@ -3,8 +3,6 @@
 import json
 import logging
 import time
-import zipfile
-import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,20 +23,11 @@ from gallerist.io.files import (
 
 logger = logging.getLogger("gallerist")
 
-FORMAT = 1
-"""Raised whenever what is stored changes its meaning."""
-
 SHARE = 0.05
 """Of the time, that writing may take."""
 
 BYTES_A_SECOND = 4e8
 """Speed of writing that is assumed until one was timed."""
-
-_DAMAGE = (
-    *(AttributeError, EOFError, KeyError, NotImplementedError, OSError, TypeError, ValueError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""What NumPy, zipfile and JSON raise for a file that is cut off, altered or something else."""
 
 
 def identity_of(*parts: Any) -> str:
@@ -69,7 +58,7 @@ class Checkpoint:
     """One file that belongs to one training: an npz of arrays and a JSON text, without pickle.
 
     It is replaced whole, so that a kill at any moment leaves the one before or the new one. A file
-    that belongs to another training, or is damaged, is removed and said to be.
+    that belongs to another training, or is damaged, is removed with a warning.
 
     To write takes a while: .55 s for the 256 MB of 16 million trained weights (the weights, Adam's
     two moments and the best weights), where an epoch may take 5 s. So an epoch is stored only when
@@ -92,14 +81,14 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 head = json.loads(str(file["head"]))
-                if (head["format"], head["identity"]) != (FORMAT, self.identity):
-                    self.discard("belongs to another training")
+                if head["identity"] != self.identity:
+                    self._discard("belongs to another training")
                     return None
                 return Saved(head["facts"], [file[f"array{i}"] for i in range(head["arrays"])])
         except FileNotFoundError:
             return None
-        except _DAMAGE as error:
-            self.discard(f"is damaged ({type(error).__name__})")
+        except Exception as error:  # of what is cut off or altered NumPy and zipfile raise many
+            self._discard(f"is damaged ({type(error).__name__})")
             return None
 
     def is_due(self, size: int) -> bool:
@@ -117,18 +106,12 @@ class Checkpoint:
         self._rate = max(saved.size, 1) / max(self._last - started, 1e-6)
 
     def _write(self, saved: Saved) -> None:
-        head = {
-            "format": FORMAT,
-            "identity": self.identity,
-            "arrays": len(saved.arrays),
-            "facts": saved.facts,
-        }
+        head = {"identity": self.identity, "arrays": len(saved.arrays), "facts": saved.facts}
         arrays = {f"array{index}": array for index, array in enumerate(saved.arrays)}
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, head=np.array(json.dumps(head)), **arrays)
 
-    def discard(self, reason: str) -> None:
-        """Remove the file and say why."""
+    def _discard(self, reason: str) -> None:
         logger.warning("%s %s: it is removed, and training begins anew", self.path, reason)
         self.remove()
 

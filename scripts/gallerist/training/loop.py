@@ -19,7 +19,6 @@ import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -39,42 +38,20 @@ logger = logging.getLogger("gallerist")
 EpochReport = Callable[[int, Mapping[str, float]], None]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How a network is trained.
-
-    epochs: at most so many; 0 leaves the network as it was built.
-    early_stopping: {min_delta, patience} on the validation loss, or None.
-    reduce_learning_rate: {factor, patience} on the validation loss, or None.
-    restore_best_weights: keep the weights of the epoch with the least validation loss.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    early_stopping: Mapping[str, float] | None
-    reduce_learning_rate: Mapping[str, float] | None
-    restore_best_weights: bool
-    seed: int
-
-    @classmethod
-    def of(cls, settings: Trained) -> "Schedule":
-        """The schedule part of an experiment of the configuration."""
-        return cls(**settings.model_dump(include=set(cls.__dataclass_fields__)))
-
-
 def train(
     model: keras.Model,
     training: Batches,
     validation: Batches,
     *,
-    schedule: Schedule,
+    settings: Trained,
     checkpoint: Checkpoint | None = None,
     xla: bool = False,
     report: EpochReport = lambda epoch, row: None,
 ) -> Training:
     """Train `model` in place: Adam on the sparse categorical cross-entropy.
 
+    settings: of the experiment. With 0 epochs the network is left as it was built; with
+        `restore_best_weights` it ends with the weights of the epoch of the least validation loss.
     model: a network, or the half of it that is trained (`trunk.after_trunk`), on its inputs.
     checkpoint: where the state is stored between epochs. What is stored there is gone on from, and
         ends as if it had not been interrupted: on the same machine with as many threads, with the
@@ -87,24 +64,24 @@ def train(
     Loss scaling comes with the global policy mixed_float16, if the model was built under it. Errors
     of the batches (such as `decoding.BadImage`) and of `report` are passed on.
     """
-    if schedule.epochs == 0:
+    if settings.epochs == 0:
         return Training((), 0.0, training.images)
     model.compile(
-        FusedAdam(schedule.learning_rate),
+        FusedAdam(settings.learning_rate),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # of Keras's own functions, which are not used
     )
-    state = TrainingState(model, _callbacks(schedule), schedule.restore_best_weights)
-    resumed = _resume(state, checkpoint, schedule.epochs)
-    progress = Progress("training images", (schedule.epochs - resumed) * training.images)
+    state = TrainingState(model, _callbacks(settings), settings.restore_best_weights)
+    resumed = _resume(state, checkpoint, settings.epochs)
+    progress = Progress("training images", (settings.epochs - resumed) * training.images)
     passes = _Passes(model, xla)
     began = time.monotonic() - state.seconds
-    for epoch in range(resumed + 1, schedule.epochs + 1):
+    for epoch in range(resumed + 1, settings.epochs + 1):
         if state.stopped:
             break
         row = _epoch(passes, training.epoch(epoch), validation.epoch(epoch), progress)
-        logger.info("epoch %d of %d: %s", epoch, schedule.epochs, _format_row(row))
+        logger.info("epoch %d of %d: %s", epoch, settings.epochs, _format_row(row))
         state.end_epoch(row)
         state.seconds = time.monotonic() - began
         if checkpoint and checkpoint.is_due(state.size):
@@ -120,11 +97,7 @@ def _resume(state: TrainingState, checkpoint: Checkpoint | None, epochs: int) ->
     saved = checkpoint.read() if checkpoint else None
     if checkpoint is None or saved is None:
         return 0
-    try:
-        state.restore(saved)
-    except ValueError as error:
-        checkpoint.discard(str(error))
-        return 0
+    state.restore(saved)
     done = len(state.history)
     logger.info("training goes on after epoch %d of %d, from %s", done, epochs, checkpoint.path)
     return done
@@ -188,14 +161,12 @@ class _Passes:
         return self._functions[step]
 
 
-def _callbacks(schedule: Schedule) -> list[keras.callbacks.Callback]:
+def _callbacks(settings: Trained) -> list[keras.callbacks.Callback]:
     callbacks = []
-    if schedule.reduce_learning_rate:
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau("val_loss", **schedule.reduce_learning_rate)
-        )
-    if schedule.early_stopping:
-        callbacks.append(keras.callbacks.EarlyStopping("val_loss", **schedule.early_stopping))
+    if lowered := settings.reduce_learning_rate:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", **lowered.model_dump()))
+    if stopping := settings.early_stopping:
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", **stopping.model_dump()))
     return callbacks
 
 

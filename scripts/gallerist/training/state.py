@@ -114,18 +114,8 @@ class TrainingState:
         return Saved(facts, arrays + (self.best.values if self.best else []))
 
     def restore(self, saved: Saved) -> None:
-        """Go on from what `saved` held.
-
-        Raises ValueError when it is not of this training, before anything is changed.
-        """
+        """Go on from what `saved` held, of a training with the same identity."""
         facts, arrays = saved.facts, saved.arrays
-        shapes = [(tuple(each.shape), each.dtype) for each in self._variables]
-        if self.best:
-            shapes += [(tuple(each.shape), each.dtype) for each in self._weights]
-        if [(array.shape, array.dtype.name) for array in arrays] != shapes or len(
-            facts["callbacks"]
-        ) != len(self.callbacks):
-            raise ValueError("holds other variables than those of this network")
         self.history, self.seconds = facts["history"], facts["seconds"]
         self.model.stop_training = facts["stopped"]
         for callback, decisions in zip(self.callbacks, facts["callbacks"], strict=True):

@@ -11,8 +11,7 @@ from PIL import Image
 from gallerist.data.decoding import BadImage
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.features.descriptors.extract import DescriptorExtractor
-from gallerist.features.descriptors.registry import descriptor
-from gallerist.io.errors import UserError
+from gallerist.features.descriptors.registry import DESCRIPTORS
 
 SETTINGS = {"orientations": 4, "signed": False, "grid": 2, "square_root": True}
 PREPROCESSING = Preprocessing(16)
@@ -28,8 +27,13 @@ def paths(tmp_path):
     return paths
 
 
+def extractor_of(name, threads, **settings):
+    settings = {"descriptor": name, "image_size": 16, "look": "colour", **settings}
+    return DescriptorExtractor(settings, max_pixels=PREPROCESSING.max_pixels, threads=threads)
+
+
 def batches_of(paths, threads=2, **chosen):
-    extractor = DescriptorExtractor("edge_histogram", SETTINGS, PREPROCESSING, threads=threads)
+    extractor = extractor_of("edge_histogram", threads, **SETTINGS)
     return extractor.batches(paths, **chosen)
 
 
@@ -37,7 +41,7 @@ def batches_of(paths, threads=2, **chosen):
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 100])
 def test_rows_are_the_descriptors_vectors_in_the_order_of_the_paths(paths, threads, batch_size):
     batches = list(batches_of(paths, threads=threads, batch_size=batch_size))
-    function = descriptor("edge_histogram")
+    function = DESCRIPTORS["edge_histogram"]
     expected = np.stack([function(PREPROCESSING.load(path), **SETTINGS) for path in paths])
     assert np.array_equal(np.concatenate(batches), expected)
     assert [len(rows) for rows in batches[:-1]] == [batch_size] * (len(batches) - 1)
@@ -57,11 +61,6 @@ def test_a_bad_picture_is_named_after_the_batches_before_it(paths):
         next(batches)
 
 
-def test_an_unknown_name_is_refused_before_anything_is_read():
-    with pytest.raises(UserError):
-        DescriptorExtractor("gist", {}, PREPROCESSING, threads=2)
-
-
 class Counting:
     """A preprocessing that counts what has been asked of it."""
 
@@ -78,7 +77,8 @@ class Counting:
 
 def test_no_more_than_two_batches_are_made_ahead():
     counting = Counting()
-    extractor = DescriptorExtractor("hu_moments", {}, counting, threads=4)
+    extractor = extractor_of("hu_moments", 4)
+    extractor._pictures = counting
     batches = extractor.batches(["x"] * 1000, batch_size=10)
     assert counting.loaded == 0
     next(batches)

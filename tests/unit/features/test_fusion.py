@@ -80,12 +80,6 @@ def test_members_of_different_pictures_are_refused(lengths):
         list(concatenate(blocks, [1, 1]))
 
 
-@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, float("nan")], [1, float("inf")]])
-def test_weights_that_mean_nothing_are_refused_at_once(weights):
-    with pytest.raises(UserError, match="weights"):
-        concatenate([[], []], weights)
-
-
 LABELS = [f"class {row % 5}" for row in range(60)]
 
 

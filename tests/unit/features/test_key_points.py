@@ -16,7 +16,6 @@ from gallerist.features.key_points import (
     root_sift,
     shrink,
 )
-from gallerist.io.errors import UserError
 
 KINDS = ("sift", "orb", "surf")
 ARRAYS = ("positions", "sizes", "angles", "responses", "descriptors")
@@ -275,18 +274,3 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     with pytest.raises(BadImage, match=r"broken\.jpg: "):
         Detector("orb", max_side=100, max_points=10).detect_in_file(tmp_path / "broken.jpg")
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"kind": "akaze"}, "'akaze' is no kind.*sift, orb, surf"),
-        ({"max_points": 0}, "at least 1 key point"),
-        ({"max_side": 0}, "at least 1 pixel"),
-        ({"kind": "orb", "root": True}, "root is for sift"),
-    ],
-)
-def test_settings_that_mean_nothing_are_refused(wrong, message):
-    settings = {"kind": "sift", "max_side": 100, "max_points": 10, **wrong}
-    with pytest.raises(UserError, match=message):
-        Detector(**settings)

@@ -49,12 +49,6 @@ def test_the_order_of_scales_changes_nothing(scales):
     assert one.identity(224, "a" * 64) == other.identity(224, "a" * 64)
 
 
-@pytest.mark.parametrize("scales", [(), (0.0,), (-1.0,), (1.0, float("nan")), (float("inf"),)])
-def test_what_is_no_scale_is_refused(scales):
-    with pytest.raises(ViewsRefused, match="numbers above 0"):
-        Views(scales=scales)
-
-
 @pytest.mark.parametrize("scales", [(1.0, 1.0), (1.0, 1.05), (0.71, 0.72, 1.0)])
 def test_scales_of_one_size_are_refused_with_their_sizes(scales):
     with pytest.raises(ViewsRefused, match=f"{scales[1]:g} is ") as refusal:
@@ -67,12 +61,6 @@ def test_a_picture_of_no_pixels_is_refused():
         Views(scales=(1.0, 0.1)).sizes(64)
 
 
-def test_settings_of_the_configuration_become_views():
-    assert Views.of(None) == Views.of({}) == Views(False, (1.0,))
-    assert Views.of({"flip": True}) == Views(True, (1.0,))
-    assert Views.of(PYRAMID) == Views(True, (1.0, 0.71, 1.41))
-
-
 def test_features_of_the_plain_view_keep_the_identity_of_their_preprocessing():
     sha256 = Preprocessing(224).sha256
     assert Views().identity(224, sha256) == sha256
@@ -80,7 +68,7 @@ def test_features_of_the_plain_view_keep_the_identity_of_their_preprocessing():
     others = [
         views.identity(224, each)
         for each in (sha256, Preprocessing(224, max_pixels=10).sha256)
-        for views in (Views(True), Views(scales=(2.0,)), Views(True, (2.0,)), Views.of(PYRAMID))
+        for views in (Views(True), Views(scales=(2.0,)), Views(True, (2.0,)), Views(**PYRAMID))
     ]
     assert len({sha256, *others}) == 9
     assert {len(identity) for identity in others} == {64}

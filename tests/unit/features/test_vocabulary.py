@@ -145,14 +145,6 @@ def test_more_words_than_different_descriptors_are_refused():
     assert len(learn(rows, 2, 1, detector=SIFT)) == 2
 
 
-def test_descriptors_of_another_kind_are_refused(vocabulary, detector):
-    other = "orb" if detector.kind == "surf" else "surf"
-    width = DETECTORS[other].descriptor_length
-    stored = np.uint8 if other == "orb" else np.float32
-    with pytest.raises(UserError, match=f"not {detector.kind} descriptors"):
-        nearest_words(vocabulary, np.zeros((2, width), dtype=stored))
-
-
 def test_the_nearest_word_is_that_of_opencv(paths, vocabulary, detector):
     rows = detector.detect_in_file(paths[0]).descriptors
     norm = cv2.NORM_HAMMING if detector.kind == "orb" else cv2.NORM_L2
@@ -203,12 +195,6 @@ def test_words_that_are_in_every_picture_are_refused(paths):
     rows = SIFT.detect_in_file(paths[0]).descriptors
     with pytest.raises(UserError, match="each of the 1 visual words is in each of the 3"):
         count_words(learn(rows, 1, 1, detector=SIFT), paths[:3], threads=1)
-
-
-def test_a_bag_of_words_needs_counts(paths, sample, detector):
-    uncounted = learn(sample, 4, 1, detector=detector)
-    with pytest.raises(UserError, match="count_words"):
-        extractor(uncounted, "bag_of_words", 1)
 
 
 def test_vlad_equals_a_loop(paths, vocabulary, detector):
@@ -337,8 +323,6 @@ def test_the_identity_changes_with_everything_that_is_in_it(vocabulary):
 
 def test_a_file_that_is_no_vocabulary_is_refused(vocabulary, tmp_path):
     file = tmp_path / "words.npz"
-    with pytest.raises(UserError, match=r"words\.npz: no such file"):
-        Vocabulary.read(file)
     vocabulary.write(file)
     whole = file.read_bytes()
     flipped = bytearray(whole)
@@ -352,22 +336,6 @@ def test_a_file_that_is_no_vocabulary_is_refused(vocabulary, tmp_path):
         np.save(opened, np.zeros(3))
     with pytest.raises(UserError, match="cannot be read as a vocabulary"):
         Vocabulary.read(file)
-
-
-def test_a_file_whose_parts_do_not_belong_together_is_refused(vocabulary, tmp_path):
-    from dataclasses import replace
-
-    file = tmp_path / "words.npz"
-    counts = vocabulary.pictures_with_word
-    for wrong in (
-        replace(vocabulary, words=vocabulary.words[:, :-1]),
-        replace(vocabulary, pictures_with_word=counts[:-1]),
-        replace(vocabulary, pictures=int(counts.max()) - 1),
-        replace(vocabulary, words=vocabulary.words[:0], pictures_with_word=counts[:0]),
-    ):
-        wrong.write(file)
-        with pytest.raises(UserError, match="cannot be read as a vocabulary"):
-            Vocabulary.read(file)
     objects = np.array([{"a": 1}], dtype=object)
     np.savez(file, detector=objects, words=objects, pictures_with_word=objects, pictures=objects)
     with pytest.raises(UserError, match="cannot be read as a vocabulary"):

@@ -156,20 +156,6 @@ def test_however_far_a_step_of_training_goes_the_exponent_stays_sensible(rate, b
     assert float(layer.p) == bound
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"p": 0.5}, "p starts between 1 and 100, not at 0.5"),
-        ({"p": 101}, "p starts between 1 and 100, not at 101"),
-        ({"p": float("nan")}, "not at nan"),
-        ({"epsilon": 0}, "epsilon is above 0, not 0"),
-    ],
-)
-def test_senseless_settings_are_refused(arguments, said):
-    with pytest.raises(ValueError, match=said):
-        GeM(**arguments)
-
-
 def test_a_trained_exponent_survives_a_saved_model(tmp_path):
     inputs = keras.Input((None, None, 5))
     model = keras.Model(inputs, GeM(4, 1e-3, name="embedding")(inputs))

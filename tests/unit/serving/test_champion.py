@@ -78,17 +78,17 @@ def test_other_pictures_cannot_be_compared_however_much_better(part):
     new = candidate("new", hits(10), **{part: "other"})
     found = decide(new, candidate("old", hits(0)), "top-1", AT_95)
     assert not found.moves
-    assert f"judged on another {part}" in found.reason
+    assert f"evaluated on another {part}" in found.reason
     assert "--crown" in found.reason
 
 
-def test_other_judged_queries_of_the_same_data_cannot_be_compared():
+def test_other_queries_of_the_same_data_cannot_be_compared():
     found = decided(hits(10, of=10), hits(0, of=9))
     assert not found.moves
-    assert "judged on other queries" in found.reason
+    assert "evaluated on other queries" in found.reason
 
 
 def test_a_metric_that_one_of_them_lacks_decides_nothing():
     found = decide(candidate("new", hits(9)), candidate("old", hits(0)), "mAP", AT_95)
     assert not found.moves
-    assert "new was not judged by mAP" in found.reason
+    assert "new was not evaluated by mAP" in found.reason

@@ -164,7 +164,7 @@ def gallery_files(results, tmp_path):
         pixels = np.random.default_rng(row).integers(0, 256, (12, 12, 3), dtype=np.uint8)
         paths.append(tmp_path / f"{name}.png")
         Image.fromarray(pixels).resize((90, 70), Image.Resampling.BICUBIC).save(paths[-1])
-    hog = extract(DescriptorExtractor.of(HOG, max_pixels=MAX_PIXELS, threads=1), paths, GALLERY.ids)
+    hog = extract(DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1), paths, GALLERY.ids)
     hog.write(*files_of(tmp_path, "features/hog"))
     reduction = fit("pca", 2, hog.vectors, seed=1)
     reduction.write(tmp_path / "reductions/small.npz")
@@ -201,7 +201,7 @@ def test_a_copy_of_a_gallery_picture_is_found_first_at_no_distance(
 
 
 def test_a_gallery_of_vectors_by_other_settings_is_refused(results, gallery_files):
-    with pytest.raises(UserError, match="of another model"):
+    with pytest.raises(UserError, match=r"different models .* run the workflow again"):
         search_file(results, "hog", {"hog": {**HOG, "block": 1}}, gallery_files[0], 2, threads=1)
 
 

@@ -89,7 +89,7 @@ def test_the_alias_moves_to_what_is_really_better_and_to_nothing_else(small):
     assert champion(small) == "first"
 
 
-def test_a_champion_is_judged_as_it_was_registered_not_by_what_the_results_say_now(small):
+def test_a_champion_is_compared_as_it_was_registered_not_by_what_the_results_say_now(small):
     small.add_experiment("old", [0] * 10)
     registered(small, "old")
     rows = small.results.folder / "evaluation/old/queries.csv"

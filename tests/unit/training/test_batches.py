@@ -13,10 +13,9 @@ from coloured import CLASSES, drawn, image_batches, loaded
 
 from gallerist.data.decoding import BadImage
 from gallerist.data.manifest import Manifest
-from gallerist.data.preprocessing import Preprocessing
 from gallerist.io.row_file import write_rows
 from gallerist.networks.trunk_cache import JoinedRows, write_trunk_cache
-from gallerist.training.batches import AHEAD, ImageBatches, RowBatches, targets_of
+from gallerist.training.batches import AHEAD, RowBatches, targets_of
 
 
 @pytest.fixture(scope="module")
@@ -137,22 +136,6 @@ def test_a_class_that_training_lacks_is_refused(pictures):
     strangers = [replace(pictures.pictures[0], label=name, id=name) for name in ("zebra", "ape")]
     with pytest.raises(ValueError, match="validation has classes that training lacks: ape, zebra"):
         targets_of(Manifest((*strangers, *pictures.pictures[1:])), CLASSES)
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        lambda: RowBatches(Rows(3), [0, 1], [0, 1, 2], 2, 1),
-        lambda: ImageBatches(["a.png"], [0, 1], Preprocessing(8), 2, 1, 1),
-        lambda: RowBatches(Rows(3), [], [], 2, 1),
-        lambda: RowBatches(Rows(3), [0], [[0]], 2, 1),
-        lambda: RowBatches(Rows(3), [0], [0], 0, 1),
-    ],
-    ids=["fewer rows", "fewer pictures", "nothing", "targets in two dimensions", "empty batches"],
-)
-def test_what_does_not_fit_together_is_refused(made):
-    with pytest.raises(ValueError, match=r"class|batch of 0"):
-        made()
 
 
 # --- the reading ------------------------------------------------------------------------------

@@ -25,9 +25,10 @@ from coloured import drawn, image_batches, network
 
 import gallerist.training.checkpoint
 from gallerist.networks.architectures import Head, InferenceMode, Scratch
+from gallerist.settings.networks import Trained
 from gallerist.training.checkpoint import Checkpoint, Saved, identity_of
-from gallerist.training.loop import Schedule, train
-from gallerist.training.state import BestWeights, TrainingState, changing_variables
+from gallerist.training.loop import train
+from gallerist.training.state import BestWeights, changing_variables
 
 SAVED = Saved(
     {"history": [{"loss": 0.1, "val_loss": math.inf}], "best": None, "umlaut": "ä\n"},
@@ -86,15 +87,6 @@ def test_a_checkpoint_of_another_training_is_removed_and_said_to_be(path, caplog
     ]
 
 
-def test_a_checkpoint_of_an_older_format_is_removed(path, monkeypatch):
-    Checkpoint(path, "a").write(SAVED)
-    monkeypatch.setattr(
-        gallerist.training.checkpoint, "FORMAT", gallerist.training.checkpoint.FORMAT + 1
-    )
-    assert Checkpoint(path, "a").read() is None
-    assert not path.exists()
-
-
 class Bomb:
     def __reduce__(self):
         return (os._exit, (1,))
@@ -124,12 +116,7 @@ def an_array():
 
 def without_arrays():
     file = io.BytesIO()
-    head = {
-        "format": gallerist.training.checkpoint.FORMAT,
-        "identity": "a",
-        "arrays": 2,
-        "facts": {},
-    }
+    head = {"identity": "a", "arrays": 2, "facts": {}}
     np.savez(file, head=np.array(json.dumps(head)), array0=np.zeros(1))
     return file.getvalue()
 
@@ -303,7 +290,7 @@ def test_frozen_layers_are_not_stored_and_training_does_not_change_them(pictures
         model.get_layer(name).trainable = False
     changing = {id(variable) for variable in changing_variables(model)}
     before = [(variable, variable.numpy().copy()) for variable in model.variables]
-    train(model, *batches(pictures), schedule=schedule(epochs=2))
+    train(model, *batches(pictures), settings=schedule(epochs=2))
     changed = {id(v) for v, value in before if not np.array_equal(v.numpy(), value)}
     assert changed == changing
 
@@ -317,26 +304,6 @@ def test_the_best_weights_are_the_first_with_the_least_loss_and_nan_is_worse():
         best.update(loss)
     best.restore()
     assert (weight.numpy().tolist(), best.loss) == ([4, 4], 2.0)
-
-
-@pytest.mark.parametrize("part", ["arrays", "callbacks", "best"])
-def test_a_state_of_other_variables_is_refused_before_anything_is_changed(part):
-    def state(model, callbacks=(), keep_best=False):
-        model.compile("adam", "sparse_categorical_crossentropy")
-        return TrainingState(model, callbacks, keep_best)
-
-    saved = state(network(seed=1)).saved()
-    model = network(seed=2)
-    other = {
-        "arrays": lambda: state(keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)])),
-        "callbacks": lambda: state(model, [keras.callbacks.EarlyStopping("val_loss")]),
-        "best": lambda: state(model, (), keep_best=True),
-    }[part]()
-    before = [variable.numpy().copy() for variable in other.model.variables]
-    with pytest.raises(ValueError, match="other variables"):
-        other.restore(saved)
-    for variable, value in zip(other.model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), value)
 
 
 # --- going on, in one process -----------------------------------------------------------------
@@ -354,7 +321,15 @@ def batches(pictures):
 
 
 def schedule(epochs=6, stopping=None):
-    return Schedule(epochs, 4, 0.02, stopping, {"factor": 0.5, "patience": 1}, True, 5)
+    slower = {"factor": 0.5, "patience": 1}
+    return Trained(
+        epochs=epochs,
+        batch_size=4,
+        learning_rate=0.02,
+        early_stopping=stopping,
+        reduce_learning_rate=slower,
+        seed=5,
+    )
 
 
 class Interrupted(Exception):
@@ -373,7 +348,7 @@ def without_seconds(rows):
 def test_training_goes_on_where_it_stopped(stopped_after, pictures, path, caplog):
     head = Head("standard", 0.5, 1, 1e-4, 1e-4)
     whole, reported = network(head=head), []
-    expected = train(whole, *batches(pictures), schedule=schedule())
+    expected = train(whole, *batches(pictures), settings=schedule())
     assert min(row["learning_rate"] for row in expected.history) < 0.02
 
     def interrupt(epoch, row):
@@ -385,7 +360,7 @@ def test_training_goes_on_where_it_stopped(stopped_after, pictures, path, caplog
         train(
             network(head=head),
             *batches(pictures),
-            schedule=schedule(),
+            settings=schedule(),
             checkpoint=Checkpoint(path, "a", every=0),
             report=interrupt,
         )
@@ -394,7 +369,7 @@ def test_training_goes_on_where_it_stopped(stopped_after, pictures, path, caplog
     found = train(
         resumed,
         *batches(pictures),
-        schedule=schedule(),
+        settings=schedule(),
         checkpoint=Checkpoint(path, "a", every=0),
         report=lambda epoch, row: reported.append(epoch),
     )
@@ -412,37 +387,20 @@ def test_a_training_that_had_stopped_early_stays_stopped(pictures, path):
     stopping = schedule(epochs=30, stopping={"min_delta": 10.0, "patience": 2})
     checkpoint = Checkpoint(path, "a", every=0)
     first = network()
-    expected = train(first, *batches(pictures), schedule=stopping, checkpoint=checkpoint)
+    expected = train(first, *batches(pictures), settings=stopping, checkpoint=checkpoint)
     assert len(expected.history) == 3
     resumed = network()
     found = train(
-        resumed, *batches(pictures), schedule=stopping, checkpoint=Checkpoint(path, "a", every=0)
+        resumed, *batches(pictures), settings=stopping, checkpoint=Checkpoint(path, "a", every=0)
     )
     assert (found.history, found.resumed_epochs) == (expected.history, 3)
     assert digest_of(resumed) == digest_of(first)
 
 
-def test_a_state_of_another_network_is_not_taken_over(pictures, path, caplog):
-    """The identity should have told; it did not."""
-    train(
-        network(head=Head("standard", 0.5, 1, 0, 0)),
-        *batches(pictures),
-        schedule=schedule(epochs=1),
-        checkpoint=Checkpoint(path, "a", every=0),
-    )
-    scratch = Scratch(16, "same", Head("standard", 0.5, 1, 0, 0)).build(3)
-    found = train(
-        scratch, *batches(pictures), schedule=schedule(epochs=1), checkpoint=Checkpoint(path, "a")
-    )
-    assert found.resumed_epochs == 0
-    assert len(found.history) == 1
-    assert any("holds other variables" in message for message in caplog.messages)
-
-
 def test_no_epochs_touch_no_checkpoint(pictures, path):
     Checkpoint(path, "a").write(SAVED)
     train(
-        network(), *batches(pictures), schedule=schedule(epochs=0), checkpoint=Checkpoint(path, "a")
+        network(), *batches(pictures), settings=schedule(epochs=0), checkpoint=Checkpoint(path, "a")
     )
     assert same(Checkpoint(path, "a").read(), SAVED)
 
@@ -461,7 +419,8 @@ from gallerist.training.checkpoint import Checkpoint
 from gallerist.data.manifest import Manifest
 from gallerist.networks.architectures import Head, Scratch
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.training.loop import Schedule, train
+from gallerist.settings.networks import Trained
+from gallerist.training.loop import train
 
 folder, file, moment, losses = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 kind, _, when = moment.partition(" ")
@@ -503,8 +462,9 @@ if kind == "writing":
     savez, np.savez = np.savez, writing_half
 
 model = Scratch(32, "same", Head("published", 0.3, 999, 1e-3, 1e-3)).build(3, seed=4)
-schedule = Schedule(40, 4, 0.005, {"min_delta": 0.0, "patience": 4},
-                    {"factor": 0.5, "patience": 2}, True, 11)
+schedule = Trained(epochs=40, batch_size=4, learning_rate=0.005, seed=11,
+                   early_stopping={"min_delta": 0.0, "patience": 4},
+                   reduce_learning_rate={"factor": 0.5, "patience": 2})
 
 def planned(epoch):
     plan.append(json.loads(losses)[epoch - 1])
@@ -518,7 +478,7 @@ plan = []
 watched, validation.epoch = validation.epoch, planned
 looked, model.test_step = model.test_step, test_step
 checkpoint = Checkpoint(file, "this training", every=0)
-trained = train(model, training, validation, schedule=schedule, checkpoint=checkpoint,
+trained = train(model, training, validation, settings=schedule, checkpoint=checkpoint,
                 report=report)
 digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.variables)).hexdigest()
 print(json.dumps({"weights": digest, "resumed": trained.resumed_epochs,

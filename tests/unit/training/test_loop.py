@@ -22,12 +22,12 @@ from gallerist.data.decoding import BadImage
 from gallerist.data.manifest import Manifest
 from gallerist.networks.architectures import EMBEDDING, Head, InferenceMode, PixelScaling, freeze
 from gallerist.networks.trunk import after_trunk, trunk_of
-from gallerist.settings.networks import read_network
+from gallerist.settings.networks import Trained
 from gallerist.training.batches import RowBatches, targets_of
 from gallerist.training.history import CURVES
-from gallerist.training.loop import FusedAdam, Schedule, count_parameters, save, train
+from gallerist.training.loop import FusedAdam, count_parameters, save, train
 
-PLAIN = Schedule(
+PLAIN = Trained(
     epochs=3,
     batch_size=4,
     learning_rate=0.05,
@@ -48,13 +48,18 @@ def validation(tmp_path_factory):
     return drawn(tmp_path_factory.mktemp("validation"), "validation", 3)
 
 
-def run(model, training, validation, schedule=PLAIN, **settings):
+def changed(**settings):
+    """The same, but for these."""
+    return Trained(**PLAIN.model_dump() | settings)
+
+
+def run(model, training, validation, schedule=PLAIN, **options):
     return train(
         model,
         image_batches(training, schedule.batch_size, schedule.seed),
         image_batches(validation, schedule.batch_size, None),
-        schedule=schedule,
-        **settings,
+        settings=schedule,
+        **options,
     )
 
 
@@ -68,7 +73,7 @@ def test_separable_classes_are_learned(training, validation, caplog):
         network(),
         training,
         validation,
-        replace(PLAIN, epochs=8),
+        changed(epochs=8),
         report=lambda *x: reported.append(x),
     )
     history = trained.history
@@ -90,7 +95,7 @@ def test_separable_classes_are_learned(training, validation, caplog):
 def test_training_equals_keras_fit_on_arrays_in_the_order_of_the_seed(seed, training, validation):
     """Pixels, classes, the order of every epoch and the optimiser, all in one."""
     ours, theirs = network(), network()
-    found = run(ours, training, validation, replace(PLAIN, seed=seed)).history
+    found = run(ours, training, validation, changed(seed=seed)).history
     theirs.compile(
         keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
@@ -114,7 +119,7 @@ def test_training_equals_keras_fit_on_arrays_in_the_order_of_the_seed(seed, trai
 def test_no_epochs_leave_the_network_as_it_was_built(training, validation):
     model = network()
     before = model.get_weights()
-    trained = run(model, training, validation, replace(PLAIN, epochs=0))
+    trained = run(model, training, validation, changed(epochs=0))
     assert (trained.history, trained.seconds, trained.images_per_second) == ((), 0.0, 0)
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -130,18 +135,20 @@ from coloured import image_batches
 from gallerist.data.manifest import Manifest
 from gallerist.networks.architectures import Head, Scratch
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.training.loop import Schedule, train
+from gallerist.settings.networks import Trained
+from gallerist.training.loop import train
 
 model = Scratch(32, "same", Head("published", 0.2, 999, 1e-3, 1e-3)).build(3, seed=4)
 np.random.seed(int(sys.argv.pop()))
 tf.random.set_seed(np.random.randint(99))
-schedule = Schedule(3, 8, 3e-3, {"min_delta": 0.0, "patience": 5},
-                    {"factor": 0.5, "patience": 1}, True, 11)
+schedule = Trained(epochs=3, batch_size=8, learning_rate=3e-3, seed=11,
+                   early_stopping={"min_delta": 0.0, "patience": 5},
+                   reduce_learning_rate={"factor": 0.5, "patience": 1})
 training, validation = (
     image_batches(Manifest.read(path), 8, seed, preprocessing=Preprocessing(32))
     for path, seed in zip(sys.argv[1:], (11, None))
 )
-history = train(model, training, validation, schedule=schedule).history
+history = train(model, training, validation, settings=schedule).history
 digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
 print(json.dumps({
     "device": device,
@@ -221,7 +228,7 @@ def row_batches(trunk, manifest, schedule, shuffled):
 
 def test_training_on_the_rows_of_the_trunk_is_training_on_the_pictures(training, validation):
     """Order, dropout, loss, best weights: all of it, in the variables of the network itself."""
-    schedule = replace(PLAIN, learning_rate=0.01, restore_best_weights=True)
+    schedule = changed(learning_rate=0.01, restore_best_weights=True)
     uncached, network = on_a_backbone(), on_a_backbone()
     before = network.get_weights()
     expected = run(uncached, training, validation, schedule)
@@ -230,7 +237,7 @@ def test_training_on_the_rows_of_the_trunk_is_training_on_the_pictures(training,
         after_trunk(network),
         row_batches(trunk, training, schedule, True),
         row_batches(trunk, validation, schedule, False),
-        schedule=schedule,
+        settings=schedule,
     )
     for one, other in zip(expected.history, found.history, strict=True):
         for name in set(CURVES) - {"epoch_seconds"}:
@@ -249,21 +256,21 @@ def test_mixed_precision_scales_the_loss_and_learns(training, validation):
         model = network()
     finally:
         keras.config.set_dtype_policy(before)
-    history = run(model, training, validation, replace(PLAIN, epochs=8)).history
+    history = run(model, training, validation, changed(epochs=8)).history
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert isinstance(model.optimizer.inner_optimizer, FusedAdam)
     assert {weight.dtype for weight in model.weights} == {"float32"}
     assert float(model.optimizer.dynamic_scale) > 1
     assert int(model.optimizer.iterations) == 8 * 6
     assert history[-1]["val_accuracy"] == 1
-    exact = run(network(), training, validation, replace(PLAIN, epochs=8)).history
+    exact = run(network(), training, validation, changed(epochs=8)).history
     for one, other in zip(history, exact, strict=True):
         assert one["val_loss"] == pytest.approx(other["val_loss"], rel=0.02)
 
 
 def test_a_compiled_step_gives_what_the_others_give(training, validation):
     """The last batch is smaller: it has a compilation of its own."""
-    schedule = replace(PLAIN, restore_best_weights=True)
+    schedule = changed(restore_best_weights=True)
     plain, compiled = on_a_backbone(dropout=0.0), on_a_backbone(dropout=0.0)
     expected = run(plain, training, validation, schedule).history
     found = run(compiled, training, validation, schedule, xla=True).history
@@ -317,8 +324,7 @@ PLANS = {
 @pytest.mark.parametrize("name", PLANS)
 def test_training_stops_as_keras_does_and_keeps_the_best_epoch(name, training, validation):
     plan, min_delta, patience = PLANS[name]
-    schedule = replace(
-        PLAIN,
+    schedule = changed(
         epochs=len(plan),
         batch_size=21,
         early_stopping={"min_delta": min_delta, "patience": patience},
@@ -345,7 +351,7 @@ def same_weights(one, other):
 
 def test_without_early_stopping_every_epoch_runs_and_the_best_is_kept(training, validation):
     plan = [3.0, 1.0, 2.0, 2.0, 2.0, 2.0]
-    schedule = replace(PLAIN, epochs=6, batch_size=21, restore_best_weights=True)
+    schedule = changed(epochs=6, batch_size=21, restore_best_weights=True)
     model, weights = planned(plan), []
     trained = run(
         model,
@@ -362,7 +368,7 @@ def test_without_early_stopping_every_epoch_runs_and_the_best_is_kept(training, 
     ("stopping", "epochs"), [({"min_delta": 0.0, "patience": 1}, 3), (None, 5)]
 )
 def test_where_nothing_is_restored_the_last_weights_stay(stopping, epochs, training, validation):
-    schedule = replace(PLAIN, epochs=5, batch_size=21, early_stopping=stopping)
+    schedule = changed(epochs=5, batch_size=21, early_stopping=stopping)
     model, weights = planned([3.0, 1.0, 2.0, 2.0, 2.0]), []
     trained = run(
         model,
@@ -377,8 +383,7 @@ def test_where_nothing_is_restored_the_last_weights_stay(stopping, epochs, train
 
 def test_the_kept_weights_have_the_least_validation_loss_of_the_history(training, validation):
     """With real losses: a learning rate far too high makes them jump up and down."""
-    schedule = replace(
-        PLAIN,
+    schedule = changed(
         epochs=6,
         learning_rate=3.0,
         early_stopping={"min_delta": 0.1, "patience": 6},
@@ -395,8 +400,7 @@ def test_the_kept_weights_have_the_least_validation_loss_of_the_history(training
 
 def test_a_plateau_halves_the_learning_rate_of_the_next_epoch(training, validation):
     plan = [2.0, 2.0, 2.0, 1.0, 1.0, 1.0]
-    schedule = replace(
-        PLAIN,
+    schedule = changed(
         epochs=6,
         batch_size=21,
         learning_rate=0.5,
@@ -409,7 +413,7 @@ def test_a_plateau_halves_the_learning_rate_of_the_next_epoch(training, validati
 
 def test_the_published_head_caps_the_training_accuracy(training, validation):
     model = network(head=Head("published", 0.5, 1, 0.0, 0.0))
-    last = run(model, training, validation, replace(PLAIN, epochs=8)).history[-5:]
+    last = run(model, training, validation, changed(epochs=8)).history[-5:]
     assert all(row["val_accuracy"] == 1 for row in last)
     # Right where the class is not dropped (half of the time), or where all three are and it is the
     # first (1 in 24): .54 expected, of 105 draws.
@@ -421,7 +425,7 @@ def test_the_published_head_caps_the_training_accuracy(training, validation):
 
 def test_a_validation_without_one_of_the_classes_keeps_the_networks_outputs(training, validation):
     reds = Manifest(tuple(picture for picture in validation if picture.label == "red"))
-    history = run(network(), training, reds, replace(PLAIN, epochs=4)).history
+    history = run(network(), training, reds, changed(epochs=4)).history
     assert history[-1]["val_accuracy"] == 1
 
 
@@ -455,7 +459,7 @@ def test_a_saved_network_has_no_optimiser_and_gives_equal_outputs(training, vali
     pixels = keras.Input((SIDE, SIDE, 3))
     x = keras.layers.Dense(300, "relu")(keras.layers.Flatten()(pixels / 255))
     model = keras.Model(pixels, keras.layers.Dense(3, "softmax")(x))
-    run(model, training, validation, replace(PLAIN, epochs=1, learning_rate=1e-3))
+    run(model, training, validation, changed(epochs=1, learning_rate=1e-3))
     optimiser = model.optimizer
     save(model, tmp_path / "new" / "model.keras")
     assert model.optimizer is optimiser is not None  # it could be trained further
@@ -484,24 +488,7 @@ def test_the_counts_of_weights_are_those_of_the_layers():
     }
 
 
-def test_a_schedule_takes_its_part_of_an_experiments_settings():
-    settings = {
-        "network": "scratch",
-        "image_size": 96,
-        "epochs": 12,
-        "batch_size": 16,
-        "learning_rate": 0.001,
-        "early_stopping": {"min_delta": 0.0, "patience": 5},
-        "reduce_learning_rate": None,
-        "restore_best_weights": True,
-        "seed": 99,
-        "head": "published",
-    }
-    expected = Schedule(12, 16, 0.001, {"min_delta": 0.0, "patience": 5}, None, True, 99)
-    assert Schedule.of(read_network(**settings)) == expected
-
-
-# gallerist.training.fused_adam against Keras's Adam, and against the formula in float64.
+# FusedAdam against Keras's Adam, and against the formula in float64.
 
 SHAPES = [(), (7,), (3, 3, 5, 8), (1000, 70)]
 STEPS = 40

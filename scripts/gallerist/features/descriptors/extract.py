@@ -5,8 +5,10 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+import numpy as np
+
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.features.descriptors.registry import descriptor, vector_length
+from gallerist.features.descriptors.registry import DESCRIPTORS
 from gallerist.io.arrays import Vectors
 from gallerist.io.files import PathLike, canonical_json, sha256_of_text
 from gallerist.io.parallel import ordered, stack_batches
@@ -16,30 +18,19 @@ from gallerist.workflow.progress import Progress
 class DescriptorExtractor:
     """A descriptor with its settings, for files: see `extractors.Extractor`."""
 
-    def __init__(
-        self, name: str, settings: Mapping[str, Any], pictures: Preprocessing, *, threads: int
-    ) -> None:
-        """settings: the descriptor's keyword arguments. pictures: how they are read.
+    def __init__(self, settings: Mapping[str, Any], *, max_pixels: int, threads: int) -> None:
+        """settings: of an experiment of a complete configuration. max_pixels: see `Preprocessing`.
 
         threads: that decode and compute, a picture at a time; vectors do not depend on them.
-        Raises UserError where no descriptor has that name.
         """
-        self._function = descriptor(name)
-        self._settings, self._pictures, self._threads = settings, pictures, threads
-        self.model = sha256_of_text(canonical_json({"descriptor": name, **settings}))
-        self.preprocessing = pictures.sha256
-        self.length = vector_length(name, settings)
-
-    @classmethod
-    def of(
-        cls, settings: Mapping[str, Any], *, max_pixels: int, threads: int
-    ) -> "DescriptorExtractor":
-        """That of an experiment of a complete configuration."""
-        name = str(settings["descriptor"])
-        parameters = inspect.signature(descriptor(name)).parameters
-        own = {key: value for key, value in settings.items() if key in parameters}
-        pictures = Preprocessing(settings["image_size"], max_pixels, settings["look"])
-        return cls(name, own, pictures, threads=threads)
+        self._function, self._threads = DESCRIPTORS[settings["descriptor"]], threads
+        parameters = inspect.signature(self._function).parameters
+        self._settings = {key: value for key, value in settings.items() if key in parameters}
+        self._pictures = Preprocessing(settings["image_size"], max_pixels, settings["look"])
+        model = {"descriptor": settings["descriptor"], **self._settings}
+        self.model = sha256_of_text(canonical_json(model))
+        self.preprocessing = self._pictures.sha256
+        self.length = len(self._function(np.zeros((1, 1, 3), np.uint8), **self._settings))
 
     def batches(
         self, paths: Sequence[PathLike], *, batch_size: int = 256, ahead: int = 2
