@@ -1,9 +1,9 @@
 """Rule compare_experiments: all experiments' accuracies and costs -> tables and pictures."""
 
 from gallerist.evaluation import comparison
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
 from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
-from gallerist.evaluation.scores import IntervalSettings
 from gallerist.evaluation.significance import better_than, find_differences, write_differences
 from gallerist.evaluation.tables import read_queries
 from gallerist.figures import comparison as figures

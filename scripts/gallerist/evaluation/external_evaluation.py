@@ -7,6 +7,7 @@ from typing import Any
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation import scores as assessment
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.external_rankings import (
     JudgedRanking,
     Truth,
@@ -17,7 +18,7 @@ from gallerist.evaluation.external_rankings import (
     write_run,
 )
 from gallerist.evaluation.metrics import metric
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.scores import Scores
 from gallerist.evaluation.significance import Difference, find_differences
 from gallerist.evaluation.tables import write_queries
 from gallerist.evaluation.trec_files import FORMS, RANKINGS, TRUTHS, file_kind
@@ -183,7 +184,7 @@ def _write_queries(path: PathLike, result: _Result, truth: Truth) -> None:
 
 
 def _as_json(each: Difference) -> dict[str, Any]:
-    test, interval = each.pair.test, each.interval
+    test, interval = each.pair, each.interval
     return {
         "metric": each.metric,
         "first": each.pair.first,
@@ -257,7 +258,7 @@ def _verdict(each: Difference) -> str:
             f"{each.metric}: no difference shown between {pair.first} and {pair.second}, "
             f"p = {pair.adjusted:.3g}"
         )
-    ahead = pair.test.difference > 0
+    ahead = pair.difference > 0
     better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
     ends = ""
     if interval is not None:
@@ -265,6 +266,6 @@ def _verdict(each: Difference) -> str:
         low, high = sorted((sign * interval.low, sign * interval.high))
         ends = f" ({low:.4f} to {high:.4f})"
     return (
-        f"{each.metric}: {better} is better than {worse} by {abs(pair.test.difference):.4f}{ends}, "
-        f"p = {pair.adjusted:.3g} ({pair.test.method})"
+        f"{each.metric}: {better} is better than {worse} by {abs(pair.difference):.4f}{ends}, "
+        f"p = {pair.adjusted:.3g} ({pair.method})"
     )

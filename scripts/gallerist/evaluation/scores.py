@@ -9,26 +9,18 @@ from typing import Any
 import numpy as np
 
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation.bootstrap import Interval, macro_mean_intervals, mean_intervals
+from gallerist.evaluation.bootstrap import (
+    Interval,
+    IntervalSettings,
+    macro_mean_intervals,
+    mean_intervals,
+)
 from gallerist.evaluation.metrics import macro_mean, metric, overall_mean
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
 from gallerist.io.arrays import Floats, Indices
 from gallerist.io.metric_names import k_of
 
 logger = logging.getLogger("gallerist")
-
-
-@dataclass(frozen=True)
-class IntervalSettings:
-    """How intervals are drawn: see `bootstrap`. confidence: such as 0.95."""
-
-    seed: int
-    rounds: int
-    confidence: float
-
-    def arguments(self) -> dict[str, Any]:
-        """The same under the names of `bootstrap`."""
-        return {"seed": self.seed, "rounds": self.rounds, "level": self.confidence}
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Scores:
         """
         if len(set(self.originals)) < 2:
             return {name: Estimate(overall_mean(column)) for name, column in self.values.items()}
-        return _estimates(mean_intervals(self.values, self.originals, **settings.arguments()))
+        return _estimates(mean_intervals(self.values, self.originals, settings))
 
     def macro(self, settings: IntervalSettings) -> dict[str, Estimate]:
         """Mean over the classes of each class's mean, so that every class weighs the same.
@@ -73,9 +65,7 @@ class Scores:
         if min(of_class.values(), default=0) < 2:
             means = {name: macro_mean(column, self.labels) for name, column in self.values.items()}
             return {name: Estimate(mean) for name, mean in means.items()}
-        return _estimates(
-            macro_mean_intervals(self.values, self.originals, self.labels, **settings.arguments())
-        )
+        return _estimates(macro_mean_intervals(self.values, self.originals, self.labels, settings))
 
     def of_classes(self) -> Iterator[tuple[str, "Scores"]]:
         """The queries of each class, by class name in order."""

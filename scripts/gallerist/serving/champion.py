@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.scores import Scores
 from gallerist.evaluation.significance import Difference, OtherQueries, find_differences
 
 
@@ -64,7 +65,7 @@ def decide(
             f"{champion.title} stays champion: {challenger.title} was judged on other queries of "
             "the same data. To replace it all the same: --crown",
         )
-    better = found.different and found.pair.test.difference > 0
+    better = found.different and found.pair.difference > 0
     figures = _figures(found, settings)
     if better:
         return Decision(
@@ -83,7 +84,7 @@ def _only(metric: str, scores: Scores) -> Scores:
 
 
 def _figures(found: Difference, settings: IntervalSettings) -> str:
-    test = found.pair.test
+    test = found.pair
     return (
         f"{test.difference:+.4f}, ahead on {test.ahead} pictures and behind on {test.behind}, "
         f"p = {test.p_value:.2g} ({test.method}), at {settings.confidence:.0%} confidence"
