@@ -25,18 +25,19 @@ with stage(snakemake) as run:
     seeds = comparison.summarise_seeds(rows, run.param("groups"))
     title = f"{run.title}: comparison of experiments"
     caveats = find_caveats(rows, metrics, faults=given.faults, leaks=given.leaks)
-    comparison.write_table(output.table, comparison.table(rows))
+    comparison.write_table(output.table, rows)
     comparison.write_table(output.metrics, comparison.metric_table(metrics))
-    comparison.write_table(output.seeds, comparison.seed_table(seeds, rows[0].hit_rates))
+    rates = {row["experiment"]: comparison.hit_rates(row) for row in rows}
+    comparison.write_table(output.seeds, comparison.seed_table(seeds, rates[experiments[0]]))
     write_differences(output.differences, found)
     write_text(output.page, format_markdown(rows, title=title, caveats=caveats, seeds=seeds))
     write_text(output.html, format_html(rows, title=title, caveats=caveats, seeds=seeds))
 
     figures.draw_comparison(
-        {row.experiment: row.hit_rates for row in rows},
+        rates,
         output.plot,
         title=title,
-        queries=rows[0].queries,
+        queries=rows[0]["queries"],
         intervals=comparison.intervals(metrics),
         level=params.confidence,
         configured=experiments,
