@@ -92,23 +92,17 @@ class Scores:
             "gallery_images": None if gallery is None else len(gallery),
         }
 
-    def as_json(self, settings: IntervalSettings) -> dict[str, Any]:
+    def as_json(self, settings: IntervalSettings, *, by_class: bool = True) -> dict[str, Any]:
         """What a reader wants of it: every metric's means, and what is unknown.
 
         {"metrics": name -> {mean, low, high, macro_mean, macro_low, macro_high}, "unknown": ...};
-        the macro mean is over the classes of each class's mean. An end is null without interval.
+        the macro mean is over the classes of each class's mean, and left out without `by_class`. An
+        end is null without interval.
         """
-        overall, macro = self.overall(settings), self.macro(settings)
-        return {
-            "metrics": {
-                name: {
-                    **asdict(overall[name]),
-                    **{f"macro_{k}": v for k, v in asdict(each).items()},
-                }
-                for name, each in macro.items()
-            },
-            "unknown": dict(self.unknown),
-        }
+        metrics = {name: asdict(each) for name, each in self.overall(settings).items()}
+        for name, each in self.macro(settings).items() if by_class else ():
+            metrics[name] |= {f"macro_{k}": v for k, v in asdict(each).items()}
+        return {"metrics": metrics, "unknown": dict(self.unknown)}
 
 
 def full_name(name: str) -> str:
