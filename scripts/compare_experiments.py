@@ -1,9 +1,9 @@
 """Rule compare_experiments: all experiments' accuracies and costs -> tables and pictures."""
 
 from gallerist.evaluation import comparison
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
 from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
-from gallerist.evaluation.scores import IntervalSettings
 from gallerist.evaluation.significance import better_than, find_differences, write_differences
 from gallerist.evaluation.tables import read_queries
 from gallerist.figures import comparison as figures
@@ -25,18 +25,19 @@ with stage(snakemake) as run:
     seeds = comparison.summarise_seeds(rows, run.param("groups"))
     title = f"{run.title}: comparison of experiments"
     caveats = find_caveats(rows, metrics, faults=given.faults, leaks=given.leaks)
-    comparison.write_table(output.table, comparison.table(rows))
+    comparison.write_table(output.table, rows)
     comparison.write_table(output.metrics, comparison.metric_table(metrics))
-    comparison.write_table(output.seeds, comparison.seed_table(seeds, rows[0].hit_rates))
+    rates = {row["experiment"]: comparison.hit_rates(row) for row in rows}
+    comparison.write_table(output.seeds, comparison.seed_table(seeds, rates[experiments[0]]))
     write_differences(output.differences, found)
     write_text(output.page, format_markdown(rows, title=title, caveats=caveats, seeds=seeds))
     write_text(output.html, format_html(rows, title=title, caveats=caveats, seeds=seeds))
 
     figures.draw_comparison(
-        {row.experiment: row.hit_rates for row in rows},
+        rates,
         output.plot,
         title=title,
-        queries=rows[0].queries,
+        queries=rows[0]["queries"],
         intervals=comparison.intervals(metrics),
         level=params.confidence,
         configured=experiments,

@@ -2,9 +2,10 @@
 
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation import summary, tables
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.curves import HIT_RATE, curves_of, write_curves
 from gallerist.evaluation.relevance import evaluate
-from gallerist.evaluation.scores import IntervalSettings, flatten, score
+from gallerist.evaluation.scores import flatten, score
 from gallerist.figures.answer_strips import KINDS, StripSettings, draw_strips
 from gallerist.figures.classes import draw_classes
 from gallerist.io.files import write_json

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from gallerist.challenge.truth import Truth
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.evaluation.bootstrap import ROUNDS
+from gallerist.evaluation.bootstrap import ROUNDS, IntervalSettings
 from gallerist.evaluation.curves import Curve, curve, hits_among_distractors
 from gallerist.evaluation.metrics import metric
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking, pad
-from gallerist.evaluation.scores import Estimate, IntervalSettings, Scores
+from gallerist.evaluation.scores import Estimate, Scores
 from gallerist.io.arrays import Floats
 from gallerist.io.errors import UserError
 
@@ -124,7 +124,7 @@ def hit_rate_among_distractors(
         distractors=truth.distractors,
         depth=(labels != "").sum(axis=1),
     )
-    return curve(counts, chances, answerable, seed=seed, rounds=rounds, level=confidence)
+    return curve(counts, chances, answerable, IntervalSettings(seed, rounds, confidence))
 
 
 def hit_rate(k: int) -> str:

@@ -42,6 +42,21 @@ SAME = 1e-12
 
 
 @dataclass(frozen=True)
+class IntervalSettings:
+    """How intervals are drawn. confidence: such as 0.95."""
+
+    seed: int
+    rounds: int = ROUNDS
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.rounds < 100:
+            raise ValueError(f"{self.rounds} rounds are too few; 1000 are the least to report")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"a confidence of {self.confidence} is not between 0 and 1")
+
+
+@dataclass(frozen=True)
 class Interval:
     """A mean with its confidence interval.
 
@@ -59,7 +74,7 @@ class Interval:
 
 
 def mean_intervals(
-    values: Values, groups: Groups, *, seed: int, rounds: int = ROUNDS, level: float = 0.95
+    values: Values, groups: Groups, settings: IntervalSettings
 ) -> dict[str, Interval]:
     """Intervals for the mean over all queries of each metric.
 
@@ -70,47 +85,27 @@ def mean_intervals(
     Raises ValueError with fewer than two groups, and for values outside [0, 1].
     """
     _check_within(values, 0.0, 1.0)
-    return _mean_intervals(values, groups, _Sampling(seed, rounds, level))
+    return _mean_intervals(values, groups, settings)
 
 
 def difference_intervals(
-    first: Values,
-    second: Values,
-    groups: Groups,
-    *,
-    seed: int,
-    rounds: int = ROUNDS,
-    level: float = 0.95,
+    differences: Values, groups: Groups, settings: IntervalSettings
 ) -> dict[str, Interval]:
-    """Intervals for the mean of first - second, two experiments on the same queries.
+    """Intervals for the mean difference of two experiments on the same queries.
 
-    Paired: a query's difference is resampled, not its two values. So two experiments can differ
-    clearly though their own intervals overlap. Arguments as for `mean_intervals`; first and second
-    have the same metrics, and the queries in the same order.
+    differences: metric -> (queries,) float64 in [-1, 1]. Paired: a query's difference is resampled,
+    not its two values. So two experiments can differ clearly though their own intervals overlap.
+    Other arguments as for `mean_intervals`.
     """
-    lone = set(first) ^ set(second)
-    if lone:
-        raise ValueError(f"only one of the two experiments has {', '.join(sorted(lone))}")
-    for values in (first, second):
-        _check_within(values, 0.0, 1.0)
-    for name in first:
-        if len(first[name]) != len(second[name]):
-            raise ValueError(
-                f"{name}: {len(first[name])} and {len(second[name])} values are not of one set of "
-                "queries"
-            )
-    differences = {name: first[name] - second[name] for name in first}
-    return _mean_intervals(differences, groups, _Sampling(seed, rounds, level), rates=False)
+    _check_within(differences, -1.0, 1.0)
+    return _mean_intervals(differences, groups, settings, rates=False)
 
 
 def macro_mean_intervals(
     values: Values,
     groups: Groups,
     labels: Sequence[str] | npt.NDArray[np.str_],
-    *,
-    seed: int,
-    rounds: int = ROUNDS,
-    level: float = 0.95,
+    settings: IntervalSettings,
 ) -> dict[str, Interval]:
     """Intervals for the mean over the classes of each class's mean.
 
@@ -122,7 +117,6 @@ def macro_mean_intervals(
     Raises ValueError when a class has a single original, or an original is of two classes.
     """
     _check_within(values, 0.0, 1.0)
-    settings = _Sampling(seed, rounds, level)
     classes, of_query = np.unique(np.asarray(labels, dtype=np.str_), return_inverse=True)
     clusters = _Clusters.of(values, groups)
     of_cluster = _class_of_clusters(clusters.of_query, of_query, np.asarray(groups))
@@ -148,24 +142,9 @@ def macro_mean_intervals(
         np.mean([stratum.means() for stratum in strata], axis=0),
         resampled / len(strata),
         np.concatenate(influence),
-        _exact_of(values, originals, level),
+        _exact_of(values, originals, settings.confidence),
         settings,
     )
-
-
-@dataclass(frozen=True)
-class _Sampling:
-    """How often originals are resampled, from which seed, and for which level of confidence."""
-
-    seed: int
-    rounds: int
-    level: float
-
-    def __post_init__(self) -> None:
-        if self.rounds < 100:
-            raise ValueError(f"{self.rounds} rounds are too few; 1000 are the least to report")
-        if not 0 < self.level < 1:
-            raise ValueError(f"a level of {self.level} is not between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -221,7 +200,7 @@ class _Clusters:
 
 
 def _mean_intervals(
-    values: Values, groups: Groups, settings: _Sampling, *, rates: bool = True
+    values: Values, groups: Groups, settings: IntervalSettings, *, rates: bool = True
 ) -> dict[str, Interval]:
     clusters = _Clusters.of(values, groups)
     originals = len(clusters.sizes)
@@ -231,7 +210,7 @@ def _mean_intervals(
         clusters.means(),
         clusters.resample(generator, settings.rounds, originals),
         clusters.influence(),
-        _exact_of(values, originals, settings.level) if rates else {},
+        _exact_of(values, originals, settings.confidence) if rates else {},
         settings,
     )
 
@@ -242,10 +221,10 @@ def _intervals(
     resampled: Floats,
     influence: Floats,
     exact: Mapping[str, tuple[float, float]],
-    settings: _Sampling,
+    settings: IntervalSettings,
 ) -> dict[str, Interval]:
     """Put together each metric's interval: the exact one where there is one, else BCa."""
-    ends = _bca(means, resampled, influence, settings.level)
+    ends = _bca(means, resampled, influence, settings.confidence)
     found = {}
     for number, name in enumerate(names):
         mean, method = float(means[number]), "BCa"
@@ -254,7 +233,7 @@ def _intervals(
             (low, high), method = exact[name], "Clopper-Pearson"
         elif np.ptp(resampled[:, number]) <= SAME:
             low, high, method = mean, mean, "constant"
-        found[name] = Interval(mean, low, high, settings.level, len(influence), method)
+        found[name] = Interval(mean, low, high, settings.confidence, len(influence), method)
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gallerist.evaluation.comparison import SURPASSED, Row, SeedRow, Spread, columns
+from gallerist.evaluation.comparison import SURPASSED, Row, Spread, hit_rates
 from gallerist.io.files import PathLike
 from gallerist.io.metric_names import top
 
@@ -28,7 +28,7 @@ _OVER_SEEDS = (
 
 
 def format_markdown(
-    rows: Sequence[Row], *, title: str, caveats: Sequence[str], seeds: Sequence[SeedRow] = ()
+    rows: Sequence[Row], *, title: str, caveats: Sequence[str], seeds: Sequence[Row] = ()
 ) -> str:
     """The comparison as a Markdown page: a table, the definitions, and what one must know.
 
@@ -40,7 +40,7 @@ def format_markdown(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _markdown_table(rows: Sequence[Row] | Sequence[SeedRow]) -> list[str]:
+def _markdown_table(rows: Sequence[Row]) -> list[str]:
     """The lines of a table whose columns are aligned for the eye."""
     cells = [
         {name: value.replace("|", "\\|") for name, value in line.items()} for line in _format(rows)
@@ -58,7 +58,7 @@ def _markdown_table(rows: Sequence[Row] | Sequence[SeedRow]) -> list[str]:
 
 
 def format_html(
-    rows: Sequence[Row], *, title: str, caveats: Sequence[str], seeds: Sequence[SeedRow] = ()
+    rows: Sequence[Row], *, title: str, caveats: Sequence[str], seeds: Sequence[Row] = ()
 ) -> str:
     """The comparison as a small HTML page, for the report. seeds: as for `format_markdown`."""
     second = (
@@ -73,7 +73,7 @@ def format_html(
     )
 
 
-def _html_table(rows: Sequence[Row] | Sequence[SeedRow]) -> str:
+def _html_table(rows: Sequence[Row]) -> str:
     cells = _format(rows)
     head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
     body = "".join(
@@ -83,13 +83,14 @@ def _html_table(rows: Sequence[Row] | Sequence[SeedRow]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _format(rows: Sequence[Row] | Sequence[SeedRow]) -> list[dict[str, str]]:
-    """The text of every cell, "" where a row has none: all lines have the same columns."""
-    cells = [row.cells() for row in rows]
-    names = columns(cells)
-    return [
-        {name: _cell(name, line[name]) if name in line else "" for name in names} for line in cells
+def _format(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """The text of every cell, "" where a row has none; no column that all lack."""
+    names = [
+        name
+        for name in rows[0]
+        if name != "experiments" and any(row[name] is not None for row in rows)
     ]
+    return [{name: _cell(name, row[name]) for name in names} for row in rows]
 
 
 _IN_TENTHS = ("training s", "frozen layers s", "extraction images/s")
@@ -97,9 +98,7 @@ _IN_TENTHS = ("training s", "frozen layers s", "extraction images/s")
 
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, Spread):
-        mean, deviation, least, most = (
-            _cell(name, each) for each in (value.mean, value.deviation, value.least, value.most)
-        )
+        mean, deviation, least, most = (_cell(name, each) for each in value)
         return f"{mean} ± {deviation} ({least} to {most})"
     if name == SURPASSED and len(str(value).split()) > _NAMED:
         return f"{len(str(value).split())} of them"
@@ -123,13 +122,13 @@ def find_caveats(
     the split, whose lines are counted.
     """
     lines = [
-        f"{row.experiment} STARTED FROM {row.weights.upper()}: it cannot be compared with "
+        f"{row['experiment']} STARTED FROM {row['weights'].upper()}: it cannot be compared with "
         "figures for pretrained weights."
         for row in rows
-        if "random (" in row.weights
+        if "random (" in row["weights"]
     ]
     gallery = metrics[0]["gallery_images"]
-    beyond = [k for k in rows[0].hit_rates if k > gallery]
+    beyond = [k for k in hit_rates(rows[0]) if k > gallery]
     if beyond:
         lines.append(
             f"The gallery has {gallery} pictures: {', '.join(map(top, beyond))} look at "

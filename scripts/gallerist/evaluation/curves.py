@@ -16,10 +16,9 @@ import numpy.typing as npt
 from scipy.stats import hypergeom
 
 from gallerist.data.manifest import DISTRACTOR, Manifest
-from gallerist.evaluation.bootstrap import ROUNDS, Groups, mean_intervals
+from gallerist.evaluation.bootstrap import Groups, IntervalSettings, mean_intervals
 from gallerist.evaluation.metrics import hit_rate_at_k
 from gallerist.evaluation.relevance import Evaluation, RelevantRanks, TruncatedRanking
-from gallerist.evaluation.scores import IntervalSettings
 from gallerist.io.arrays import Booleans, Floats, Integers
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
@@ -65,15 +64,11 @@ class Curve:
             raise CurveError("a curve needs at least one place, and places that rise")
 
 
-def curve(
-    at: npt.ArrayLike, values: Floats, groups: Groups, *, seed: int, rounds: int = ROUNDS,
-    level: float = 0.95,
-) -> Curve:  # fmt: skip
+def curve(at: npt.ArrayLike, values: Floats, groups: Groups, settings: IntervalSettings) -> Curve:
     """Reduce values of each query along an axis to means and their intervals.
 
     at: (n,) places. values: (queries, n) in [0, 1]. groups: (queries,) original of each query;
-    when all are of one original there are no intervals. seed, rounds, level: as for
-    `bootstrap.mean_intervals`.
+    when all are of one original there are no intervals.
     """
     places = np.asarray(at, dtype=np.float64)
     if values.shape != (len(groups), len(places)) or not len(groups):
@@ -81,14 +76,13 @@ def curve(
             f"values of shape {values.shape} are not those of {len(groups)} queries at "
             f"{len(places)} places"
         )
-    means = values.mean(axis=0)
     if len(np.unique(np.asarray(groups))) < 2:
         unknown = np.full(len(places), np.nan)
-        return Curve(places, means, unknown, unknown)
+        return Curve(places, values.mean(axis=0), unknown, unknown)
     columns = {str(column): values[:, column] for column in range(len(places))}
-    found = mean_intervals(columns, groups, seed=seed, rounds=rounds, level=level)
-    lows = np.array([found[name].low for name in columns])
-    return Curve(places, means, lows, np.array([found[name].high for name in columns]))
+    found = mean_intervals(columns, groups, settings).values()
+    lows, highs = np.array([(each.low, each.high) for each in found]).T
+    return Curve(places, values.mean(axis=0), lows, highs)
 
 
 def ks_up_to(depth: int) -> Integers:
@@ -103,17 +97,15 @@ def ks_up_to(depth: int) -> Integers:
 
 
 def hit_rate_curve(
-    ranks: RelevantRanks, groups: Groups, *, depth: int, seed: int, rounds: int = ROUNDS,
-    level: float = 0.95,
-) -> Curve:  # fmt: skip
+    ranks: RelevantRanks, groups: Groups, settings: IntervalSettings, *, depth: int
+) -> Curve:
     """Hit rate at k (`metrics.hit_rate_at_k`) for k from 1 to the depth.
 
-    groups, seed, rounds, level: as for `curve`. Raises TruncatedRanking when the ranking was not
-    kept so deep.
+    groups: as for `curve`. Raises TruncatedRanking when the ranking was not kept so deep.
     """
     ks = ks_up_to(depth)
     values = np.stack([hit_rate_at_k(ranks, int(k)) for k in ks], axis=1)
-    return curve(ks, values, groups, seed=seed, rounds=rounds, level=level)
+    return curve(ks, values, groups, settings)
 
 
 def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> Floats:
@@ -145,16 +137,11 @@ def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> Floats:
 
 
 def precision_recall_curve(
-    ranks: RelevantRanks, groups: Groups, *, seed: int, levels: int = 101, rounds: int = ROUNDS,
-    level: float = 0.95,
-) -> Curve:  # fmt: skip
-    """Mean over the queries of `interpolated_precision` at so many levels of recall.
-
-    groups, seed, rounds, level: as for `curve`; level is of confidence.
-    """
-    values = interpolated_precision(ranks, levels)
+    ranks: RelevantRanks, groups: Groups, settings: IntervalSettings, *, levels: int = 101
+) -> Curve:
+    """Mean over the queries of `interpolated_precision` at so many levels of recall."""
     places = np.linspace(0, 1, levels)
-    return curve(places, values, groups, seed=seed, rounds=rounds, level=level)
+    return curve(places, interpolated_precision(ranks, levels), groups, settings)
 
 
 def hits_among_distractors(
@@ -218,38 +205,33 @@ def curves_of(
     picture's place depends on its own distance to the query alone, so that the hit rate among fewer
     distractors can be computed from one ranking: see `hits_among_distractors`.
     """
-    arguments = settings.arguments()
     depth = min(int(ranks.depth.min()), len(gallery))
-    curves = {HIT_RATE: hit_rate_curve(ranks, originals, depth=depth, **arguments)}
+    curves = {HIT_RATE: hit_rate_curve(ranks, originals, settings, depth=depth)}
     distractors = gallery.labels.count(DISTRACTOR)
+
+    def among_distractors() -> Curve:
+        counts = np.unique(np.linspace(0, distractors, _STEPS).round().astype(int)).tolist()
+        chances = hits_among_distractors(
+            evaluation.relevance(),
+            evaluation.distractors(),
+            counts,
+            k=1,
+            distractors=distractors,
+            depth=[len(result.answers) for result in evaluation.results],
+        )
+        return curve(counts, chances, originals, settings)
+
     further: dict[str, Callable[[], Curve]] = {
-        PRECISION: lambda: precision_recall_curve(ranks, originals, **arguments)
+        PRECISION: lambda: precision_recall_curve(ranks, originals, settings)
     }
     if distractors and by_distance:
-        further[AMONG_DISTRACTORS] = lambda: _among_distractors(
-            evaluation, distractors, originals, settings
-        )
+        further[AMONG_DISTRACTORS] = among_distractors
     for name, compute in further.items():
         try:
             curves[name] = compute()
         except (TruncatedRanking, CurveError) as error:
             logger.warning("the curve of %s is left out: %s", name, error)
     return curves
-
-
-def _among_distractors(
-    evaluation: Evaluation, distractors: int, originals: Sequence[str], settings: IntervalSettings
-) -> Curve:
-    counts = np.unique(np.linspace(0, distractors, _STEPS).round().astype(int)).tolist()
-    chances = hits_among_distractors(
-        evaluation.relevance(),
-        evaluation.distractors(),
-        counts,
-        k=1,
-        distractors=distractors,
-        depth=[len(result.answers) for result in evaluation.results],
-    )
-    return curve(counts, chances, originals, **settings.arguments())
 
 
 def write_curves(path: PathLike, curves: Mapping[str, Curve]) -> None:

@@ -1,12 +1,12 @@
 """Rankings of any tool, outside the workflow: evaluated by their files, and compared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.evaluation import scores as assessment
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.external_rankings import (
     JudgedRanking,
     Truth,
@@ -17,7 +17,7 @@ from gallerist.evaluation.external_rankings import (
     write_run,
 )
 from gallerist.evaluation.metrics import metric
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.scores import Scores, full_name, score
 from gallerist.evaluation.significance import Difference, find_differences
 from gallerist.evaluation.tables import write_queries
 from gallerist.evaluation.trec_files import FORMS, RANKINGS, TRUTHS, file_kind
@@ -66,12 +66,11 @@ class Task:
 
 @dataclass(frozen=True)
 class _Result:
-    """One ranking: how it was judged, and its figures as JSON holds them."""
+    """One ranking: where its relevant answers are, and its figures as JSON holds them."""
 
-    file: str
     ranking: Ranking
-    judged: JudgedRanking
-    assessment: Scores
+    found: JudgedRanking
+    scores: Scores
     figures: Mapping[str, Any]
 
 
@@ -80,32 +79,34 @@ def evaluate_files(task: Task) -> str:
 
     Raises UserError and what reading and judging raise, with the file in the message.
     """
-    _check(task)
+    for name in task.names:
+        metric(full_name(name))
+    if task.rounds < 1000:
+        raise UserError(f"{task.rounds} rounds are too few for an interval: give 1000 or more")
     files, truths = _by_kind(task.files)
     if len(files) > 1 and not (task.queries is None and task.to_run is None):
         raise UserError("--queries and --to-run are for one ranking: name one at a time")
     rankings = {file: read_ranking(file) for file in files}
     ranked = [query for ranking in rankings.values() for query in ranking.query_ids]
     truth = read_truth(truths, ranked)
-    names = _short_names(files)
-    results = {names[file]: _result(file, rankings[file], truth, task) for file in files}
+    stems = [Path(file).stem for file in files]
+    results = {
+        stem if stems.count(stem) == 1 else file: _result(file, rankings[file], truth, task)
+        for file, stem in zip(files, stems, strict=True)
+    }
     found: list[Difference] = []
     if len(results) > 1:
-        found = find_differences(
-            {name: each.assessment for name, each in results.items()}, task.settings
-        )
+        scores = {name: each.scores for name, each in results.items()}
+        found = find_differences(scores, task.settings)
     _write(task, truth, results, found)
     sections = [_section(name, each, truth) for name, each in results.items()]
     if len(results) > 1:
-        sections.append(_comparison(found))
+        lines = [
+            _format_difference(each) for each in sorted(found, key=lambda one: not one.different)
+        ]
+        head = "differences (paired tests; p after Holm's correction over the pairs of rankings)"
+        sections.append("\n".join([head, *(lines or ["no metric is known of all rankings"])]))
     return "\n\n".join(sections)
-
-
-def _check(task: Task) -> None:
-    for name in task.names:
-        metric(assessment.full_name(name))
-    if task.rounds < 1000:
-        raise UserError(f"{task.rounds} rounds are too few for an interval: give 1000 or more")
 
 
 def _by_kind(files: Sequence[PathLike]) -> tuple[list[str], list[str]]:
@@ -121,35 +122,16 @@ def _by_kind(files: Sequence[PathLike]) -> tuple[list[str], list[str]]:
     return rankings, truths
 
 
-def _short_names(files: Sequence[str]) -> dict[str, str]:
-    """What to call each ranking: its name without suffix, or its path where names are equal."""
-    stems = [Path(file).stem for file in files]
-    return {
-        file: stem if stems.count(stem) == 1 else file
-        for file, stem in zip(files, stems, strict=True)
-    }
-
-
 def _result(file: str, ranking: Ranking, truth: Truth, task: Task) -> _Result:
     try:
         found = judge(ranking, truth)
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
-    assessed = assessment.score(found.ranks, truth.queries, found.queries, task.names)
-    counts = assessed.counts(excluded=found.excluded, gallery=truth.gallery)
-    figures = {"file": file, **counts, **_measured(assessed, truth, task.settings)}
-    return _Result(file, ranking, found, assessed, figures)
-
-
-def _measured(assessed: Scores, truth: Truth, settings: IntervalSettings) -> dict[str, Any]:
-    """As `Scores.as_json`; without means over classes where those are unknown."""
-    if truth.gallery is not None:
-        return assessed.as_json(settings)
-    overall = assessed.overall(settings)
-    return {
-        "metrics": {name: asdict(each) for name, each in overall.items()},
-        "unknown": dict(assessed.unknown),
-    }
+    scores = score(found.ranks, truth.queries, found.queries, task.names)
+    counts = scores.counts(excluded=found.excluded, gallery=truth.gallery)
+    # Without a gallery nothing is known of classes, nor of means over them.
+    measured = scores.as_json(task.settings, by_class=truth.gallery is not None)
+    return _Result(ranking, found, scores, {"file": file, **counts, **measured})
 
 
 # -- files --------------------------------------------------------------------------------------
@@ -175,26 +157,21 @@ def _write(
 
 
 def _write_queries(path: PathLike, result: _Result, truth: Truth) -> None:
-    excluded, known = result.judged.excluded, truth.queries.by_id()
-    strangers = (Picture(each, "", "", "query", each, 0, 0, "") for each in excluded)
-    further = tuple(each for each in strangers if each.id not in known)
-    queries = Manifest((*truth.queries, *further))
-    write_queries(path, result.assessment, queries, result.judged.ranks, excluded)
+    excluded, known = result.found.excluded, truth.queries.by_id()
+    strangers = [Picture(q, "", "", "query", q, 0, 0, "") for q in excluded if q not in known]
+    queries = Manifest((*truth.queries, *strangers))
+    write_queries(path, result.scores, queries, result.found.ranks, excluded)
 
 
 def _as_json(each: Difference) -> dict[str, Any]:
-    test, interval = each.pair.test, each.interval
+    pair, interval = each.pair, each.interval
     return {
-        "metric": each.metric,
-        "first": each.pair.first,
-        "second": each.pair.second,
-        "difference": test.difference,
+        **{"metric": each.metric, "first": pair.first, "second": pair.second},
+        "difference": pair.difference,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
-        "p": test.p_value,
-        "p_adjusted": each.pair.adjusted,
-        "different": each.different,
-        "test": test.method,
+        **{"p": pair.p_value, "p_adjusted": pair.adjusted},
+        **{"different": each.different, "test": pair.method},
     }
 
 
@@ -210,7 +187,7 @@ def _section(name: str, result: _Result, truth: Truth) -> str:
         f"{excluded} excluded, which have no relevant picture" if excluded else "0 excluded",
         "size of the gallery unknown" if gallery is None else f"gallery of {gallery} pictures",
     ]
-    lines = [f"{name}  ({result.file})", "; ".join(counts), *_table(figures["metrics"], truth)]
+    lines = [f"{name}  ({figures['file']})", "; ".join(counts), *_table(figures["metrics"], truth)]
     lines += [f"unknown: {reason}" for reason in figures["unknown"].values()]
     lines += _without_intervals(figures["metrics"])
     return "\n".join(lines)
@@ -243,28 +220,19 @@ def _without_intervals(metrics: Mapping[str, Mapping[str, float | None]]) -> lis
     return []
 
 
-def _comparison(found: Sequence[Difference]) -> str:
-    """Which rankings differ, then by which metrics they are not shown to."""
-    head = "differences (paired tests; p after Holm's correction over the pairs of rankings)"
-    lines = [_verdict(each) for each in sorted(found, key=lambda each: not each.different)]
-    return "\n".join([head, *(lines or ["no metric is known of all rankings"])])
-
-
-def _verdict(each: Difference) -> str:
+def _format_difference(each: Difference) -> str:
     pair, interval = each.pair, each.interval
+    chance = f"p = {pair.adjusted:.3g}"
     if not each.different:
         return (
-            f"{each.metric}: no difference shown between {pair.first} and {pair.second}, "
-            f"p = {pair.adjusted:.3g}"
+            f"{each.metric}: no difference shown between {pair.first} and {pair.second}, {chance}"
         )
-    ahead = pair.test.difference > 0
+    ahead = pair.difference > 0
     better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
     ends = ""
     if interval is not None:
         sign = 1 if ahead else -1
         low, high = sorted((sign * interval.low, sign * interval.high))
         ends = f" ({low:.4f} to {high:.4f})"
-    return (
-        f"{each.metric}: {better} is better than {worse} by {abs(pair.test.difference):.4f}{ends}, "
-        f"p = {pair.adjusted:.3g} ({pair.test.method})"
-    )
+    by = f"{abs(pair.difference):.4f}{ends}"
+    return f"{each.metric}: {better} is better than {worse} by {by}, {chance} ({pair.method})"

@@ -4,30 +4,23 @@
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import Relevance, RelevantRanks
-from gallerist.evaluation.trec_files import (
-    RANKINGS,
-    TRUTHS,
-    Pairings,
-    number,
-    refuse_blanks,
-    require_kind,
-    table,
-    trec_lines,
-    whole_number,
-)
+from gallerist.evaluation.trec_files import file_kind, number, table, trec_lines, write_lines
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike
 from gallerist.search.ranking import Ranking
 
 TRUTH_VALUES = {"true": "1", "false": "0"}
 """How pandas writes `relevant`."""
+
+Value = TypeVar("Value")
 
 PARTS = ("query", "gallery", "training", "validation")
 
@@ -46,28 +39,17 @@ class Truth:
     relevance: Relevance
     gallery: Manifest | None = None
 
-    @classmethod
-    def of_classes(cls, queries: Manifest, gallery: Manifest) -> "Truth":
-        """Relevant is each gallery picture of the query's class: see `Relevance.of_classes`."""
-        return cls(queries, Relevance.of_classes(queries.label_of, gallery.label_of), gallery)
-
-    def relevant(self, query: str) -> list[str]:
-        """Ids relevant to a query, in the order of the gallery; sorted where that is unknown."""
-        ids = sorted(self.relevance.relevant[query]) if self.gallery is None else self.gallery.ids
-        return [answer for answer in ids if self.relevance.is_relevant(query, answer)]
-
 
 @dataclass(frozen=True)
 class JudgedRanking:
     """Where a ranking has its relevant answers.
 
-    ranks: of the queries that have any. queries, originals: their ids, and the picture that each
-    was made from, in the order of the truth. excluded: ids of queries without relevant pictures.
+    ranks: of the queries that have any. queries: their ids, in the order of the truth. excluded:
+    ids of queries without relevant pictures.
     """
 
     ranks: RelevantRanks
     queries: tuple[str, ...]
-    originals: tuple[str, ...]
     excluded: tuple[str, ...]
 
 
@@ -84,73 +66,77 @@ def read_ranking(path: PathLike) -> Ranking:
 
     Raises UserError naming file and line.
     """
-    return _read_table(path) if require_kind(path, RANKINGS) == "ranking" else _read_run(path)
+    return _read_table(path) if file_kind(path) == "ranking" else _read_run(path)
+
+
+def _by_query(rows: Iterable[tuple[str, str, str, Value]]) -> dict[str, dict[str, Value]]:
+    """Query -> answer -> value of rows (place, query, answer, value), each pair of them once."""
+    found: dict[str, dict[str, Value]] = {}
+    for place, query, answer, value in rows:
+        values = found.setdefault(query, {})
+        if answer in values:
+            raise UserError(f"{place}: query {query} has {answer} a second time")
+        values[answer] = value
+    return found
 
 
 def _read_table(path: PathLike) -> Ranking:
-    answers_of: dict[str, dict[int, str]] = {}
-    distances_of: dict[str, dict[int, float]] = {}
-    pairings = Pairings()
-    columns = ("query_id", "rank", "gallery_id")
-    for place, (query, written, answer), (distance,) in table(path, columns, ("distance",)):
-        rank = whole_number(written, "rank", place)
-        answers = answers_of.setdefault(query, {})
-        if rank < 1:
-            raise UserError(f"{place}: rank {rank}; the best answer has rank 1")
-        if rank in answers:
-            raise UserError(f"{place}: query {query} has two answers of rank {rank}")
-        pairings.add(query, answer, place)
-        answers[rank] = answer
-        distances = distances_of.setdefault(query, {})
-        distances[rank] = rank if distance is None else number(distance, "distance", place)
-    for query, distances in distances_of.items():
-        _check_ranks(path, query, distances)
+    taken: set[tuple[str, float]] = set()
+
+    def rows() -> Iterator[tuple[str, str, str, tuple[float, float]]]:
+        columns = ("query_id", "rank", "gallery_id")
+        for place, (query, written, answer), (distance,) in table(path, columns, ("distance",)):
+            rank = number(written, "rank", place, int)
+            if rank < 1:
+                raise UserError(f"{place}: rank {rank}; the best answer has rank 1")
+            if (query, rank) in taken:
+                raise UserError(f"{place}: query {query} has two answers of rank {rank}")
+            taken.add((query, rank))
+            far = rank if distance is None else number(distance, "distance", place)
+            yield place, query, answer, (rank, far)
+
+    found = {
+        query: sorted((*value, answer) for answer, value in values.items())
+        for query, values in _by_query(rows()).items()
+    }
+    for query, ordered in found.items():
+        last = -np.inf
+        for expected, (rank, distance, _) in enumerate(ordered, start=1):
+            if rank != expected:
+                raise UserError(
+                    f"{path}: query {query} has {len(ordered)} answers, but none of rank "
+                    f"{expected}: the ranks of a query are 1, 2, 3, and so on"
+                )
+            if distance < last:
+                raise UserError(
+                    f"{path}: query {query} has at rank {rank} a smaller distance than at rank "
+                    f"{rank - 1}. Which is right? If the column is a similarity, call it so: "
+                    "the ranks are enough"
+                )
+            last = distance
     return Ranking(
-        tuple(answers_of),
-        tuple(tuple(each[rank] for rank in sorted(each)) for each in answers_of.values()),
-        tuple(tuple(each[rank] for rank in sorted(each)) for each in distances_of.values()),
+        tuple(found),
+        tuple(tuple(answer for *_, answer in ordered) for ordered in found.values()),
+        tuple(tuple(distance for _, distance, _ in ordered) for ordered in found.values()),
     )
-
-
-def _check_ranks(path: PathLike, query: str, distances: Mapping[int, float]) -> None:
-    for rank in range(1, len(distances) + 1):
-        if rank not in distances:
-            raise UserError(
-                f"{path}: query {query} has {len(distances)} answers, but none of rank {rank}: "
-                "the ranks of a query are 1, 2, 3, and so on"
-            )
-        if rank > 1 and distances[rank] < distances[rank - 1]:
-            raise UserError(
-                f"{path}: query {query} has at rank {rank} a smaller distance than at rank "
-                f"{rank - 1}. Which is right? If the column is a similarity, call it so: "
-                "the ranks are enough"
-            )
 
 
 def _read_run(path: PathLike) -> Ranking:
-    answers_of: dict[str, list[str]] = {}
-    scores_of: dict[str, list[float]] = {}
-    pairings = Pairings()
-    for place, (query, _, answer, _, score, _) in trec_lines(path, "run"):
-        pairings.add(query, answer, place)
-        answers_of.setdefault(query, []).append(answer)
-        scores_of.setdefault(query, []).append(number(score, "score", place))
-    ordered = [
-        _by_score(answers, scores)
-        for answers, scores in zip(answers_of.values(), scores_of.values(), strict=True)
-    ]
+    scores_of = _by_query(
+        (place, query, answer, number(score, "score", place))
+        for place, (query, _, answer, _, score, _) in trec_lines(path, "run")
+    )
+    ordered = []
+    for scores in scores_of.values():
+        with np.errstate(over="ignore"):  # infinite in single precision, as for trec_eval
+            single = np.array([*scores.values()], dtype=np.float32).tolist()
+        # Code points of a text are in the order of its bytes in UTF-8.
+        ordered.append(sorted(zip(single, scores, strict=True), reverse=True))
     return Ranking(
-        tuple(answers_of),
+        tuple(scores_of),
         tuple(tuple(answer for _, answer in rows) for rows in ordered),
         tuple(tuple(-score for score, _ in rows) for rows in ordered),
     )
-
-
-def _by_score(answers: Sequence[str], scores: Sequence[float]) -> list[tuple[float, str]]:
-    with np.errstate(over="ignore"):  # infinite in single precision, as for trec_eval
-        single = np.asarray(scores, dtype=np.float32).tolist()
-    # Code points of a text are in the order of its bytes in UTF-8.
-    return sorted(zip(single, answers, strict=True), reverse=True)
 
 
 def write_run(ranking: Ranking, path: PathLike, tag: str) -> None:
@@ -161,12 +147,14 @@ def write_run(ranking: Ranking, path: PathLike, tag: str) -> None:
     ones the other way than a ranking does.
     Raises UserError for an id that is empty or has a blank in it.
     """
-    for each in ([tag], ranking.query_ids, *ranking.answers):
-        refuse_blanks(each, path)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for query, answers in zip(ranking.query_ids, ranking.answers, strict=True):
-            for index, answer in enumerate(answers):
-                file.write(f"{query} Q0 {answer} {index + 1} {len(answers) - index} {tag}\n")
+    write_lines(
+        path,
+        (
+            (query, "Q0", answer, index + 1, len(answers) - index, tag)
+            for query, answers in zip(ranking.query_ids, ranking.answers, strict=True)
+            for index, answer in enumerate(answers)
+        ),
+    )
 
 
 # -- truths -------------------------------------------------------------------------------------
@@ -183,7 +171,7 @@ def read_truth(paths: Sequence[PathLike], ranked: Sequence[str]) -> Truth:
 
     Raises UserError naming file and line.
     """
-    kinds = {require_kind(path, TRUTHS) for path in paths}
+    kinds = {file_kind(path) for path in paths}
     if kinds == {"labels"}:
         return _read_classes(paths, ranked)
     if len(paths) != 1:
@@ -215,9 +203,8 @@ def _read_classes(paths: Sequence[PathLike], ranked: Sequence[str]) -> Truth:
     for part in ("query", "gallery"):
         if part not in found:
             raise UserError(f"{listed}: no picture is of the part {part}; give its file too")
-    return Truth.of_classes(
-        Manifest(tuple(found["query"].values())), Manifest(tuple(found["gallery"].values()))
-    )
+    queries, gallery = (Manifest(tuple(found[part].values())) for part in ("query", "gallery"))
+    return Truth(queries, Relevance.of_classes(queries.label_of, gallery.label_of), gallery)
 
 
 def _divide(
@@ -239,44 +226,50 @@ def _read_pairs(path: PathLike) -> Truth:
     for place, (query, answer), (relevant,) in table(path, columns, ("relevant",)):
         value = "1" if relevant is None else TRUTH_VALUES.get(relevant.lower(), relevant)
         rows.append((place, query, answer, number(value, "relevant", place)))
-    return _pair(rows)
+    return _of_pairs(rows)
 
 
 def _read_qrels(path: PathLike) -> Truth:
     rows = [
-        (place, query, answer, whole_number(relevance, "relevance", place))
+        (place, query, answer, number(relevance, "relevance", place, int))
         for place, (query, _, answer, relevance) in trec_lines(path, "qrels")
     ]
     if any(relevance > 1 for *_, relevance in rows):
         logger.warning(
             "%s has grades above 1: all count as relevant alike, so nDCG is not trec_eval's", path
         )
-    return _pair(rows)
+    return _of_pairs(rows)
 
 
-def _pair(rows: Sequence[tuple[str, str, str, float]]) -> Truth:
-    answers: dict[str, set[str]] = {}
-    pairings = Pairings()
-    for place, query, answer, relevance in rows:
-        pairings.add(query, answer, place)
-        relevant = answers.setdefault(query, set())
-        if relevance > 0:
-            relevant.add(answer)
-    queries = Manifest(tuple(Picture(each, "", "", "query", each, 0, 0, "") for each in answers))
-    return Truth(queries, Relevance(answers))
+def _of_pairs(rows: Iterable[tuple[str, str, str, float]]) -> Truth:
+    relevant = {
+        query: {answer for answer, relevance in values.items() if relevance > 0}
+        for query, values in _by_query(rows).items()
+    }
+    queries = Manifest(tuple(Picture(each, "", "", "query", each, 0, 0, "") for each in relevant))
+    return Truth(queries, Relevance(relevant))
 
 
 def write_qrels(truth: Truth, path: PathLike) -> None:
-    """Write the relevant pairs as TREC qrels, whole or not at all.
+    """Write the relevant pairs as TREC qrels in the order of the gallery, whole or not at all.
 
     A query without any has no line, so trec_eval leaves it out of its means, as `judge` does.
     Raises UserError for an id that is empty or has a blank in it.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for query in truth.queries:
-            relevant = truth.relevant(query.id)
-            refuse_blanks([query.id, *relevant], path)
-            file.writelines(f"{query.id} 0 {answer} 1\n" for answer in relevant)
+    relevance = truth.relevance
+    ids = {
+        query: truth.gallery.ids if truth.gallery else sorted(relevance.relevant[query])
+        for query in truth.queries.ids
+    }
+    write_lines(
+        path,
+        (
+            (query, 0, answer, 1)
+            for query, answers in ids.items()
+            for answer in answers
+            if relevance.is_relevant(query, answer)
+        ),
+    )
 
 
 # -- judging ------------------------------------------------------------------------------------
@@ -313,7 +306,4 @@ def judge(ranking: Ranking, truth: Truth) -> JudgedRanking:
             f"none of {len(known)} queries has a relevant picture: are truth and ranking of the "
             "same data, and are classes spelled alike for queries and gallery?"
         )
-    originals = tuple(known[query].source_id for query in chosen)
-    return JudgedRanking(
-        relevance.ranks(answers), chosen, originals, relevance.excluded + strangers
-    )
+    return JudgedRanking(relevance.ranks(answers), chosen, relevance.excluded + strangers)

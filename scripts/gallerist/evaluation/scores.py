@@ -9,26 +9,18 @@ from typing import Any
 import numpy as np
 
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation.bootstrap import Interval, macro_mean_intervals, mean_intervals
+from gallerist.evaluation.bootstrap import (
+    Interval,
+    IntervalSettings,
+    macro_mean_intervals,
+    mean_intervals,
+)
 from gallerist.evaluation.metrics import macro_mean, metric, overall_mean
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
 from gallerist.io.arrays import Floats, Indices
 from gallerist.io.metric_names import k_of
 
 logger = logging.getLogger("gallerist")
-
-
-@dataclass(frozen=True)
-class IntervalSettings:
-    """How intervals are drawn: see `bootstrap`. confidence: such as 0.95."""
-
-    seed: int
-    rounds: int
-    confidence: float
-
-    def arguments(self) -> dict[str, Any]:
-        """The same under the names of `bootstrap`."""
-        return {"seed": self.seed, "rounds": self.rounds, "level": self.confidence}
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Scores:
         """
         if len(set(self.originals)) < 2:
             return {name: Estimate(overall_mean(column)) for name, column in self.values.items()}
-        return _estimates(mean_intervals(self.values, self.originals, **settings.arguments()))
+        return _estimates(mean_intervals(self.values, self.originals, settings))
 
     def macro(self, settings: IntervalSettings) -> dict[str, Estimate]:
         """Mean over the classes of each class's mean, so that every class weighs the same.
@@ -73,9 +65,7 @@ class Scores:
         if min(of_class.values(), default=0) < 2:
             means = {name: macro_mean(column, self.labels) for name, column in self.values.items()}
             return {name: Estimate(mean) for name, mean in means.items()}
-        return _estimates(
-            macro_mean_intervals(self.values, self.originals, self.labels, **settings.arguments())
-        )
+        return _estimates(macro_mean_intervals(self.values, self.originals, self.labels, settings))
 
     def of_classes(self) -> Iterator[tuple[str, "Scores"]]:
         """The queries of each class, by class name in order."""
@@ -102,23 +92,17 @@ class Scores:
             "gallery_images": None if gallery is None else len(gallery),
         }
 
-    def as_json(self, settings: IntervalSettings) -> dict[str, Any]:
+    def as_json(self, settings: IntervalSettings, *, by_class: bool = True) -> dict[str, Any]:
         """What a reader wants of it: every metric's means, and what is unknown.
 
         {"metrics": name -> {mean, low, high, macro_mean, macro_low, macro_high}, "unknown": ...};
-        the macro mean is over the classes of each class's mean. An end is null without interval.
+        the macro mean is over the classes of each class's mean, and left out without `by_class`. An
+        end is null without interval.
         """
-        overall, macro = self.overall(settings), self.macro(settings)
-        return {
-            "metrics": {
-                name: {
-                    **asdict(overall[name]),
-                    **{f"macro_{k}": v for k, v in asdict(each).items()},
-                }
-                for name, each in macro.items()
-            },
-            "unknown": dict(self.unknown),
-        }
+        metrics = {name: asdict(each) for name, each in self.overall(settings).items()}
+        for name, each in self.macro(settings).items() if by_class else ():
+            metrics[name] |= {f"macro_{k}": v for k, v in asdict(each).items()}
+        return {"metrics": metrics, "unknown": dict(self.unknown)}
 
 
 def full_name(name: str) -> str:

@@ -27,13 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from gallerist.evaluation.bootstrap import Interval, difference_intervals
-from gallerist.evaluation.scores import IntervalSettings, Scores
-from gallerist.io.arrays import AnyArray, Floats, Integers
+from gallerist.evaluation.bootstrap import Groups, Interval, IntervalSettings, difference_intervals
+from gallerist.evaluation.scores import Scores
+from gallerist.io.arrays import Floats, Integers
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
-
-Groups = Sequence[str] | AnyArray
 
 ROUNDS = 99_999
 """Random flips unless given: the smallest p-value is 0.00001, which 45 pairs leave below 0.001."""
@@ -62,27 +60,20 @@ class OtherQueries(UserError):
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two experiments, the first against the second.
+    """Two experiments among several, the first against the second.
 
     difference: mean of the first minus mean of the second, over the queries.
     ahead, behind: originals on which the first is better, and worse; on the others they are equal.
-    p_value: two-sided. method: how it was found.
+    p_value: two-sided. method: how it was found. adjusted: Holm's p-value over the whole family.
     """
 
+    first: str
+    second: str
     difference: float
     ahead: int
     behind: int
     p_value: float
     method: str
-
-
-@dataclass(frozen=True)
-class PairOfExperiments:
-    """A test of two experiments among several. adjusted: Holm's p-value over the whole family."""
-
-    first: str
-    second: str
-    test: PairedTest
     adjusted: float
 
 
@@ -96,84 +87,75 @@ class Difference:
     """
 
     metric: str
-    pair: PairOfExperiments
+    pair: PairedTest
     interval: Interval | None
     different: bool
 
 
-def mcnemar(first: npt.ArrayLike, second: npt.ArrayLike) -> PairedTest:
-    """Exact McNemar test of the hits of two experiments, one query an original.
-
-    first, second: (queries,) bool or 0 and 1, the same queries in the same order. Only for queries
-    that are independent: copies of one picture are not, and need `sign_flip`.
-    """
-    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    differences = _differences(one, other, np.arange(len(one)))
-    if not (np.isin(one, (0, 1)).all() and np.isin(other, (0, 1)).all()):
-        raise ValueError("hits are 0 or 1: for other values there is sign_flip")
-    ahead, behind = _ahead_behind(differences)
-    p_value = float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0
-    return PairedTest(_mean(differences, len(one)), ahead, behind, p_value, "exact McNemar")
-
-
-def sign_flip(
-    first: Floats, second: Floats, groups: Groups, *, seed: int, rounds: int = ROUNDS
-) -> PairedTest:
-    """Sign-flip test of any metric of two experiments, by originals.
-
-    first, second: (queries,) the metric of the same queries in the same order.
-    groups: (queries,) the original that each query was made from, such as its source id.
-    seed, rounds: of the random flips, where there are too many originals to go through all.
-    """
-    differences = _differences(first, second, groups)
-    p_values, methods = _p_values(differences[:, None], seed, rounds)
-    return PairedTest(
-        _mean(differences, len(first)),
-        *_ahead_behind(differences),
-        float(p_values[0]),
-        methods[0],
-    )
-
-
 def all_pairs(
     values: Mapping[str, Floats], groups: Groups, *, seed: int, rounds: int = ROUNDS
-) -> list[PairOfExperiments]:
+) -> list[PairedTest]:
     """Test every pair of experiments by one metric, in the order in which they are given.
 
-    values: experiment -> (queries,) its metric, the same queries in the same order. Arguments as
-    for `sign_flip`; hits get the exact McNemar test where every query is an original of its own.
-    A pair's own p-value does not depend on which other experiments there are.
+    values: experiment -> (queries,) its metric, the same queries in the same order. groups:
+    (queries,) the original that each query was made from, such as its source id. seed, rounds: of
+    the random flips. Hits get the exact McNemar test where every query is an original of its own,
+    all others `sign_flip`. A pair's own p-value does not depend on which other experiments there
+    are.
 
     The family of Holm's correction is all pairs by this one metric: the chance that any of them is
     called different while it is not stays below the level. Metrics are not added to it: they are
     views of the same answers. Whoever looks at several must say before which one decides.
     """
+    names, codes = np.unique(np.asarray(groups), return_inverse=True)
     for experiment, column in values.items():
-        if len(column) != len(np.asarray(groups)):
+        if len(column) != len(codes) or not len(codes):
             raise ValueError(
-                f"{experiment}: {len(column)} values and {len(np.asarray(groups))} groups do not "
-                "belong together"
+                f"{experiment}: {len(column)} values and {len(codes)} groups do not belong together"
             )
+        if not np.isfinite(column).all():
+            raise ValueError(f"{experiment}: some values are not numbers")
     pairs = list(combinations(values, 2))
     if not pairs:
         return []
+    columns = [np.bincount(codes, weights=values[one] - values[other]) for one, other in pairs]
+    ahead, behind = ([int((sign * column > 0).sum()) for column in columns] for sign in (1, -1))
     hits = all(np.isin(column, (0, 1)).all() for column in values.values())
-    if hits and len(np.unique(np.asarray(groups))) == len(np.asarray(groups)):
-        tests = [mcnemar(values[first], values[second]) for first, second in pairs]
+    if hits and len(names) == len(codes):
+        discordant = zip(ahead, behind, strict=True)
+        p_values = [binomtest(k, k + n).pvalue if k + n else 1.0 for k, n in discordant]
+        methods = ["exact McNemar"] * len(pairs)
     else:
-        columns = [_differences(values[first], values[second], groups) for first, second in pairs]
-        p_values, methods = _p_values(np.stack(columns, axis=1), seed, rounds)
-        tests = [
-            PairedTest(
-                _mean(column, len(np.asarray(groups))), *_ahead_behind(column), p_value, method
-            )
-            for column, p_value, method in zip(columns, p_values.tolist(), methods, strict=True)
-        ]
-    adjusted = holm([test.p_value for test in tests]).tolist()
-    return [
-        PairOfExperiments(first, second, test, p_value)
-        for (first, second), test, p_value in zip(pairs, tests, adjusted, strict=True)
-    ]
+        p_values, methods = sign_flip(np.stack(columns, axis=1), seed, rounds)
+    means = [float(column.sum() / len(codes)) for column in columns]
+    adjusted = holm(p_values).tolist()
+    firsts, seconds = zip(*pairs, strict=True)
+    fields = firsts, seconds, means, ahead, behind, map(float, p_values), methods, adjusted
+    return [PairedTest(*each) for each in zip(*fields, strict=True)]
+
+
+def sign_flip(differences: Floats, seed: int, rounds: int) -> tuple[list[float], list[str]]:
+    """(pairs,) p-values of (originals, pairs) summed differences, and how each was found.
+
+    seed, rounds: of the random flips, where there are too many originals to go through all.
+    """
+    p_values = np.ones(differences.shape[1])
+    methods = []
+    sampled = []
+    for pair, column in enumerate(differences.T):
+        steps = np.abs(column[column != 0])
+        if (steps == np.rint(steps)).all() and len(steps) * 2 * steps.sum() <= ADDITIONS:
+            p_values[pair] = _counted(steps.astype(np.int64), round(abs(column.sum())))
+            methods.append("exact sign flip")
+        elif len(steps) <= ENUMERATED:
+            p_values[pair] = _enumerated(steps, abs(float(column.sum())))
+            methods.append("exact sign flip")
+        else:
+            sampled.append(pair)
+            methods.append(f"sign flip, {rounds} rounds")
+    if sampled:
+        p_values[sampled] = _random(differences[:, sampled], seed, rounds)
+    return p_values.tolist(), methods
 
 
 def holm(p_values: npt.ArrayLike) -> Floats:
@@ -199,23 +181,24 @@ def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -
     scores: experiment -> its values by query. Raises OtherQueries, naming two experiments, when
     they are not of the same queries in the same order.
     """
-    experiments = list(scores)
-    first = scores[experiments[0]]
-    for name in experiments[1:]:
-        if scores[name].queries != first.queries:
-            raise OtherQueries(f"{experiments[0]} and {name} were not judged on the same queries")
-    shared = [name for name in first.values if all(name in each.values for each in scores.values())]
-    return [
-        Difference(
-            metric, pair, _interval(scores, metric, pair, settings), _is_real(pair, settings)
-        )
-        for metric in shared
-        for pair in all_pairs(
-            {name: each.values[metric] for name, each in scores.items()},
-            first.originals,
-            seed=settings.seed,
-        )
-    ]
+    (name, first), *others = scores.items()
+    for other, each in others:
+        if each.queries != first.queries:
+            raise OtherQueries(f"{name} and {other} were not judged on the same queries")
+    found = []
+    for metric in first.values:
+        if not all(metric in each.values for _, each in others):
+            continue
+        values = {name: each.values[metric] for name, each in scores.items()}
+        for pair in all_pairs(values, first.originals, seed=settings.seed):
+            interval = None
+            if len(set(first.originals)) > 1:
+                differences = {metric: values[pair.first] - values[pair.second]}
+                interval = difference_intervals(differences, first.originals, settings)[metric]
+            # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
+            different = pair.adjusted + settings.confidence <= 1
+            found.append(Difference(metric, pair, interval, different))
+    return found
 
 
 def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]]:
@@ -224,7 +207,7 @@ def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]
     for each in found:
         if each.metric == metric and each.different:
             names = each.pair.first, each.pair.second
-            better, worse = names if each.pair.test.difference > 0 else names[::-1]
+            better, worse = names if each.pair.difference > 0 else names[::-1]
             surpassed.setdefault(better, []).append(worse)
     return surpassed
 
@@ -232,51 +215,6 @@ def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]
 def write_differences(path: PathLike, found: Sequence[Difference]) -> None:
     """Write a row a difference as CSV; first_ahead: originals on which the first is better."""
     write_csv(path, COLUMNS, map(_row, found))
-
-
-def _differences(first: Floats, second: Floats, groups: Groups) -> Floats:
-    """(originals,) sums of first - second over the queries of each original."""
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    if not len(first) == len(second) == len(codes):
-        raise ValueError(
-            f"{len(first)} values, {len(second)} values and {len(codes)} groups are not of one set "
-            "of queries"
-        )
-    if not len(codes):
-        raise ValueError("no query was judged: there is nothing to compare")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ValueError("some values are not numbers")
-    sums = np.bincount(codes, weights=np.subtract(first, second, dtype=np.float64))
-    return np.asarray(sums, dtype=np.float64)
-
-
-def _mean(differences: Floats, queries: int) -> float:
-    return float(differences.sum() / queries)
-
-
-def _ahead_behind(differences: Floats) -> tuple[int, int]:
-    return int((differences > 0).sum()), int((differences < 0).sum())
-
-
-def _p_values(differences: Floats, seed: int, rounds: int) -> tuple[Floats, list[str]]:
-    """(pairs,) p-values of (originals, pairs) differences, and how each was found."""
-    p_values = np.ones(differences.shape[1])
-    methods = []
-    sampled = []
-    for pair, column in enumerate(differences.T):
-        steps = np.abs(column[column != 0])
-        if (steps == np.rint(steps)).all() and len(steps) * 2 * steps.sum() <= ADDITIONS:
-            p_values[pair] = _counted(steps.astype(np.int64), round(abs(column.sum())))
-            methods.append("exact sign flip")
-        elif len(steps) <= ENUMERATED:
-            p_values[pair] = _enumerated(steps, abs(float(column.sum())))
-            methods.append("exact sign flip")
-        else:
-            sampled.append(pair)
-            methods.append(f"sign flip, {rounds} rounds")
-    if sampled:
-        p_values[sampled] = _random(differences[:, sampled], seed, rounds)
-    return p_values, methods
 
 
 def _counted(steps: Integers, found: int) -> float:
@@ -326,30 +264,11 @@ def _random(differences: Floats, seed: int, rounds: int) -> Floats:
 
 
 def _row(each: Difference) -> tuple[object, ...]:
-    test, interval = each.pair.test, each.interval
+    pair, interval = each.pair, each.interval
     ends = ("", "") if interval is None else (f"{interval.low:.4f}", f"{interval.high:.4f}")
     return (
-        *(each.metric, each.pair.first, each.pair.second),
-        *(f"{test.difference:.4f}", *ends, test.ahead, test.behind),
-        *(f"{test.p_value:.3g}", f"{each.pair.adjusted:.3g}"),
-        *("yes" if each.different else "no", test.method),
+        *(each.metric, pair.first, pair.second),
+        *(f"{pair.difference:.4f}", *ends, pair.ahead, pair.behind),
+        *(f"{pair.p_value:.3g}", f"{pair.adjusted:.3g}"),
+        *("yes" if each.different else "no", pair.method),
     )
-
-
-def _interval(
-    scores: Mapping[str, Scores], metric: str, pair: PairOfExperiments, settings: IntervalSettings
-) -> Interval | None:
-    one, other = scores[pair.first], scores[pair.second]
-    if len(set(one.originals)) < 2:
-        return None
-    return difference_intervals(
-        {metric: one.values[metric]},
-        {metric: other.values[metric]},
-        one.originals,
-        **settings.arguments(),
-    )[metric]
-
-
-def _is_real(pair: PairOfExperiments, settings: IntervalSettings) -> bool:
-    # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
-    return pair.adjusted + settings.confidence <= 1

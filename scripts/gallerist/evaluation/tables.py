@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.relevance import MARKS, Evaluation, RelevantRanks
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.scores import Scores
 from gallerist.io.files import PathLike, write_csv
 
 COLUMNS = ("query_id", "path", "class", "original", "first_right")

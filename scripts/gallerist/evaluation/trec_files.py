@@ -6,13 +6,14 @@ The form is seen from a file's first line, never from its name. Files are UTF-8.
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from sys import intern
 from typing import Literal
 
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike
+from gallerist.io.files import PathLike, write_text
 
 Kind = Literal["ranking", "run", "labels", "pairs", "qrels"]
 
@@ -50,15 +51,6 @@ def file_kind(path: PathLike) -> Kind:
     begins = f"begins with {first[:80]!r}" if first else "is empty"
     forms = "".join(f"\n  - {form}" for form in FORMS.values())
     raise UserError(f"{path} {begins}, which is none of the forms that are read:{forms}")
-
-
-def require_kind(path: PathLike, kinds: Sequence[Kind]) -> Kind:
-    """Which of `kinds` a file is. Raises UserError that says what was expected instead."""
-    kind = file_kind(path)
-    if kind not in kinds:
-        wanted = "".join(f"\n  - {FORMS[each]}" for each in kinds)
-        raise UserError(f"{path} is {FORMS[kind]}\n  What was expected here:{wanted}")
-    return kind
 
 
 def table(
@@ -107,50 +99,31 @@ def trec_lines(path: PathLike, kind: Kind) -> Iterator[tuple[str, list[str]]]:
             yield f"{path}, line {number}", [intern(field) for field in fields]
 
 
-def number(text: str, name: str, place: str) -> float:
-    """A number. Raises UserError, also for NaN."""
+def number(text: str, name: str, place: str, of: type[float] = float) -> float:
+    """A number, or a whole one where `of` is int. Raises UserError, also for NaN."""
     try:
-        value = float(text)
+        value = of(text)
     except ValueError:
         value = math.nan
     if math.isnan(value):
-        raise UserError(f"{place}: {name} is {text!r}, which is not a number")
+        kind = "whole number" if of is int else "number"
+        raise UserError(f"{place}: {name} is {text!r}, which is not a {kind}")
     return value
 
 
-def whole_number(text: str, name: str, place: str) -> int:
-    """A whole number. Raises UserError."""
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"{place}: {name} is {text!r}, which is not a whole number") from None
+def write_lines(path: PathLike, lines: Iterable[Sequence[object]]) -> None:
+    """Write lines of fields as TREC has them, whole or not at all.
 
-
-class Pairings:
-    """Pairs of a query and an answer, each of which may stand once in a file."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, set[str]] = {}
-
-    def add(self, query: str, answer: str, place: str) -> None:
-        """Take note of a pair. Raises UserError when it is there already."""
-        seen = self._seen.setdefault(query, set())
-        if answer in seen:
-            raise UserError(f"{place}: query {query} has {answer} a second time")
-        seen.add(answer)
-
-
-def refuse_blanks(ids: Sequence[str], path: PathLike) -> None:
-    """Raise UserError for an id that is empty or has a blank in it: TREC's forms lack both.
-
-    path: what was to be written.
+    Raises UserError for a field that is empty or has a blank in it: TREC's forms lack both.
     """
-    for each in ids:
-        if _FIELDS.fullmatch(each) is None:
+    texts = [[str(field) for field in line] for line in lines]
+    for field in chain.from_iterable(texts):
+        if _FIELDS.fullmatch(field) is None:
             raise UserError(
-                f"{path} is not written: {each!r} is empty or has a blank in it, which TREC's "
+                f"{path} is not written: {field!r} is empty or has a blank in it, which TREC's "
                 "files cannot hold"
             )
+    write_text(path, "".join(f"{' '.join(line)}\n" for line in texts))
 
 
 def _lines(path: PathLike) -> Iterator[tuple[int, str]]:

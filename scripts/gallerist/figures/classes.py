@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.relevance import Evaluation
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.scores import Scores
 from gallerist.figures.style import (
     NORMAL,
     PALETTE,

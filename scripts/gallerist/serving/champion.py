@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.scores import Scores
 from gallerist.evaluation.significance import OtherQueries, find_differences
 
 _ALL_THE_SAME = "To replace it all the same: --crown"
@@ -57,7 +58,7 @@ def decide(
     except OtherQueries:
         reason = f"{challenger.title} was evaluated on other queries of the same data."
         return Decision(False, f"{stays} {reason} {_ALL_THE_SAME}")
-    test = found.pair.test
+    test = found.pair
     figures = (
         f"by {metric}, {test.difference:+.4f}, ahead on {test.ahead} pictures and behind on "
         f"{test.behind}, p = {test.p_value:.2g} ({test.method}), at {settings.confidence:.0%} "

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gallerist.evaluation.scores import IntervalSettings
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.tables import read_queries
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import stages_of

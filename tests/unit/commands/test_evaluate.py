@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gallerist.commands.main import main
-from gallerist.evaluation.bootstrap import macro_mean_intervals, mean_intervals
+from gallerist.evaluation.bootstrap import IntervalSettings, macro_mean_intervals, mean_intervals
 from gallerist.evaluation.external_evaluation import Task, evaluate_files
 from gallerist.evaluation.significance import all_pairs
 from gallerist.evaluation.tables import read_queries
@@ -90,9 +90,9 @@ def test_a_ranking_is_judged_without_any_configuration(here, capsys):
     expected = hits("poor", 3)
     originals = [f"{int(name[1:]) // 6}{LABEL_OF[name]}" for name in QUERIES]
     labels = [LABEL_OF[name] for name in QUERIES]
-    settings = {"seed": 99, "rounds": 10_000}
-    overall = mean_intervals({"top-3": expected}, originals, **settings)["top-3"]
-    macro = macro_mean_intervals({"top-3": expected}, originals, labels=labels, **settings)["top-3"]
+    drawn = IntervalSettings(99)
+    overall = mean_intervals({"top-3": expected}, originals, drawn)["top-3"]
+    macro = macro_mean_intervals({"top-3": expected}, originals, labels, drawn)["top-3"]
     assert table(said)["top-3"] == [
         cell
         for each in (overall, macro)
@@ -190,7 +190,7 @@ def test_two_rankings_are_compared_by_paired_tests(here, capsys):
     (expected,) = all_pairs(values, groups, seed=99)
     first = found["differences"][0]
     assert (first["metric"], first["first"], first["second"]) == ("top-1", "good", "poor")
-    assert first["p"] == expected.test.p_value
+    assert first["p"] == expected.p_value
     assert first["difference"] == pytest.approx(values["good"].mean() - values["poor"].mean())
     by_metric = {each["metric"]: each for each in found["differences"]}
     assert set(by_metric) == {"top-1", "top-3", "mAP"}

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -10,35 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gallerist.evaluation.comparison import (
-    UNKNOWN,
-    Decision,
-    Row,
+    hit_rates,
     intervals,
     metric_table,
     seed_table,
     spread,
     summarise_seeds,
-    table,
-    table_row,
+    table_rows,
+    write_table,
 )
 from gallerist.evaluation.comparison_page import format_html, format_markdown
 from gallerist.records.record import Record
 
-ROW = Row(
-    experiment="resnet152",
-    hit_rates={10: 0.96, 1: 0.93833, 5: 0.955, 3: 0.9533},
-    queries=600,
-    excluded=2,
-    training_seconds=1234.56,
-    trunk_seconds=78.9,
-    epochs=12,
-    images_per_second=5.64,
-    parameters=58_370_944,
-    parameters_trained=0,
-    feature_length=100_352,
-    weights="ImageNet",
-)
-ROWS = [ROW, replace(ROW, experiment="scratch", hit_rates={1: 0.17, 3: 0.4, 5: 0.511, 10: 0.6367})]
+RATES = {"top-1": 0.93833, "top-3": 0.9533, "top-5": 0.955, "top-10": 0.96}
+COSTS = {
+    "weights": "ImageNet", "epochs": 12, "training s": 1234.56, "frozen layers s": 78.9,
+    "extraction images/s": 5.64, "parameters": 58_370_944, "trained": 0, "feature length": 100_352,
+    "queries": 600, "excluded": 2,
+}  # fmt: skip
+ROW = {"experiment": "resnet152", **RATES, **COSTS}
+SCRATCH = {"top-1": 0.17, "top-3": 0.4, "top-5": 0.511, "top-10": 0.6367}
+ROWS = [ROW, {**ROW, "experiment": "scratch", **SCRATCH}]
 COLUMNS = [
     "experiment", "top-1", "top-3", "top-5", "top-10", "weights", "epochs", "training s",
     "frozen layers s", "extraction images/s", "parameters", "trained", "feature length",
@@ -85,19 +76,13 @@ def rendered(text: str) -> Tables:
     return Tables(markdown_it.MarkdownIt("commonmark").enable("table").render(text))
 
 
-def test_the_table_has_a_line_an_experiment_in_the_order_given():
-    frame = table(ROWS)
-    assert list(frame.columns) == COLUMNS
-    assert frame["experiment"].tolist() == ["resnet152", "scratch"]
-    assert frame["top-1"].tolist() == [0.93833, 0.17]
-    assert frame["parameters"].tolist() == [58_370_944] * 2
-
-
-def test_the_table_keeps_all_digits_as_csv(tmp_path):
+def test_the_table_keeps_all_digits_and_its_order_as_csv(tmp_path):
     import pandas as pd
 
-    table(ROWS).to_csv(tmp_path / "comparison.csv", index=False)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "comparison.csv"), table(ROWS))
+    write_table(tmp_path / "comparison.csv", ROWS)
+    read = pd.read_csv(tmp_path / "comparison.csv")
+    assert list(read.columns) == COLUMNS
+    assert read.to_dict("records") == ROWS
 
 
 def test_the_markdown_page_is_a_table_for_a_markdown_reader():
@@ -134,52 +119,35 @@ def test_the_html_page_has_the_same_cells():
 
 
 def test_signs_of_html_and_markdown_are_shown_and_not_obeyed():
-    row = replace(ROW, weights="my <b>|weights & more|")
+    row = {**ROW, "weights": "my <b>|weights & more|"}
     read = Tables(format_html([row], title="a < b", caveats=["x <script> y"]))
     assert read.rows[1][5] == "my <b>|weights & more|"
     assert read.items == ["x <script> y"]
-    row = replace(ROW, weights="mine|yours|")
+    row = {**ROW, "weights": "mine|yours|"}
     shown = rendered(format_markdown([row], title="t", caveats=[]))
     assert shown.rows[1][4:7] == ["0.9600", "mine|yours|", "12"]
 
 
 def test_an_accuracy_of_no_query_is_shown_as_such():
-    row = replace(ROW, hit_rates={1: float("nan")}, queries=0)
+    row = {**ROW, "top-1": float("nan"), "queries": 0}
     assert "nan" in Tables(format_html([row], title="t", caveats=[])).rows[1]
 
 
 # Further metrics, and what decides
 
 DECIDED = [
-    replace(
-        ROW,
-        experiment="joined",
-        further={"mAP": 0.81234, "nDCG@10": 0.9},
-        decision=Decision("top-1", 0.91, 0.9612, ("colour", "shape")),
-    ),
-    replace(
-        ROW,
-        experiment="colour",
-        further={"mAP": 0.5, "nDCG@10": 0.6},
-        decision=Decision("top-1", None, None, ()),
-    ),
-]
+    {
+        "experiment": name, **RATES, "mAP": mean, "nDCG@10": gain, "top-1 interval": interval,
+        "really better than": others, **COSTS,
+    }
+    for name, mean, gain, interval, others in (
+        ("joined", 0.81234, 0.9, "0.9100 to 0.9612", "colour shape"),
+        ("colour", 0.5, 0.6, "", ""),
+    )
+]  # fmt: skip
 DECIDED_COLUMNS = [
     *COLUMNS[:5], "mAP", "nDCG@10", "top-1 interval", "really better than", *COLUMNS[5:],
 ]  # fmt: skip
-
-
-def test_the_table_has_further_metrics_and_what_decides_behind_the_hit_rates(tmp_path):
-    import pandas as pd
-
-    frame = table(DECIDED)
-    assert list(frame.columns) == DECIDED_COLUMNS
-    assert frame["mAP"].tolist() == [0.81234, 0.5]
-    assert frame["top-1 interval"].tolist() == ["0.9100 to 0.9612", ""]
-    assert frame["really better than"].tolist() == ["colour shape", ""]
-    frame.to_csv(tmp_path / "comparison.csv", index=False)
-    read = pd.read_csv(tmp_path / "comparison.csv", keep_default_na=False)
-    pd.testing.assert_frame_equal(read, frame)
 
 
 def test_both_pages_show_them_too():
@@ -195,16 +163,13 @@ def test_both_pages_show_them_too():
 
 
 def test_a_metric_that_one_ranking_is_not_deep_enough_for_is_missing_in_its_line_only():
-    short = replace(
-        DECIDED[1], experiment="short", hit_rates={1: 0.5, 3: 0.6}, further={"nDCG@10": 0.7}
-    )
+    short = {
+        **DECIDED[1], "experiment": "short", "top-1": 0.5, "top-3": 0.6, "top-5": None,
+        "top-10": None, "mAP": None, "nDCG@10": 0.7,
+    }  # fmt: skip
+    assert hit_rates(short) == {1: 0.5, 3: 0.6}
     for rows in ([*DECIDED, short], [short, *DECIDED]):
         place = rows.index(short)
-        frame = table(rows)
-        assert list(frame.columns) == DECIDED_COLUMNS
-        assert math.isnan(frame["mAP"][place])
-        assert math.isnan(frame["top-10"][place])
-        assert frame["nDCG@10"][place] == 0.7
         text = format_markdown(rows, title="t", caveats=[])
         for read in (Tables(format_html(rows, title="t", caveats=[])), rendered(text)):
             assert read.rows[0] == DECIDED_COLUMNS
@@ -244,49 +209,54 @@ MEASURED = {
 }
 
 
+def rows_of(decided_by, *measured, surpassed=()):
+    """The lines of experiments called resnet152, each with those metrics."""
+    metrics = [{"experiment": "resnet152", "metrics": each} for each in measured]
+    return table_rows([record() for _ in metrics], metrics, decided_by, dict(surpassed))
+
+
 def test_a_line_is_made_of_a_row_and_its_measured_metrics():
-    row = table_row(record(), MEASURED, "top-1", ["colour"])
-    assert row == replace(
-        ROW,
-        hit_rates={1: 0.93833, 10: 0.96},
-        further={"mAP@R": 0.7},
-        decision=Decision("top-1", 0.92, 0.95, ("colour",)),
-    )
-    cells = row.cells()
-    assert cells["top-1 interval"] == "0.9200 to 0.9500"
-    assert cells["really better than"] == "colour"
-    assert all(type(cells[name]) is int for name in ("parameters", "epochs", "queries"))
+    [row] = rows_of("top-1", MEASURED, surpassed={"resnet152": ["colour", "shape"]})
+    assert list(row.items()) == [
+        *(("experiment", "resnet152"), ("top-1", 0.93833), ("top-10", 0.96), ("mAP@R", 0.7)),
+        *(("top-1 interval", "0.9200 to 0.9500"), ("really better than", "colour shape")),
+        *COSTS.items(),
+    ]
+    assert hit_rates(row) == {1: 0.93833, 10: 0.96}
+    assert all(type(row[name]) is int for name in ("parameters", "epochs", "queries"))
 
 
 def test_another_metric_may_decide():
-    cells = table_row(record(), MEASURED, "mAP@R", ()).cells()
-    assert cells["mAP@R interval"] == "0.6000 to 0.8000"
-    assert "top-1 interval" not in cells
+    [row] = rows_of("mAP@R", MEASURED)
+    assert row["mAP@R interval"] == "0.6000 to 0.8000"
+    assert "top-1 interval" not in row
 
 
 @pytest.mark.parametrize("decided_by", ["mAP", "top-1"])
 def test_a_deciding_metric_that_is_unknown_or_of_one_original_has_no_interval(decided_by):
-    row = table_row(record(), {"top-1": figures(0.5)}, decided_by, ())
-    assert row.decision == Decision(decided_by, None, None, ())
-    assert row.cells()[f"{decided_by} interval"] == ""
+    [row] = rows_of(decided_by, {"top-1": figures(0.5)})
+    assert (row[f"{decided_by} interval"], row["really better than"]) == ("", "")
 
 
-def test_a_metric_that_is_unknown_leaves_an_empty_cell_and_no_rate():
-    measured = {"top-1": figures(0.5), "top-10": UNKNOWN, "mAP": UNKNOWN, "mAP@R": figures(0.25)}
-    row = table_row(record(), measured, "mAP", ())
-    assert row.hit_rates == {1: 0.5}
-    assert row.further == {"mAP": None, "mAP@R": 0.25}
-    assert row.decision == Decision("mAP", None, None, ())
-    whole = table_row(record(), {**MEASURED, "mAP": figures(0.8)}, "mAP", ())
-    frame = table([row, whole])
-    assert math.isnan(frame["mAP"][0])
-    assert math.isnan(frame["top-10"][0])
-    for read in (
-        Tables(format_html([row, whole], title="t", caveats=[])),
-        rendered(format_markdown([row, whole], title="t", caveats=[])),
+def test_a_metric_that_is_unknown_leaves_an_empty_cell_and_no_rate(tmp_path):
+    import pandas as pd
+
+    short = {"top-1": figures(0.5), "mAP@R": figures(0.25)}
+    rows = rows_of("mAP", short, {**MEASURED, "mAP": figures(0.8)})
+    assert hit_rates(rows[0]) == {1: 0.5}
+    write_table(tmp_path / "comparison.csv", rows)
+    read = pd.read_csv(tmp_path / "comparison.csv", dtype=str, keep_default_na=False)
+    for cells in (
+        read.loc[0],
+        *(
+            dict(zip(table.rows[0], table.rows[1], strict=True))
+            for table in (
+                Tables(format_html(rows, title="t", caveats=[])),
+                rendered(format_markdown(rows, title="t", caveats=[])),
+            )
+        ),
     ):
-        cells = dict(zip(read.rows[0], read.rows[1], strict=True))
-        assert (cells["mAP"], cells["top-10"], cells["mAP@R"]) == ("", "", "0.2500")
+        assert (cells["mAP"], cells["top-10"], float(cells["mAP@R"])) == ("", "", 0.25)
 
 
 def test_the_table_of_metrics_has_a_line_for_each_of_each_experiment(tmp_path):
@@ -329,7 +299,7 @@ def test_only_known_intervals_of_hit_rates_are_drawn():
 # Over seeds
 
 BY_SEED = [
-    replace(ROW, experiment=name, hit_rates={1: one, 5: five}, training_seconds=seconds)
+    {"experiment": name, "top-1": one, "top-5": five, **COSTS, "training s": seconds}
     for name, one, five, seconds in (
         ("net-seed1", 0.2, 0.5, 10.0),
         ("scratch", 0.9, 1.0, 50.0),
@@ -348,19 +318,19 @@ SEED_LINE = [
 
 def test_experiments_of_one_group_are_summed_up_over_their_seeds():
     [row] = summarise_seeds(BY_SEED, GROUPS)
-    assert (row.settings, row.experiments) == ("net", tuple(GROUPS["net"]))
-    one = row.hit_rates[1]
+    assert (row["settings"], row["seeds"]) == ("net", 3)
+    one = row["top-1"]
     assert one.mean == pytest.approx(0.5)
-    assert one.deviation == pytest.approx(math.sqrt(0.13))
-    assert (one.least, one.most) == (0.2, 0.9)
-    assert row.training_seconds.deviation == pytest.approx(math.sqrt(700))
+    assert one.sd == pytest.approx(math.sqrt(0.13))
+    assert (one.min, one.max) == (0.2, 0.9)
+    assert row["training s"].sd == pytest.approx(math.sqrt(700))
     assert summarise_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
 
 
 def test_only_hit_rates_that_all_of_a_group_have_are_summed_up():
-    rows = [replace(BY_SEED[0], hit_rates={1: 0.2}), *BY_SEED[1:]]
+    rows = [{**BY_SEED[0], "top-5": None}, *BY_SEED[1:]]
     seeds = summarise_seeds(rows, GROUPS)
-    assert list(seeds[0].hit_rates) == [1]
+    assert list(hit_rates(seeds[0])) == [1]
     [line] = seed_table(seeds, [1, 5]).to_dict("records")
     assert line["top-1 mean"] == pytest.approx(0.5)
     assert math.isnan(line["top-5 mean"])
@@ -368,22 +338,17 @@ def test_only_hit_rates_that_all_of_a_group_have_are_summed_up():
 
 
 def test_groups_stand_in_the_order_of_the_experiments():
-    rows = [replace(ROW, experiment=name) for name in ("b1", "a1", "b2", "a2")]
+    rows = [{**ROW, "experiment": name} for name in ("b1", "a1", "b2", "a2")]
     groups = {"a": ["a1", "a2"], "b": ["b1", "b2"]}  # sorted, as canonical JSON is
-    assert [row.settings for row in summarise_seeds(rows, groups)] == ["b", "a"]
+    assert [row["settings"] for row in summarise_seeds(rows, groups)] == ["b", "a"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_the_spread_is_that_of_the_standard_library(rates):
     summed = spread(rates)
     assert summed.mean == pytest.approx(statistics.fmean(rates))
-    assert summed.deviation == pytest.approx(statistics.stdev(rates), abs=1e-12)
-    assert (summed.least, summed.most) == (min(rates), max(rates))
-
-
-def test_one_seed_has_no_spread():
-    with pytest.raises(ValueError, match="two numbers"):
-        spread([0.5])
+    assert summed.sd == pytest.approx(statistics.stdev(rates), abs=1e-12)
+    assert (summed.min, summed.max) == (min(rates), max(rates))
 
 
 def test_a_rate_that_is_no_number_is_not_averaged_away():

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from sklearn.metrics import precision_recall_curve as sklearn_curve
 
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
-from gallerist.evaluation.bootstrap import mean_intervals
+from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
 from gallerist.evaluation.curves import (
     AMONG_DISTRACTORS,
     COLUMNS,
@@ -30,7 +30,6 @@ from gallerist.evaluation.curves import (
 )
 from gallerist.evaluation.metrics import average_precision, hit_rate_at_k
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking, evaluate
-from gallerist.evaluation.scores import IntervalSettings
 from gallerist.search.ranking import Ranking
 
 
@@ -104,27 +103,27 @@ GROUPS = [f"original {number // 3}" for number in range(30)]
 
 def test_a_hit_rate_curve_has_the_metrics_means_and_the_tables_intervals():
     ranks = random_ranks()
-    drawn = hit_rate_curve(ranks, GROUPS, depth=10, seed=3)
+    drawn = hit_rate_curve(ranks, GROUPS, IntervalSettings(3), depth=10)
     np.testing.assert_array_equal(drawn.at, np.arange(1, 11))
     for k, mean, low, high in zip(drawn.at, drawn.means, drawn.lows, drawn.highs, strict=True):
         values = hit_rate_at_k(ranks, int(k))
-        interval = mean_intervals({"any": values}, GROUPS, seed=3)["any"]
+        interval = mean_intervals({"any": values}, GROUPS, IntervalSettings(3))["any"]
         assert (mean, low, high) == pytest.approx((values.mean(), interval.low, interval.high))
 
 
 def test_the_level_and_the_rounds_are_those_of_the_bootstrap():
     ranks = random_ranks()
-    wide = hit_rate_curve(ranks, GROUPS, depth=4, seed=3, rounds=1500, level=0.99)
-    narrow = hit_rate_curve(ranks, GROUPS, depth=4, seed=3, rounds=1500, level=0.8)
+    wide = hit_rate_curve(ranks, GROUPS, IntervalSettings(3, 1500, 0.99), depth=4)
+    narrow = hit_rate_curve(ranks, GROUPS, IntervalSettings(3, 1500, 0.8), depth=4)
     assert (wide.highs - wide.lows > narrow.highs - narrow.lows).all()
     values = {"any": hit_rate_at_k(ranks, 4)}
-    interval = mean_intervals(values, GROUPS, seed=3, rounds=1500, level=0.99)["any"]
+    interval = mean_intervals(values, GROUPS, IntervalSettings(3, 1500, 0.99))["any"]
     assert (wide.lows[-1], wide.highs[-1]) == pytest.approx((interval.low, interval.high))
 
 
 def test_a_precision_recall_curve_is_the_mean_over_the_queries():
     ranks = random_ranks()
-    drawn = precision_recall_curve(ranks, GROUPS, seed=3, levels=11)
+    drawn = precision_recall_curve(ranks, GROUPS, IntervalSettings(3), levels=11)
     np.testing.assert_allclose(drawn.means, interpolated_precision(ranks, 11).mean(axis=0))
     np.testing.assert_allclose(drawn.at, np.arange(11) / 10)
     assert (drawn.lows <= drawn.means).all()
@@ -132,7 +131,7 @@ def test_a_precision_recall_curve_is_the_mean_over_the_queries():
 
 
 def test_queries_of_one_original_have_a_curve_without_intervals():
-    drawn = hit_rate_curve(random_ranks(), ["same"] * 30, depth=5, seed=1)
+    drawn = hit_rate_curve(random_ranks(), ["same"] * 30, IntervalSettings(1), depth=5)
     assert np.isnan(drawn.lows).all()
     assert np.isnan(drawn.highs).all()
     assert np.isfinite(drawn.means).all()
@@ -160,7 +159,7 @@ def test_arrays_that_are_no_curve_are_refused(at, means):
 
 def test_values_of_other_queries_are_refused():
     with pytest.raises(CurveError, match=r"shape \(2, 3\).*4 queries at 3 places"):
-        curve([1, 2, 3], np.zeros((2, 3)), ["a", "b", "c", "d"], seed=0)
+        curve([1, 2, 3], np.zeros((2, 3)), ["a", "b", "c", "d"], IntervalSettings(0))
 
 
 KINDS = {"right": 0, "distractor": 1, "other": 2}

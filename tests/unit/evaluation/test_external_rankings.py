@@ -208,23 +208,13 @@ def test_a_file_of_no_known_form_is_told_what_forms_there_are(tmp_path, first):
     assert all(form in str(told.value) for form in FORMS.values())
 
 
-def test_a_truth_in_place_of_a_ranking_is_told_apart(tmp_path):
-    qrels = put(tmp_path / "run.txt", "q 0 a 1")
-    with pytest.raises(UserError, match="is TREC qrels") as told:
-        read_ranking(qrels)
-    assert FORMS["run"] in str(told.value)
-    run = put(tmp_path / "qrels.txt", "q Q0 a 1 0.5 t")
-    with pytest.raises(UserError, match="is a TREC run"):
-        read_truth([run], ())
-
-
 @pytest.mark.parametrize("identifier", ["a b", "", "a\tb", "a\nb"])
 def test_an_id_that_a_run_cannot_hold_is_refused_and_nothing_written(tmp_path, identifier):
     ranking = Ranking(("q",), ((identifier,),), ((0.0,),))
     with pytest.raises(UserError, match="has a blank in it"):
         write_run(ranking, tmp_path / "run", "t")
     with pytest.raises(UserError, match="has a blank in it"):
-        write_run(Ranking((), (), ()), tmp_path / "run", identifier)
+        write_run(Ranking(("q",), (("a",),), ((0.0,),)), tmp_path / "run", identifier)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -277,8 +267,10 @@ def test_two_manifests_are_one_truth_and_copies_have_their_originals(tmp_path):
         tmp_path / "gallery.csv"
     )
     paths = [tmp_path / "gallery.csv", tmp_path / "query.csv"]
-    found = judge(ranking_of(q="ba", r="ab"), read_truth(paths, ()))
-    assert (found.queries, found.originals) == (("q", "r"), ("o", "o"))
+    truth = read_truth(paths, ())
+    found = judge(ranking_of(q="ba", r="ab"), truth)
+    assert found.queries == ("q", "r")
+    assert [picture.source_id for picture in truth.queries] == ["o", "o"]
     assert found.ranks.ranks.tolist() == [2, 1]
     with pytest.raises(UserError, match="no picture is of the part gallery"):
         read_truth(paths[1:], ())

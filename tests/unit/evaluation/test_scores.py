@@ -16,11 +16,10 @@ from sklearn.metrics import (
 
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.evaluation import metrics
-from gallerist.evaluation.bootstrap import mean_intervals
+from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
 from gallerist.evaluation.metrics import MetricError, hit_rate_at_k
 from gallerist.evaluation.relevance import Relevance, RelevantRanks, TruncatedRanking, evaluate
 from gallerist.evaluation.scores import (
-    IntervalSettings,
     Scores,
     flatten,
     full_name,
@@ -373,7 +372,7 @@ def test_intervals_are_those_of_the_bootstrap_by_originals():
     originals = [f"o{number}" for number in rng.integers(0, 12, 60)]
     judged = of_values(originals, x=rng.random(60), hit=rng.integers(0, 2, 60))
     found = judged.overall(DRAWN)
-    expected = mean_intervals(judged.values, originals, seed=1, rounds=500, level=0.95)
+    expected = mean_intervals(judged.values, originals, IntervalSettings(1, 500, 0.95))
     for name, each in found.items():
         assert each.mean == pytest.approx(judged.values[name].mean())
         assert (each.low, each.high) == (expected[name].low, expected[name].high)
@@ -424,11 +423,9 @@ def test_every_class_weighs_the_same_in_the_macro_mean():
 
 def test_wrong_settings_are_refused_and_do_not_just_leave_no_interval():
     judged = of_values(labels=["cat", "cat", "dog", "dog"], x=[0.2, 0.4, 0.6, 1.0])
-    for wrong in (IntervalSettings(1, 10, 0.95), IntervalSettings(1, 1000, 95.0)):
-        with pytest.raises(ValueError, match=r"10 rounds are too few|level of 95"):
-            judged.overall(wrong)
-        with pytest.raises(ValueError, match=r"10 rounds are too few|level of 95"):
-            judged.macro(wrong)
+    for wrong in ((1, 10, 0.95), (1, 1000, 95.0)):
+        with pytest.raises(ValueError, match=r"10 rounds are too few|confidence of 95"):
+            judged.overall(IntervalSettings(*wrong))
 
 
 # What a reader gets

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
-from gallerist.evaluation.bootstrap import mean_intervals
+from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
 from gallerist.evaluation.relevance import RelevantRanks, evaluate
-from gallerist.evaluation.scores import IntervalSettings, Scores, score
+from gallerist.evaluation.scores import Scores, score
 from gallerist.evaluation.tables import read_queries, write_answers, write_classes, write_queries
 from gallerist.search.ranking import Ranking
 
@@ -181,7 +181,7 @@ def test_the_list_of_classes_has_means_and_ends_of_intervals(tmp_path):
     assert (dog["class"], dog["queries"], dog["originals"]) == ("dog", "4", "3")
     assert (dog["top-1"], dog["mAP"]) == ("0.7500", "0.5000")
     expected = mean_intervals(
-        {"mAP": np.array(scores[:4])}, originals[:4], seed=1, rounds=500, level=0.95
+        {"mAP": np.array(scores[:4])}, originals[:4], IntervalSettings(1, 500, 0.95)
     )["mAP"]
     assert math.isclose(float(dog["mAP low"]), expected.low, abs_tol=1e-4)
     assert math.isclose(float(dog["mAP high"]), expected.high, abs_tol=1e-4)

@@ -10,8 +10,8 @@ from kept_figures import keep_figures
 from pictures import assert_whole, has_colour, pixels
 from PIL import Image
 
-from gallerist.evaluation.bootstrap import mean_intervals
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
+from gallerist.evaluation.scores import Scores
 from gallerist.figures import classes as module
 from gallerist.figures.classes import ClassBars, class_bars, draw_class_bars, draw_confusion
 
@@ -45,7 +45,9 @@ def test_intervals_are_those_of_the_class_alone():
     bars = bars_of(values, labels, originals, seed=7)
     for row, name in enumerate(bars.names):
         rows = [i for i, label in enumerate(labels) if label == name]
-        alone = mean_intervals({"v": values[rows]}, [originals[i] for i in rows], seed=7)["v"]
+        alone = mean_intervals(
+            {"v": values[rows]}, [originals[i] for i in rows], IntervalSettings(7)
+        )["v"]
         assert (bars.lows[row], bars.highs[row]) == (alone.low, alone.high)
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gallerist.evaluation.scores import IntervalSettings, Scores
+from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.scores import Scores
 from gallerist.serving.champion import Candidate, decide
 
 AT_95 = IntervalSettings(seed=99, rounds=1000, confidence=0.95)
