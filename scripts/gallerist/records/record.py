@@ -113,6 +113,11 @@ class Record:
         return (self.dataset, self.stage, self.experiment, self.item, self.part)
 
     @property
+    def ended(self) -> int:
+        """When it ended, or began where it has not: milliseconds since the epoch."""
+        return milliseconds(self.finished or self.started)
+
+    @property
     def mlflow_experiment(self) -> str:
         """The MLflow experiment this record is shown in."""
         return self.dataset if self.destination == "comparison" else stages_of(self.dataset)
@@ -157,8 +162,7 @@ class Record:
         try:
             known |= _typed(known)
             record = cls(**known)
-            milliseconds(record.started)
-            milliseconds(record.finished or record.started)
+            _ = milliseconds(record.started), record.ended
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise RecordError(f"has a value that does not belong there: {error}") from error
         return record
