@@ -109,22 +109,6 @@ def connect(uri: str, *, request_timeout: int = 10) -> Client:
     return RetryingClient(retrying(MlflowClient)(tracking_uri=address))
 
 
-def create_experiment(client: Client, name: str, location: str | None) -> None:
-    """Make an MLflow experiment exist, also one that was deleted. location: None for a server's."""
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            client.create_experiment(name, location)
-        except MlflowException as error:
-            # Another job on the same server was faster.
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-    elif found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-
-
 def experiment_id(client: Client, name: str) -> str:
     """The id of an MLflow experiment. Raises TrackingError when `prepare` has not created it."""
     found = client.get_experiment_by_name(name)

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gallerist.records.record import Record, milliseconds
+from gallerist.records.record import SUBJECT, Record, milliseconds
 from gallerist.tracking.client import (
     Client,
     experiment_id,
@@ -56,9 +56,21 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
     run = _reusable(client, [run for run in found if is_active(run)], record)
     if run is None:
         run = client.get_run(open_run(client, record))
-    run_id = run.info.run_id
+    run_id, parameters = run.info.run_id, parameters_of(record)
+    tags = {
+        **tags_of(record),
+        "current": "false",  # a finished one becomes current when all is there
+        **description_of(record, run_id),
+    }
     with _never_left_running(client, run_id):
-        _log_numbers(client, run, record)
+        _log_batch(
+            client,
+            run_id,
+            points=missing_points(record, _points_in(client, run)),
+            parameters={name: parameters[name] for name in parameters.keys() - run.data.params},
+            tags=tags,
+        )
+        _log_datasets(client, run_id, record)
         _describe_experiment(client, run.info.experiment_id, record)
         status = "FINISHED" if record.status == "finished" else "FAILED"
         client.set_terminated(run_id, status, record.ended)
@@ -106,25 +118,6 @@ def _never_left_running(client: Client, run_id: str) -> Iterator[None]:
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
         raise
-
-
-def _log_numbers(client: Client, run: Any, record: Record) -> None:
-    """Give a run all that its record has, except the files."""
-    tags = {
-        **tags_of(record),
-        "current": "false",  # a finished one becomes current when all is there
-        **description_of(record, run.info.run_id),
-    }
-    present = run.data.params
-    wanted = parameters_of(record)
-    _log_batch(
-        client,
-        run.info.run_id,
-        points=missing_points(record, _points_in(client, run)),
-        parameters={name: value for name, value in wanted.items() if name not in present},
-        tags=tags,
-    )
-    _log_datasets(client, run.info.run_id, record)
 
 
 def log_points(client: Client, run_id: str, points: Sequence[Point]) -> None:
@@ -179,33 +172,20 @@ def restore_current(client: Client, among: Iterable[Any], records: Sequence[Reco
     current = {record.subject: record.execution for record in records}
     for run in among:
         tags = run.data.tags
-        subject = (
-            tags.get("gallerist.dataset"),
-            tags.get("gallerist.stage"),
-            tags.get("gallerist.experiment"),
-            tags.get("gallerist.item"),
-            tags.get("gallerist.part"),
-        )
+        subject = tuple(tags.get(f"gallerist.{name}") for name in SUBJECT)
         if subject in current and run.info.status != "RUNNING":
             wanted = str(tags.get("gallerist.execution") == current[subject]).lower()
             if tags.get("current") != wanted:
                 client.set_tag(run.info.run_id, "current", wanted)
 
 
-def is_complete(run: Any, record: Record) -> bool:
-    """Whether a run shows all of its record. One that somebody deleted in MLflow stays deleted."""
-    return bool(
-        run.data.tags.get("gallerist.execution") == record.execution
-        and run.data.tags.get("gallerist.logged") == record.status
-    )
-
-
 def _is_logged(client: Client, found: Sequence[Any], record: Record) -> bool:
     """Whether one of the runs of a record's execution is complete. The others are then deleted.
 
-    A server that hung, or whose answers were lost, has opened runs that nobody knew of.
+    A server that hung, or whose answers were lost, has opened runs that nobody knew of. One that
+    somebody deleted in MLflow stays deleted.
     """
-    complete = [run for run in found if is_complete(run, record)]
+    complete = [run for run in found if run.data.tags.get("gallerist.logged") == record.status]
     shown = [run for run in complete if is_active(run)] or complete
     for run in found if shown else ():
         if is_active(run) and run is not shown[0]:
@@ -227,10 +207,7 @@ def _reusable(client: Client, found: Sequence[Any], record: Record) -> Any:
     parameters = parameters_of(record)
     kept = None
     for run in found:
-        right = all(
-            parameters.get(name) == value or name not in parameters
-            for name, value in run.data.params.items()
-        )
+        right = all(parameters.get(name, value) == value for name, value in run.data.params.items())
         if right and kept is None:
             kept = run
         else:
@@ -305,16 +282,12 @@ def _log_datasets(client: Client, run_id: str, record: Record) -> None:
 def _log_artifacts(client: Client, run_id: str, record: Record, shown: Mapping[str, Path]) -> None:
     for artifact in record.artifacts:
         path = shown.get(artifact.path, Path(artifact.path))
-        _log_artifact(client, run_id, path, artifact.folder)
+        if path.is_dir():
+            client.log_artifacts(run_id, str(path), artifact.folder or path.name)
+        elif path.is_file():
+            client.log_artifact(run_id, str(path), artifact.folder)
+        else:
+            logger.warning("%s is not there to be shown in MLflow", path)
     # The record itself, so that the page in MLflow is enough even where the files are gone.
     text = json.dumps(record.to_json(), indent=2, ensure_ascii=False)
     client.log_text(run_id, text, "run.json")
-
-
-def _log_artifact(client: Client, run_id: str, path: Path, folder: str | None) -> None:
-    if path.is_dir():
-        client.log_artifacts(run_id, str(path), folder or path.name)
-    elif path.is_file():
-        client.log_artifact(run_id, str(path), folder)
-    else:
-        logger.warning("%s is not there to be shown in MLflow", path)

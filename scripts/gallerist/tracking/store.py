@@ -261,11 +261,23 @@ def _query(database: Path, question: str, values: Sequence[str]) -> list[Any] | 
 
 
 def _create_experiments(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:
-    from gallerist.tracking.client import connect, create_experiment
+    """Make them exist, also those that were deleted."""
+    from gallerist.tracking.client import connect
 
     client = connect(uri)
+    from mlflow.exceptions import MlflowException  # which `connect` has set up
+
     for name in experiments:
-        create_experiment(client, name, f"{artifact_root}/{name}" if artifact_root else None)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                client.create_experiment(name, f"{artifact_root}/{name}" if artifact_root else None)
+            except MlflowException as error:
+                # Another job on the same server was faster.
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+        elif found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
 
 
 def known_experiment(database: Path, name: str) -> str | None:
