@@ -212,7 +212,8 @@ class Outage:
                 process.kill()
                 process.communicate()
         for writer in self.writers:
-            writer._process.end()
+            writer.process.kill()
+            writer.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +307,7 @@ def test_what_a_server_does_too_late_leaves_no_second_run(server, tmp_path):
         wait_for(server.holds_a_request)
         outage.go("training")
         outage.end("training")
-        workflow._process._process.kill()
+        workflow.process.kill()
         assert outage.sync(server.uri, 60) == 2
         server.conduct("passing")
         wait_for(lambda: server.runs("late/stages", "attributes.status = 'RUNNING'"))

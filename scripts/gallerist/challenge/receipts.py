@@ -101,7 +101,7 @@ def record_sending(path: Path, receipt: Receipt, content: bytes) -> None:
         return
     sent = path.with_name(f"{receipt.key[:16]}.sent.json")
     write_text(sent, content.decode())  # the answer file is another after the next run
-    code = code_state(LIBRARY)
+    commit, dirty = code_state(LIBRARY)
     finished = datetime.fromisoformat(receipt.sent_at) + timedelta(seconds=receipt.seconds)
     group = json.loads(content)["groupname"]
     status = {} if receipt.status is None else {"http_status": float(receipt.status)}
@@ -126,8 +126,8 @@ def record_sending(path: Path, receipt: Receipt, content: bytes) -> None:
         artifacts=tuple(Artifact(str(each), "submission") for each in (sent, path)),
         inputs={receipt.file: receipt.key},
         versions=versions(),
-        git_commit=code.commit,
-        git_dirty=code.dirty,
+        git_commit=commit,
+        git_dirty=dirty,
         host=host(),
         tags={"state": receipt.state, "answer": receipt.body},
         error=None if receipt.state == "answered" else receipt.message,

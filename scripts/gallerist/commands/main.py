@@ -64,9 +64,9 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
         from gallerist import CHECKOUT
         from gallerist.records.provenance import code_state, versions
 
-        code = code_state(CHECKOUT)
-        changed = ", with changes" if code.dirty else ""
-        print(f"gallerist {versions()['gallerist']} (commit {code.commit or 'unknown'}{changed})")
+        commit, dirty = code_state(CHECKOUT)
+        changed = ", with changes" if dirty else ""
+        print(f"gallerist {versions()['gallerist']} (commit {commit or 'unknown'}{changed})")
         context.exit()
 
 

@@ -13,19 +13,13 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gallerist.io.files import (
-    PathLike,
-    read_json,
-    replacing,
-    sha256_of_file,
-    write_json,
-)
+from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
 from gallerist.records.provenance import host, may_be_running
 from gallerist.records.record import Record, RecordError, milliseconds, now
 
@@ -77,9 +71,10 @@ class History:
             value = replace(record, **reported).to_json()
             _append(self._running(record.execution), {name: value[name] for name in reported})
 
-    def at_work(self) -> "list[RunningStage]":
-        """The stages that have begun and not ended, killed ones included, to be read."""
-        return [RunningStage(path) for path in sorted((self.folder / "running").glob("*.jsonl"))]
+    def at_work(self) -> list[Record]:
+        """The stages that have begun and not ended, killed ones included, as far as they came."""
+        found = map(_read_running, sorted((self.folder / "running").glob("*.jsonl")))
+        return [record for record in found if record is not None]
 
     def keep(self, record: Record) -> Entry:
         """Keep a record that has ended, and the files that it shows, as they are now."""
@@ -87,7 +82,8 @@ class History:
         with _without_failing(record):
             stored = {each.path: self._store(Path(each.path)) for each in record.artifacts}
             entry = Entry(record, {path: name for path, name in stored.items() if name})
-            write_json(self._ended(record.execution), _to_json(entry))
+            value = {"schema": SCHEMA, "record": record.to_json(), "files": entry.files}
+            write_json(self._ended(record.execution), value)
             self._running(record.execution).unlink(missing_ok=True)
         return entry
 
@@ -96,39 +92,37 @@ class History:
         return sorted(path.stem for path in self.folder.glob("*.json"))
 
     def entry(self, execution: str) -> Entry | None:
-        """One that ended, or None. What cannot be read is named in a warning."""
-        return _read(self._ended(execution))
+        """One that ended, or None. One that cannot be read is named in a warning."""
+        path = self._ended(execution)
+        try:
+            value = read_json(path)
+            if value["schema"] != SCHEMA:
+                raise RecordError(f"written in layout {value['schema']}, known is layout {SCHEMA}")
+            return Entry(Record.from_json(value["record"]), dict(value["files"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            logger.warning("%s: left out: %s", path, error)
+            return None
 
     def entries(self) -> list[Entry]:
         """All that ended, in order of execution."""
         found = map(self.entry, self.executions())
         return [entry for entry in found if entry is not None]
 
-    def complete(
-        self,
-        beside: Iterable[Record],
-        progress: Callable[[], None] = lambda: None,
-        *,
-        none_at_work: bool = False,
-    ) -> list[Entry]:
+    def complete(self, beside: Iterable[Record], *, none_at_work: bool = False) -> list[Entry]:
         """All that ended, after adding what is missing.
 
         beside: the records beside the outputs. Those of a Gallerist that kept no history are added,
         and stages that were killed, which failed: of this machine those whose process is gone, of
         all machines when `none_at_work` says that whatever has begun has ended.
-        progress: called after each addition.
         """
         # Before anything else is read: what they wrote last is there to be found.
-        killed = [
-            record
-            for record in (stage.record() for stage in self.at_work())
-            if record is not None and (none_at_work or is_dead(record))
-        ]
+        killed = [record for record in self.at_work() if none_at_work or is_dead(record)]
         entries = {entry.record.execution: entry for entry in self.entries()}
-        for record in (*beside, *map(as_killed, killed)):
+        for record in (*beside, *map(_as_killed, killed)):
             if record.execution not in entries:
                 entries[record.execution] = self.keep(record)
-                progress()
         for record in killed:
             self._running(record.execution).unlink(missing_ok=True)
         return list(entries.values())
@@ -141,9 +135,10 @@ class History:
         """
         found = {}
         for path, name in entry.files.items():
-            kept = self._file(name)
-            same = not kept.is_file() and _sha256(Path(path)) == kept.parent.name
-            found[path] = Path(path) if same else kept
+            found[path] = kept = self._file(name)
+            large = not kept.is_file() and Path(path).is_file()
+            if large and sha256_of_file(path) == kept.parent.name:
+                found[path] = Path(path)
         return found
 
     def remove(self, executions: Iterable[str]) -> int:
@@ -187,77 +182,50 @@ class History:
         return self.folder / "files" / name
 
 
-class RunningStage:
-    """A stage at work, read from its file as far as it has come; only what is new is read again."""
+def merge(fields: dict[str, Any], reported: Mapping[str, Any]) -> None:
+    """Add to fields of a record what was reported since: a later value replaces an earlier.
 
-    def __init__(self, path: Path) -> None:
-        """`path`: as `History.begin` writes it."""
-        self.execution = path.stem
-        self._path = path
-        self._size = 0
-        self._fields: dict[str, Any] = {}
-
-    def read(self) -> Record | None:
-        """What has been reported since the last call, with the stage's identity; None for nothing.
-
-        The first answer has the opening record. Lines that a full disk cut are left out.
-        """
-        try:
-            if self._path.stat().st_size <= self._size:
-                return None
-            with self._path.open("rb") as file:
-                file.seek(self._size)
-                whole, newline, _ = file.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return None
-        self._size += len(whole + newline)
-        added: dict[str, Any] = {}
-        for line in whole.splitlines():
-            with suppress(ValueError):
-                _merge(added, json.loads(line))
-        opening = self._fields or added
-        _merge(self._fields, added)
-        return _record({**opening, **_NOTHING_REPORTED, **added}) if added else None
-
-    def record(self) -> Record | None:
-        """All that is known of it; None where not even its beginning can be read."""
-        self.read()
-        return _record(self._fields)
-
-
-_NOTHING_REPORTED: Mapping[str, Any] = {
-    **{name: {} for name in ("metrics", "curves", "moments", "machine_use", "made")},
-    **{"artifacts": (), "datasets": ()},
-}
-
-
-def _merge(fields: dict[str, Any], added: Mapping[str, Any]) -> None:
-    """Add to the fields of a record, in JSON, further ones: a later value replaces an earlier."""
-    for name, value in added.items():
-        known = fields.get(name)
+    Curves are name -> {step: value} in `fields`, and pairs in what is added.
+    """
+    for name, value in reported.items():
         if name in ("curves", "machine_use"):
-            curves = dict(known or {})
             for curve, points in value.items():
-                of_steps = dict([*curves.get(curve, []), *points])
-                curves[curve] = [[step, of_steps[step]] for step in sorted(of_steps)]
-            fields[name] = curves
+                fields.setdefault(name, {}).setdefault(curve, {}).update(points)
         elif isinstance(value, Mapping):
-            fields[name] = {**(known or {}), **value}
-        elif isinstance(value, list):
-            fields[name] = [*(known or []), *value]
+            fields[name] = {**fields.get(name, {}), **value}
+        elif isinstance(value, list | tuple):
+            fields[name] = (*fields.get(name, ()), *value)
         else:
             fields[name] = value
 
 
-def _record(fields: Mapping[str, Any]) -> Record | None:
+def merged(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that `merge` has filled as a record has them: curves in order of step."""
+    curves = {name: fields[name] for name in ("curves", "machine_use") if name in fields}
+    return dict(fields) | {
+        name: {curve: sorted(points.items()) for curve, points in each.items()}
+        for name, each in curves.items()
+    }
+
+
+def _read_running(path: Path) -> Record | None:
+    """A stage at work; None where not even its beginning can be read.
+
+    The end of a line may be still to come, and a full disk may have cut others.
+    """
+    fields: dict[str, Any] = {}
+    with suppress(FileNotFoundError):
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            with suppress(ValueError):
+                merge(fields, json.loads(line))
     try:
-        return Record.from_json(dict(fields))
+        return Record.from_json(merged(fields))
     except RecordError:
         return None
 
 
-def as_killed(record: Record) -> Record:
-    """The record of a stage that ended, just now or unseen, without a word."""
+def _as_killed(record: Record) -> Record:
+    """The record of a stage that ended without writing one."""
     ended = now()
     return replace(
         record,
@@ -293,28 +261,6 @@ def _append(path: Path, value: Mapping[str, Any], flags: int = 0) -> None:
         os.write(descriptor, line.encode())
     finally:
         os.close(descriptor)
-
-
-def _to_json(entry: Entry) -> dict[str, Any]:
-    return {"schema": SCHEMA, "record": entry.record.to_json(), "files": dict(entry.files)}
-
-
-def _read(path: Path) -> Entry | None:
-    """An entry, or None: one that cannot be read is named in a warning and hides no other."""
-    try:
-        value = read_json(path)
-        if value["schema"] != SCHEMA:
-            raise RecordError(f"written in layout {value['schema']}, known is layout {SCHEMA}")
-        return Entry(Record.from_json(value["record"]), dict(value["files"]))
-    except FileNotFoundError:
-        return None
-    except (RecordError, ValueError, TypeError, KeyError, OSError) as error:
-        logger.warning("%s: left out: %s", path, error)
-        return None
-
-
-def _sha256(path: Path) -> str | None:
-    return sha256_of_file(path) if path.is_file() else None
 
 
 def _unlink(path: Path) -> int:

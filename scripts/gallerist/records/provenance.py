@@ -15,7 +15,6 @@ import subprocess
 import threading
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -91,21 +90,16 @@ def _own_version() -> str | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class CodeState:
-    """The git commit of the code, and whether tracked files differ from it. None: not known."""
+def code_state(folder: PathLike) -> tuple[str | None, bool | None]:
+    """The commit of the git checkout that holds `folder`, and whether tracked files differ from it.
 
-    commit: str | None
-    dirty: bool | None
-
-
-def code_state(folder: PathLike) -> CodeState:
-    """The state of the git checkout that holds `folder`; unknown outside git or without git."""
+    None for what is not known: outside git, or without git.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
-        return CodeState(None, None)
+        return None, None
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return CodeState(commit.decode().strip(), None if changes is None else bool(changes))
+    return commit.decode().strip(), None if changes is None else bool(changes)
 
 
 def host() -> str:
@@ -146,15 +140,14 @@ class InputHashes:
     def __init__(self, paths: Iterable[PathLike]) -> None:
         """Start hashing `paths`."""
         self._hashes: dict[str, str] = {}
-        self._paths = [str(path) for path in paths]
-        self._thread = threading.Thread(target=self._run, name="input hashes", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(list(paths),), daemon=True)
         self._thread.start()
 
-    def _run(self) -> None:
-        for path in self._paths:
+    def _run(self, paths: list[PathLike]) -> None:
+        for path in paths:
             try:
                 if Path(path).is_file():
-                    self._hashes[path] = sha256_of_file(path)
+                    self._hashes[str(path)] = sha256_of_file(path)
             except OSError as error:
                 logger.warning("%s: its hash is missing from the record: %s", path, error)
 

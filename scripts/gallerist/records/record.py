@@ -20,6 +20,9 @@ logger = logging.getLogger("gallerist")
 SCHEMA = 1
 """Version of the record's layout. A reader refuses a version it does not know."""
 
+SUBJECT = ("dataset", "stage", "experiment", "item", "part")
+"""The fields that say what was computed."""
+
 Curves = Mapping[str, list[tuple[int, float]]]
 Scalar = str | int | float | bool | None
 Status = Literal["running", "finished", "failed"]
@@ -108,9 +111,14 @@ class Record:
     destination: Destination = "stages"
 
     @property
-    def subject(self) -> tuple[str, str, str | None, str | None, str | None]:
+    def subject(self) -> tuple[str | None, ...]:
         """What was computed: of all records of one subject, the last finished one is current."""
-        return (self.dataset, self.stage, self.experiment, self.item, self.part)
+        return tuple(getattr(self, name) for name in SUBJECT)
+
+    @property
+    def ended(self) -> int:
+        """When it ended, or began where it has not: milliseconds since the epoch."""
+        return milliseconds(self.finished or self.started)
 
     @property
     def mlflow_experiment(self) -> str:
@@ -119,17 +127,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """A value JSON can hold. Numbers it lacks become "NaN", "Infinity" and "-Infinity"."""
-        value = asdict(self)
-        value["metrics"] = {name: _to_json(number) for name, number in self.metrics.items()}
-        for kind, curves in (("curves", self.curves), ("machine_use", self.machine_use)):
-            value[kind] = {
-                name: [[step, _to_json(number)] for step, number in points]
-                for name, points in curves.items()
-            }
-        value["parameters"] = {
-            name: _to_json(scalar) if isinstance(scalar, float) else scalar
-            for name, scalar in self.parameters.items()
-        }
+        value = _finite(asdict(self))
         if not self.moments:
             del value["moments"]  # as records without a curve had it before there were any
         return {"schema": SCHEMA, **value}
@@ -157,8 +155,7 @@ class Record:
         try:
             known |= _typed(known)
             record = cls(**known)
-            milliseconds(record.started)
-            milliseconds(record.finished or record.started)
+            _ = milliseconds(record.started), record.ended
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise RecordError(f"has a value that does not belong there: {error}") from error
         return record
@@ -187,10 +184,14 @@ def _typed(known: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _to_json(number: float) -> float | str:
-    if math.isfinite(number):
-        return number
-    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def stages_of(dataset: str) -> str:

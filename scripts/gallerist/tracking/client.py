@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from gallerist.records.provenance import host, may_be_running
 from gallerist.tracking.store import (
     PASSWORD,
     USERNAME,
@@ -110,22 +109,6 @@ def connect(uri: str, *, request_timeout: int = 10) -> Client:
     return RetryingClient(retrying(MlflowClient)(tracking_uri=address))
 
 
-def create_experiment(client: Client, name: str, location: str | None) -> None:
-    """Make an MLflow experiment exist, also one that was deleted. location: None for a server's."""
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            client.create_experiment(name, location)
-        except MlflowException as error:
-            # Another job on the same server was faster.
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-    elif found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-
-
 def experiment_id(client: Client, name: str) -> str:
     """The id of an MLflow experiment. Raises TrackingError when `prepare` has not created it."""
     found = client.get_experiment_by_name(name)
@@ -160,52 +143,11 @@ def is_active(run: Any) -> bool:
     return bool(run.info.lifecycle_stage == "active")
 
 
-def end_orphaned_runs(client: Client, experiments: Sequence[str] | None = None) -> int:
-    """End the runs that a killed process of this machine left RUNNING: they become FAILED.
-
-    experiments: the MLflow experiments to look through; None for all of them.
-    A run belongs to a process when pid and start of the process agree, so that a later process with
-    the same pid does not keep it alive. Runs of other machines, and runs that Gallerist did not
-    start, are left alone. Returns how many were ended.
-    """
-    found = [
-        experiment.experiment_id
-        for experiment in client.search_experiments()
-        if experiments is None or experiment.name in experiments
-    ]
-    ended = 0
-    for run in runs(client, found, "attributes.status = 'RUNNING'"):
-        if _is_orphan(run.data.tags):
-            _end_as_killed(client, run.info.run_id, "its process is gone, killed or crashed")
-            ended += 1
-    return ended
-
-
-def _is_orphan(tags: dict[str, str]) -> bool:
-    """Whether these tags name a process of this machine that no longer runs."""
-    if tags.get("gallerist.host") != host():
-        return False
-    try:
-        pid, started = int(tags["gallerist.pid"]), float(tags["gallerist.process_started"])
-    except (KeyError, ValueError):
-        return False
-    return not may_be_running(pid, started)
-
-
-def _end_as_killed(client: Client, run_id: str, reason: str) -> None:
-    """Mark one run FAILED, not current, with the reason where MLflow shows a run's description."""
-    for name, value in {
-        "gallerist.reaped": "true",
-        "mlflow.note.content": f"Failed: {reason}.",
-        "current": "false",
-    }.items():
-        client.set_tag(run_id, name, value)
-    client.set_terminated(run_id, "FAILED")
-
-
 def explain(error: BaseException) -> str:
     """Why a store failed: a sentence but for its subject, MLflow. A refusal says what to do."""
     reason = first_line(error)
+    if isinstance(error, TrackingError):
+        return reason
     if "Invalid Host header" in reason:
         return _OTHER_NAME
     status = getattr(error, "get_http_status_code", lambda: 0)()

@@ -19,9 +19,8 @@ _TAG_LIMIT = 8000
 
 def points_of(record: Record) -> list[Point]:
     """Each point of the curves of a record, then its metrics."""
-    at = milliseconds(record.finished or record.started)
     points = [
-        (name, step, value, record.moments.get(step, at))
+        (name, step, value, record.moments.get(step, record.ended))
         for name, curve in record.curves.items()
         for step, value in curve
     ]
@@ -34,8 +33,9 @@ def points_of(record: Record) -> list[Point]:
     # A metric named like a curve is the curve's outcome: it belongs to its last step, and comes a
     # millisecond later, because MLflow shows the latest.
     last = {name: curve[-1][0] for name, curve in record.curves.items() if curve}
-    points += [(name, last.get(name, 0), value, at + 1) for name, value in record.metrics.items()]
-    return points
+    return points + [
+        (name, last.get(name, 0), value, record.ended + 1) for name, value in record.metrics.items()
+    ]
 
 
 def comparable(value: float) -> float | str:
@@ -78,11 +78,6 @@ def tags_of(record: Record) -> dict[str, str]:
         for name, value in tags.items()
         if value is not None
     }
-
-
-def closing_tags() -> dict[str, str]:
-    """What a run is known by at its end, besides."""
-    return {"current": "false"}  # a finished one becomes current when all is there
 
 
 def description_of(record: Record, run_id: str) -> dict[str, str]:

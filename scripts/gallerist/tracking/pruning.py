@@ -1,6 +1,5 @@
 """Deleting for good what reruns have superseded: runs in MLflow, their pictures, their history."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,10 +71,18 @@ def prune(store: Store, dataset: str, results: PathLike) -> Pruned:
 
 def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Pruned:
     beside = {record.execution for record in find_records(results)}
-    pruned = Pruned(for_good=_can_erase(client))
+    # Deleted runs can be removed from a database, not from a server.
+    pruned = Pruned(for_good=hasattr(client._tracking_client.store, "_hard_delete_run"))
     superseded = []
     for name in mlflow_experiments(dataset):
-        found = list(_superseded(client, experiment_id(client, name), beside))
+        # Also those that were half deleted before.
+        question = "tags.current = 'false'"
+        found = [
+            run
+            for run in runs(client, [experiment_id(client, name)], question, deleted=True)
+            if run.data.tags.get("gallerist.execution") not in {None, *beside}
+            and run.info.status != "RUNNING"
+        ]
         superseded += found
         # On a server those that were deleted before are still there, and stay.
         going = [run for run in found if is_active(run) or pruned.for_good]
@@ -91,19 +98,6 @@ def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Prune
         for run in superseded:
             _erase(client, run)
     return pruned
-
-
-def _superseded(client: Client, identity: str, beside: set[str]) -> Iterator[Any]:
-    """The runs of an MLflow experiment that are to go, also those that were half deleted before."""
-    for run in runs(client, [identity], "tags.current = 'false'", deleted=True):
-        execution = run.data.tags.get("gallerist.execution")
-        if execution and execution not in beside and run.info.status != "RUNNING":
-            yield run
-
-
-def _can_erase(client: Client) -> bool:
-    """Whether deleted runs can be removed from here: from a database, not from a server."""
-    return hasattr(client._tracking_client.store, "_hard_delete_run")
 
 
 def _erase(client: Client, run: Any) -> None:

@@ -14,20 +14,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gallerist.records.record import Record, milliseconds
+from gallerist.records.record import SUBJECT, Record, milliseconds
 from gallerist.tracking.client import (
     Client,
-    connect,
     experiment_id,
     first_line,
     is_active,
     runs,
 )
 from gallerist.tracking.contents import (
-    DESCRIPTION,
     Point,
     allowed_name,
-    closing_tags,
     comparable,
     description_of,
     parameters_of,
@@ -35,13 +32,15 @@ from gallerist.tracking.contents import (
     tags_of,
 )
 from gallerist.tracking.experiment_page import experiment_tags
-from gallerist.tracking.store import TrackingError, prepare
+from gallerist.tracking.store import TrackingError
 
 logger = logging.getLogger("gallerist")
 
 _DIGEST_LIMIT = 36
 _FAILURES_IN_A_ROW = 3
-_STALE_TAGS = {"gallerist.reaped", DESCRIPTION}
+
+PointKey = tuple[str, int, float | str]
+"""By which a point is known again: MLflow's name, the step, a comparable value."""
 
 
 def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None = None) -> bool:
@@ -57,12 +56,24 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
     run = _reusable(client, [run for run in found if is_active(run)], record)
     if run is None:
         run = client.get_run(open_run(client, record))
-    run_id, ended = run.info.run_id, milliseconds(record.finished or record.started)
+    run_id, parameters = run.info.run_id, parameters_of(record)
+    tags = {
+        **tags_of(record),
+        "current": "false",  # a finished one becomes current when all is there
+        **description_of(record, run_id),
+    }
     with _never_left_running(client, run_id):
-        _log_numbers(client, run, record)
+        _log_batch(
+            client,
+            run_id,
+            points=missing_points(record, _points_in(client, run)),
+            parameters={name: parameters[name] for name in parameters.keys() - run.data.params},
+            tags=tags,
+        )
+        _log_datasets(client, run_id, record)
         _describe_experiment(client, run.info.experiment_id, record)
         status = "FINISHED" if record.status == "finished" else "FAILED"
-        client.set_terminated(run_id, status, ended)
+        client.set_terminated(run_id, status, record.ended)
     if record.status == "finished":
         client.set_tag(run_id, "current", "true")
         current = list(runs(client, [run.info.experiment_id], "tags.current = 'true'"))
@@ -72,16 +83,15 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
     return True
 
 
-def show_at_work(client: Client, record: Record) -> str:
-    """Show a stage at work as a RUNNING run that has all of its points. Returns the run's id.
+def show_at_work(client: Client, record: Record) -> tuple[str, set[PointKey]]:
+    """Show a stage at work as a RUNNING run. Returns the run's id, and which points it has.
 
     One that was opened before, whoever did it, is taken up again.
     """
     identity = experiment_id(client, record.mlflow_experiment)
     found = [run for run in _runs_of(client, identity, record.execution) if is_active(run)]
     run = found[0] if found else client.get_run(open_run(client, record))
-    log_points(client, run.info.run_id, _missing_points(client, run, record))
-    return str(run.info.run_id)
+    return str(run.info.run_id), _points_in(client, run)
 
 
 def open_run(client: Client, record: Record) -> str:
@@ -110,21 +120,6 @@ def _never_left_running(client: Client, run_id: str) -> Iterator[None]:
         raise
 
 
-def _log_numbers(client: Client, run: Any, record: Record) -> None:
-    """Give a run all that its record has, except the files."""
-    tags = tags_of(record) | closing_tags() | description_of(record, run.info.run_id)
-    _log_batch(
-        client,
-        run.info.run_id,
-        points=_missing_points(client, run, record),
-        parameters=_missing(parameters_of(record), run.data.params),
-        tags=tags,
-    )
-    for stale in _STALE_TAGS & set(run.data.tags) - set(tags):
-        client.delete_tag(run.info.run_id, stale)
-    _log_datasets(client, run.info.run_id, record)
-
-
 def log_points(client: Client, run_id: str, points: Sequence[Point]) -> None:
     """Add points to the curves of a run."""
     if points:
@@ -132,66 +127,41 @@ def log_points(client: Client, run_id: str, points: Sequence[Point]) -> None:
 
 
 def sync(
-    uri: str,
-    artifact_root: str | None,
+    client: Client,
     records: Iterable[Record],
-    progress: Callable[[], None] = lambda: None,
     shown: Callable[[Record], Mapping[str, Path]] = lambda record: {},
-    refused: Callable[[Record], None] = lambda record: None,
-) -> int:
+) -> tuple[int, int]:
     """Log every record that MLflow lacks, oldest first, and put the tags `current` right.
 
-    progress: called after each record, logged or not, so that a caller can tell slow from stuck.
     shown: where the artifacts of a record are, as for `log_record`.
-    refused: called with each record that cannot be logged, which is named in a warning and tried
-    again next time. Returns how many were logged. Raises TrackingError when three in a row cannot:
-    then it is not the record.
+    The MLflow experiments must exist (`prepare`). Returns how many were logged, and how many
+    cannot be, each named in a warning. Raises TrackingError when three in a row cannot: then it is
+    not the record.
     """
-    ended = [record for record in records if record.status != "running"]
-    ended.sort(key=lambda record: milliseconds(record.finished or record.started))
-    ended.sort(key=lambda record: record.mlflow_experiment)
-    if not ended:
-        return 0
-    names = sorted({record.mlflow_experiment for record in ended})
-    prepare(uri, artifact_root, names)
-    client = connect(uri)
-    logged = 0
+    ended = sorted(records, key=lambda record: (record.mlflow_experiment, record.ended))
+    logged = refused = in_a_row = 0
     for name, group in groupby(ended, key=lambda record: record.mlflow_experiment):
-        members = list(group)
-        identity = experiment_id(client, name)
-        logged += _log_missing(client, identity, members, progress, shown, refused)
-        finished = [record for record in members if record.status == "finished"]
-        restore_current(client, list(runs(client, [identity], "")), finished)
-    return logged
-
-
-def _log_missing(
-    client: Client,
-    identity: str,
-    records: Sequence[Record],
-    progress: Callable[[], None],
-    shown: Callable[[Record], Mapping[str, Path]],
-    refused: Callable[[Record], None],
-) -> int:
-    known: dict[str, list[Any]] = {}
-    for run in runs(client, [identity], "", deleted=True):
-        known.setdefault(run.data.tags.get("gallerist.execution", ""), []).append(run)
-    logged = failures = 0
-    for record in records:
-        if not _is_logged(client, known.get(record.execution, ()), record):
+        members, identity = list(group), experiment_id(client, name)
+        known: dict[str, list[Any]] = {}
+        for run in runs(client, [identity], "", deleted=True):
+            known.setdefault(run.data.tags.get("gallerist.execution", ""), []).append(run)
+        for record in members:
+            if _is_logged(client, known.get(record.execution, ()), record):
+                continue
             try:
                 logged += log_record(client, record, shown(record))
-                failures = 0
+                in_a_row = 0
             except Exception as error:
-                failures += 1
-                refused(record)
-                logger.warning("%s is not in MLflow yet: %s", record.title, first_line(error))
-                if failures == _FAILURES_IN_A_ROW:
+                reason = first_line(error)
+                refused, in_a_row = refused + 1, in_a_row + 1
+                logger.warning("%s is not in MLflow yet: %s", record.title, reason)
+                if in_a_row == _FAILURES_IN_A_ROW:
                     raise TrackingError(
-                        f"MLflow refused {failures} records in a row, the last: {first_line(error)}"
+                        f"refused {in_a_row} records in a row, the last: {reason}"
                     ) from error
-        progress()
-    return logged
+        finished = [record for record in members if record.status == "finished"]
+        restore_current(client, list(runs(client, [identity], "")), finished)
+    return logged, refused
 
 
 def restore_current(client: Client, among: Iterable[Any], records: Sequence[Record]) -> None:
@@ -202,33 +172,20 @@ def restore_current(client: Client, among: Iterable[Any], records: Sequence[Reco
     current = {record.subject: record.execution for record in records}
     for run in among:
         tags = run.data.tags
-        subject = (
-            tags.get("gallerist.dataset"),
-            tags.get("gallerist.stage"),
-            tags.get("gallerist.experiment"),
-            tags.get("gallerist.item"),
-            tags.get("gallerist.part"),
-        )
+        subject = tuple(tags.get(f"gallerist.{name}") for name in SUBJECT)
         if subject in current and run.info.status != "RUNNING":
             wanted = str(tags.get("gallerist.execution") == current[subject]).lower()
             if tags.get("current") != wanted:
                 client.set_tag(run.info.run_id, "current", wanted)
 
 
-def is_complete(run: Any, record: Record) -> bool:
-    """Whether a run shows all of its record. One that somebody deleted in MLflow stays deleted."""
-    return bool(
-        run.data.tags.get("gallerist.execution") == record.execution
-        and run.data.tags.get("gallerist.logged") == record.status
-    )
-
-
 def _is_logged(client: Client, found: Sequence[Any], record: Record) -> bool:
     """Whether one of the runs of a record's execution is complete. The others are then deleted.
 
-    A server that hung, or whose answers were lost, has opened runs that nobody knew of.
+    A server that hung, or whose answers were lost, has opened runs that nobody knew of. One that
+    somebody deleted in MLflow stays deleted.
     """
-    complete = [run for run in found if is_complete(run, record)]
+    complete = [run for run in found if run.data.tags.get("gallerist.logged") == record.status]
     shown = [run for run in complete if is_active(run)] or complete
     for run in found if shown else ():
         if is_active(run) and run is not shown[0]:
@@ -250,10 +207,7 @@ def _reusable(client: Client, found: Sequence[Any], record: Record) -> Any:
     parameters = parameters_of(record)
     kept = None
     for run in found:
-        right = all(
-            parameters.get(name) == value or name not in parameters
-            for name, value in run.data.params.items()
-        )
+        right = all(parameters.get(name, value) == value for name, value in run.data.params.items())
         if right and kept is None:
             kept = run
         else:
@@ -278,23 +232,23 @@ def _log_batch(
     )
 
 
-def _missing(wanted: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in wanted.items() if name not in present}
-
-
-def _missing_points(client: Client, run: Any, record: Record) -> list[Point]:
-    """The metrics and curve points of a record that its run does not have yet."""
-    points = points_of(record)
-    present = {
+def _points_in(client: Client, run: Any) -> set[PointKey]:
+    return {
         (name, metric.step, comparable(metric.value))
-        for name in {allowed_name(name) for name, *_ in points} & set(run.data.metrics)
+        for name in run.data.metrics
         for metric in client.get_metric_history(run.info.run_id, name)
     }
+
+
+def missing_points(record: Record, known: set[PointKey]) -> list[Point]:
+    """The points of a record that are not yet among those known, to which they are added."""
     missing = {
         (allowed_name(name), step, comparable(value)): (name, step, value, at)
-        for name, step, value, at in reversed(points)  # of two alike the curve's own is logged
+        for name, step, value, at in reversed(points_of(record))  # of two alike the curve's own
     }
-    return [point for key, point in missing.items() if key not in present]
+    new = [point for key, point in missing.items() if key not in known]
+    known.update(missing)
+    return new
 
 
 def _describe_experiment(client: Client, identity: str, record: Record) -> None:
@@ -328,16 +282,12 @@ def _log_datasets(client: Client, run_id: str, record: Record) -> None:
 def _log_artifacts(client: Client, run_id: str, record: Record, shown: Mapping[str, Path]) -> None:
     for artifact in record.artifacts:
         path = shown.get(artifact.path, Path(artifact.path))
-        _log_artifact(client, run_id, path, artifact.folder)
+        if path.is_dir():
+            client.log_artifacts(run_id, str(path), artifact.folder or path.name)
+        elif path.is_file():
+            client.log_artifact(run_id, str(path), artifact.folder)
+        else:
+            logger.warning("%s is not there to be shown in MLflow", path)
     # The record itself, so that the page in MLflow is enough even where the files are gone.
     text = json.dumps(record.to_json(), indent=2, ensure_ascii=False)
     client.log_text(run_id, text, "run.json")
-
-
-def _log_artifact(client: Client, run_id: str, path: Path, folder: str | None) -> None:
-    if path.is_dir():
-        client.log_artifacts(run_id, str(path), folder or path.name)
-    elif path.is_file():
-        client.log_artifact(run_id, str(path), folder)
-    else:
-        logger.warning("%s is not there to be shown in MLflow", path)

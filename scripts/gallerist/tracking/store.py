@@ -6,7 +6,8 @@ Nothing here imports MLflow but what sets a store up. Passwords of addresses are
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +212,7 @@ def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str])
 
 
 def shows_exactly(
-    store: Store, experiments: Sequence[str], records: Sequence[tuple[str, str]]
+    store: Store, experiments: Sequence[str], records: Iterable[tuple[str, str]]
 ) -> bool:
     """Whether a SQLite store is known to have these records, each once, and nothing at work.
 
@@ -223,26 +224,15 @@ def shows_exactly(
         return False
     marks = ",".join("?" * len(experiments))
     runs = (
-        "SELECT e.value, l.value, r.lifecycle_stage = 'active', r.status = 'RUNNING' FROM runs r "
+        "SELECT e.value, CASE r.status WHEN 'RUNNING' THEN r.status ELSE l.value END, "
+        "x.artifact_location = ? || '/' || x.name FROM runs r "
         "JOIN experiments x USING (experiment_id) "
         "JOIN tags e ON e.run_uuid = r.run_uuid AND e.key = 'gallerist.execution' "
         "LEFT JOIN tags l ON l.run_uuid = r.run_uuid AND l.key = 'gallerist.logged' "
-        f"WHERE x.name IN ({marks})"
+        f"WHERE r.lifecycle_stage = 'active' AND x.name IN ({marks})"
     )
-    places = f"SELECT name, artifact_location FROM experiments WHERE name IN ({marks})"
-    found = _query(database, runs, experiments)
-    located = _query(database, places, experiments)
-    if found is None or located is None:
-        return False
-    active = [execution for execution, _, shown, _ in found if shown]
-    complete = {(execution, logged) for execution, logged, *_ in found}
-    return (
-        len(active) == len(set(active))
-        and not any(running for *_, running in found)
-        and set(records) <= complete
-        and all(logged for _, logged, shown, _ in found if shown)
-        and all(place == f"{store.artifact_root}/{name}" for name, place in located)
-    )
+    found = _query(database, runs, [str(store.artifact_root), *experiments])
+    return Counter(found or ()) == Counter((*record, 1) for record in records)
 
 
 def _has_experiments(database: Path, experiments: Sequence[str]) -> bool:
@@ -271,11 +261,23 @@ def _query(database: Path, question: str, values: Sequence[str]) -> list[Any] | 
 
 
 def _create_experiments(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:
-    from gallerist.tracking.client import connect, create_experiment
+    """Make them exist, also those that were deleted."""
+    from gallerist.tracking.client import connect
 
     client = connect(uri)
+    from mlflow.exceptions import MlflowException  # which `connect` has set up
+
     for name in experiments:
-        create_experiment(client, name, f"{artifact_root}/{name}" if artifact_root else None)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                client.create_experiment(name, f"{artifact_root}/{name}" if artifact_root else None)
+            except MlflowException as error:
+                # Another job on the same server was faster.
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+        elif found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
 
 
 def known_experiment(database: Path, name: str) -> str | None:

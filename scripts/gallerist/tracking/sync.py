@@ -6,14 +6,12 @@ does last. What could not be logged is logged by the next of them.
 
 import json
 import logging
-import math
 import os
-import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from gallerist.io.files import PathLike
 from gallerist.records.history import History
 from gallerist.records.record import find_records, mlflow_experiments
 from gallerist.tracking.client import FOREIGN_RUN_VARIABLES
-from gallerist.tracking.store import Store, TrackingError, configured_store, shows_exactly
+from gallerist.tracking.store import Store, configured_store, shows_exactly
 
 logger = logging.getLogger("gallerist")
 
@@ -33,30 +31,24 @@ _ADVICE = (
 )
 
 
-def refresh(store: Store, dataset: str, results: PathLike, limit: float = math.inf) -> int | None:
+def refresh(
+    store: Store, dataset: str, results: PathLike, limit: float | None = None
+) -> int | None:
     """Bring MLflow up to date with the files of a data set. Never raises.
 
-    The store is created if need be, runs of killed processes of this machine end FAILED, and every
+    The store is created if need be, stages of this machine that were killed end FAILED, and every
     record below the folder `results` that MLflow lacks is logged, those in its history included.
-    limit: seconds for all of it; no single step may take longer than the store's patience. What
-    was logged by then is not logged again.
+    limit: seconds for all of it; what was logged by then is not logged again.
     Returns how many records were logged; None, after a warning, when MLflow cannot be reached or
     has not got all within the limit.
     """
     if _is_up_to_date(store, dataset, results):
         return 0
-    process = _Process(store, dataset, results)
-    try:
-        return process.finish(limit)
-    except TrackingError as error:
-        logger.warning("MLflow %s. %s", error, _ADVICE)
-        return None
-    finally:
-        process.end()
+    return _Process(store, dataset, results).finish(limit)
 
 
 def refresh_configured(
-    config: Mapping[str, Any], results: PathLike, limit: float = math.inf
+    config: Mapping[str, Any], results: PathLike, limit: float | None = None
 ) -> int | None:
     """Bring MLflow up to date, as `refresh` does, for a completed configuration.
 
@@ -76,7 +68,85 @@ def format_logged(logged: int, dataset: str) -> str:
     return f"MLflow lacked {logged} runs of {dataset}: they are logged now."
 
 
-class WorkflowWriter:
+class _Process:
+    """A `tracking.writer` at work, whose warnings become ours."""
+
+    def __init__(self, store: Store, dataset: str, results: PathLike) -> None:
+        kept = {
+            name: text for name, text in os.environ.items() if name not in FOREIGN_RUN_VARIABLES
+        }
+        path = filter(None, [str(LIBRARY.parent), kept.get("PYTHONPATH")])
+        self._logged: int | None = None
+        self._has_failed = False
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "gallerist.tracking.writer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            stderr=subprocess.DEVNULL,  # not ours, which it may outlive
+            # Away from the terminal's Ctrl-C: it is to see the workflow end, not to end with it.
+            start_new_session=True,
+            env={
+                **kept,
+                "PYTHONPATH": os.pathsep.join(path),
+                "PYTHONWARNINGS": "ignore",
+                # NumPy comes with MLflow; its threads would take memory for nothing.
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+            },
+        )
+        self._listener = threading.Thread(target=self._listen, name="MLflow", daemon=True)
+        self._listener.start()
+        order = {
+            "store": [store.uri, store.artifact_root, store.patience],
+            "dataset": dataset,
+            "results": os.fspath(Path(results).absolute()),
+        }
+        self._send(json.dumps(order).encode() + b"\n")
+
+    def finish(self, limit: float | None) -> int | None:
+        """Let it compare everything once more, and wait for that: `limit` seconds at most.
+
+        Returns how many records it logged; None, after a warning, when MLflow has not got all.
+        """
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            if self.process.wait(limit) != 0:
+                self._warn("could not be reached: the process that talks to it has died")
+        except subprocess.TimeoutExpired:
+            self._warn(f"did not get everything within {limit:.0f} s")
+        finally:
+            self.process.kill()
+            self.process.wait()
+        self._listener.join()
+        return self._logged
+
+    def _send(self, message: bytes) -> None:
+        """Write what fits into the pipe: this never waits."""
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it has died, as its end will say
+            self.process.stdin.write(message)
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as reports:
+            for report in map(json.loads, reports):
+                if "warning" in report:
+                    logger.warning("%s", report["warning"])
+                elif "failed" in report:
+                    self._warn(report["failed"])
+                else:
+                    self._logged = report["logged"]
+
+    def _warn(self, reason: str) -> None:
+        """Of a server that does not answer, say, a warning comes once."""
+        if not self._has_failed:
+            logger.warning("MLflow %s. %s", reason, _ADVICE)
+        self._has_failed = True
+
+
+class WorkflowWriter(_Process):
     """The writer of a workflow that begins: it shows what the jobs do until `close`.
 
     It ends by itself when this process is gone, after a last comparison with the files.
@@ -87,117 +157,18 @@ class WorkflowWriter:
 
         Raises TrackingError when the configured store is none that MLflow can write to.
         """
-        dataset = config["dataset"]["name"]
-        self._store = configured_store(config, results)
-        self._process = _Process(self._store, dataset, Path(results) / dataset)
+        store, dataset = configured_store(config, results), config["dataset"]["name"]
+        super().__init__(store, dataset, Path(results) / dataset)
+        # A database of one's own does not hang, but is slow to set up.
+        self._patience = max(store.patience, _SETUP_LIMIT if store.artifact_root else 0.0)
 
     def close(self) -> bool:
         """Let it show the rest, now that no job is at work. Waits for the store's patience at most.
 
         Returns whether MLflow has it all; if not, a warning has said why.
         """
-        patience = self._process.step_limit
-        try:
-            self._process.finish(patience, none_at_work=True)
-            if self._process.refused:
-                raise TrackingError(f"does not have all: {self._process.refused} runs were refused")
-        except TrackingError as error:
-            if not self._process.has_failed:
-                logger.warning("MLflow %s. %s", error, _ADVICE)
-            return False
-        finally:
-            self._process.end()
-        return True
-
-
-class _Process:
-    """A `tracking.writer` at work: its warnings become ours, its other reports wait to be read."""
-
-    def __init__(self, store: Store, dataset: str, results: PathLike) -> None:
-        library = str(LIBRARY.parent)
-        kept = {
-            name: text for name, text in os.environ.items() if name not in FOREIGN_RUN_VARIABLES
-        }
-        self._reports: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.has_failed = False
-        self.refused = 0
-        # A database of one's own does not hang, but is slow to set up.
-        self.step_limit = max(store.patience, _SETUP_LIMIT if store.artifact_root else 0.0)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gallerist.tracking.writer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # not ours, which it may outlive
-            # Away from the terminal's Ctrl-C: it is to see the workflow end, not to end with it.
-            start_new_session=True,
-            env={
-                **kept,
-                "PYTHONPATH": os.pathsep.join(filter(None, [library, kept.get("PYTHONPATH")])),
-                "PYTHONWARNINGS": "ignore",
-                # NumPy comes with MLflow; its threads would take memory for nothing.
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-            },
-        )
-        threading.Thread(target=self._listen, name="MLflow", daemon=True).start()
-        self._send(
-            store=[store.uri, store.artifact_root, store.patience],
-            dataset=dataset,
-            results=os.fspath(Path(results).absolute()),
-            advice=_ADVICE,
-        )
-
-    def finish(self, limit: float, *, none_at_work: bool = False) -> int:
-        """Ask for the last comparison and wait: `limit` seconds for all, its own for each step.
-
-        Returns how many records it logged. Raises TrackingError when it cannot, or not in time.
-        """
-        self._send(none_at_work=none_at_work)
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        deadline = time.monotonic() + limit
-        while True:
-            left = deadline - time.monotonic()
-            try:
-                report = self._reports.get(timeout=max(min(self.step_limit, left), 0.0))
-            except queue.Empty:
-                if left < self.step_limit and limit != self.step_limit:
-                    raise TrackingError(f"did not get everything within {limit:.0f} s") from None
-                raise TrackingError(f"did not answer within {self.step_limit:.0f} s") from None
-            if "failed" in report:
-                raise TrackingError(report["failed"])
-            if "done" in report:
-                self.refused = report["refused"]
-                return int(report["done"])
-
-    def end(self) -> None:
-        """End it, wherever it is."""
-        try:
-            self._process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _send(self, **message: Any) -> None:
-        """Write a line, which fits into the pipe: this never waits."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            return  # it has died, as its reports will say
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as reports:
-            for line in reports:
-                report = json.loads(line)
-                if "warning" in report:
-                    self.has_failed |= report["warning"].endswith(_ADVICE)
-                    logger.warning("%s", report["warning"])
-                else:
-                    self._reports.put(report)
-        self._reports.put({"failed": "could not be reached: the process that talks to it has died"})
+        self._send(b"!")
+        return self.finish(self._patience) is not None
 
 
 def _is_up_to_date(store: Store, dataset: str, results: PathLike) -> bool:

@@ -135,8 +135,5 @@ def _is_ours(error: BaseException) -> bool:
         return True
     if type(error) not in (ValueError, RuntimeError, TypeError) or error.__traceback__ is None:
         return False
-    innermost = error.__traceback__
-    while innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    module = str(innermost.tb_frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] == "gallerist"
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "gallerist"

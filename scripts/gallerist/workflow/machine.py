@@ -54,12 +54,8 @@ class MachineUse:
     def stop(self) -> Use:
         """All samples. Nothing is reported any more once this has been called."""
         self._stop.set()
-        return self.seen()
-
-    def seen(self) -> Use:
-        """The samples so far."""
         with self._lock:
-            return {name: list(points) for name, points in self._seen.items()}
+            return self._seen
 
     def _run(self) -> None:
         sample = _Sampler()
@@ -86,7 +82,7 @@ class _Sampler:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._gpus = GpuUse()
+        self._nvidia_smi = shutil.which("nvidia-smi")
         self._moved = self._disk()
         psutil.cpu_percent()
         self._process.cpu_percent()
@@ -102,40 +98,30 @@ class _Sampler:
         }
         for name, total in self._disk().items():
             seen[name] = total - self._moved.get(name, 0.0)
-        return {name: round(value, 2) for name, value in seen.items()} | self._gpus.now()
+        return {name: round(value, 2) for name, value in seen.items()} | self._gpus()
 
     def _disk(self) -> dict[str, float]:
         """Megabytes that this process has moved from and to disks; unknown on some systems."""
-        if not hasattr(self._process, "io_counters"):
-            return {}
         try:
             moved = self._process.io_counters()
-        except (psutil.Error, OSError, NotImplementedError):
+        except (AttributeError, psutil.Error, OSError, NotImplementedError):
             return {}
         return {
             "system/process_read_megabytes": moved.read_bytes / _MEGABYTE,
             "system/process_written_megabytes": moved.write_bytes / _MEGABYTE,
         }
 
+    def _gpus(self) -> dict[str, float]:
+        """The use of all cards that nvidia-smi lists, whichever of them this process works on.
 
-class GpuUse:
-    """Asks nvidia-smi, until it cannot be had or does not answer; then never again.
-
-    It comes with the driver, so that nothing needs to be installed. All cards that it lists are
-    reported, with its numbers for them, whichever of them this process works on.
-    """
-
-    def __init__(self) -> None:
-        """Look for nvidia-smi."""
-        self._command = shutil.which("nvidia-smi")
-
-    def now(self) -> dict[str, float]:
-        """MLflow's names of GPU metrics -> percent and megabytes; empty without a card."""
-        if self._command is None:
+        It comes with the driver, so that nothing needs to be installed. Where it is not, or does
+        not answer, it is never asked again.
+        """
+        if self._nvidia_smi is None:
             return {}
         try:
             answer = subprocess.run(
-                [self._command, f"--query-gpu={_GPU_QUERY}", "--format=csv,noheader,nounits"],
+                [self._nvidia_smi, f"--query-gpu={_GPU_QUERY}", "--format=csv,noheader,nounits"],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -144,13 +130,16 @@ class GpuUse:
                 stdin=subprocess.DEVNULL,
             )
         except (OSError, subprocess.SubprocessError):
-            self._command = None
+            self._nvidia_smi = None
             return {}
         return parse_gpu_use(answer.stdout)
 
 
 def parse_gpu_use(answer: str) -> dict[str, float]:
-    """The answer of nvidia-smi, a line a card. What a card does not tell ("[N/A]") is left out."""
+    """MLflow's names of GPU metrics -> percent and megabytes, of nvidia-smi's lines, a card each.
+
+    What a card does not report ("[N/A]") is left out.
+    """
     found: dict[str, float] = {}
     for row in csv.reader(answer.splitlines(), skipinitialspace=True):
         if len(row) != len(_GPU_QUERY.split(",")) or not row[0].isdecimal():

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.records.history import History
+from gallerist.records.history import History, merge, merged
 from gallerist.records.provenance import InputHashes
 from gallerist.records.record import (
     Artifact,
     ImageSet,
     Record,
-    Scalar,
+    Status,
     flatten,
     milliseconds,
     now,
@@ -40,26 +40,18 @@ class Timer:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """A row of the page that compares experiments, to be written when the stage has succeeded."""
-
-    path: PathLike
-    record: Record
-
-
 class Run:
     """What a stage reports about itself. Everything can be called often, and in any order."""
 
     def __init__(
         self,
         opening: Record,
-        inputs: InputHashes | None = None,
-        machine: MachineUse | None = None,
-        log: PathLike | None = None,
-        row_artifacts: Sequence[Artifact] = (),
-        history: History | None = None,
-        params: Mapping[str, Any] | None = None,
+        inputs: InputHashes,
+        machine: MachineUse,
+        log: PathLike | None,
+        row_artifacts: Sequence[Artifact],
+        history: History,
+        params: Mapping[str, Any],
     ) -> None:
         """`opening`: the record as far as it is known.
 
@@ -69,24 +61,18 @@ class Run:
         params: of the rule; those that are no plain value are JSON text.
         """
         self._opening = opening
-        self._params = params or {}
         self._inputs = inputs
         self._machine = machine
-        self._log = log
-        self._history = history
-        self._started = time.monotonic()
-        self._parameters: dict[str, Scalar] = dict(opening.parameters)
-        self._metrics: dict[str, float] = {}
-        self._curves: dict[str, dict[int, float]] = {}
-        self._moments: dict[int, int] = {}
-        self._artifacts: list[Artifact] = list(opening.artifacts)
+        self._log = () if log is None else (Artifact(str(log), "log"),)
         self._row_artifacts = (*opening.artifacts, *row_artifacts)
-        self._datasets: list[ImageSet] = []
-        self._made: dict[str, str] = {}
-        self._tags: dict[str, str] = dict(opening.tags)
-        self._comparisons: list[_Comparison] = []
-        if history is not None:
-            history.begin(replace(opening, artifacts=(*opening.artifacts, *self._log_artifact())))
+        self._history = history
+        self._params = params
+        self._started = time.monotonic()
+        self._fields: dict[str, Any] = {}
+        kept = {name: getattr(opening, name) for name in ("parameters", "tags", "artifacts")}
+        merge(self._fields, kept)
+        self._comparisons: list[tuple[PathLike, Record]] = []
+        history.begin(replace(opening, artifacts=(*opening.artifacts, *self._log)))
 
     @property
     def title(self) -> str:
@@ -116,48 +102,35 @@ class Run:
 
     def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:
         """Record parameters; nested ones get dotted names. A later value replaces an earlier."""
-        named = flatten(nested or {}) | flatten(scalars)
-        self._parameters |= named
-        self._add(parameters=named)
+        self._add(parameters=flatten(nested or {}) | flatten(scalars))
 
     def metrics(self, named: Mapping[str, float] | None = None, /, **floats: float) -> None:
         """Record measured numbers. NaN and infinity are kept as what they are."""
-        values = {name: float(value) for name, value in {**(named or {}), **floats}.items()}
-        self._metrics |= values
-        self._add(metrics=values)
+        self._add(metrics=_floats(named, floats))
 
     def curve_point(
         self, step: int, named: Mapping[str, float] | None = None, /, **floats: float
     ) -> None:
         """Record one step of some curves, an epoch for example; it is in its file at once."""
-        values = {name: float(value) for name, value in {**(named or {}), **floats}.items()}
-        for name, value in values.items():
-            self._curves.setdefault(name, {})[int(step)] = value
-        at = self._moments.setdefault(int(step), milliseconds(now()))
-        points = {name: [(int(step), value)] for name, value in values.items()}
-        self._add(curves=points, moments={int(step): at})
+        moment = self._fields.get("moments", {}).get(int(step)) or milliseconds(now())
+        points = {name: [(int(step), value)] for name, value in _floats(named, floats).items()}
+        self._add(curves=points, moments={int(step): moment})
 
     def artifact(self, path: PathLike, folder: str | None = None) -> None:
         """Show a file in MLflow: in `folder`, where one is given."""
-        artifact = Artifact(str(path), folder)
-        self._artifacts.append(artifact)
-        self._add(artifacts=(artifact,))
+        self._add(artifacts=(Artifact(str(path), folder),))
 
     def made(self, path: PathLike) -> None:
         """Note the content of a file as it is now: `verify_output` takes no other in its place."""
-        self._made[str(path)] = sha256_of_file(path)
-        self._add(made=self._made)
+        self._add(made={str(path): sha256_of_file(path)})
 
     def dataset(self, name: str, manifest_path: PathLike, digest: str, images: int) -> None:
         """Say which pictures were worked on. Equal digests mean equal pictures."""
-        images_of = ImageSet(name, digest, int(images), str(manifest_path))
-        self._datasets.append(images_of)
-        self._add(datasets=(images_of,))
+        self._add(datasets=(ImageSet(name, digest, int(images), str(manifest_path)),))
 
     def tag(self, **tags: object) -> None:
         """Note a fact that is neither set nor measured, such as the weights that could be had."""
-        self._tags |= {name: str(value) for name, value in tags.items()}
-        self._add(tags=self._tags)
+        self._add(tags={name: str(value) for name, value in tags.items()})
 
     def compare(
         self,
@@ -174,10 +147,6 @@ class Run:
         It is written, and shown, when the stage has succeeded. Its datasets, tags, versions and
         times are the stage's; everything else is what is given here.
         """
-        drawn = {
-            name: [(int(step), float(value)) for step, value in points]
-            for name, points in (curves or {}).items()
-        }
         record = replace(
             self._opening,
             stage="experiment",
@@ -186,82 +155,68 @@ class Run:
             title=title,
             execution=uuid.uuid4().hex,
             parameters=flatten(parameters),
-            metrics={name: float(value) for name, value in metrics.items()},
-            curves=drawn,
+            metrics=_floats(metrics, {}),
+            curves={
+                name: [(int(step), float(value)) for step, value in points]
+                for name, points in (curves or {}).items()
+            },
             artifacts=(
                 *self._row_artifacts,
                 *(Artifact(str(file), folder) for file, folder in artifacts),
             ),
         )
-        self._comparisons.append(_Comparison(path, record))
+        self._comparisons.append((path, record))
 
-    def finish(self, path: PathLike | None) -> Record:
+    def finish(self, path: PathLike | None) -> None:
         """Write the record to `path`, where one is given, and keep it in the history.
 
         From the moment the record is written the result stands, whatever signal comes.
         """
-        ending = self._ending(status="finished")
-        record = replace(self._opening, **ending, **self._gathered(seconds=ending["seconds"]))
-        rows = [self._row(comparison, ending) for comparison in self._comparisons]
-        for comparison, row in zip(self._comparisons, rows, strict=True):
-            write_record(comparison.path, row)
+        record = self._ended("finished")
+        rows = [(place, self._row(row, record)) for place, row in self._comparisons]
+        for place, row in rows:
+            write_record(place, row)
         if path is not None:
             write_record(path, record)
         logger.info("finished in %.1f s", record.seconds)
         with suppress(Stopped):
-            self._keep([record, *rows])
-        return record
+            for each in (record, *(row for _, row in rows)):
+                self._history.keep(each)
 
-    def fail(self, message: str) -> Record:
+    def fail(self, message: str) -> None:
         """Keep in the history that the stage failed and why. No result has a record beside it."""
-        ending = self._ending(status="failed")
-        gathered = self._gathered(seconds=ending["seconds"])
-        record = replace(self._opening, **ending, **gathered, error=message)
+        record = self._ended("failed", patience=0.0)
         with suppress(Stopped):
-            self._keep([record])
-        return record
+            self._history.keep(replace(record, error=message))
 
     def _add(self, **reported: Any) -> None:
-        """Let whoever follows the stage, or finds it killed, know what it has reported."""
-        if self._history is not None:
-            self._history.add(self._opening, **reported)
+        """Report fields of the record, also to whoever follows the stage or finds it killed."""
+        merge(self._fields, reported)
+        self._history.add(self._opening, **reported)
 
-    def _log_artifact(self) -> list[Artifact]:
-        return [] if self._log is None else [Artifact(str(self._log), "log")]
+    def _ended(self, status: Status, patience: float | None = None) -> Record:
+        use = self._machine.stop()  # no sample lies behind the end
+        seconds = round(time.monotonic() - self._started, 3)
+        merge(self._fields, {"metrics": {"seconds": seconds}})
+        fields = merged(self._fields)
+        shown = (each for each in fields.pop("artifacts") if Path(each.path).exists())
+        return replace(
+            self._opening,
+            status=status,
+            finished=now(),
+            seconds=seconds,
+            inputs=self._inputs.result(patience),
+            machine_use=use,
+            artifacts=(*shown, *self._log),
+            **fields,
+        )
 
-    def _keep(self, records: Sequence[Record]) -> None:
-        if self._history is not None:
-            for record in records:
-                self._history.keep(record)
+    def _row(self, row: Record, record: Record) -> Record:
+        """A row of the comparison, with what it shares with the record of its stage."""
+        shared = ("status", "finished", "seconds", "inputs", "datasets")
+        tags = {**record.tags, "gallerist.evaluated_by": record.execution}
+        return replace(row, tags=tags, **{name: getattr(record, name) for name in shared})
 
-    def _ending(self, status: str) -> dict[str, Any]:
-        if self._machine is not None:
-            self._machine.stop()  # no sample lies behind the end
-        patience = None if status == "finished" else 0.0
-        return {
-            "status": status,
-            "finished": now(),
-            "seconds": round(time.monotonic() - self._started, 3),
-            "inputs": self._inputs.result(patience) if self._inputs is not None else {},
-        }
 
-    def _gathered(self, **further: float) -> dict[str, Any]:
-        """What was reported. further: metrics that the run itself measures."""
-        return {
-            "parameters": dict(self._parameters),
-            "metrics": {**self._metrics, **further},
-            "curves": {name: sorted(points.items()) for name, points in self._curves.items()},
-            "moments": dict(self._moments),
-            "artifacts": (
-                *(each for each in self._artifacts if Path(each.path).exists()),
-                *self._log_artifact(),
-            ),
-            "datasets": tuple(self._datasets),
-            "tags": dict(self._tags),
-            "made": dict(self._made),
-            "machine_use": self._machine.seen() if self._machine is not None else {},
-        }
-
-    def _row(self, comparison: _Comparison, ending: Mapping[str, Any]) -> Record:
-        tags = {**self._tags, "gallerist.evaluated_by": self._opening.execution}
-        return replace(comparison.record, **ending, tags=tags, datasets=tuple(self._datasets))
+def _floats(named: Mapping[str, float] | None, further: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in {**(named or {}), **further}.items()}

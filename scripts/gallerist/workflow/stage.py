@@ -12,14 +12,13 @@ import os
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gallerist import LIBRARY
 from gallerist.records.history import History
 from gallerist.records.provenance import (
-    CodeState,
     InputHashes,
     code_state,
     host,
@@ -69,7 +68,10 @@ def stage(snakemake: Any) -> Iterator[Run]:
         except BaseException as error:
             traceback.print_exc()
             message = explain(error)
-            _print_failure(terminal, title, message, log)
+            # One short message where whoever started the stage sees it.
+            where = f"\n  All of it: {log}" if log else ""
+            text = f"{title} failed: {message}{where}\n"
+            os.write(terminal, text.encode(errors="backslashreplace"))
             if run is not None:
                 run.fail(message)
             raise SystemExit(1) from None
@@ -77,13 +79,19 @@ def stage(snakemake: Any) -> Iterator[Run]:
 
 def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     """Start everything that goes on beside the body."""
-    wildcards = _named(snakemake.wildcards)
-    code = code_state(LIBRARY)
+    config, wildcards = snakemake.config, _named(snakemake.wildcards)
+    results = Path(RESULTS, config["dataset"]["name"])
+    history = History.of(results)
+    commit, dirty = code_state(LIBRARY)
+    changes, setup = None, []
     # A rule that keeps no record leaves nothing else either.
-    recorded = "record" in _named(snakemake.output)
+    if "record" in _named(snakemake.output):
+        if commit and dirty:
+            changes = keep_code_changes(results, commit, LIBRARY)
+        setup = [keep_configuration(results, config), last_rule_graph(results)]
     opening = Record(
         stage=str(snakemake.rule),
-        dataset=str(snakemake.config["dataset"]["name"]),
+        dataset=str(config["dataset"]["name"]),
         experiment=wildcards.get("experiment"),
         item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
         part=wildcards.get("part"),
@@ -92,49 +100,27 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         started=now(),
         parameters=_parameters(_named(snakemake.params)),
         versions=versions(),
-        git_commit=code.commit,
-        git_dirty=code.dirty,
+        git_commit=commit,
+        git_dirty=dirty,
         host=host(),
         pid=os.getpid(),
         process_started=process_started(os.getpid()),
         tags={"threads": str(snakemake.threads), **_purpose(snakemake)},
-        artifacts=_code_changes(snakemake.config, code) if recorded else (),
+        artifacts=() if changes is None else (Artifact(str(changes)),),
     )
-    history = History.of(_results(snakemake.config))
+
+    def report(second: int, use: Mapping[str, float]) -> None:
+        history.add(opening, machine_use={name: [(second, each)] for name, each in use.items()})
+
     return Run(
         opening,
         inputs=InputHashes(map(str, snakemake.input)),
-        machine=MachineUse(
-            lambda second, use: history.add(opening, machine_use=_points(second, use))
-        ),
+        machine=MachineUse(report),
         log=log,
-        row_artifacts=_setup(snakemake.config) if recorded else (),
+        row_artifacts=[Artifact(str(path)) for path in setup if path is not None],
         history=history,
         params=_named(snakemake.params),
     )
-
-
-def _points(second: int, use: Mapping[str, float]) -> dict[str, list[tuple[int, float]]]:
-    return {name: [(second, value)] for name, value in use.items()}
-
-
-def _code_changes(config: Mapping[str, Any], code: CodeState) -> tuple[Artifact, ...]:
-    """The code as it differs from its commit."""
-    if code.commit is None or not code.dirty:
-        return ()
-    kept = keep_code_changes(_results(config), code.commit, LIBRARY)
-    return () if kept is None else (Artifact(str(kept)),)
-
-
-def _setup(config: Mapping[str, Any]) -> tuple[Artifact, ...]:
-    """The configuration, and the rules of the workflow that this job belongs to."""
-    picture = last_rule_graph(_results(config))
-    kept = [keep_configuration(_results(config), config), *([picture] if picture else [])]
-    return tuple(Artifact(str(path)) for path in kept)
-
-
-def _results(config: Mapping[str, Any]) -> Path:
-    return Path(RESULTS, config["dataset"]["name"])
 
 
 def _title(snakemake: Any) -> str:
@@ -174,27 +160,11 @@ def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
     """
     flat: dict[str, Scalar] = {}
     for name, value in params.items():
-        inner = _json_object(value)
-        if inner is None:
-            flat[name] = scalar(value)
+        if isinstance(value, str) and value.startswith("{"):
+            with suppress(json.JSONDecodeError):
+                value = json.loads(value)
+        if isinstance(value, Mapping):
+            flat |= flatten(value, "" if name == "settings" else name)
         else:
-            flat |= flatten(inner, "" if name == "settings" else name)
+            flat[name] = scalar(value)
     return flat
-
-
-def _json_object(value: Any) -> Mapping[str, Any] | None:
-    if isinstance(value, Mapping):
-        return value
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            parsed = json.loads(value)
-        except json.JSONDecodeError:
-            return None
-        return parsed if isinstance(parsed, dict) else None
-    return None
-
-
-def _print_failure(terminal: int, title: str, message: str, log: str | None) -> None:
-    """One short message where whoever started the stage sees it."""
-    where = f"\n  All of it: {log}" if log else ""
-    os.write(terminal, f"{title} failed: {message}{where}\n".encode(errors="backslashreplace"))

@@ -110,11 +110,9 @@ def test_what_is_not_there_and_what_is_a_folder_is_not_kept(history):
 
 def test_records_of_before_there_was_a_history_are_added_once(history):
     old = showing("results/monkeys/worst.png", b"old")
-    said = []
-    (entry,) = history.complete([old], lambda: said.append(1))
-    assert (entry.record, len(said)) == (old, 1)
-    assert history.complete([old], lambda: said.append(1)) == [entry]
-    assert len(said) == 1
+    (entry,) = history.complete([old])
+    assert entry.record == old
+    assert history.complete([old]) == [entry]
     assert contents(history, entry) == {"results/monkeys/worst.png": b"old"}
 
 
@@ -140,7 +138,7 @@ def test_of_stages_at_work_the_killed_ones_failed(history):
     assert entry.record.moments == {1: 1767261601000}
     # The end that it is given stays what it is.
     assert history.complete([]) == [entry]
-    assert {stage.execution: stage.record() for stage in history.at_work()} == {
+    assert {each.execution: each for each in history.at_work()} == {
         each.execution: each for each in others
     }
     # When the workflow has ended, nothing of it is at work anywhere.
@@ -149,45 +147,39 @@ def test_of_stages_at_work_the_killed_ones_failed(history):
     assert history.at_work() == []
 
 
-def test_what_a_stage_reports_is_read_as_it_comes_and_only_once(history):
+def test_what_a_stage_reports_is_read_as_it_comes(history):
     opening = running(a_record("monkeys"))
     history.add(opening, metrics={"before": 1.0})  # of a stage that has not begun
     assert history.at_work() == []
     history.begin(opening)
-    (stage,) = history.at_work()
-    assert stage.read() == opening
-    assert stage.read() is None
+    assert history.at_work() == [opening]
     history.add(opening, curves={"loss": [(1, 2.0)], "accuracy": [(1, float("nan"))]})
     history.add(opening, curves={"loss": [(2, 1.5)]}, moments={2: 5})
     history.add(opening, parameters={"device": "cpu"})
-    added = stage.read()
-    assert added.curves["loss"] == [(1, 2.0), (2, 1.5)]
-    assert added.curves["accuracy"][0][1] != added.curves["accuracy"][0][1]
-    history.add(opening, curves={"loss": [(2, 1.25), (3, 1.0)]}, metrics={"top_1": 0.5})
-    assert stage.read().curves == {"loss": [(2, 1.25), (3, 1.0)]}
-    record = stage.record()
+    (record,) = history.at_work()
+    assert record.curves["loss"] == [(1, 2.0), (2, 1.5)]
+    assert record.curves["accuracy"][0][1] != record.curves["accuracy"][0][1]
+    history.add(opening, curves={"loss": [(3, 1.0), (2, 1.25)]}, metrics={"top_1": 0.5})
+    (record,) = history.at_work()
     assert record.curves["loss"] == [(1, 2.0), (2, 1.25), (3, 1.0)]
     assert record.metrics == {"top_1": 0.5}
     assert record.parameters == {**opening.parameters, "device": "cpu"}
     history.keep(replace(record, status="finished", finished=record.started))
     history.add(opening, metrics={"after": 1.0})
     assert history.at_work() == []
-    assert stage.read() is None
 
 
 def test_a_line_that_is_cut_waits_for_its_end_and_hides_no_other(history):
     opening = running(a_record("monkeys"))
     history.begin(opening)
-    (stage,) = history.at_work()
-    stage.read()
     (path,) = (history.folder / "running").iterdir()
     with path.open("a") as file:
         file.write('{"metrics": {"a"')
         file.flush()
-        assert stage.read() is None
+        assert history.at_work() == [opening]
         file.write(': 1.0}}\n{"metr\n')  # a disk that was full in between
     history.add(opening, metrics={"b": 2.0})
-    assert stage.read().metrics == {"a": 1.0, "b": 2.0}
+    assert [record.metrics for record in history.at_work()] == [{"a": 1.0, "b": 2.0}]
 
 
 def test_a_stage_that_finished_before_it_was_killed_has_finished(history):

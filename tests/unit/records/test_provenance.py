@@ -12,7 +12,6 @@ import pytest
 from tracked import environment
 
 from gallerist.records.provenance import (
-    CodeState,
     InputHashes,
     code_state,
     process_started,
@@ -52,21 +51,21 @@ def test_the_commit_is_known_and_a_changed_file_makes_it_dirty(tmp_path):
     git(tmp_path, "commit", "-q", "-m", "first")
     commit = git(tmp_path, "rev-parse", "HEAD")
     (tmp_path / "untracked").write_text("a new file changes no code")
-    assert code_state(tmp_path) == CodeState(commit, False)
+    assert code_state(tmp_path) == (commit, False)
     (tmp_path / "code.py").write_text("2\n")
-    assert code_state(tmp_path) == CodeState(commit, True)
+    assert code_state(tmp_path) == (commit, True)
 
 
 @needs_git
 def test_outside_git_and_before_the_first_commit_nothing_is_claimed(tmp_path):
-    assert code_state(tmp_path) == CodeState(None, None)
+    assert code_state(tmp_path) == (None, None)
     git(tmp_path, "init", "-q")
-    assert code_state(tmp_path) == CodeState(None, None)
+    assert code_state(tmp_path) == (None, None)
 
 
 def test_a_machine_without_git_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert code_state(tmp_path) == CodeState(None, None)
+    assert code_state(tmp_path) == (None, None)
 
 
 def test_inputs_are_hashed_and_folders_left_out(tmp_path):

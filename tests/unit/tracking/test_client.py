@@ -1,50 +1,12 @@
 """MLflow's client: calls are repeated while the database is locked; refusals name the way out."""
 
-import os
 import sqlite3
 import threading
 
 import pytest
 import requests
-from tracked import Runs, a_record, running
 
-from gallerist.records.provenance import process_started
-from gallerist.tracking.client import RetryingClient, end_orphaned_runs, explain, first_line
-from gallerist.tracking.runs import open_run, sync
-
-
-def test_only_the_dead_of_this_machine_are_ended(client, dataset, store, results):
-    alive = process_started(os.getpid())
-    for title, changes in {
-        "alive": {},
-        "elsewhere": {"host": "another-machine", "pid": 1, "process_started": 1.0},
-        "pid taken by a later process": {"process_started": alive - 100.0},
-        "not known": {"process_started": None},
-    }.items():
-        open_run(client, running(a_record(dataset, title=title, **changes)))
-    somebodys = client.create_run(
-        client.get_experiment_by_name(dataset).experiment_id, run_name="not ours"
-    )
-    assert end_orphaned_runs(client, [dataset, f"{dataset}/stages"]) == 1
-    status = {run["name"]: run["status"] for run in Runs(results).of(f"{dataset}/stages")}
-    assert status == {
-        "alive": "RUNNING", "elsewhere": "RUNNING", "not known": "RUNNING",
-        "pid taken by a later process": "FAILED",
-    }  # fmt: skip
-    assert client.get_run(somebodys.info.run_id).info.status == "RUNNING"
-
-
-def test_a_run_that_was_ended_is_put_right_when_its_record_turns_up(
-    client, dataset, store, results
-):
-    record = a_record(dataset, process_started=1.0)
-    opened = open_run(client, running(record))
-    assert end_orphaned_runs(client, [f"{dataset}/stages"]) == 1
-    assert sync(store.uri, store.artifact_root, [record]) == 1
-    (run,) = Runs(results).of(f"{dataset}/stages")
-    assert (run["id"], run["status"], run["tags"]["current"]) == (opened, "FINISHED", "true")
-    assert "gallerist.reaped" not in run["tags"]
-    assert "Failed" not in run["tags"]["mlflow.note.content"]
+from gallerist.tracking.client import RetryingClient, explain, first_line
 
 
 def test_a_call_is_repeated_while_the_database_is_locked_and_no_other_error_is(tmp_path):

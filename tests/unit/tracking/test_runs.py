@@ -133,25 +133,25 @@ def test_a_run_left_open_is_completed_and_not_doubled(client, dataset, results):
 
 
 @pytest.mark.parametrize("again", ["a sync", "the stage"])
-def test_what_a_hanging_server_opened_after_all_is_deleted(client, dataset, store, results, again):
+def test_what_a_hanging_server_opened_after_all_is_deleted(client, dataset, results, again):
     record = a_record(dataset)
     log_record(client, record)
     logged = Runs(results).of(f"{dataset}/stages")
     for _ in range(2):  # the server answers a request that its sender gave up, and sent again
         open_run(client, running(record))
     if again == "a sync":
-        assert sync(store.uri, store.artifact_root, [record]) == 0
+        assert sync(client, [record]) == (0, 0)
     else:
         assert log_record(client, record) is False
     assert Runs(results).of(f"{dataset}/stages") == logged
 
 
-def test_a_record_that_two_logged_at_once_is_shown_once(client, dataset, store, results):
+def test_a_record_that_two_logged_at_once_is_shown_once(client, dataset, results):
     record = a_record(dataset)
     log_record(client, record)
     second = open_run(client, running(record))
     client.set_tag(second, "gallerist.logged", "finished")
-    assert sync(store.uri, store.artifact_root, [record]) == 0
+    assert sync(client, [record]) == (0, 0)
     assert len(Runs(results).of(f"{dataset}/stages")) == 1
 
 
@@ -199,49 +199,47 @@ def test_artifacts_that_could_not_be_copied_come_with_the_next_try(tmp_path):
     with pytest.raises(OSError, match="artifacts"):
         log_record(connect(store.uri), record)
     blocking.unlink()
-    assert sync(store.uri, store.artifact_root, [record]) == 1
+    assert sync(connect(store.uri), [record]) == (1, 0)
     (run,) = Runs(tmp_path).of("mine/stages")
     assert (run["status"], run["artifacts"]) == ("FINISHED", ["run.json"])
     assert len(run["points"]) == 7
 
 
-def test_sync_logs_what_was_missed_and_the_last_finished_becomes_current(
-    client, dataset, store, results
-):
+def test_sync_logs_what_was_missed_and_the_last_finished_becomes_current(client, dataset, results):
     def at(hour, **changes):
         moment = f"2026-01-01T{hour:02d}:00:00+00:00"
         return a_record(dataset, started=moment, finished=moment, title=str(hour), **changes)
 
     missed, seen, failed = at(9), at(11), at(13, status="failed", error="x")
     log_record(client, seen)
-    assert sync(store.uri, store.artifact_root, [failed, seen, missed]) == 2
-    assert sync(store.uri, store.artifact_root, [missed, failed, seen]) == 0
+    assert sync(client, [failed, seen, missed]) == (2, 0)
+    assert sync(client, [missed, failed, seen]) == (0, 0)
     current = {run["name"]: run["tags"]["current"] for run in Runs(results).of(f"{dataset}/stages")}
     assert current == {"9": "false", "11": "true", "13": "false"}
 
 
-def test_a_run_that_somebody_deleted_in_mlflow_stays_deleted(client, dataset, store, results):
+def test_a_run_that_somebody_deleted_in_mlflow_stays_deleted(client, dataset, results):
     record = a_record(dataset)
     log_record(client, record)
     client.delete_run(Runs(results).of(f"{dataset}/stages")[0]["id"])
-    assert sync(store.uri, store.artifact_root, [record]) == 0
+    assert sync(client, [record]) == (0, 0)
     assert Runs(results).of(f"{dataset}/stages") == []
 
 
-def test_one_record_that_mlflow_refuses_holds_up_no_other(client, dataset, store, results, caplog):
+def test_one_record_that_mlflow_refuses_holds_up_no_other(client, dataset, results, caplog):
     refused = a_record(dataset, title="refused", curves={"loss": [(2**70, 1.0)]})
     good = a_record(dataset, title="good")
     with caplog.at_level(logging.WARNING):
-        assert sync(store.uri, store.artifact_root, [refused, good]) == 1
+        assert sync(client, [refused, good]) == (1, 1)
     assert "refused is not in MLflow yet" in caplog.text
     status = {run["name"]: run["status"] for run in Runs(results).of(f"{dataset}/stages")}
     assert status == {"refused": "FAILED", "good": "FINISHED"}
 
 
-def test_records_that_mlflow_refuses_in_a_row_end_the_attempt(client, dataset, store):
+def test_records_that_mlflow_refuses_in_a_row_end_the_attempt(client, dataset):
     refused = [a_record(dataset, curves={"loss": [(2**70, 1.0)]}, part=str(i)) for i in range(5)]
     with pytest.raises(TrackingError, match="refused 3 records in a row"):
-        sync(store.uri, store.artifact_root, refused)
+        sync(client, refused)
 
 
 def test_jobs_that_log_one_new_data_set_at_the_same_time_all_succeed(client, dataset, store):

@@ -174,8 +174,7 @@ def test_samples_from_their_thread_do_not_end_up_inside_what_the_stage_reports(t
     for point in loss:
         history.add(opening, curves={"loss": [point]})
     thread.join()
-    (stage,) = history.at_work()
-    record = stage.record()
+    (record,) = history.at_work()
     assert record.curves == {"loss": loss}
     assert len(record.machine_use["system/process_cores_used"]) == 2000
 
