@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gallerist.config.messages import did_you_mean
 from gallerist.config.schema import KeyPath, yaml_scalar
+from gallerist.evaluation.metrics import MetricError, metric
 from gallerist.features.views import ViewsRefused, refuse
 from gallerist.io.metric_names import top
 from gallerist.networks.backbones import BACKBONES
@@ -110,6 +111,14 @@ def _check_decided_by(whole: Configuration) -> Problems:
         yield ("evaluation", "decided_by"), problem
 
 
+def _check_metrics(whole: Configuration) -> Problems:
+    for number, name in enumerate(whole.evaluation.metrics):
+        try:
+            metric(name)
+        except MetricError as error:
+            yield ("evaluation", "metrics", number), " ".join(str(error).split())
+
+
 def _check_image_sizes(whole: Configuration) -> Problems:
     for name, settings in whole.experiments.items():
         problem = ""
@@ -190,7 +199,7 @@ def _check_verification(whole: Configuration) -> Problems:
             problem = (
                 f"{verification.first} {_too_many(depth)} Raise search.depth, or verify fewer."
             )
-            yield ("experiments", name, "geometric_verification", "first"), f"{problem} {mend}"
+            yield ("experiments", name, "geometric_verification", "first"), problem
 
 
 def _check_challenge(whole: Configuration) -> Problems:
@@ -248,6 +257,7 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([_SPLIT, _LAYOUT], _check_split),
     ([("search",), ("evaluation", "k"), ("evaluation", "answers_drawn")], _check_depth),
     ([("evaluation", key) for key in ("k", "metrics", "decided_by")], _check_decided_by),
+    ([("evaluation", "metrics")], _check_metrics),
     ([], _check_image_sizes),  # of the experiments that are right so far
     ([("challenge",), ("search",)], _check_challenge),
     ([("tracking", "uri")], _check_tracking),

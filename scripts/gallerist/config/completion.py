@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from gallerist.config.checks import CHECKS
-from gallerist.config.messages import TEXT_CHECKS, format_path, format_problems
+from gallerist.config.messages import format_path, format_problems
 from gallerist.config.schema import KeyPath, Model, group_of, kinds, validate_key
 from gallerist.config.sweeps import expand
 from gallerist.io.errors import UserError
@@ -22,6 +22,9 @@ from gallerist.settings.base import Settings
 from gallerist.settings.configuration import Configuration, kind_of
 
 Config = dict[str, Any]
+
+ON_DISK = {"look": True}
+"""Context by which models look for the files and folders that texts name."""
 
 _NAMED = 3
 """So many of the experiments that share a warning are named, as a sweep may make many."""
@@ -48,7 +51,7 @@ def check(config: Mapping[str, Any], model: type[Configuration] = Configuration)
     expansion = expand(config, model)
     problems = dict(expansion.problems)
     try:
-        whole = model.model_validate(expansion.config, context=TEXT_CHECKS)
+        whole = model.model_validate(expansion.config, context=ON_DISK)
     except ValidationError as error:
         for path, problem in format_problems(error, model).items():
             problems.setdefault(expansion.written(path), problem)
@@ -89,7 +92,7 @@ def _usable(model: Model, given: Any) -> Any:
             right[name] = _usable_experiments(model, given.get(name))
         elif name in given:
             try:
-                right[name] = validate_key(model, name, given[name], TEXT_CHECKS)
+                right[name] = validate_key(model, name, given[name], ON_DISK)
             except ValidationError:
                 if (group := group_of(field)) and isinstance(given[name], Mapping):
                     right[name] = _usable(group, given[name])
