@@ -18,7 +18,7 @@ from gallerist.settings.fusions import Combined
 from gallerist.settings.networks import Scratch, Transfer
 from gallerist.settings.ranking import RankedByVectors
 from gallerist.tracking.store import PASSWORD, USERNAME, holds_password
-from gallerist.workflow.experiments import is_searchable, refusal
+from gallerist.workflow.experiments import MIXING, refusal
 
 Problems = Iterator[tuple[KeyPath, str]]
 
@@ -181,8 +181,7 @@ def _ranking_problems(settings: RankedByVectors) -> Problems:
         if not keeps_all and reduction.dimensions is None:
             yield path, f"missing. {method} needs to know how many numbers are left."
     search = settings.search
-    mixing = ("index", "database_augmentation", "query_expansion")
-    mixed = [key for key in mixing if getattr(search, key) is not None]
+    mixed = [key for key in MIXING if getattr(search, key) is not None]
     if settings.k_reciprocal and mixed:
         useless = f"search.{mixed[0]} would do nothing. Keep one of the two."
         yield ("k_reciprocal",), f"ranks by the vectors themselves, so that {useless}"
@@ -240,7 +239,7 @@ def _check_registry(whole: Configuration) -> Problems:
     for number, name in enumerate(whole.registry.experiments):
         path = ("registry", "experiments", number)
         if name == "best":
-            if not any(map(is_searchable, experiments.values())):
+            if all(refusal(each, settings) for each, settings in experiments.items()):
                 yield path, "none of the experiments can rank a single picture: register none."
         elif name not in experiments:
             yield path, f"no experiment is called {name}. {did_you_mean(name, experiments)}"
