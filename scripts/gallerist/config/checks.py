@@ -2,21 +2,23 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gallerist.config.messages import did_you_mean
 from gallerist.config.schema import KeyPath, yaml_scalar
+from gallerist.evaluation.metrics import MetricError, metric
 from gallerist.features.views import ViewsRefused, refuse
 from gallerist.io.metric_names import top
 from gallerist.networks.backbones import BACKBONES
+from gallerist.settings.base import Settings
 from gallerist.settings.configuration import Configuration
 from gallerist.settings.descriptors import Hog, LocalBinaryPatterns
 from gallerist.settings.fusions import Combined
 from gallerist.settings.networks import Scratch, Transfer
 from gallerist.settings.ranking import RankedByVectors
 from gallerist.tracking.store import PASSWORD, USERNAME, holds_password
-from gallerist.workflow.experiments import is_searchable, refusal
+from gallerist.workflow.experiments import MIXING, refusal
 
 Problems = Iterator[tuple[KeyPath, str]]
 
@@ -30,33 +32,29 @@ UNPADDED_SIDE = 73
 
 
 def _check_source(whole: Configuration) -> Problems:
-    dataset = whole.dataset
+    dataset, path = whole.dataset, ("dataset",)
     given = [source for source in SOURCES if getattr(dataset, source) is not None]
     if not given:
-        yield (
-            ("dataset",),
-            "no source of pictures. Give one of embedded ({} for its defaults), folder, archive.",
-        )
+        known = "embedded ({} for its defaults), folder, archive"
+        yield path, f"no source of pictures. Give one of {known}."
     elif len(given) > 1:
-        yield (
-            ("dataset",),
-            f"{' and '.join(given)} are both sources of pictures. Keep one; null takes one away.",
-        )
+        both = " and ".join(given)
+        yield path, f"{both} are both sources of pictures. Keep one; null takes one away."
     if given == ["embedded"] and dataset.layout != "tree":
-        yield ("dataset", "layout"), "the embedded pictures come as a tree: leave layout out."
+        yield (*path, "layout"), "the embedded pictures come as a tree: leave layout out."
 
 
 def _check_embedded(whole: Configuration) -> Problems:
-    embedded = whole.dataset.embedded
-    if embedded is None:
-        return
-    counts = [embedded.training_per_class, embedded.gallery_per_class, embedded.query_per_class]
-    if sum(counts) > EMBEDDED_PER_CLASS:
-        yield (
-            ("dataset", "embedded"),
-            f"{' + '.join(map(str, counts))} = {sum(counts)} pictures a class (training, gallery, "
-            f"query), but only {EMBEDDED_PER_CLASS} differ enough from each other.",
-        )
+    if embedded := whole.dataset.embedded:
+        counts = embedded.training_per_class, embedded.gallery_per_class, embedded.query_per_class
+        if sum(counts) > EMBEDDED_PER_CLASS:
+            made = f"{_sum(counts)} = {sum(counts)} pictures a class (training, gallery, query)"
+            problem = f"{made}, but only {EMBEDDED_PER_CLASS} differ enough from each other."
+            yield ("dataset", "embedded"), problem
+
+
+def _sum(numbers: Iterable[float]) -> str:
+    return " + ".join(map(yaml_scalar, numbers))
 
 
 def _check_folder(whole: Configuration) -> Problems:
@@ -65,12 +63,9 @@ def _check_folder(whole: Configuration) -> Problems:
         return
     if whole.dataset.layout == "tree":
         if missing := _missing_in(folder, TREE):
-            yield (
-                path,
-                f"{folder!r} lacks {missing}, which layout: tree needs. If it holds one folder a "
-                "class, write layout: classes.",
-            )
-    elif not _has_folders(Path(folder)):
+            mend = "If it holds one folder a class, write layout: classes."
+            yield path, f"{folder!r} lacks {missing}, which layout: tree needs. {mend}"
+    elif not any(Path(folder).glob("[!.]*/")):
         yield path, f"{folder!r} holds no folders, but layout: classes needs one folder a class."
 
 
@@ -78,149 +73,136 @@ def _missing_in(folder: str, names: Iterable[str]) -> str:
     return ", ".join(f"{name}/" for name in names if not (Path(folder) / name).is_dir())
 
 
-def _has_folders(folder: Path) -> bool:
-    try:
-        return any(each.is_dir() and not each.name.startswith(".") for each in folder.iterdir())
-    except OSError:
-        return False
-
-
 def _check_split(whole: Configuration) -> Problems:
     path, split = ("dataset", "split"), whole.dataset.split
     if whole.dataset.layout == "tree":
+        problem = "layout: tree has its own folder for this part: remove the key. "
         for share in SHARES[1:]:
             if getattr(split, share) is not None:
-                yield (
-                    (*path, share),
-                    "layout: tree has its own folder for this part: remove the key. "
-                    "Only validation is split, from training.",
-                )
+                yield (*path, share), f"{problem}Only validation is split, from training."
         return
     given = split.model_dump(include=split.model_fields_set)
-    missing = [share for share in SHARES if share not in given]
-    if missing:
+    if missing := [share for share in SHARES if share not in given]:
         yield path, f"layout: classes needs a share for {', '.join(missing)} too."
         return
     shares = [given[share] for share in SHARES]
     if not math.isclose(sum(shares), 1, abs_tol=1e-9):
-        sum_ = " + ".join(map(yaml_scalar, shares))
-        yield path, f"{', '.join(SHARES)} must add up to 1, but {sum_} = {sum(shares):.6g}."
+        wrong = f"{_sum(shares)} = {sum(shares):.6g}"
+        yield path, f"{', '.join(SHARES)} must add up to 1, but {wrong}."
 
 
 def _check_depth(whole: Configuration) -> Problems:
     depth, evaluation = whole.search.depth, whole.evaluation
     for key, wanted in (("k", max(evaluation.k)), ("answers_drawn", evaluation.answers_drawn)):
         if depth is not None and wanted > depth:
-            yield (
-                ("evaluation", key),
-                f"{wanted} is more than the {depth} answers kept for a query. "
-                f"Raise search.depth to {wanted}, or ask for fewer.",
-            )
+            mend = f"Raise search.depth to {wanted}, or ask for fewer."
+            yield ("evaluation", key), f"{wanted} {_too_many(depth)} {mend}"
+
+
+def _too_many(depth: int) -> str:
+    return f"is more than the {depth} answers kept for a query."
 
 
 def _check_decided_by(whole: Configuration) -> Problems:
     evaluation = whole.evaluation
     known = [*map(top, sorted(evaluation.k)), *evaluation.metrics]
     if evaluation.decided_by not in known:
-        yield (
-            ("evaluation", "decided_by"),
-            f"{evaluation.decided_by!r} is not measured. Measured: {', '.join(known)}.",
-        )
+        problem = f"{evaluation.decided_by!r} is not measured. Measured: {', '.join(known)}."
+        yield ("evaluation", "decided_by"), problem
+
+
+def _check_metrics(whole: Configuration) -> Problems:
+    for number, name in enumerate(whole.evaluation.metrics):
+        try:
+            metric(name)
+        except MetricError as error:
+            yield ("evaluation", "metrics", number), " ".join(str(error).split())
 
 
 def _check_image_sizes(whole: Configuration) -> Problems:
     for name, settings in whole.experiments.items():
-        path = ("experiments", name, "image_size")
+        problem = ""
         if isinstance(settings, Scratch) and settings.padding == "valid":
             if settings.image_size < UNPADDED_SIDE:
-                yield (
-                    path,
+                problem = (
                     f"found {settings.image_size}. Without padding the convolutions need at least "
-                    f"{UNPADDED_SIDE} pixels a side: raise it, or write padding: same.",
+                    f"{UNPADDED_SIDE} pixels a side: raise it, or write padding: same."
                 )
-        elif isinstance(settings, Transfer) and settings.image_size is not None:
+        elif isinstance(settings, Transfer):
             backbone = BACKBONES.get(getattr(settings, "backbone", ""))  # where it is right
-            if backbone and settings.image_size < backbone.min_image_size:
-                yield (
-                    path,
+            if backbone and (settings.image_size or math.inf) < backbone.min_image_size:
+                problem = (
                     f"{settings.image_size} pixels a side are too few for {backbone.name}, which "
-                    f"needs {backbone.min_image_size}. It was made for {backbone.image_size}.",
+                    f"needs {backbone.min_image_size}. It was made for {backbone.image_size}."
                 )
+        if problem:
+            yield ("experiments", name, "image_size"), problem
 
 
-def _check_reductions(whole: Configuration) -> Problems:
+def _check_experiments(whole: Configuration) -> Problems:
     for name, settings in whole.experiments.items():
-        reduction = settings.reduction if isinstance(settings, RankedByVectors) else None
-        if reduction is None:
-            continue
-        path = ("experiments", name, "reduction", "dimensions")
-        keeps_all = reduction.method in ("standardise", "domain_centring")
+        for path, problem in _experiment_problems(settings, whole.experiments):
+            yield ("experiments", name, *path), problem
+
+
+def _experiment_problems(settings: Settings, experiments: Mapping[str, Settings]) -> Problems:
+    match settings:
+        case LocalBinaryPatterns(pattern="ror", points=points) if points > 16:
+            yield ("points",), f"{points} are too many for pattern: ror, which takes 16 at most."
+        case Hog(block=block, cells=cells) if block > cells:
+            divided = f"the {cells} cells that a picture is divided into."
+            yield ("block",), f"{block} is more than {divided}"
+        case Scratch() | Transfer() if settings.views is not None:
+            try:
+                refuse(settings.model_dump())
+            except ViewsRefused as error:
+                place, problem = str(error).split(": ", 1)
+                yield tuple(place.split(".")), problem
+        case Combined(of=members):
+            vectors = [name for name, e in experiments.items() if not isinstance(e, Combined)]
+            for number, member in enumerate(members):
+                if member not in experiments:
+                    choices = did_you_mean(member, vectors)
+                    yield ("of", number), f"no experiment is called {member}. {choices}"
+                elif member not in vectors:
+                    mend = "Name the experiments that it is made of."
+                    yield ("of", number), f"{member} is a fusion itself. {mend}"
+    if isinstance(settings, RankedByVectors):
+        yield from _ranking_problems(settings)
+
+
+def _ranking_problems(settings: RankedByVectors) -> Problems:
+    if reduction := settings.reduction:
+        path, method = ("reduction", "dimensions"), reduction.method
+        keeps_all = method in ("standardise", "domain_centring")
         if keeps_all and reduction.dimensions is not None:
-            yield (
-                path,
-                f"{reduction.method} keeps all numbers: leave dimensions out, or take "
-                "pca_whitening.",
-            )
+            mend = "leave dimensions out, or take pca_whitening."
+            yield path, f"{method} keeps all numbers: {mend}"
         if not keeps_all and reduction.dimensions is None:
-            yield path, f"missing. {reduction.method} needs to know how many numbers are left."
+            yield path, f"missing. {method} needs to know how many numbers are left."
+    search = settings.search
+    mixed = [key for key in MIXING if getattr(search, key) is not None]
+    if settings.k_reciprocal and mixed:
+        useless = f"search.{mixed[0]} would do nothing. Keep one of the two."
+        yield ("k_reciprocal",), f"ranks by the vectors themselves, so that {useless}"
+    for key in ("nprobe", "ef_search"):
+        if getattr(search, key) is not None and search.index is None:
+            yield ("search", key), "belongs to an index. Give search.index too."
 
 
-def _check_fusions(whole: Configuration) -> Problems:
-    experiments = whole.experiments
-    fusions = {name for name, each in experiments.items() if isinstance(each, Combined)}
-    for name, settings in experiments.items():
-        for number, member in enumerate(settings.of if isinstance(settings, Combined) else ()):
-            path = ("experiments", name, "of", number)
-            if member not in experiments:
-                choices = did_you_mean(
-                    member, [each for each in experiments if each not in fusions]
-                )
-                yield path, f"no experiment is called {member}. {choices}"
-            elif member in fusions:
-                yield path, f"{member} is a fusion itself. Name the experiments that it is made of."
-
-
-def _check_descriptors(whole: Configuration) -> Problems:
-    for name, settings in whole.experiments.items():
-        if isinstance(settings, LocalBinaryPatterns):
-            if settings.pattern == "ror" and settings.points > 16:
-                problem = "too many for pattern: ror, which takes 16 at most."
-                yield ("experiments", name, "points"), f"{settings.points} are {problem}"
-        elif isinstance(settings, Hog) and settings.block > settings.cells:
-            problem = f"is more than the {settings.cells} cells that a picture is divided into."
-            yield ("experiments", name, "block"), f"{settings.block} {problem}"
-
-
-def _check_searches(whole: Configuration) -> Problems:
+def _check_verification(whole: Configuration) -> Problems:
     depth = whole.search.depth
     for name, settings in whole.experiments.items():
-        if not isinstance(settings, RankedByVectors):
-            continue
-        search, verification = settings.search, settings.geometric_verification
-        path = ("experiments", name)
-        mixing = [key for key in _MIXING if getattr(search, key) is not None]
-        if settings.k_reciprocal and mixing:
-            yield (
-                (*path, "k_reciprocal"),
-                f"ranks by the vectors themselves, so that search.{mixing[0]} would do nothing. "
-                "Keep one of the two.",
-            )
-        for key in ("nprobe", "ef_search"):
-            if getattr(search, key) is not None and search.index is None:
-                yield (*path, "search", key), "belongs to an index. Give search.index too."
+        verification = getattr(settings, "geometric_verification", None)
         if depth is not None and verification and verification.first > depth:
-            yield (
-                (*path, "geometric_verification", "first"),
-                f"{verification.first} is more than the {depth} answers kept for a query. "
-                "Raise search.depth, or verify fewer.",
+            problem = (
+                f"{verification.first} {_too_many(depth)} Raise search.depth, or verify fewer."
             )
-
-
-_MIXING = ("index", "database_augmentation", "query_expansion")
+            yield ("experiments", name, "geometric_verification", "first"), problem
 
 
 def _check_challenge(whole: Configuration) -> Problems:
-    challenge, path = whole.challenge, ("challenge",)
+    challenge, path, depth = whole.challenge, ("challenge",), whole.search.depth
     if challenge is None:
         return
     folder = challenge.folder
@@ -232,31 +214,13 @@ def _check_challenge(whole: Configuration) -> Problems:
     elif challenge.truth is not None:
         yield (*path, "truth"), "the embedded challenge has its own: leave the key out."
     for name in sorted({"random", "chance"} & whole.experiments.keys()):
-        yield (
-            ("experiments", name),
-            "the grades of a challenge have a ranker of this name: rename it.",
-        )
+        problem = "the grades of a challenge have a ranker of this name: rename it."
+        yield ("experiments", name), problem
     if re.match(r"https?://[^/?#]*@", challenge.submit_to or ""):
-        problem = (
-            "has a user or a password in it. This is no place for them: put them into ~/.netrc."
-        )
-        yield (*path, "submit_to"), problem
-    depth = whole.search.depth
+        problem = "has a user or a password in it. This is no place for them:"
+        yield (*path, "submit_to"), f"{problem} put them into ~/.netrc."
     if depth is not None and challenge.k > depth:
-        yield (*path, "k"), f"{challenge.k} is more than the {depth} answers kept for a query."
-
-
-def _check_views(whole: Configuration) -> Problems:
-    for name, settings in whole.experiments.items():
-        if isinstance(settings, Scratch | Transfer) and settings.views is not None:
-            size = settings.image_size
-            if size is None and isinstance(settings, Transfer):  # as it is filled in at the end
-                size = BACKBONES[settings.backbone].image_size
-            try:
-                refuse({**settings.model_dump(), "image_size": size})
-            except ViewsRefused as error:
-                place, problem = str(error).split(": ", 1)
-                yield ("experiments", name, *place.split(".")), problem
+        yield (*path, "k"), f"{challenge.k} {_too_many(depth)}"
 
 
 def _check_tracking(whole: Configuration) -> Problems:
@@ -275,7 +239,7 @@ def _check_registry(whole: Configuration) -> Problems:
     for number, name in enumerate(whole.registry.experiments):
         path = ("registry", "experiments", number)
         if name == "best":
-            if not any(map(is_searchable, experiments.values())):
+            if all(refusal(each, settings) for each, settings in experiments.items()):
                 yield path, "none of the experiments can rank a single picture: register none."
         elif name not in experiments:
             yield path, f"no experiment is called {name}. {did_you_mean(name, experiments)}"
@@ -285,22 +249,19 @@ def _check_registry(whole: Configuration) -> Problems:
 
 _EXPERIMENTS: KeyPath = ("experiments",)
 _SPLIT, _LAYOUT = ("dataset", "split"), ("dataset", "layout")
-_SOURCES = [("dataset", source) for source in SOURCES]
 CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
-    ([*_SOURCES, _LAYOUT], _check_source),
+    ([*(("dataset", source) for source in SOURCES), _LAYOUT], _check_source),
     ([("dataset", "embedded")], _check_embedded),
     ([("dataset", "folder"), _LAYOUT], _check_folder),
     ([_SPLIT, _LAYOUT], _check_split),
     ([("search",), ("evaluation", "k"), ("evaluation", "answers_drawn")], _check_depth),
     ([("evaluation", key) for key in ("k", "metrics", "decided_by")], _check_decided_by),
+    ([("evaluation", "metrics")], _check_metrics),
     ([], _check_image_sizes),  # of the experiments that are right so far
-    ([_EXPERIMENTS], _check_reductions),
     ([("challenge",), ("search",)], _check_challenge),
-    ([_EXPERIMENTS], _check_views),
     ([("tracking", "uri")], _check_tracking),
-    ([_EXPERIMENTS], _check_fusions),
-    ([_EXPERIMENTS], _check_descriptors),
-    ([_EXPERIMENTS, ("search",)], _check_searches),
+    ([_EXPERIMENTS], _check_experiments),
+    ([_EXPERIMENTS, ("search",)], _check_verification),
     ([_EXPERIMENTS, ("registry",)], _check_registry),
 ]
 """Each check with the keys that it reads: it is left out where one of these is wrong."""

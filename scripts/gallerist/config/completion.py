@@ -3,7 +3,7 @@
 Lists of values to try become experiments of their own before anything else looks at them (sweeps).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,22 @@ import yaml
 from pydantic import ValidationError
 
 from gallerist.config.checks import CHECKS
-from gallerist.config.messages import TEXT_CHECKS, format_path, format_problems
+from gallerist.config.messages import format_path, format_problems
 from gallerist.config.schema import KeyPath, Model, group_of, kinds, validate_key
-from gallerist.config.sweeps import Expansion, expand
+from gallerist.config.sweeps import expand
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json
 from gallerist.networks.backbones import BACKBONES
 from gallerist.settings.base import Settings
 from gallerist.settings.configuration import Configuration, kind_of
-from gallerist.settings.networks import Transfer
 
 Config = dict[str, Any]
 
+ON_DISK = {"look": True}
+"""Context by which models look for the files and folders that texts name."""
+
 _NAMED = 3
-"""A sweep's experiments are often remarked on together: so many are named."""
+"""So many of the experiments that share a warning are named, as a sweep may make many."""
 
 
 class ConfigurationError(UserError):
@@ -49,24 +51,31 @@ def check(config: Mapping[str, Any], model: type[Configuration] = Configuration)
     expansion = expand(config, model)
     problems = dict(expansion.problems)
     try:
-        whole = model.model_validate(expansion.config, context=TEXT_CHECKS)
+        whole = model.model_validate(expansion.config, context=ON_DISK)
     except ValidationError as error:
-        _add(problems, format_problems(error, model).items(), expansion)
+        for path, problem in format_problems(error, model).items():
+            problems.setdefault(expansion.written(path), problem)
         whole = _usable(model, expansion.config)
-    unusable = list(problems)
+    whole = whole.model_copy(
+        update={"experiments": {name: _sized(each) for name, each in whole.experiments.items()}}
+    )
+    broken = list(problems)
     for parts, find in CHECKS:
-        if not any(_overlap(part, broken) for part in parts for broken in unusable):
-            _add(problems, find(whole), expansion)
+        if not any(_overlap(part, each) for part in parts for each in broken):
+            for path, problem in find(whole):
+                problems.setdefault(expansion.written(path), problem)
     if problems:
-        raise ConfigurationError(
-            tuple(f"{format_path(path)}: {problem}" for path, problem in problems.items())
-        )
-    experiments = dict(whole.experiments)
-    for name, settings in experiments.items():
-        if isinstance(settings, Transfer) and settings.image_size is None:
-            size = BACKBONES[settings.backbone].image_size
-            experiments[name] = settings.model_copy(update={"image_size": size})
-    return whole.model_copy(update={"experiments": experiments})
+        lines = (f"{format_path(path)}: {problem}" for path, problem in problems.items())
+        raise ConfigurationError(tuple(lines))
+    return whole
+
+
+def _sized(settings: Any) -> Any:
+    """A backbone with the size of pictures that it was made for, unless another is given."""
+    backbone = BACKBONES.get(getattr(settings, "backbone", ""))  # where it is right
+    if backbone is None or settings.image_size is not None:
+        return settings
+    return settings.model_copy(update={"image_size": backbone.image_size})
 
 
 def complete(config: Mapping[str, Any], model: type[Configuration] = Configuration) -> Config:
@@ -79,11 +88,11 @@ def _usable(model: Model, given: Any) -> Any:
     right: dict[str, Any] = {}
     given = given if isinstance(given, Mapping) else {}
     for name, field in model.model_fields.items():
-        if name == "experiments" and issubclass(model, Configuration):
+        if issubclass(model, Configuration) and name == "experiments":
             right[name] = _usable_experiments(model, given.get(name))
         elif name in given:
             try:
-                right[name] = validate_key(model, name, given[name], TEXT_CHECKS)
+                right[name] = validate_key(model, name, given[name], ON_DISK)
             except ValidationError:
                 if (group := group_of(field)) and isinstance(given[name], Mapping):
                     right[name] = _usable(group, given[name])
@@ -127,27 +136,9 @@ def _lay_over(lower: Config, upper: Mapping[str, Any]) -> None:
 
 def find_warnings(config: Mapping[str, Any]) -> list[str]:
     """Lines about what a complete configuration may say but probably does not mean."""
-    lines = []
-    experiments = config["experiments"]
-    for warning, names in _experiments_by_warning(config).items():
-        lines.append(f"{_some(names)}: {warning}")
-    for one, other in _equal_pairs(
-        {name: canonical_json(experiments[name]) for name in experiments}
-    ):
-        lines.append(f"experiments.{one} and experiments.{other} have the same settings")
-    for one, other in _equal_pairs({name: name.lower() for name in experiments}):
-        lines.append(
-            f"experiments.{one} and experiments.{other} would share their files on a disk "
-            "that ignores capitals"
-        )
-    return lines
-
-
-def _experiments_by_warning(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Each warning about settings, with the experiments that it is about."""
-    found: dict[str, list[str]] = {}
+    experiments, found = config["experiments"], dict[str, list[str]]()
     shrunk = config["augmentation"]["max_side"]
-    for name, settings in config["experiments"].items():
+    for name, settings in experiments.items():
         frozen, size = settings.get("freeze_until"), settings.get("image_size") or 0
         warnings = {
             "the backbone is random and none of it is trained": (
@@ -159,33 +150,24 @@ def _experiments_by_warning(config: Mapping[str, Any]) -> dict[str, list[str]]:
             f"augmentation.max_side shrinks the copies to {shrunk} pixels, and image_size enlarges "
             f"them again to {size}": settings.get("augmented") and shrunk < size,
         }
-        for warning, holds in warnings.items():
-            if holds:
-                found.setdefault(warning, []).append(f"experiments.{name}")
-    return found
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first of many names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _equal_pairs(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Names whose values are equal, each with the first of them."""
-    first: dict[str, str] = {}
-    for name, value in values.items():
-        if value in first:
-            yield first[value], name
-        first.setdefault(value, name)
-
-
-def _add(
-    problems: dict[KeyPath, str], found: Iterable[tuple[KeyPath, str]], expansion: Expansion
-) -> None:
-    """Add what is found to the problems, one a key as it was written."""
-    for path, problem in found:
-        problems.setdefault(expansion.written(path), problem)
+        for warning in (warning for warning, holds in warnings.items() if holds):
+            found.setdefault(warning, []).append(f"experiments.{name}")
+    lines = []
+    for warning, names in found.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        lines.append(f"{', '.join(names[:_NAMED])}{more}: {warning}")
+    equal_texts = {
+        "have the same settings": {name: canonical_json(experiments[name]) for name in experiments},
+        "would share their files on a disk that ignores capitals": {
+            name: name.lower() for name in experiments
+        },
+    }
+    for warning, texts in equal_texts.items():
+        first: dict[str, str] = {}
+        for name, text in texts.items():
+            if name != (other := first.setdefault(text, name)):
+                lines.append(f"experiments.{other} and experiments.{name} {warning}")
+    return lines
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:

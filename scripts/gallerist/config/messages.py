@@ -3,8 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,13 +23,9 @@ from gallerist.config.schema import (
     yaml_number,
     yaml_scalar,
 )
-from gallerist.evaluation.metrics import MetricError, metric
-from gallerist.settings.base import PROBLEM
 from gallerist.settings.configuration import NAME_IN_WORDS
+from gallerist.settings.texts import PROBLEM
 
-WEIGHTS_SUFFIXES = (".h5", ".keras")
-
-Keywords = tuple[str, ...]
 _EXPERIMENT: Schema = {"x-expects": "an experiment's settings, one key a line", "type": "object"}
 
 
@@ -221,72 +216,3 @@ def _number_hint(text: str) -> str:
     except ValueError:
         return ""
     return f" Write {plain} without quotes." if plain else ""
-
-
-def _folder_problem(value: str, _: Keywords) -> str | None:
-    if _is(Path.is_dir, value):
-        return None
-    if _is(Path.is_file, value):
-        return "is a file, not a folder."
-    return "is no folder. A relative path starts where the workflow runs."
-
-
-def _file_problem(value: str, _: Keywords) -> str | None:
-    if _is(Path.is_file, value):
-        return None
-    return "is no file. A relative path starts where the workflow runs."
-
-
-def _file_or_url_problem(value: str, _: Keywords) -> str | None:
-    if re.match(r"[a-z]+://", value) or _is(Path.is_file, value):
-        return None
-    return "is neither a URL nor a file. A relative path starts where the workflow runs."
-
-
-def _subfolder_problem(value: str, _: Keywords) -> str | None:
-    outside = value.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", value)
-    return "leads out of the archive: write a path inside it." if outside else None
-
-
-def _keyword_problem(value: str, keywords: Keywords) -> str | None:
-    if value in keywords:
-        return None
-    meant = difflib.get_close_matches(value.lower(), keywords, n=1, cutoff=0.75)
-    return f"looks misspelled. Did you mean {meant[0]}?" if meant else None
-
-
-def _weights_problem(value: str, keywords: Keywords) -> str | None:
-    if value in keywords:
-        return None
-    if not value.endswith(WEIGHTS_SUFFIXES):
-        expected = f"{', '.join(keywords)} or the path of a weights file (.h5, .keras)"
-        misspelled = _keyword_problem(value, keywords)
-        return misspelled or f"is no Keras weights file. Expected {expected}."
-    return None if _is(Path.is_file, value) else "is no file. Give auto, or the path of one."
-
-
-def _metric_problem(value: str, _: Keywords) -> str | None:
-    try:
-        metric(value)
-    except MetricError as error:
-        return " ".join(str(error).removeprefix(f"{value!r} ").split())
-    return None
-
-
-def _is(question: Callable[[Path], bool], path: str) -> bool:
-    try:
-        return question(Path(path))
-    except (OSError, ValueError):  # a name that no disk takes
-        return False
-
-
-TEXT_CHECKS: dict[str, Callable[[str, Keywords], str | None]] = {
-    "folder": _folder_problem,
-    "file": _file_problem,
-    "file-or-url": _file_or_url_problem,
-    "subfolder": _subfolder_problem,
-    "keyword-or-text": _keyword_problem,
-    "weights": _weights_problem,
-    "metric": _metric_problem,
-}
-"""What is wrong with a text of `settings.base.checked`, given its keywords; or None."""

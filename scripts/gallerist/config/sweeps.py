@@ -9,7 +9,7 @@ value in a list leaves the experiments that are there, and what they have comput
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import product, takewhile
@@ -18,7 +18,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from gallerist.config.schema import KeyPath, Model, group_of, kinds, takes_list, validate_key
+from gallerist.config.schema import (
+    KeyPath,
+    Model,
+    group_of,
+    kinds,
+    takes_list,
+    validate_key,
+    yaml_scalar,
+)
 from gallerist.io.files import canonical_json, sha256_of_text
 from gallerist.settings.configuration import Configuration
 
@@ -73,13 +81,18 @@ def expand(config: Any, model: Model = Configuration) -> Expansion:
         return Expansion(config)
     expanded: dict[Any, Any] = {}
     expansion = Expansion({**config, "experiments": expanded})
-    made = _alternatives(experiments, model, expansion.problems)
-    taken = {name for name, each in made if each is None}
-    for entry, alternatives in made:
-        if alternatives is None:
-            expanded[entry] = experiments[entry]
+    swept = {}
+    for entry, settings in experiments.items():
+        if isinstance(entry, str) and isinstance(settings, Mapping):
+            found = _Reader(model, ("experiments", entry), expansion.problems).read(settings)
+            if found != [_Alternative(settings)]:
+                swept[entry] = found
+    taken = experiments.keys() - swept
+    for entry, settings in experiments.items():
+        if entry not in swept:
+            expanded[entry] = settings
             continue
-        for alternative in alternatives:
+        for alternative in swept[entry]:
             name = _name(entry, alternative.labels)
             if name in taken:
                 expansion.problems.setdefault(
@@ -123,36 +136,31 @@ class _Alternative:
     chosen: Mapping[KeyPath, int] = field(default_factory=dict)
 
 
-def _alternatives(
-    experiments: Mapping[Any, Any], model: Model, problems: dict[KeyPath, str]
-) -> list[tuple[Any, list[_Alternative] | None]]:
-    """Each entry with its alternatives, or None where it has no list and stays as it is."""
-    found: list[tuple[Any, list[_Alternative] | None]] = []
-    for entry, settings in experiments.items():
-        alternatives = None
-        if isinstance(entry, str) and isinstance(settings, Mapping):
-            reader = _Reader(model, ("experiments", entry), problems)
-            alternatives = reader.within_limit(reader.experiment(settings), ())
-            if alternatives == [_Alternative(settings)]:
-                alternatives = None
-        found.append((entry, alternatives))
-    return found
-
-
 class _Reader:
     """Finds the alternatives of one entry, and what is wrong with its lists."""
 
     def __init__(self, model: Model, entry: KeyPath, problems: dict[KeyPath, str]) -> None:
         self._kinds, self._entry, self._problems = kinds(model), entry, problems
 
-    def experiment(self, settings: Mapping[Any, Any]) -> list[_Alternative]:
-        """The alternatives of an entry, of whatever kind."""
-        for key, models in self._kinds.items():
-            if key in settings:
-                return list(self._of_each_kind(settings, key, models))
-        return [_Alternative(settings)]
+    def read(self, settings: Mapping[Any, Any]) -> list[_Alternative]:
+        """The alternatives of an entry, of whatever kind; one where there are too many."""
+        key = next((key for key in self._kinds if key in settings), None)
+        if key is None:
+            return [_Alternative(settings)]
+        found = []
+        for kind in self._of_key(settings[key], _Slot(), (key,)):
+            model = self._kinds[key].get(kind.value) if isinstance(kind.value, str) else None
+            found += [
+                _Alternative(
+                    each.value, (*kind.labels, *each.labels), {**kind.chosen, **each.chosen}
+                )
+                for each in self._group({**settings, key: kind.value}, model, ())
+            ]
+        if len(found) > LARGEST:
+            self._too_many((), f"{len(found)} experiments")
+        return found if len(found) <= LARGEST else found[:1]
 
-    def group(
+    def _group(
         self, value: Mapping[Any, Any], model: Model | None, written: KeyPath
     ) -> list[_Alternative]:
         """The combinations of the alternatives of a group's keys."""
@@ -163,42 +171,39 @@ class _Reader:
                 parts[key] = [_Alternative(value[key])]
             elif found := self._of_key(value[key], _Slot(model, key), (*written, key)):
                 parts[key] = found
-        return self._combinations(parts, written)
+        listed = {key: len(found) for key, found in parts.items() if len(found) > 1}
+        made = f"{prod(listed.values())} experiments"
+        if len(listed) > 1:
+            made = " x ".join(f"{key} ({count})" for key, count in listed.items()) + f" = {made}"
+        elif listed:
+            written = (*written, *listed)
+        if prod(listed.values()) > LARGEST:
+            self._too_many(written, made)
+            parts = {key: found[:1] for key, found in parts.items()}
+        return [
+            _Alternative(
+                {key: each.value for key, each in zip(parts, combination, strict=True)},
+                tuple(label for each in combination for label in each.labels),
+                {key: index for each in combination for key, index in each.chosen.items()},
+            )
+            for combination in product(*parts.values())
+        ]
 
     def _of_key(self, value: Any, slot: "_Slot", written: KeyPath) -> list[_Alternative]:
         if isinstance(value, list) and not slot.takes_list:
             return self._list(value, slot, written)
         if isinstance(value, Mapping):
-            return self.group(value, slot.group, written)
+            return self._group(value, slot.group, written)
         return [_Alternative(value)]
 
-    def within_limit(self, found: list[_Alternative], written: KeyPath) -> list[_Alternative]:
-        """The same, or the first one and a problem where there are too many."""
-        if len(found) <= LARGEST:
-            return found
-        self._refuse(written, f"{len(found)} experiments")
-        return found[:1]
-
-    def _of_each_kind(
-        self, settings: Mapping[Any, Any], key: str, models: Mapping[str, Model]
-    ) -> Iterator[_Alternative]:
-        named = settings[key]
-        listed = isinstance(named, list)
-        for kind in self._list(named, _Slot(), (key,)) if listed else [_Alternative(named)]:
-            one = {**settings, key: kind.value} if listed else settings
-            model = models.get(kind.value) if isinstance(kind.value, str) else None
-            for each in self.group(one, model, ()) if model else [_Alternative(one)]:
-                yield _Alternative(
-                    each.value, (*kind.labels, *each.labels), {**kind.chosen, **each.chosen}
-                )
-
     def _list(self, values: list[Any], slot: "_Slot", written: KeyPath) -> list[_Alternative]:
-        keys = _keys(written)
+        keys = tuple(step for step in written if isinstance(step, str))
         found: dict[str, _Alternative] = {}
         for index, value in enumerate(values):
             place = (*written, index)
             is_group = isinstance(value, Mapping)
-            for each in self.group(value, slot.group, place) if is_group else [_Alternative(value)]:
+            made = self._group(value, slot.group, place) if is_group else [_Alternative(value)]
+            for each in made:
                 identity = repr(slot.read(each.value))
                 if identity in found:
                     first = found[identity].chosen[keys]
@@ -209,37 +214,15 @@ class _Reader:
         if not values:
             self._problem(written, "an empty list. Give it a value, or leave the key out.")
         words = [_label(keys, each.value, slot) for each in found.values()]
-        labels = _distinguish(words, list(found))
-        return [
-            replace(each, labels=(label,))
-            for each, label in zip(found.values(), labels, strict=True)
+        times = Counter(word.lower() for word in words)
+        return [  # words that differ at most in capitals with a hash of what they stand for
+            replace(each, labels=(word if times[word.lower()] == 1 else f"{word}_{_hash(text)}",))
+            for word, (text, each) in zip(words, found.items(), strict=True)
         ]
 
-    def _combinations(
-        self, parts: Mapping[Any, list[_Alternative]], written: KeyPath
-    ) -> list[_Alternative]:
-        listed = {key: len(found) for key, found in parts.items() if len(found) > 1}
-        count = prod(listed.values())
-        if count > LARGEST:
-            factors = " x ".join(f"{key} ({length})" for key, length in listed.items())
-            if len(listed) == 1:
-                self._refuse((*written, *listed), f"{count} experiments")
-            else:
-                self._refuse(written, f"{factors} = {count} experiments")
-            parts = {key: found[:1] for key, found in parts.items()}
-        return [
-            _Alternative(
-                dict(zip(parts, (each.value for each in combination), strict=True)),
-                tuple(label for each in combination for label in each.labels),
-                {key: index for each in combination for key, index in each.chosen.items()},
-            )
-            for combination in product(*parts.values())
-        ]
-
-    def _refuse(self, written: KeyPath, made: str) -> None:
-        self._problem(
-            written, f"{made}, but one entry may make {LARGEST} at most. Shorten its lists."
-        )
+    def _too_many(self, written: KeyPath, made: str) -> None:
+        limit = f"one entry may make {LARGEST} at most"
+        self._problem(written, f"{made}, but {limit}. Shorten its lists.")
 
     def _problem(self, written: KeyPath, problem: str) -> None:
         self._problems.setdefault((*self._entry, *written), problem)
@@ -271,11 +254,6 @@ class _Slot:
         return read.model_dump() if isinstance(read, BaseModel) else read
 
 
-def _keys(written: KeyPath) -> KeyPath:
-    """A path without the indices of lists."""
-    return tuple(step for step in written if isinstance(step, str))
-
-
 def _name(entry: str, labels: Sequence[str]) -> str:
     """Join an entry's name and the labels. They begin with letters, so no two joins are equal."""
     name = "-".join([entry, *labels])
@@ -283,15 +261,6 @@ def _name(entry: str, labels: Sequence[str]) -> str:
         return name
     digest = sha256_of_text(name)[:8]
     return f"{name[: LONGEST_NAME - 9].rstrip('-_.')}-{digest}"
-
-
-def _distinguish(words: Sequence[str], identities: Sequence[str]) -> list[str]:
-    """The words, those that differ at most in capitals with a hash of what they stand for."""
-    times = Counter(word.lower() for word in words)
-    return [
-        word if times[word.lower()] == 1 else f"{word}_{sha256_of_text(identity)[:6]}"
-        for word, identity in zip(words, identities, strict=True)
-    ]
 
 
 def _label(keys: KeyPath, value: Any, slot: _Slot) -> str:
@@ -316,32 +285,31 @@ def _word(value: Any, slot: _Slot) -> str:
         return _short("_".join(parts) or "defaults")
     value = slot.read(value)
     if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+        return yaml_scalar(value)
     if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
         return _number(value)
     # The last part of a path is what its writer tells files apart by.
     text = re.split(r"[/\\]", str(value).rstrip("/\\"))[-1]
     stem = re.sub(r"(\.weights)?\.(h5|keras)$", "", text)
-    return _short(re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_") or sha256_of_text(text)[:6])
+    return _short(re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_") or _hash(text))
 
 
 def _short(word: str) -> str:
     if len(word) <= _LONGEST_WORD:
         return word
-    return f"{word[:_LONGEST_WORD].rstrip('-_.')}_{sha256_of_text(word)[:6]}"
+    return f"{word[:_LONGEST_WORD].rstrip('-_.')}_{_hash(word)}"
+
+
+def _hash(text: str) -> str:
+    return sha256_of_text(text)[:6]
 
 
 def _number(value: int | float) -> str:
     """The shorter of 0.0025 and 2.5e-3, in digits where both are as long: 0.05, 1e-5, 400."""
-    exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
-    sign = "minus" if exact < 0 else ""
-    exact = abs(exact)
-    plain = format(exact.normalize() if isinstance(value, float) else exact, "f")
-    digits = "".join(map(str, exact.as_tuple().digits)).strip("0") or "0"
-    fraction = f".{digits[1:]}" if digits[1:] else ""
-    scientific = f"{digits[0]}{fraction}e{exact.adjusted()}"
-    many = exact >= 10**7 or "." in plain
-    return sign + (min(plain, scientific, key=len) if many else plain)
+    exact = Decimal(repr(value)).normalize()
+    plain, scientific = f"{abs(exact):f}", f"{abs(exact):e}".replace("e+", "e")
+    many = abs(exact) >= 10**7 or "." in plain
+    return "minus" * (exact < 0) + (min(plain, scientific, key=len) if many else plain)
 
 
 def _shared_name(by_seed: Mapping[Any, str]) -> str:
@@ -354,10 +322,6 @@ def _shared_name(by_seed: Mapping[Any, str]) -> str:
     for shared in (swept, numbered):
         if len(shared) == 1 and all(shared):
             return shared.pop()
-    words = takewhile(
-        lambda each: len(set(each)) == 1,
-        zip(*(re.split(r"([-_])", name) for name in names), strict=False),
-    )
-    return (
-        "".join(each[0] for each in words).rstrip("-_") or f"{names[0]}_and_{len(names) - 1}_more"
-    )
+    tokens = zip(*(re.split(r"([-_])", name) for name in names), strict=False)
+    shared_words = "".join(each[0] for each in takewhile(lambda each: len({*each}) == 1, tokens))
+    return shared_words.rstrip("-_") or f"{names[0]}_and_{len(names) - 1}_more"

@@ -3,18 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-)
-from pydantic_core import PydanticCustomError
-
-PROBLEM = "problem"
-"""Type of the errors whose message is already what the user is told."""
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 _WITH_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
@@ -77,22 +66,6 @@ def item(expects: str, **bounds: Any) -> Any:
     return Field(json_schema_extra={"x-expects": expects}, **bounds)
 
 
-def checked(kind: str, *keywords: str) -> AfterValidator:
-    """Metadata of a text that is checked against the world outside, such as the disk.
-
-    Only whoever validates with a context has it checked: `context[kind](text, keywords)` returns
-    what is wrong with the text, or None.
-    """
-
-    def check(text: str, info: ValidationInfo) -> str:
-        problem = info.context[kind](text, keywords) if info.context and text else None
-        if problem:
-            raise PydanticCustomError(PROBLEM, "{problem}", {"problem": problem})
-        return text
-
-    return AfterValidator(check)
-
-
 def _is_none(value: Any) -> bool:
     return value is None
 
@@ -138,5 +111,3 @@ NonNegative = Annotated[float, Field(ge=0), _NUMBER]
 Positive = Annotated[float, Field(gt=0), _NUMBER]
 Share = Annotated[float, Field(ge=0, le=1), _NUMBER]
 OpenShare = Annotated[float, Field(gt=0, lt=1), _NUMBER]
-Text = Annotated[str, Field(min_length=1)]
-Folder = Annotated[Text, checked("folder")]

@@ -1,8 +1,7 @@
 """Section `challenge`: unlabelled pictures that every experiment ranks too."""
 
-from typing import Annotated
-
-from gallerist.settings.base import Count, Folder, Int, Seed, Settings, Text, checked, key
+from gallerist.settings.base import Count, Int, Seed, Settings, key
+from gallerist.settings.texts import File, Folder, Text
 
 
 class EmbeddedChallenge(Settings):
@@ -27,7 +26,7 @@ class Challenge(Settings):
     folder: Folder | None = key(None, expects="the path of a folder", example="data/challenge")
     """Source: a folder of your own that holds `gallery/` and `query/`."""
     embedded: EmbeddedChallenge | None = key(None)
-    truth: Annotated[Text, checked("file")] | None = key(
+    truth: File | None = key(
         None,
         expects="null or the path of a .json or .csv file",
         example="data/challenge/ground_truth.json",

@@ -1,19 +1,17 @@
 """Section `dataset`: which pictures, and how they are divided."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from gallerist.settings.base import (
     Count,
-    Folder,
     Int,
     OpenShare,
     Positive,
     Seed,
     Settings,
-    Text,
-    checked,
     key,
 )
+from gallerist.settings.texts import FileOrUrl, Folder, Subfolder
 
 _A_FOLDER = "the path of a folder"
 _NAME = (
@@ -42,15 +40,13 @@ class EmbeddedPictures(Settings):
 class Archive(Settings):
     """Source: an archive, fetched once, checked and unpacked; inside, arranged as `layout` says."""
 
-    location: Annotated[Text, checked("file-or-url")] = key(
+    location: FileOrUrl = key(
         ..., expects="a URL or the path of a file", example="https://example.org/animals.zip"
     )
     """Where the archive is."""
     sha256: str = key(..., expects="64 hexadecimal digits in lower case", pattern="^[0-9a-f]{64}$")
     """SHA-256 of the archive, as `sha256sum` prints it. Another file is refused."""
-    subfolder: Annotated[str, checked("subfolder")] = key(
-        "", expects="a relative path inside the archive"
-    )
+    subfolder: Subfolder = key("", expects="a relative path inside the archive")
     """Folder inside the archive that holds the pictures as `layout` says; empty for the archive's
     root."""
     max_gigabytes: Positive = key(20.0, "GB")

@@ -12,7 +12,6 @@ from gallerist.settings.base import (
     Natural,
     Seed,
     Settings,
-    checked,
     item,
     key,
 )
@@ -20,7 +19,7 @@ from gallerist.settings.base import (
 Explanation = Annotated[
     Literal["map", "similarity"], Field(json_schema_extra={"x-noun": "an explanation"})
 ]
-Metric = Annotated[str, item("a metric such as mAP, mAP@10, nDCG@10"), checked("metric")]
+Metric = Annotated[str, item("a metric such as mAP, mAP@10, nDCG@10")]
 
 
 class SearchDepth(Settings):

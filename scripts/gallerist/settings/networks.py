@@ -16,11 +16,10 @@ from gallerist.settings.base import (
     Seed,
     Settings,
     Side,
-    Text,
-    checked,
     key,
 )
 from gallerist.settings.ranking import KIND, LOOK, Look, RankedByVectors
+from gallerist.settings.texts import Layer, Weights
 
 # fmt: off
 Backbone = Literal[
@@ -106,13 +105,13 @@ class _TransferKeys(Settings):
     network: Literal["transfer"] = KIND
     backbone: Backbone = key(..., noun="a backbone", example="ResNet152")
     """The network to start from, without its classifier."""
-    weights: Annotated[Text, checked("weights", "auto", "imagenet", "random")] = key(
+    weights: Weights = key(
         "auto", expects="auto, imagenet, random or the path of a weights file (.h5, .keras)"
     )
     """What the backbone starts from. `auto`: ImageNet where it can be had, else random, and said
     so. `imagenet`: or the run stops. `random`. Or a Keras weights file without the classifier.
     EfficientNetLite2's ImageNet weights come with Gallerist; the others are downloaded."""
-    freeze_until: Annotated[Text, checked("keyword-or-text", "nothing", "everything")] = key(
+    freeze_until: Layer = key(
         "everything",
         expects="nothing, everything or the beginning of a layer's name",
         example="conv5",

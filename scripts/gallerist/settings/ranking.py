@@ -11,9 +11,9 @@ from gallerist.settings.base import (
     Seed,
     Settings,
     Share,
-    Text,
     key,
 )
+from gallerist.settings.texts import Text
 
 
 class Reduction(Settings):

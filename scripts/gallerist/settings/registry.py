@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from gallerist.settings.base import ALL_DIFFER, Settings, Text, key
+from gallerist.settings.base import ALL_DIFFER, Settings, key
+from gallerist.settings.texts import Text
 
 
 class Registry(Settings):

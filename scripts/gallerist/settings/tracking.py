@@ -1,6 +1,7 @@
 """Section `tracking`: where MLflow shows the results."""
 
-from gallerist.settings.base import NonNegative, Settings, Text, key
+from gallerist.settings.base import NonNegative, Settings, key
+from gallerist.settings.texts import Text
 
 
 class Tracking(Settings):

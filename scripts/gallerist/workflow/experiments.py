@@ -64,6 +64,9 @@ STEPS = (
 )
 """In the order in which they are done. A new re-ranking is one more row, and its rule."""
 
+MIXING = ("index", "database_augmentation", "query_expansion")
+"""Settings of a search by which an answer's place depends on more than its own distance."""
+
 TRUNK_KEYS = ("backbone", "weights", "image_size", "look", "freeze_until", "trunk_cache")
 """Settings that decide what the frozen layers of a network put out."""
 
@@ -124,11 +127,11 @@ class Experiment:
     def ranked_by_distance(self) -> bool:
         """Whether an answer's place depends on nothing but its own distance to the query."""
         search = self.settings.get("search", {})
-        mixed = any(
-            search.get(key) for key in ("index", "database_augmentation", "query_expansion")
+        return (
+            self.kind != "fused_rankings"
+            and all(step.ranks_by_distance for step in self.steps)
+            and not any(search.get(key) for key in MIXING)
         )
-        by_distance = all(step.ranks_by_distance for step in self.steps)
-        return self.kind != "fused_rankings" and by_distance and not mixed
 
     @property
     def weights_file(self) -> str | None:
@@ -145,6 +148,21 @@ class Experiment:
         if self.weights_file is not None:
             weights = f"file-{sha256_of_text(weights)[:8]}"
         return f"{self.settings['backbone']}-{weights}"
+
+    @property
+    def learned(self) -> dict[str, list[str]]:
+        """What its features are extracted with: the name of its record -> files."""
+        name, found = self.name, dict[str, list[str]]()
+        if self.kind == "network":
+            files = ("model.keras", "preprocessing.json")
+            found[f"models/{name}/training"] = [f"models/{name}/{file}" for file in files]
+        if self.kind == "vocabulary":
+            found[f"vocabularies/{name}"] = [f"vocabularies/{name}.npz"]
+        if self.settings.get("fusion") == "weighted":
+            found[f"fusions/{name}"] = [f"fusions/{name}.json"]
+        if self.settings.get("reduction"):
+            found[f"reductions/{name}"] = [f"reductions/{name}.npz"]
+        return found
 
     @property
     def trunk_settings(self) -> dict[str, Any]:
@@ -179,11 +197,6 @@ def refusal(experiment: str, settings: Settings) -> str | None:
     return f"{experiment} orders its answers again by {step}, which the workflow does"
 
 
-def is_searchable(settings: Settings) -> bool:
-    """Whether one picture alone can be ranked as an experiment with these settings ranks."""
-    return refusal("", settings) is None
-
-
 def check_searchable(experiment: str, settings: Settings) -> None:
     """Raise NotSearchable unless one picture alone can be ranked as the experiment ranks."""
     if reason := refusal(experiment, settings):
@@ -211,13 +224,7 @@ def extractor_files(experiment: str, experiments: Experiments) -> list[str]:
     """Files of the results that features are extracted with, and the gallery's features."""
     found = []
     for name, settings in with_members(experiment, experiments).items():
-        if "network" in settings:
-            found += [f"models/{name}/model.keras", f"models/{name}/preprocessing.json"]
-        if "encoding" in settings:
-            found.append(f"vocabularies/{name}.npz")
-        if settings.get("fusion") == "weighted":
-            found.append(f"fusions/{name}.json")
-        if settings.get("reduction"):
-            found.append(f"reductions/{name}.npz")
+        for files in Experiment(name, settings).learned.values():
+            found += files
     reduced = bool(experiments[experiment].get("reduction"))
     return [*found, *feature_files(experiment, "gallery", reduced=reduced)]

@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gallerist.workflow.experiments import Experiment, Kind, extractor_files, is_searchable
+from gallerist.workflow.experiments import Experiment, Kind, extractor_files, refusal
 from gallerist.workflow.results import Results, feature_files, vector_files
 
 Files = str | list[str]
@@ -194,34 +194,21 @@ class Plan:
             *(["manifests/extended_training"] if self.dataset["extend"] else []),
         ]
 
-    def _network_outputs(self, experiment: str) -> list[str]:
-        """What the jobs left of a network's copies, weights, trunk and training."""
-        asked = self.experiments[experiment]
-        searched = [] if asked.settings["views"] else ["gallery", "query"]
-        parts = [*self.training_parts(experiment), *searched]
-        return [
-            *(["manifests/augmented"] if self.augmented_copies(experiment) else []),
-            *([f"weights/{asked.pretrained}"] if asked.pretrained else []),
-            *(f"trunks/{asked.trunk}/{part}" for part in parts if asked.trunk),
-            f"models/{experiment}/training",
-        ]
-
     def _vector_outputs(self, experiment: str) -> list[str]:
         """What the experiment's own jobs left, up to the vectors that it searches."""
         asked = self.experiments[experiment]
         if asked.kind == "fused_rankings":
             return []
-        names = self._network_outputs(experiment) if asked.kind == "network" else []
-        if asked.kind == "vocabulary":
-            names.append(f"vocabularies/{experiment}")
-        if asked.settings.get("fusion") == "weighted":
-            names.append(f"fusions/{experiment}")
-        folders = ["features"]
-        if asked.settings["reduction"]:
-            names.append(f"reductions/{experiment}")
-            folders.append("reduced")
-        ends = [(folder, part) for folder in folders for part in ("gallery", "query")]
-        return names + [f"{folder}/{experiment}/{part}" for folder, part in ends]
+        searched, names = ["gallery", "query"], []
+        if asked.kind == "network":
+            seen = [] if asked.settings["views"] else searched
+            names += ["manifests/augmented"] if self.augmented_copies(experiment) else []
+            names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
+            parts = [*self.training_parts(experiment), *seen] if asked.trunk else []
+            names += [f"trunks/{asked.trunk}/{part}" for part in parts]
+        folders = ["features", *(["reduced"] if asked.settings["reduction"] else [])]
+        ends = [f"{folder}/{experiment}/{part}" for folder in folders for part in searched]
+        return [*names, *asked.learned, *ends]
 
     @property
     def challenge_truth(self) -> Files:
@@ -241,7 +228,7 @@ class Plan:
         named = [name for name in self.registered_names if name != "best"]
         if "best" in self.registered_names:
             every = self.config["experiments"].items()
-            named += [name for name, settings in every if is_searchable(settings)]
+            named += [name for name, settings in every if not refusal(name, settings)]
         return list(dict.fromkeys(named))
 
     @property

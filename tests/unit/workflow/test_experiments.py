@@ -8,7 +8,6 @@ from gallerist.workflow.experiments import (
     NotSearchable,
     check_searchable,
     extractor_files,
-    is_searchable,
     refusal,
 )
 
@@ -103,7 +102,7 @@ def test_only_a_plain_search_ranks_by_distance_alone(settings, expected):
 
 def test_one_picture_is_ranked_unless_a_step_needs_the_whole_workflow():
     assert refusal("one", HOG) is None
-    assert is_searchable({**HOG, "reduction": {"method": "pca"}, "views": {"flip": True}})
+    assert refusal("one", {**HOG, "reduction": {"method": "pca"}, "views": {"flip": True}}) is None
     assert refusal("one", {**HOG, **VERIFICATION}) == (
         "one orders its answers again by geometric_verification, which the workflow does"
     )
