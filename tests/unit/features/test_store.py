@@ -128,7 +128,7 @@ def test_rows_have_length_one_or_stay_zero_as_in_scikit_learn(vectors):
     np.testing.assert_allclose(unit, normalize(vectors.astype(np.float64)), atol=1e-7)
 
 
-def test_the_norms_give_back_what_the_extractor_gave(tmp_path):
+def test_the_norms_give_back_what_the_describer_gave(tmp_path):
     described = np.random.default_rng(3).normal(size=(3, 50)) * [[1e-3], [0], [1e3]]
     Features.of(described, IDS, "m", "p").write(*stored(tmp_path))
     read = Features.read(*stored(tmp_path))
