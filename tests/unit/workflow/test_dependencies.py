@@ -40,7 +40,6 @@ STARTED_BY_NAME = {
 HEAVY = {
     "tensorflow": {
         *("features.network", "figures.grad_cam", "networks.architectures"),
-        "networks.efficientnet_lite2",
         *("networks.frozen_graph", "networks.graph_cut", "networks.inference"),
         *("networks.pooling", "networks.runtime", "networks.trunk"),
         *("training.loop", "training.state"),
