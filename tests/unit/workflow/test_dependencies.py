@@ -332,10 +332,7 @@ def test_importing_a_module_loads_no_heavy_package_that_it_does_not_work_with(mo
 def test_only_stages_that_compute_with_a_network_load_tensorflow():
     stages = {path.stem for path in SCRIPTS.glob("*.py")}
     computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
-    assert computing == {
-        *("train_network", "extract_trunk", "extract_features", "draw_similarity"),
-        "fetch_weights",  # which writes EfficientNet-Lite2's as Keras reads them
-    }
+    assert computing == {"train_network", "extract_trunk", "extract_features", "draw_similarity"}
 
 
 def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):
