@@ -49,37 +49,19 @@ class StripSettings:
     chosen: Sequence[str]
 
 
-def best(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
-    """Ids of the queries with the highest scores, the highest first; of equal ones by id.
+def best_median_worst(
+    ids: Sequence[str], scores: npt.ArrayLike, count: int
+) -> tuple[list[str], list[str], list[str]]:
+    """Ids of `count` queries each: the highest scores, those in the middle, the lowest scores.
 
-    scores: (queries,) the higher the better, such as the average precision; the rank of the first
-    relevant answer with a minus, -inf for none. Raises ValueError for scores that are not numbers.
+    scores: (queries,) the higher the better, such as the average precision. The best and the median
+    come with the highest score first, the worst with the lowest; of equal ones by id. Where as many
+    cannot stand on either side of the middle, one more of the better side is taken.
     """
-    return [query for _, query in sorted((-s, q) for s, q in _scored(ids, scores))][:count]
-
-
-def worst(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
-    """Ids of the queries with the lowest scores, the lowest first; as for `best`."""
-    return [query for _, query in sorted(_scored(ids, scores))][:count]
-
-
-def median(ids: Sequence[str], scores: npt.ArrayLike, count: int) -> list[str]:
-    """Ids of the queries in the middle of the order from best to worst, in that order.
-
-    Where as many cannot stand on either side of the middle, one more of the better side is taken.
-    """
-    order = best(ids, scores, len(ids))
-    start = max(0, (len(order) - count) // 2)
-    return order[start : start + count]
-
-
-def _scored(ids: Sequence[str], scores: npt.ArrayLike) -> list[tuple[float, str]]:
-    values = np.asarray(scores, dtype=np.float64)
-    if values.shape != (len(ids),):
-        raise ValueError(f"{len(ids)} queries and scores of shape {values.shape}: one each, please")
-    if np.isnan(values).any():
-        raise ValueError(f"the score of {ids[int(np.isnan(values).argmax())]} is not a number")
-    return list(zip(values.tolist(), ids, strict=True))
+    pairs = list(zip(np.asarray(scores, dtype=np.float64).tolist(), ids, strict=True))
+    best = [query for _, query in sorted((-score, query) for score, query in pairs)]
+    start = max(0, (len(best) - count) // 2)
+    return best[:count], best[start : start + count], [query for _, query in sorted(pairs)][:count]
 
 
 def strips(
@@ -142,16 +124,12 @@ def draw_strips(
     ids = evaluation.queries
     depth = min(int(ranks.depth.min()), len(gallery))
     scores = average_precision_at_k(ranks, depth)
-    wanted = {
-        "best": best(ids, scores, settings.queries),
-        "median": median(ids, scores, settings.queries),
-        "worst": worst(ids, scores, settings.queries),
-        "chosen": [picture.id for picture in queries if Path(picture.path).name in settings.chosen],
-    }
+    chosen = [picture.id for picture in queries if Path(picture.path).name in settings.chosen]
+    wanted = (*best_median_worst(ids, scores, settings.queries), chosen)
     files = dict(zip(gallery.ids, gallery.paths, strict=True))
     query_files = dict(zip(queries.ids, queries.paths, strict=True))
     results = dict(zip(ids, evaluation.results, strict=True))
-    for kind, names in wanted.items():
+    for kind, names in zip(KINDS, wanted, strict=True):
         shown = [results[name] for name in names if name in results]
         rows = strips(shown, files, query_files, settings.answers)
         draw(rows, paths[kind], title=f"{title}: {kind} queries")

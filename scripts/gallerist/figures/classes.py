@@ -1,7 +1,8 @@
 """An experiment by class: which it finds and which not, and which it takes for which."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,54 +33,30 @@ _NUMBERED_CLASSES = 25
 """Larger confusions are drawn smaller, and without numbers."""
 
 
-@dataclass(frozen=True, eq=False)
-class ClassBars:
-    """A metric's mean by class.
+class ClassBar(NamedTuple):
+    """A metric's mean over the queries of a class, in [0, 1], and the ends of its interval.
 
-    names: (n,) classes. means, lows, highs: (n,) float64 in [0, 1], the mean and the ends of its
-    interval; these are NaN where there is none. queries: (n,) int64, queries of the class.
+    low, high: None where there is none. queries: how many the class has.
     """
 
-    names: tuple[str, ...]
-    means: Floats
-    lows: Floats
-    highs: Floats
-    queries: Integers
-
-    def __post_init__(self) -> None:
-        """Refuse arrays of different lengths, no class at all, and a class without queries."""
-        lengths = {len(each) for each in (self.means, self.lows, self.highs, self.queries)}
-        if lengths != {len(self.names)}:
-            raise ValueError(
-                f"{len(self.names)} classes and arrays of {sorted(lengths)} do not belong together"
-            )
-        if not self.names or (self.queries < 1).any() or not np.isfinite(self.means).all():
-            raise ValueError(
-                "a class without queries, or a mean that is no number, has no bar: leave it out"
-            )
-
-    @property
-    def order(self) -> list[int]:
-        """Positions, the highest mean first; equal ones by more queries, then by name."""
-        return sorted(
-            range(len(self.names)), key=lambda i: (-self.means[i], -self.queries[i], self.names[i])
-        )
+    name: str
+    queries: int
+    mean: float
+    low: float | None
+    high: float | None
 
 
-def class_bars(scores: Scores, metric: str, settings: IntervalSettings) -> ClassBars:
+def class_bars(scores: Scores, metric: str, settings: IntervalSettings) -> list[ClassBar]:
     """Mean of a metric of each class with its interval, by the bootstrap over originals.
 
-    A class needs two originals to have an interval.
+    The highest mean first; equal ones by more queries, then by name. A class needs two originals to
+    have an interval.
     """
-    names, rows, counts = [], [], []
-    chosen = replace(scores, values={metric: scores.values[metric]})
-    for name, members in chosen.of_classes():
+    bars = []
+    for name, members in replace(scores, values={metric: scores.values[metric]}).of_classes():
         found = members.overall(settings)[metric]
-        names.append(name)
-        rows.append((found.mean, found.low, found.high))
-        counts.append(len(members.queries))
-    means, lows, highs = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    return ClassBars(tuple(names), means, lows, highs, np.array(counts, dtype=np.int64))
+        bars.append(ClassBar(name, len(members.queries), found.mean, found.low, found.high))
+    return sorted(bars, key=lambda bar: (-bar.mean, -bar.queries, bar.name))
 
 
 def draw_classes(
@@ -106,26 +83,26 @@ def draw_classes(
 
 
 def draw_class_bars(
-    bars: ClassBars, path: PathLike, *, title: str, metric: str, level: float = 0.95
+    bars: Sequence[ClassBar], path: PathLike, *, title: str, metric: str, level: float = 0.95
 ) -> None:
-    """Draw the classes as bars, best first, with the number of queries behind each name, as PNG.
+    """Draw the classes as bars, in order, with the number of queries behind each name, as PNG.
 
     metric: what is shown, for the axis: "hit rate at 1 (share of queries)". A dashed line stands
     at the mean over all queries. level: of confidence of the intervals.
     """
-    columns = 1 if len(bars.names) <= _ONE_COLUMN else 2
-    height = -(-len(bars.names) // columns)
+    columns = 1 if len(bars) <= _ONE_COLUMN else 2
+    height = -(-len(bars) // columns)
     figure = Figure(figsize=(WIDTH, 1.2 + 0.155 * max(height, 4)), layout="constrained")
-    mean = float(np.average(bars.means, weights=bars.queries))
+    queries = sum(bar.queries for bar in bars)
+    mean = sum(bar.mean * bar.queries for bar in bars) / queries
     panels = figure.subplots(1, columns, squeeze=False)[0]
     for column, axis in enumerate(panels):
-        chosen = bars.order[column * height : (column + 1) * height]
-        _draw_column(axis, bars, chosen)
+        _draw_column(axis, bars[column * height : (column + 1) * height])
         axis.axvline(mean, color="black", linestyle="--", linewidth=1)
         axis.set_xlim(0, 1.02)
         axis.set_ylim(height - 0.4, -0.6)
-    intervals = f", {intervals_at(level)}" if np.isfinite(bars.lows).any() else ""
-    entitle(figure, f"{title}{intervals}; dashed: all {bars.queries.sum()} queries, {mean:.3f}")
+    intervals = f", {intervals_at(level)}" if any(bar.low is not None for bar in bars) else ""
+    entitle(figure, f"{title}{intervals}; dashed: all {queries} queries, {mean:.3f}")
     figure.supxlabel(metric, fontsize=NORMAL)
     figure.supylabel("class (queries)", fontsize=NORMAL)
     save(figure, path)
@@ -156,20 +133,18 @@ def draw_confusion(classes: Sequence[str], counts: Integers, path: PathLike, *, 
     save(figure, path)
 
 
-def _draw_column(axis: Axes, bars: ClassBars, chosen: Sequence[int]) -> None:
-    means = bars.means[chosen]
-    places = np.arange(len(chosen))
+def _draw_column(axis: Axes, bars: Sequence[ClassBar]) -> None:
+    means, lows, highs = np.array([bar[2:] for bar in bars], dtype=np.float64).T
+    places = np.arange(len(bars))
     axis.barh(places, means, height=0.72, color=PALETTE[5])
     # The mean of a skewed bootstrap may lie outside its own interval by a rounding.
-    below = np.clip(means - bars.lows[chosen], 0, None)
-    above = np.clip(bars.highs[chosen] - means, 0, None)
+    below = np.clip(means - lows, 0, None)
+    above = np.clip(highs - means, 0, None)
     axis.errorbar(
         means, places, xerr=np.stack([below, above]), fmt="none", ecolor="black", elinewidth=0.9,
         capsize=1.6,
     )  # fmt: skip
-    names = [
-        f"{shorten(bars.names[i], points=SMALL, inches=1.7)} ({bars.queries[i]})" for i in chosen
-    ]
+    names = [f"{shorten(bar.name, points=SMALL, inches=1.7)} ({bar.queries})" for bar in bars]
     axis.set_yticks(places, names, fontsize=SMALL, parse_math=False)
     axis.tick_params(axis="x", labelsize=SMALL)
     axis.tick_params(axis="y", length=0)

@@ -48,7 +48,7 @@ def draw(paths: Sequence[PathLike], path: PathLike, *, detector: Detector, title
 
 
 def with_key_points(pixels: Pixels, points: KeyPoints) -> Pixels:
-    """A copy of uint8 (h, w, 3) RGB pixels with all these points drawn on it.
+    """A copy of uint8 (h, w, 3) RGB pixels with the first SHOWN points drawn on it.
 
     A small picture is enlarged first, by a whole number, so that its lines are thin.
     """
@@ -59,27 +59,16 @@ def with_key_points(pixels: Pixels, points: KeyPoints) -> Pixels:
     drawn = [
         cv2.KeyPoint(float(x), float(y), float(size * factor), float(angle))
         for (x, y), size, angle in zip(places, points.sizes, points.angles, strict=True)
-    ]
+    ][:SHOWN]  # they come with the strongest first
     flags = cv2.DRAW_MATCHES_FLAGS_DRAW_RICH_KEYPOINTS
     # One colour: those that OpenCV would choose by chance differ from run to run.
     return np.asarray(cv2.drawKeypoints(canvas, drawn, None, _COLOUR, flags), dtype=np.uint8)
 
 
 def _tile(axis: Axes, name: str, pixels: Pixels, points: KeyPoints) -> None:
-    axis.imshow(with_key_points(pixels, _strongest(points)))
+    axis.imshow(with_key_points(pixels, points))
     drawn = f" ({SHOWN} strongest drawn)" if len(points) > SHOWN else ""
     number = "1 key point" if len(points) == 1 else f"{len(points)} key points"
     caption = f"{shorten(name, points=SMALL, inches=0.9 * _COLUMN)}\n{number}{drawn}"
     # A file's name may have dollar signs, which are no formula.
     axis.set_xlabel(caption, fontsize=SMALL, labelpad=3, parse_math=False)
-
-
-def _strongest(points: KeyPoints) -> KeyPoints:
-    """The first SHOWN: they come with the strongest first."""
-    return KeyPoints(
-        points.positions[:SHOWN],
-        points.sizes[:SHOWN],
-        points.angles[:SHOWN],
-        points.responses[:SHOWN],
-        points.descriptors[:SHOWN],
-    )

@@ -12,11 +12,9 @@ from gallerist.evaluation.relevance import QueryResult
 from gallerist.figures.answer_strips import (
     QUERY,
     UNKNOWN,
-    best,
+    best_median_worst,
     draw,
-    median,
     strips,
-    worst,
 )
 from gallerist.figures.style import RELEVANT, WRONG
 
@@ -186,21 +184,19 @@ def test_a_long_name_is_shown_with_its_beginning_and_its_end(photo, output, monk
 SCORES = {"a": 0.5, "b": 1.0, "c": 0.0, "d": 0.5, "e": 0.9, "f": 0.2}
 
 
-def chosen(function, count, scores=SCORES):
-    return function(list(scores), list(scores.values()), count)
+def chosen(count, scores=SCORES):
+    return best_median_worst(list(scores), list(scores.values()), count)
 
 
 def test_best_worst_and_median_queries_by_hand():
-    assert chosen(best, 2) == ["b", "e"]
-    assert chosen(worst, 2) == ["c", "f"]
-    assert chosen(median, 2) == ["a", "d"]
-    assert chosen(median, 1) == ["a"]
-    assert chosen(median, 3) == ["e", "a", "d"]
+    assert chosen(2) == (["b", "e"], ["a", "d"], ["c", "f"])
+    assert chosen(1)[1] == ["a"]
+    assert chosen(3)[1] == ["e", "a", "d"]
 
 
 def test_equal_scores_are_told_apart_by_id():
     same = dict.fromkeys("cab", 1.0)
-    assert chosen(best, 3, same) == chosen(worst, 3, same) == chosen(median, 3, same) == list("abc")
+    assert chosen(3, same) == (list("abc"),) * 3
 
 
 @given(
@@ -211,14 +207,12 @@ def test_equal_scores_are_told_apart_by_id():
 def test_the_choice_does_not_depend_on_the_order_of_the_queries(scores, count, random):
     items = list(scores.items())
     random.shuffle(items)
-    for function in (best, median, worst):
-        taken = chosen(function, count, scores)
-        assert taken == chosen(function, count, dict(items))
-        assert len(taken) == len(set(taken)) == min(count, len(scores))
-    left_best = [scores[name] for name in scores if name not in chosen(best, count, scores)]
-    left_worst = [scores[name] for name in scores if name not in chosen(worst, count, scores)]
-    assert all(scores[name] >= rest for name in chosen(best, count, scores) for rest in left_best)
-    assert all(scores[name] <= rest for name in chosen(worst, count, scores) for rest in left_worst)
+    best, _, worst = taken = chosen(count, scores)
+    assert taken == chosen(count, dict(items))
+    for each in taken:
+        assert len(each) == len(set(each)) == min(count, len(scores))
+    assert all(scores[name] >= scores[rest] for name in best for rest in {*scores} - {*best})
+    assert all(scores[name] <= scores[rest] for name in worst for rest in {*scores} - {*worst})
 
 
 @given(
@@ -227,15 +221,8 @@ def test_the_choice_does_not_depend_on_the_order_of_the_queries(scores, count, r
 )
 def test_as_many_queries_stand_above_the_median_ones_as_below(values, count):
     scores = {str(number): value for number, value in enumerate(values)}
-    taken = [scores[name] for name in chosen(median, count, scores)]
+    taken = [scores[name] for name in chosen(count, scores)[1]]
     above = sum(value > max(taken) for value in values)
     below = sum(value < min(taken) for value in values)
     assert below - above in (0, 1)
     assert len(taken) == min(count, len(values))
-
-
-def test_scores_that_say_nothing_are_refused_by_name():
-    with pytest.raises(ValueError, match="score of q2 is not a number"):
-        best(["q1", "q2"], [0.1, float("nan")], 1)
-    with pytest.raises(ValueError, match="3 queries"):
-        worst(["a", "b", "c"], [0.1], 1)
