@@ -29,7 +29,7 @@ ORDER = [
 ]
 """A package imports itself and those before it."""
 
-AGAINST_THE_ORDER = {}
+AGAINST_THE_ORDER: set[tuple[str, str]] = set()
 
 STARTED_BY_NAME = {
     "commands.main": "the command gallerist, an entry point of the installed package",
