@@ -26,7 +26,7 @@ def submit(experiment: str | None, configfiles: Sequence[str], k: int | None, **
 
     Those of an experiment; or any file RESULTS in the form of results.json, to the server at URL.
     """
-    from gallerist.challenge.submit import Delivery, configured, send
+    from gallerist.challenge.submit import configured, send
 
     file = {name: given.pop(name) for name in ("results", "url", "gallery", "query")}
     if (experiment and (any(file.values()) or k is not None)) or (configfiles and not experiment):
@@ -34,10 +34,10 @@ def submit(experiment: str | None, configfiles: Sequence[str], k: int | None, **
     if experiment:
         delivery = configured(options.read_configuration(configfiles), experiment)
     elif all(file.values()):
-        delivery = Delivery(**file, k=10 if k is None else k)
+        delivery = file | {"k": 10 if k is None else k}
     else:
         raise ValueError("name an --experiment; or RESULTS and URL, with --gallery and --query")
-    receipt = send(delivery, **given)
+    receipt = send(**delivery, **given)
     print(receipt.message)
     if receipt.body:
         print(receipt.body)

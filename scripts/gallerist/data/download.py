@@ -1,9 +1,8 @@
-"""Files from the web or from a path: retried, resumed, taken only when their SHA-256 is right."""
+"""Fetching of one file from an http(s) or file address, or a path; it must have a given SHA-256."""
 
 import logging
 import re
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -11,22 +10,15 @@ from urllib.parse import unquote
 
 import requests
 from filelock import FileLock
-from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, replacing, sha256_of_file
+from gallerist.io.files import PathLike, remove_leftovers, replacing, sha256_of_file
 from gallerist.io.http import reason_of, session, shown_url
 from gallerist.workflow.progress import Progress
 
 _BY_HAND = "download the file by hand, and give its path in place of the address."
-_ADVICE = {
-    404: "There is no such file on the server: check the address.",
-    410: "The file has been taken away: find another address, or give the path of a copy.",
-    **dict.fromkeys((401, 403), f"It wants a login: {_BY_HAND}"),
-    **dict.fromkeys((429, *range(500, 600)), f"Try again later, or {_BY_HAND}"),
-}
-
+_AGAIN_LATER = {429, *range(500, 600)}
 _CHUNK = 1 << 16
 
 logger = logging.getLogger("gallerist")
@@ -39,38 +31,28 @@ def fetch(
     """Bring a file to `destination`, whole and verified, and return that path.
 
     location: an http(s) address, a file:// address or a path.
-    sha256: of the file, 64 hexadecimal digits. A destination that already has it is left as it is.
+    sha256: of the file, 64 digits in lower case. A destination that has it is left as it is.
     max_bytes: a longer file is refused.
     attempts, backoff: see `gallerist.io.http.session`. What the next attempt may mend is tried
-        again: no connection, silence, a body cut short, HTTP 429 and 5xx.
+        again from the start: no connection, silence, a body cut short, HTTP 429 and 5xx.
     timeout: seconds without a byte from the server. longest: seconds for all of a body.
 
-    What has come is kept in `<destination>.part`, and the next attempt, or the next call, asks for
-    the rest only. If the sum is wrong then, the file is fetched once more from the start.
     Raises UserError when the file cannot be had, or its SHA-256 is another.
     """
-    expected, target, shown = sha256.strip().lower(), Path(destination), shown_url(location)
-    if not re.fullmatch("[0-9a-f]{64}", expected):
-        raise UserError(
-            f"{shown}: {sha256!r} is not a SHA-256, which is 64 hexadecimal digits.\n"
-            "  `sha256sum FILE` prints the one of a file."
-        )
-    if target.is_dir():
-        raise UserError(f"{target} is a folder: a file cannot take its place.")
+    target, shown = Path(destination), shown_url(location)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):  # jobs of one file take turns
-            if target.is_file() and sha256_of_file(target) == expected:
+            remove_leftovers(target)
+            if target.is_file() and sha256_of_file(target) == sha256:
                 logger.info("%s is there already", target)
-            elif (source := _local_path(location)) is not None:
-                with replacing(target) as temporary:
-                    shutil.copyfile(source, temporary)
-                    _verify(temporary, expected, str(source))
+            elif re.match("https?://", location, re.IGNORECASE):
+                with session(attempts, backoff, _AGAIN_LATER, reread=True) as http:
+                    _download(http, location, target, sha256, timeout, max_bytes, longest)
             else:
-                with session(attempts, backoff, {429, *range(500, 600)}, reread=True) as http:
-                    ask = partial(http.get, location, stream=True, timeout=timeout)
-                    retry = http.get_adapter("http://").max_retries  # type: ignore[attr-defined]
-                    _download(ask, retry, target, expected, shown, max_bytes, longest)
+                with replacing(target) as temporary:
+                    shutil.copyfile(_local_path(location), temporary)
+                    _verify(temporary, sha256, location)
     except (requests.RequestException, HTTPError) as error:  # whose own texts may hold secrets
         raise UserError(
             f"{shown} could not be fetched in {attempts} attempts. The last failed: "
@@ -81,23 +63,14 @@ def fetch(
     return target
 
 
-def _local_path(location: str) -> Path | None:
-    """The path that `location` means, or None if it is an address of the web."""
-    scheme, separator, rest = location.partition("://")
-    if scheme.lower() in ("http", "https"):
-        return None
-    path = Path(location)
-    if separator:
-        host, slash, below = rest.partition("/")
-        if scheme.lower() != "file" or host not in ("", "localhost"):
-            raise UserError(
-                f"{shown_url(location)}: files are fetched from http://, https:// and file:/// "
-                f"addresses, and from paths. Or {_BY_HAND}"
-            )
-        path = Path(unquote(slash + below))
+def _local_path(location: str) -> Path:
+    """The path that a path or a file:/// address means."""
+    path = Path(unquote(location[7:]) if location.startswith("file:///") else location)
     if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise UserError(
-            f"{path} {'is a folder, not a file' if path.is_dir() else 'does not exist'}."
+            f"{shown_url(location)} {what}. Files are fetched from http://, https:// and file:/// "
+            f"addresses, and from paths. Or {_BY_HAND}"
         )
     return path
 
@@ -117,63 +90,38 @@ def _verify(file: Path, expected: str, shown: str) -> None:
 
 
 def _download(
-    ask: Callable[..., requests.Response], retry: Retry, target: Path, expected: str, shown: str,
+    http: requests.Session, location: str, target: Path, expected: str, timeout: float,
     max_bytes: int, longest: float,
 ) -> None:  # fmt: skip
-    """Fill `<target>.part` until its sum is right, and rename it."""
-    part = target.with_name(f"{target.name}.part")
-    part.touch()
-    restarted = False
-    whole: bool | None = None  # is the part all of one answer? None: an attempt broke off
-    try:
-        while sha256_of_file(part) != expected:
-            if whole is not None:
-                if whole or restarted:
-                    _verify(part, expected, shown)
-                logger.warning("the pieces of %s do not fit together; again, in one", target)
-                restarted, whole = True, None
-                part.write_bytes(b"")
-            try:
-                whole = _receive(ask, part, shown, max_bytes, longest)
-            except HTTPError as error:  # within the body
-                retry = retry.increment("GET", error=error)
-                retry.sleep()
-        part.replace(target)
-    finally:
-        if part.exists() and (whole is not None or not part.stat().st_size):
-            part.unlink()
+    """Receive the whole file; again, as often as the session tries, when its body breaks off."""
+    retry = http.get_adapter("http://").max_retries  # type: ignore[attr-defined]
+    ask = partial(http.get, location, stream=True, timeout=timeout)
+    while True:
+        try:
+            with replacing(target) as file, ask(headers={"Accept-Encoding": "identity"}) as answer:
+                _receive(answer, file, shown_url(location), target.name, max_bytes, longest)
+                _verify(file, expected, shown_url(location))
+                return
+        except HTTPError as error:  # within the body
+            retry = retry.increment("GET", error=error)
+            retry.sleep()
 
 
 def _receive(
-    ask: Callable[..., requests.Response], part: Path, shown: str, max_bytes: int, longest: float
-) -> bool:
-    """Fetch what the part lacks, or everything. Returns whether it is all of one answer."""
-    start, deadline = part.stat().st_size, monotonic() + longest
-    missing = {"Range": f"bytes={start}-"} if start else {}
-    with ask(headers={"Accept-Encoding": "identity", **missing}) as response:
-        status, headers = response.status_code, response.headers
-        resumed = status == 206 and headers.get("Content-Range", "").startswith(f"bytes {start}-")
-        if start and status in (206, 416) and not resumed:
-            return False  # there is no such piece: the part is too long, or of another file
-        if not resumed and status != 200:
-            later = headers.get("Retry-After")
-            wish = f"It asks to be tried again after: {later}. " if later else ""
-            advice = _ADVICE.get(status, f"Check the address, or {_BY_HAND}")
-            answer = f"HTTP {status} {response.reason or ''}".strip()
-            raise UserError(f"{shown}: the server answered {answer}.\n  {wish}{advice}")
-        room = max_bytes - (start if resumed else 0)
-        length = response.raw.length_remaining
-        progress = Progress(f"bytes of {part.stem}", length or room)
-        with part.open("ab" if resumed else "wb") as file:
-            while chunk := response.raw.read1(_CHUNK, decode_content=False):
-                file.write(chunk)
-                progress.advance(len(chunk))
-                if max(progress.done, length or 0) > room:
-                    file.truncate(0)
-                    raise UserError(f"{shown} is longer than the {max_bytes} bytes allowed.")
-                if monotonic() > deadline:
-                    raise UserError(
-                        f"{shown} sent {progress.done} bytes in {longest:g} s, and they are not "
-                        "all. The next run goes on after them."
-                    )
-    return not resumed and (length is not None or "Transfer-Encoding" in headers)
+    response: requests.Response, target: Path, shown: str, name: str, max_bytes: int, longest: float
+) -> None:
+    """Write the body of an answer into a file."""
+    if response.status_code != 200:
+        advice = "Check the address, and whether it wants a login, or try again later"
+        answer = f"HTTP {response.status_code} {response.reason or ''}".strip()
+        raise UserError(f"{shown}: the server answered {answer}.\n  {advice}, or {_BY_HAND}")
+    deadline, length = monotonic() + longest, response.raw.length_remaining or 0
+    progress = Progress(f"bytes of {name}", length or max_bytes)
+    with target.open("wb") as file:
+        while chunk := response.raw.read1(_CHUNK, decode_content=False):
+            file.write(chunk)
+            progress.advance(len(chunk))
+            if max(progress.done, length) > max_bytes:
+                raise UserError(f"{shown} is longer than the {max_bytes} bytes allowed.")
+            if monotonic() > deadline:
+                raise UserError(f"{shown} sent {progress.done} bytes in {longest:g} s, and no end.")

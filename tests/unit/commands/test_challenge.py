@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gallerist.challenge.answer_file import picture_names
-from gallerist.challenge.receipts import Receipt
+from gallerist.challenge.submit import Receipt
 from gallerist.commands.main import main
 from gallerist.io.errors import UserError
 
@@ -99,7 +99,7 @@ def test_answers_are_sent_once_and_the_servers_answer_is_printed(challenge, serv
     url, got, _ = server
     assert main(["submit", "results.json", url, *FOLDERS]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert f"{url} took it" in said[0]
+    assert f"{url} answered HTTP 200" in said[0]
     assert said[-1] == GRADE.decode()
     assert got == [(challenge / "results.json").read_bytes()]
     (receipt,) = (challenge / "receipts").glob("*.json")
