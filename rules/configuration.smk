@@ -7,7 +7,8 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from gallerist.config.completion import ConfigurationError, complete, find_warnings
+from gallerist.config.completion import ConfigurationError, complete
+from gallerist.config.warnings import find_warnings
 from gallerist.workflow.dependencies import use_library_in
 from gallerist.io.files import canonical_json
 from gallerist.config.sweeps import groups

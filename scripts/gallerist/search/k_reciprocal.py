@@ -76,25 +76,17 @@ def k_reciprocal(
     Raises UserError for a number outside its range, and for vectors and ids that do not fit.
     """
     _check((queries, gallery), (query_ids, gallery_ids), weight, k1=k1, k2=k2, depth=depth)
-    if len(gallery) > MANY_PICTURES:
-        logger.warning(
-            "k-reciprocal re-ranking of %d gallery pictures takes some %d MB, and time with the "
-            "square of their number: it is made for up to %d",
-            len(gallery), 300 + len(gallery) // 100, MANY_PICTURES,
-        )  # fmt: skip
+    _warn_of_many(len(gallery))
     row_of = {identifier: row for row, identifier in enumerate(gallery_ids)}
-    place = np.empty(len(gallery), np.intp)
-    place[sorted(range(len(gallery)), key=gallery_ids.__getitem__)] = np.arange(len(gallery))
+    place = _alphabetical_places(gallery_ids)
     neighbourhoods = _of_gallery(gallery, gallery_ids, row_of, k1, k2)
     answers: list[tuple[str, ...]] = []
     distances: list[tuple[float, ...]] = []
-    step = max(1, CHUNK_CELLS // max(1, len(gallery)))
+    pictures = max(1, len(gallery))
+    step = max(1, CHUNK_CELLS // pictures)
     for start in range(0, len(queries), step):
-        ids = query_ids[start : start + step]
-        near = search(
-            np.asarray(queries[start : start + step]), ids, gallery, gallery_ids,
-            max(1, len(gallery)),
-        )  # fmt: skip
+        part = slice(start, start + step)
+        near = search(np.asarray(queries[part]), query_ids[part], gallery, gallery_ids, pictures)
         for found, found_distances in zip(near.answers, near.distances, strict=True):
             rows = np.array([row_of[identifier] for identifier in found], dtype=np.intp)
             mixed = _mix_distances(rows, np.array(found_distances), neighbourhoods, k2, weight)
@@ -102,6 +94,21 @@ def k_reciprocal(
             answers.append(tuple(gallery_ids[row] for row in rows[order]))
             distances.append(tuple(mixed[order].tolist()))
     return Ranking(tuple(query_ids), tuple(answers), tuple(distances))
+
+
+def _alphabetical_places(ids: Sequence[str]) -> Indices:
+    places = np.empty(len(ids), np.intp)
+    places[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    return places
+
+
+def _warn_of_many(pictures: int) -> None:
+    if pictures > MANY_PICTURES:
+        logger.warning(
+            "k-reciprocal re-ranking of %d gallery pictures takes some %d MB, and time with the "
+            "square of their number: it is made for up to %d",
+            pictures, 300 + pictures // 100, MANY_PICTURES,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,6 +65,5 @@ def extractor_of(
     if settings.get("reduction"):
         from gallerist.features.reduction import Reduced, Reduction
 
-        reduction = Reduction.read(results.path(f"reductions/{experiment}.npz"))
-        extractor = Reduced(extractor, reduction)
+        return Reduced(extractor, Reduction.read(results.path(f"reductions/{experiment}.npz")))
     return extractor

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import Discriminator, Field, Tag
 
-from gallerist.config.completion import ConfigurationError, complete, find_warnings, read
+from gallerist.config.completion import ConfigurationError, complete, read
 from gallerist.config.reference import reference
 from gallerist.config.schema import json_schema, keys, types, yaml_number
+from gallerist.config.warnings import find_warnings
 from gallerist.networks.backbones import BACKBONES
 from gallerist.settings import base
 from gallerist.settings.configuration import Configuration, kind_of

@@ -11,9 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.config.completion import ConfigurationError, complete, find_warnings
+from gallerist.config.completion import ConfigurationError, complete
 from gallerist.config.schema import json_schema
 from gallerist.config.sweeps import LARGEST, LONGEST_NAME, expand, groups
+from gallerist.config.warnings import find_warnings
 from gallerist.settings.base import key
 from gallerist.settings.configuration import Configuration
 from gallerist.settings.networks import Scratch
