@@ -36,8 +36,7 @@ COMPARE = {"compare_experiments"}
 EVALUATE = each("evaluate_retrieval") | COMPARE
 SEARCH = each("search_gallery") | EVALUATE
 EXTRACT = extraction("gallery") | extraction("query") | SEARCH
-PLOT = each("plot_training")
-DRAW = PLOT | EVALUATE
+PLOT = each("plot_training") | EVALUATE
 TRAIN = each("train_network", "plot_training") | EXTRACT
 AUGMENT = {"augment_images"} | TRAIN
 LEAKS = {"report_leaks"} | COMPARE
@@ -277,7 +276,7 @@ def near_duplicates_is_edited(workflow):
     change_code(workflow, "gallerist/data/near_duplicates.py")
 
 
-@calls_for(DRAW)
+@calls_for(PLOT)
 def style_of_figures_is_edited(workflow):
     change_code(workflow, "gallerist/figures/style.py")
 
