@@ -11,6 +11,7 @@ from tracked import a_record
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.extractors import extract
+from gallerist.features.store import write_features
 from gallerist.io.files import sha256_of_file, write_json
 from gallerist.records.record import write_record
 from gallerist.search.exact import search
@@ -22,6 +23,7 @@ HOG = {
 }  # fmt: skip
 MAX_PIXELS = 1_000_000
 GALLERY_SIZE, QUERY_SIZE = 12, 10
+EXTRACTOR = DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1)
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,9 @@ class SmallGallery:
         self.config["experiments"][name] = settings
         folder = self.results.folder
         gallery = Manifest.read(folder / "manifests/gallery.csv")
-        extracted = features(gallery)
-        stem = folder / "features" / name / "gallery"
-        extracted.write(
-            *(stem.with_name(f"gallery.{suffix}") for suffix in ("npy", "ids.csv", "origin.json"))
-        )
+        stem = folder / "features" / name
+        files = [stem / f"gallery.{suffix}" for suffix in ("npy", "ids.csv", "origin.json")]
+        write_features(EXTRACTOR.batches(gallery.paths), gallery.ids, EXTRACTOR, files)
         evaluation = folder / "evaluation" / name
         evaluation.mkdir(parents=True)
         with (evaluation / "queries.csv").open("w", newline="") as file:
@@ -100,8 +100,7 @@ def drawn(folder, part, number):
 
 
 def features(manifest):
-    extractor = DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1)
-    return extract(extractor, manifest.paths, manifest.ids)
+    return extract(EXTRACTOR, manifest.paths, manifest.ids)
 
 
 def ranked(small, depth):

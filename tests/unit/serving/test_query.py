@@ -11,7 +11,7 @@ from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.extractors import extract
 from gallerist.features.key_points import Detector
 from gallerist.features.reduction import Reduced, fit
-from gallerist.features.store import Features
+from gallerist.features.store import Features, write_features
 from gallerist.io.errors import UserError
 from gallerist.search.exact import search
 from gallerist.serving.query import find_query, search_file, search_query
@@ -164,18 +164,23 @@ def gallery_files(results, tmp_path):
         pixels = np.random.default_rng(row).integers(0, 256, (12, 12, 3), dtype=np.uint8)
         paths.append(tmp_path / f"{name}.png")
         Image.fromarray(pixels).resize((90, 70), Image.Resampling.BICUBIC).save(paths[-1])
-    hog = extract(DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1), paths, GALLERY.ids)
-    hog.write(*files_of(tmp_path, "features/hog"))
+    extractor = DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1)
+    hog = extract(extractor, paths, GALLERY.ids)
+    write(extractor, paths, files_of(tmp_path, "features/hog"))
     reduction = fit("pca", 2, hog.vectors, seed=1)
     reduction.write(tmp_path / "reductions/small.npz")
-    extract(Reduced(hog, reduction), GALLERY.ids).write(*files_of(tmp_path, "reduced/small"))
+    write(Reduced(hog, reduction), GALLERY.ids, files_of(tmp_path, "reduced/small"))
     detector = Detector("sift", 512, 100, root=True)
     sample = vocabulary.sample(paths, detector, at_most=1000, seed=1, threads=1)
     words = vocabulary.learn(sample, 4, 1, detector=detector)
     words.write(tmp_path / "vocabularies/sift.npz")
     sift = vocabulary.WordExtractor(words, "vlad", square_root=True, threads=1)
-    extract(sift, paths, GALLERY.ids).write(*files_of(tmp_path, "features/sift"))
+    write(sift, paths, files_of(tmp_path, "features/sift"))
     return paths
+
+
+def write(extractor, pictures, files):
+    write_features(extractor.batches(pictures), GALLERY.ids, extractor, files)
 
 
 def files_of(folder, name):
