@@ -17,7 +17,7 @@ FIGURES = {
     "median.png": "between best and worst of {}",
     "worst.png": "The queries that {} answers worst",
     "classes.png": "Hit rate of {} for the queries of each class",
-    "chosen.png": "with the answers of {}: right ones green",
+    "chosen.png": "with the answers of {}: relevant ones green",
     "confusion.png": "Which class the first answer of {} comes from",
     "classes.csv": "Hit rate at k of {} for the queries of each class",
 }
