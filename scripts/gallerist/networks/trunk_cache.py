@@ -72,8 +72,13 @@ class TrunkCache:
         Raises UserError when the files do not belong together, or the row file is
         damaged; FileNotFoundError.
         """
-        identity = read_json(origin)
-        trunk, preprocessing = identity["trunk"], identity["preprocessing"]
+        try:
+            identity = read_json(origin)
+            trunk, preprocessing = identity["trunk"], identity["preprocessing"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{origin} is damaged. Remove it, {ids} and {rows}, and they are made again."
+            ) from error
         listing = Path(ids).read_text(encoding="utf-8")
         stored = RowFile(rows)
         if identity != _identity(stored, sha256_of_file(rows), listing, trunk, preprocessing):

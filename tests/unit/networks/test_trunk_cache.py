@@ -364,3 +364,12 @@ def test_ten_times_the_pictures_take_no_more_memory(tmp_path):
     few, many = (peak_megabytes(MEASURES_MEMORY, tmp_path, count) for count in (500, 5000))
     assert sum(path.stat().st_size for path in tmp_path.glob("*.5000.npy")) > 190 * 2**20
     assert many - few < 16, f"MB: {few}, {many}"
+
+
+@pytest.mark.parametrize("text", ["", '{"trunk": "tt', "[]", "{}"])
+def test_an_origin_that_is_cut_short_is_named_with_the_mend(tmp_path, text):
+    written(tmp_path)
+    origin = stored(tmp_path)["origin"]
+    origin.write_text(text)
+    with pytest.raises(UserError, match=rf"{origin.name} is damaged\. Remove it, "):
+        read(tmp_path)
