@@ -19,27 +19,21 @@ EXPECTED = {"training": 5, "validation": 2, "gallery": 3, "query": 2}
 class Archive:
     """A file served at `address`. The first answer breaks off half way.
 
-    ranges: what each request asked for, None where it was all.
+    asked: the number of requests.
     """
 
     def __init__(self, content):
-        self.ranges = ranges = []
+        self.asked = 0
+        archive = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                asked = self.headers.get("Range")
-                ranges.append(asked)
-                start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-                self.send_response(206 if asked else 200)
-                if asked:
-                    span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-                    self.send_header("Content-Range", span)
-                self.send_header("ETag", '"the only version"')
-                self.send_header("Accept-Ranges", "bytes")
-                self.send_header("Content-Length", str(len(content) - start))
+                archive.asked += 1
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                end = len(content) // 2 if len(ranges) == 1 else len(content)
-                self.wfile.write(content[start:end])
+                end = len(content) // 2 if archive.asked == 1 else len(content)
+                self.wfile.write(content[:end])
 
             def log_message(self, *arguments):
                 pass
@@ -96,7 +90,7 @@ def archived(zipped, tmp_path_factory):
         digest = hashlib.sha256(zipped).hexdigest()
         workflow = Workflow(folder, config(archive.address, digest), counts=None)
         workflow.first_run = workflow.run()
-    workflow.ranges = archive.ranges
+    workflow.asked = archive.asked
     return workflow
 
 
@@ -104,12 +98,8 @@ def manifest(workflow, part):
     return read_rows(workflow.results / f"manifests/{part}.csv")
 
 
-def test_a_broken_download_is_continued_and_the_run_completes(archived, zipped):
-    first, *later = archived.ranges
-    assert first is None
-    assert later
-    assert all(asked is not None for asked in later)
-    assert int(later[0].removeprefix("bytes=").rstrip("-")) <= len(zipped) // 2
+def test_a_broken_download_is_made_again_and_the_run_completes(archived, zipped):
+    assert archived.asked == 2
     assert (archived.results / "comparison/comparison.md").is_file()
     (run,) = archived.tracked_runs("archived/stages", "tags.`gallerist.stage` = 'fetch_archive'")
     assert run.info.status == "FINISHED"
