@@ -6,6 +6,7 @@ rule draw_feature_map:
     input:
         gallery=searched("gallery"),
         query=searched("query"),
+        sources=sources(searched("gallery"), searched("query")),
         gallery_manifest=manifest("gallery"),
         query_manifest=manifest("query"),
         ranking=ranking(),
@@ -23,6 +24,7 @@ rule draw_feature_map:
         "../envs/gallerist.yaml"
     params:
         seed=config["evaluation"]["seed"],
+        vectors_by=vectors_by,
     script:
         "../scripts/draw_feature_map.py"
 

@@ -12,7 +12,8 @@ rule register_models:
         ),
         gallery=manifest("gallery"),
         query=manifest("query"),
-        files=PLAN.model_files,
+        # The rows say when the vectors among them are others.
+        files=lambda wildcards: vectors(lambda: PLAN.model_files)(wildcards),
         code=library("register_models"),
         # The code that becomes part of a model.
         answering=library("gallerist/serving/pyfunc"),

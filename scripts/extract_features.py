@@ -1,38 +1,27 @@
-"""Rule extract_features: pictures of one part -> vectors of length 1, in manifest order."""
+"""Rule extract_features: the pictures of all parts -> vectors by a network."""
 
 from gallerist.records.record import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    verify_output(snakemake.input.model, snakemake.input.training)
+    verify_output(snakemake.input.model, snakemake.input.training_record)
     # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
-    from gallerist.data.manifest import Manifest
+    from gallerist.features.extraction import extract_parts
     from gallerist.features.network import NetworkExtractor
-    from gallerist.features.store import write_features
     from gallerist.features.views import Views
     from gallerist.networks.runtime import configure
-    from gallerist.networks.trunk_cache import TrunkCache
 
-    given, output = snakemake.input, snakemake.output
-    compute = run.param("compute")
-    device = configure(threads=snakemake.threads, gpu_precision=compute["gpu_precision"])
-    images = Manifest.read(given.manifest)
+    given, threads, compute = snakemake.input, snakemake.threads, run.param("compute")
+    device = configure(threads=threads, gpu_precision=compute["gpu_precision"])
     extractor = NetworkExtractor(
         given.model,
         given.preprocessing,
-        threads=snakemake.threads,
+        threads=threads,
         engine=compute["engine"],
         xla=compute["gpu_xla"],
         views=Views(**run.param("views") or {}),
     )
-    with run.timed("extraction_seconds") as timer:
-        files = output.vectors, output.ids, output.origin
-        if given.rows:
-            rows = TrunkCache.read(*given.rows)
-            written = write_features(extractor.batches_of_rows(rows), rows.ids, extractor, files)
-        else:
-            batches = extractor.batches(images.paths)
-            written = write_features(batches, images.ids, extractor, files)
+    manifests = {part: given[part] for part in run.param("parts")}
+    outputs, store = dict(snakemake.output.items()), snakemake.params.store
+    extract_parts(run, extractor, manifests, outputs, store, device, compute)
     run.parameters(device=device, engine=extractor.engine_name)
-    run.metrics(written, images_per_second=len(images) / timer.seconds)
-    run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

@@ -25,6 +25,9 @@ from gallerist.io.parallel import ordered, stack_batches
 from gallerist.workflow.progress import Progress
 
 Encoding = Literal["bag_of_words", "vlad"]
+Detect = Callable[[PathLike], AnyArray]
+"""A picture file -> the descriptors of its key points, as a detector gives them."""
+
 Result = TypeVar("Result")
 
 BATCH = 4096
@@ -150,16 +153,23 @@ def learn(descriptors: AnyArray, words: int, seed: int, *, detector: Detector) -
     return Vocabulary(np.asarray(centres), detector, np.zeros(words, dtype=np.int64), 0)
 
 
-def count_words(vocabulary: Vocabulary, paths: Sequence[PathLike], *, threads: int) -> Vocabulary:
+def count_words(
+    vocabulary: Vocabulary,
+    paths: Sequence[PathLike],
+    *,
+    threads: int,
+    detect: Detect | None = None,
+) -> Vocabulary:
     """The vocabulary with the number of (training) pictures that have each word: for bags of words.
 
+    detect: gives what the vocabulary's detector does; None is that one.
     Raises UserError when every word is in every picture, so that none tells them apart;
     BadImage naming the first file that cannot be decoded.
     """
+    detect = detect or vocabulary.detector.descriptors
 
     def present(path: PathLike) -> Booleans:
-        descriptors = vocabulary.detector.detect_in_file(path).descriptors
-        return _occurrences(vocabulary, descriptors) > 0
+        return _occurrences(vocabulary, detect(path)) > 0
 
     found = np.zeros(len(vocabulary), dtype=np.int64)
     with closing(_in_order(present, paths, threads)) as pictures:
@@ -228,21 +238,29 @@ def signed_square_root(vector: Vectors) -> Vectors:
 
 
 def sample(
-    paths: Sequence[PathLike], detector: Detector, *, at_most: int, seed: int, threads: int
+    paths: Sequence[PathLike],
+    detector: Detector,
+    *,
+    at_most: int,
+    seed: int,
+    threads: int,
+    detect: Detect | None = None,
 ) -> AnyArray:
     """Descriptors of (training) pictures to learn words from, at most `at_most`: (n, d).
 
     Every picture gives the same number at most, which seed and its position choose, so that those
     with many key points have no more say. Of more pictures than that the seed chooses some.
+    detect: gives what the detector does; None is that one.
     Results do not depend on threads. Raises BadImage naming the first file that is no picture.
     """
+    detect = detect or detector.descriptors
     chosen = np.arange(len(paths))
     if len(paths) > at_most:
         chosen = np.sort(np.random.default_rng(seed).choice(len(paths), at_most, replace=False))
     share = at_most // max(len(chosen), 1)
 
     def some(position: int) -> AnyArray:
-        descriptors = detector.detect_in_file(paths[position]).descriptors
+        descriptors = detect(paths[position])
         if len(descriptors) <= share:
             return descriptors
         chance = np.random.default_rng([seed, position])
@@ -255,7 +273,10 @@ def sample(
 
 
 class WordExtractor:
-    """A vocabulary with an encoding, for files: see `extractors.Extractor`."""
+    """A vocabulary with an encoding, for files: see `extractors.Extractor`.
+
+    detect: what gives a picture's descriptors, as the vocabulary's detector does.
+    """
 
     def __init__(
         self, vocabulary: Vocabulary, encoding: Encoding, *, square_root: bool, threads: int
@@ -265,6 +286,7 @@ class WordExtractor:
         threads: that detect and encode, a picture at a time; vectors do not depend on them.
         """
         self._vocabulary, self._threads, self._square_root = vocabulary, threads, square_root
+        self.detect: Detect = vocabulary.detector.descriptors
         self._encode, width = {
             "bag_of_words": (bag_of_words, 1),
             "vlad": (vlad, vocabulary.points.shape[1]),
@@ -282,7 +304,7 @@ class WordExtractor:
         return stack_batches(_in_order(self._vector, paths, self._threads), batch_size)
 
     def _vector(self, path: PathLike) -> Vectors:
-        descriptors = self._vocabulary.detector.detect_in_file(path).descriptors
+        descriptors = self.detect(path)
         vector = self._encode(self._vocabulary, descriptors)
         return signed_square_root(vector) if self._square_root else vector
 

@@ -1,11 +1,12 @@
 """Which files each job of the workflow takes and leaves: what the rules ask for, by wildcards."""
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gallerist.workflow.experiments import Experiment, Kind, extractor_files, refusal
-from gallerist.workflow.results import Results, feature_files, vector_files
+from gallerist.workflow.results import Results, extraction_record, feature_files, vector_files
 
 Files = str | list[str]
 """An input of a rule: one file, or a list; an empty one where there is none."""
@@ -16,8 +17,32 @@ FOLDERS = {
 }
 """Layout -> part -> the folder of the source that holds it."""
 
+EXTRACTING: dict[Kind, str] = {
+    "network": "extract_features",
+    "descriptor": "describe_images",
+    "vocabulary": "encode_key_points",
+}
+"""Kind -> the rule that extracts its vectors from pictures. One job extracts those of all parts."""
+
 CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
 """The two folders of an unlabelled challenge, as parts."""
+
+
+@dataclass(frozen=True)
+class ExtractionRule:
+    """One of the rules that an extracting rule is written as: what it makes differs.
+
+    suffix: of its name. experiments: that it is for. outputs: name -> files. log: of its jobs.
+    shard: which one of how many, None where the wildcard says it; of a job that does all, 0 of 1.
+    shards: the records of the jobs that go before.
+    """
+
+    suffix: str
+    experiments: list[str]
+    outputs: dict[str, Files]
+    log: str
+    shard: tuple[int | None, int]
+    shards: list[str]
 
 
 class Plan:
@@ -57,6 +82,84 @@ class Plan:
     def extracted(self) -> list[str]:
         """The parts that features are extracted of."""
         return ["training", "validation", "gallery", "query", *self.challenge_parts]
+
+    def parts(self, experiment: str) -> list[str]:
+        """The parts whose vectors by an experiment something needs.
+
+        Those that are searched; training, where a reduction is fitted on them; validation, where
+        the members of a fusion are weighed by them.
+        """
+        asked = self.experiments[experiment]
+        fusions = [
+            each
+            for each in self.experiments.values()
+            if each.kind == "fused_vectors" and experiment in each.members
+        ]
+        needed = {
+            "training": any(each.settings["reduction"] for each in (asked, *fusions)),
+            "validation": any(each.settings["fusion"] == "weighted" for each in fusions),
+        }
+        return [part for part in self.extracted if needed.get(part, True)]
+
+    def extraction_rules(self, kind: Kind) -> list[ExtractionRule]:
+        """The rules that extract the vectors of one kind: one for each set of parts, and shards."""
+        by_parts: dict[tuple[str, ...], list[str]] = {}
+        for name in self.of_kind(kind):
+            by_parts.setdefault(tuple(self.parts(name)), []).append(name)
+        count = self.config["compute"]["shards"]
+        stem = self.results.file(extraction_record("{experiment}"))
+        shards = [f"{stem}-{number}-of-{count}.record.json" for number in range(count)]
+        shards = shards if count > 1 else []
+        rules = []
+        for parts, names in by_parts.items():
+            outputs: dict[str, Files] = {"record": f"{stem}.record.json"}
+            outputs |= {part: self.features("{experiment}", part) for part in parts}
+            suffix = "".join(f"__{part}" for part in parts if part in ("training", "validation"))
+            rules.append(ExtractionRule(suffix, names, outputs, "{experiment}", (0, 1), shards))
+        if shards:
+            record: dict[str, Files] = {"record": f"{stem}-{{shard}}-of-{count}.record.json"}
+            every, log = self.of_kind(kind), "{experiment}-{shard}"
+            rules.append(ExtractionRule("__shard", every, record, log, (None, count), []))
+        return rules
+
+    def manifests(self, experiment: str) -> dict[str, str]:
+        """Part -> manifest, of those whose vectors by an experiment something needs."""
+        return {part: self.manifest(part) for part in self.parts(experiment)}
+
+    def extracted_from(self, file: str) -> tuple[Experiment, str] | None:
+        """The experiment and the part of vectors that one job extracts with those of all parts."""
+        folder, name = posixpath.split(posixpath.dirname(file))
+        asked = self.experiments.get(name)
+        if folder != self.results.file("features") or not asked or asked.kind not in EXTRACTING:
+            return None
+        return asked, posixpath.basename(file).partition(".")[0]
+
+    def extracting_rules(self, files: Iterable[str]) -> list[str]:
+        """The rules that make those of some vectors that are extracted."""
+        made = filter(None, map(self.extracted_from, files))
+        return list(dict.fromkeys(EXTRACTING[asked.kind] for asked, _ in made))
+
+    def vector_sources(self, files: Iterable[str]) -> list[str]:
+        """The files that decide those of some vectors that are extracted, but for code."""
+        found = []
+        for asked, part in filter(None, map(self.extracted_from, files)):
+            found.append(self.manifest(part))
+            for name, made in asked.learned.items():
+                if name.startswith(("models/", "vocabularies/")):
+                    found += map(self.results.file, made)
+        return list(dict.fromkeys(found))
+
+    def vector_settings(self, experiment: str) -> Any:
+        """The settings that decide extracted vectors, beside what is learned."""
+        asked = self.experiments[experiment]
+        if asked.kind == "network":
+            return [asked.settings["views"], self.computing]
+        return asked.extraction if asked.kind in EXTRACTING else None
+
+    @property
+    def computing(self) -> dict[str, Any]:
+        """What of the section `compute` can change a number."""
+        return {key: value for key, value in self.config["compute"].items() if key != "shards"}
 
     def part_folder(self, part: str) -> str:
         """The folder that a part is imported from."""
@@ -206,9 +309,13 @@ class Plan:
             names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
             parts = [*self.training_parts(experiment), *seen] if asked.trunk else []
             names += [f"trunks/{asked.trunk}/{part}" for part in parts]
-        folders = ["features", *(["reduced"] if asked.settings["reduction"] else [])]
+        extracted = [extraction_record(experiment)] if asked.kind in EXTRACTING else []
+        folders = [
+            *([] if extracted else ["features"]),
+            *(["reduced"] if asked.settings["reduction"] else []),
+        ]
         ends = [f"{folder}/{experiment}/{part}" for folder in folders for part in searched]
-        return [*names, *asked.learned, *ends]
+        return [*names, *asked.learned, *extracted, *ends]
 
     @property
     def challenge_truth(self) -> Files:

@@ -38,6 +38,9 @@ logger = logging.getLogger("gallerist")
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
+COMPARED_ONLY = "vectors_by"
+"""A parameter that a rule has for Snakemake to compare: it is another job's, which records it."""
+
 _ITEMS = ("pretrained", "trunk")
 """Wildcards that say what a job is about where that is no experiment."""
 
@@ -90,7 +93,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
             changes = keep_code_changes(results, commit, LIBRARY)
         setup = [keep_configuration(results, config), last_rule_graph(results)]
     opening = Record(
-        stage=str(snakemake.rule),
+        stage=_rule(snakemake),
         dataset=str(config["dataset"]["name"]),
         experiment=wildcards.get("experiment"),
         item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
@@ -127,12 +130,17 @@ def _title(snakemake: Any) -> str:
     """The stage as people would call it: train_network resnet152."""
     wildcards = _named(snakemake.wildcards)
     chosen = [wildcards[name] for name in ("experiment", *_ITEMS, "part") if wildcards.get(name)]
-    return " ".join(map(str, [snakemake.rule, *chosen]))
+    return " ".join(map(str, [_rule(snakemake), *chosen]))
+
+
+def _rule(snakemake: Any) -> str:
+    """The rule's name; of rules that differ in their files only, the name that they share."""
+    return str(snakemake.rule).partition("__")[0]
 
 
 def _purpose(snakemake: Any) -> dict[str, str]:
     """What the first line of the rule's script says after its name, as a tag."""
-    path = Path(getattr(snakemake, "scriptdir", "")) / f"{snakemake.rule}.py"
+    path = Path(getattr(snakemake, "scriptdir", "")) / f"{_rule(snakemake)}.py"
     try:
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     except (OSError, SyntaxError):
@@ -160,6 +168,8 @@ def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
     """
     flat: dict[str, Scalar] = {}
     for name, value in params.items():
+        if name == COMPARED_ONLY:
+            continue
         if isinstance(value, str) and value.startswith("{"):
             with suppress(json.JSONDecodeError):
                 value = json.loads(value)

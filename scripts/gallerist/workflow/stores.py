@@ -1,0 +1,37 @@
+"""Which store keeps what a job computes of pictures, and which stores nobody asks any more."""
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gallerist import LIBRARY
+from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text
+from gallerist.io.row_store import RowStore
+from gallerist.workflow.dependencies import library_files
+
+PACKAGES = (
+    *("numpy", "pillow", "opencv-python-headless", "scikit-image", "mahotas", "scikit-learn"),
+    *("openvino", "tensorflow", "keras"),
+)
+"""Packages whose next version may give a row other bits."""
+
+
+def open_store(folder: PathLike, maker: type, *what: object) -> RowStore:
+    """The store below `folder` of what the class `maker`, so configured, makes of pictures.
+
+    what: everything beside the picture that can change a bit, as JSON values. The code of the
+    maker, and of what it imports, and the packages' versions are taken in too: rows of other code
+    lie in a store of their own.
+    """
+    source = Path(str(sys.modules[maker.__module__].__file__))
+    code = [source, *library_files(source, LIBRARY)]
+    parts = [list(what), [sha256_of_file(file) for file in code], [*map(_version, PACKAGES)]]
+    identity = sha256_of_text(canonical_json(parts))
+    return RowStore(Path(folder) / identity[:16], identity)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
