@@ -2,11 +2,14 @@
 
 from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.extraction import extract_parts
+from gallerist.settings.descriptors import read_descriptor
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     extractor = DescriptorExtractor(
-        run.settings, max_pixels=snakemake.params.max_pixels, threads=snakemake.threads
+        run.settings_as(read_descriptor),
+        max_pixels=snakemake.params.max_pixels,
+        threads=snakemake.threads,
     )
     manifests = {part: snakemake.input[part] for part in run.param("parts")}
     outputs, store = dict(snakemake.output.items()), snakemake.params.store

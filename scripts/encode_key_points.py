@@ -1,7 +1,7 @@
 """Rule encode_key_points: the pictures of all parts -> vectors of the visual words in them."""
 
 from gallerist.features.extraction import extract_parts
-from gallerist.features.kept_key_points import kept_key_points
+from gallerist.features.kept_key_points import KeptKeyPoints
 from gallerist.features.vocabulary import Vocabulary, WordExtractor
 from gallerist.workflow.stage import stage
 
@@ -14,7 +14,9 @@ with stage(snakemake) as run:
         threads=snakemake.threads,
     )
     manifests = {part: snakemake.input[part] for part in run.param("parts")}
-    detector, kept = vocabulary.detector, snakemake.params.key_points
+    folder = snakemake.params.key_points
+    kept = KeptKeyPoints(vocabulary.detector, folder, *manifests.values())
+    run.tag(key_points=kept.folder)
     outputs, store = dict(snakemake.output.items()), snakemake.params.store
-    with kept_key_points(detector, kept, *manifests.values()) as extractor.detect:
+    with kept as extractor.detect:
         extract_parts(run, extractor, manifests, outputs, store)

@@ -1,7 +1,7 @@
 """Rule learn_vocabulary: training pictures -> the visual words of their key points."""
 
 from gallerist.data.manifest import Manifest
-from gallerist.features.kept_key_points import kept_key_points
+from gallerist.features.kept_key_points import KeptKeyPoints
 from gallerist.features.key_points import Detector
 from gallerist.features.vocabulary import count_words, learn, sample
 from gallerist.figures.key_points import draw
@@ -19,9 +19,10 @@ with stage(snakemake) as run:
         settings["max_points"],
         settings.get("root", False),
     )
-    kept = detector, snakemake.params.key_points, snakemake.input.training
+    kept = KeptKeyPoints(detector, snakemake.params.key_points, snakemake.input.training)
+    run.tag(key_points=kept.folder)
     with run.timed("vocabulary_seconds"):
-        with kept_key_points(*kept) as detect:
+        with kept as detect:
             descriptors = sample(
                 training.paths,
                 detector,
@@ -32,7 +33,7 @@ with stage(snakemake) as run:
             )
         vocabulary = learn(descriptors, settings["words"], settings["seed"], detector=detector)
         if settings["encoding"] == "bag_of_words":
-            with kept_key_points(*kept) as detect:
+            with kept as detect:
                 vocabulary = count_words(
                     vocabulary, training.paths, threads=snakemake.threads, detect=detect
                 )

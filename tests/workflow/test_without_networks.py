@@ -291,7 +291,7 @@ def mean_colour(pixels: Pixels, *, squared: bool) -> Vectors:
 
 
 NEW_SETTINGS = '''
-class MeanColour(RankedByVectors, _Global):
+class MeanColour(RankedByVectors, WholePicture):
     """The mean colour of a picture."""
 
     descriptor: Literal["mean_colour"] = KIND

@@ -30,7 +30,7 @@ def extract_parts(
     extraction = Extraction(extractor, parts, folder, *beside)
     extraction.fill(*run.param("shard"))
     run.metrics(extraction.write({part: outputs[part] for part in parts if part in outputs}))
-    run.tag(store=extraction.store)
+    run.tag(store=extraction.folder)
     for part, images in parts.items():
         run.dataset(part, manifests[part], images.digest, len(images))
 
@@ -38,7 +38,7 @@ def extract_parts(
 class Extraction:
     """The vectors of all parts that one extractor is asked for.
 
-    store: the name of the folder that they are kept in.
+    folder: that they are kept in.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Extraction:
         what = (extractor.model, extractor.preprocessing, *beside)
         self._store: RowStore = open_store(folder, type(extractor), *what)
         self._paths = {row.id: row.path for images in parts.values() for row in images}
-        self.store = self._store.folder.name
+        self.folder = self._store.folder
         self._stored = len(self._paths) - len(self._store.missing(self._paths))
 
     def fill(self, shard: int = 0, shards: int = 1) -> None:

@@ -1,8 +1,7 @@
 """The descriptors of key points, detected once a picture and kept."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import Lock
 
@@ -10,37 +9,45 @@ import numpy as np
 
 from gallerist.data.manifest import Manifest
 from gallerist.features.key_points import Detector, root_sift
-from gallerist.features.vocabulary import Detect
 from gallerist.io.arrays import AnyArray
 from gallerist.io.files import PathLike
 from gallerist.workflow.stores import open_store
 
 
-@contextmanager
-def kept_key_points(detector: Detector, folder: PathLike, *manifests: PathLike) -> Iterator[Detect]:
-    """A function that gives what `Detector.descriptors` does, of any picture in the manifests.
+class KeptKeyPoints(AbstractContextManager["KeptKeyPoints"]):
+    """Gives what `Detector.descriptors` does, of pictures in manifests; to several threads.
 
-    folder: of the stores. Safe in several threads. Numbers of SIFT are whole and below 256, so they
-    are kept as bytes, and its square roots are taken afterwards.
+    Numbers of SIFT are whole and below 256, so they are kept as bytes, and its square roots are
+    taken afterwards. What is detected within a block is kept, and found, when it ends.
     """
-    plain = replace(detector, root=False)
-    store = open_store(folder, Detector, plain.to_json())
-    ids = {os.fspath(row.path): row.id for path in manifests for row in Manifest.read(path)}
-    kept = np.float32 if detector.kind == "surf" else np.uint8
-    lock = Lock()
-    with store.adding() as additions:
 
-        def detect(path: PathLike) -> AnyArray:
-            picture = ids[os.fspath(path)]
-            if picture in store:
-                found = store.rows_of(picture)
-            else:
-                found = plain.descriptors(path).astype(kept)
-                with lock:
-                    additions.add([picture], found)
-            if detector.kind != "sift":
-                return found
-            numbers = found.astype(np.float32)
-            return root_sift(numbers) if detector.root else numbers
+    def __init__(self, detector: Detector, folder: PathLike, *manifests: PathLike) -> None:
+        """folder: of the stores. manifests: files."""
+        self._detector, self._plain = detector, replace(detector, root=False)
+        self._store = open_store(folder, Detector, self._plain.to_json())
+        self.folder = self._store.folder
+        self._ids = {row.path: row.id for path in manifests for row in Manifest.read(path)}
+        self._kept = np.float32 if detector.kind == "surf" else np.uint8
+        self._lock = Lock()
 
-        yield detect
+    def __enter__(self) -> "KeptKeyPoints":
+        self._adding = self._store.adding()
+        self._additions = self._adding.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._adding.__exit__(None, None, None)
+
+    def __call__(self, path: PathLike) -> AnyArray:
+        """The descriptors of a picture file: see `key_points.KeyPoints`."""
+        picture = self._ids[os.fspath(path)]
+        if picture in self._store:
+            found = self._store.rows_of(picture)
+        else:
+            found = self._plain.descriptors(path).astype(self._kept)
+            with self._lock:
+                self._additions.add([picture], found)
+        if self._detector.kind != "sift":
+            return found
+        numbers = found.astype(np.float32)
+        return root_sift(numbers) if self._detector.root else numbers

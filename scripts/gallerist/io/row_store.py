@@ -293,6 +293,16 @@ class Additions:
         self._begin()
 
 
+def keys_in(path: PathLike) -> list[str]:
+    """The keys of a segment, whether its bytes are right or not; none where it is no Arrow file."""
+    try:
+        with pa.memory_map(os.fspath(path)) as file:
+            keys: list[str] = pa.ipc.open_file(file).read_all().column("key").to_pylist()
+            return keys
+    except pa.ArrowInvalid:
+        return []
+
+
 def _name_of(path: Path, identity: str) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.sha256(identity.encode()))

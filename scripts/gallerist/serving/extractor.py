@@ -60,8 +60,11 @@ def extractor_of(
         )
     else:
         from gallerist.features.descriptors.extract import DescriptorExtractor
+        from gallerist.settings.descriptors import read_descriptor
 
-        extractor = DescriptorExtractor(settings, max_pixels=max_pixels, threads=threads)
+        extractor = DescriptorExtractor(
+            read_descriptor(**settings), max_pixels=max_pixels, threads=threads
+        )
     if settings.get("reduction"):
         from gallerist.features.reduction import Reduced, Reduction
 

@@ -1,13 +1,21 @@
 """Which store keeps what a job computes of pictures, and which stores nobody asks any more."""
 
+import os
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from gallerist import LIBRARY
 from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text
-from gallerist.io.row_store import RowStore
+from gallerist.io.row_store import RowStore, keys_in
+from gallerist.records.record import read_record
 from gallerist.workflow.dependencies import library_files
+from gallerist.workflow.plan import Plan
+
+STORE_TAGS = ("store", "key_points")
+"""Tags of a record by which a job names the stores that it used."""
 
 PACKAGES = (
     *("numpy", "pillow", "opencv-python-headless", "scikit-image", "mahotas", "scikit-learn"),
@@ -35,3 +43,22 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def unused_segments(config: Mapping[str, Any], root: PathLike = "results") -> list[Path]:
+    """The files of stores that no experiment of a complete configuration asks any more, sorted.
+
+    Those of stores that no job names in its record, and those without any picture of a manifest.
+    root: the folder of all results.
+    """
+    plan = Plan(config, os.fspath(root))
+    records = (Path(each) for name in plan.experiments for each in plan.upstream_records(name))
+    tags = [read_record(path).tags for path in {*records} if path.exists()]
+    used = {Path(each[name]) for each in tags for name in STORE_TAGS if name in each}
+    manifests = (plan.results.folder / "manifests").glob("*.csv")
+    pictures = {row.partition(",")[0] for path in manifests for row in path.open(encoding="utf-8")}
+    return [
+        path
+        for path in sorted(plan.results.folder.glob("store/*/*/*/*.arrow"))
+        if path.parent not in used or pictures.isdisjoint(keys_in(path))
+    ]

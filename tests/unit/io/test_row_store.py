@@ -1,5 +1,6 @@
 """Rows by key: found again bit by bit, whatever is killed, damaged or done side by side."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -163,7 +164,7 @@ def test_what_others_add_meanwhile_is_seen_when_asked_for(tmp_path):
 
 def test_what_was_added_before_an_error_is_kept(tmp_path):
     store = RowStore(tmp_path, "one")
-    with pytest.raises(RuntimeError), store.adding() as kept:
+    with contextlib.suppress(RuntimeError), store.adding() as kept:
         kept.add(["a", "b"], rows_of(2))
         raise RuntimeError
     assert RowStore(tmp_path, "one").missing("abc") == ["c"]

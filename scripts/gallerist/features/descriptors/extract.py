@@ -1,9 +1,8 @@
 """Classical descriptors of many pictures, side by side."""
 
 import inspect
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import Any
 
 import numpy as np
 
@@ -12,22 +11,24 @@ from gallerist.features.descriptors.registry import DESCRIPTORS
 from gallerist.io.arrays import Vectors
 from gallerist.io.files import PathLike, canonical_json, sha256_of_text
 from gallerist.io.parallel import ordered, stack_batches
+from gallerist.settings.descriptors import WholePicture
 from gallerist.workflow.progress import Progress
 
 
 class DescriptorExtractor:
     """A descriptor with its settings, for files: see `extractors.Extractor`."""
 
-    def __init__(self, settings: Mapping[str, Any], *, max_pixels: int, threads: int) -> None:
-        """settings: of an experiment of a complete configuration. max_pixels: see `Preprocessing`.
+    def __init__(self, settings: WholePicture, *, max_pixels: int, threads: int) -> None:
+        """settings: of an experiment. max_pixels: see `Preprocessing`.
 
         threads: that decode and compute, a picture at a time; vectors do not depend on them.
         """
-        self._function, self._threads = DESCRIPTORS[settings["descriptor"]], threads
-        parameters = inspect.signature(self._function).parameters
-        self._settings = {key: value for key, value in settings.items() if key in parameters}
-        self._pictures = Preprocessing(settings["image_size"], max_pixels, settings["look"])
-        model = {"descriptor": settings["descriptor"], **self._settings}
+        self._function, self._threads = DESCRIPTORS[settings.descriptor], threads
+        self._settings = settings.model_dump(
+            include={*inspect.signature(self._function).parameters}
+        )
+        self._pictures = Preprocessing(settings.image_size, max_pixels, settings.look)
+        model = {"descriptor": settings.descriptor, **self._settings}
         self.model = sha256_of_text(canonical_json(model))
         self.preprocessing = self._pictures.sha256
         self.length = len(self._function(np.zeros((1, 1, 3), np.uint8), **self._settings))
