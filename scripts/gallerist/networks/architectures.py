@@ -4,11 +4,17 @@ Both end in a layer named "embedding", whose output is the feature vector, and a
 classifies it. Cutting the head off gives the extractor.
 """
 
+import os
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
 
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike
 from gallerist.networks.backbones import BACKBONES, Scaling
+from gallerist.networks.exported import Sizes
 from gallerist.networks.pooling import RMAC, GeM
 from gallerist.settings.networks import Network
 
@@ -265,6 +271,75 @@ def _beginnings(names: list[str], network: str) -> list[str]:
 def without_head(model: keras.Model) -> keras.Model:
     """The network without its head: pixels -> (n, features), not yet normalised."""
     return keras.Model(model.input, model.get_layer(EMBEDDING).output, name="extractor")
+
+
+def load_headless(model: PathLike) -> keras.Model:
+    """A stored network without its head; nothing that is stored in the file is executed.
+
+    Raises UserError naming the file when it is damaged or holds something else, FileNotFoundError.
+    """
+    try:
+        if not zipfile.is_zipfile(model):  # Keras would call it "not found"
+            raise ValueError("not a whole .keras file")
+        stored = keras.models.load_model(os.fspath(model), compile=False, safe_mode=True)
+        return without_head(stored)
+    except Exception as error:  # Keras raises everything from KeyError to BadZipFile
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{os.fspath(model)} cannot be read as a trained network ({reason}). "
+            "Remove it and train it again."
+        ) from error
+
+
+def sizes_of(network: keras.Model) -> Sizes:
+    """Which sizes of pictures a network without its head takes."""
+    embedding = network.get_layer(EMBEDDING)
+    if isinstance(embedding, keras.layers.Flatten):
+        return "fixed"
+    # The regions of R-MAC are worked out from the size when the layer is called.
+    return "by Keras" if isinstance(embedding, RMAC) else "any"
+
+
+def resize_input(network: keras.Model, image_size: int) -> keras.Model:
+    """A network without its head for pictures of another size, with the same layers and weights.
+
+    network: as `without_head` gives it. The vectors have the same length. Where sizes
+    differ by whole steps of 32 pixels it is the network that a build at that size gives; otherwise
+    convolutions with a stride may be padded on the other side.
+    Raises ValueError where the network flattens its last map.
+    """
+    if sizes_of(network) == "fixed":
+        raise ValueError("a network that flattens its last map takes pictures of one size")
+
+    def fit_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, InferenceMode):
+            inside = _on_other_pixels(layer.layer, image_size, _without_size)
+            return InferenceMode(inside, name=layer.name)
+        return layer
+
+    return _on_other_pixels(network, image_size, fit_layer)
+
+
+def _on_other_pixels(
+    model: keras.Model,
+    image_size: int,
+    layer_for: Callable[[keras.layers.Layer], keras.layers.Layer],
+) -> keras.Model:
+    """Call a functional model's layers, or others for them, on pixels of another size."""
+    (given,) = model.inputs
+    pixels = keras.Input((image_size, image_size, 3), dtype=given.dtype, name="pixels")
+    return keras.models.clone_model(
+        keras.Model(given, model.outputs[0], name=model.name),  # not compiled, whatever `model` is
+        input_tensors=pixels,
+        clone_function=layer_for,
+    )
+
+
+def _without_size(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer itself; or its layers in a new row, where a row (as in ConvNeXt) has a size."""
+    if isinstance(layer, keras.Sequential):
+        return keras.Sequential(layer.layers, name=layer.name)
+    return layer
 
 
 def _pooling(kind: str) -> keras.layers.Layer:

@@ -28,6 +28,12 @@ def cut_of_network(network: keras.Model) -> Cut:
     return cut_of(_Anatomy.of(network).backbone)
 
 
+def has_frozen_layers(network: keras.Model) -> bool:
+    """Whether a network has a backbone of which a layer is frozen, so that it has a trunk."""
+    backbones = [each.layer for each in network.layers if isinstance(each, InferenceMode)]
+    return any(not layer.trainable for backbone in backbones for layer in backbone.layers)
+
+
 def trunk_of(network: keras.Model) -> keras.Model:
     """The frozen half: (n, s, s, 3) RGB pixels 0-255 of any dtype -> (n, d) float32 rows.
 
