@@ -15,6 +15,10 @@ results = PLAN.results.file
 manifest = PLAN.manifest
 
 
+# Endings of the files that hold a network for OpenVINO: graph, weights, description.
+EXPORTED = (".xml", ".bin", ".json")
+
+
 def logs(path):
     """A job's log."""
     return results(f"logs/{path}")

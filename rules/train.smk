@@ -12,6 +12,8 @@ rule train_network:
         code=library("train_network"),
     output:
         model=results("models/{experiment}/model.keras"),
+        # The same for OpenVINO, so that who only runs it loads neither Keras nor TensorFlow.
+        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         history=results("models/{experiment}/history.csv"),
         record=results("models/{experiment}/training.record.json"),

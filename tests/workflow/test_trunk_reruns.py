@@ -21,6 +21,11 @@ def trunk_jobs(name=TRUNK, parts=PARTS):
     return {f"extract_trunk {name} {part}" for part in parts}
 
 
+def trunk_of(name):
+    """All jobs of a trunk that there was none of."""
+    return trunk_jobs(name) | {f"export_trunk {name}"}
+
+
 def chain(experiment):
     """All that one experiment has for itself, and the comparison."""
     rules = "train_network", "plot_training", "search_gallery", "evaluate_retrieval"
@@ -108,16 +113,16 @@ EDITS = {
     "an experiment more": (add_an_experiment, chain("three")),
     "what is frozen": (
         set_key("experiments.one.freeze_until", "block_15"),
-        chain("one") | trunk_jobs(f"{OTHER}-block_15-float32"),
+        chain("one") | trunk_of(f"{OTHER}-block_15-float32"),
     ),
     "the precision kept": (
         set_key("experiments.one.trunk_cache", "float16"),
-        chain("one") | trunk_jobs(f"{OTHER}-block_16-float16"),
+        chain("one") | trunk_of(f"{OTHER}-block_16-float16"),
     ),
     "the cache off": (set_key("experiments.one.trunk_cache", False), chain("one")),
     "nothing trained": (
         set_key("experiments.one.freeze_until", "everything"),
-        chain("one") | trunk_jobs(f"{OTHER}-everything-float32"),
+        chain("one") | trunk_of(f"{OTHER}-everything-float32"),
     ),
     "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
     "the k": (

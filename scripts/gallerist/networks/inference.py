@@ -12,9 +12,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import cycle
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
@@ -22,6 +20,7 @@ import numpy as np
 
 from gallerist.io.arrays import AnyArray, Vectors
 from gallerist.io.errors import UserError
+from gallerist.io.parallel import ordered
 from gallerist.networks.exported import Exported, Kind, compared, import_openvino, probe
 from gallerist.networks.winograd import rewrite_convolutions
 
@@ -153,26 +152,6 @@ def compile_exported(
     return compile_network(in_keras(), engine=engine, threads=threads, xla=xla)
 
 
-@dataclass
-class _Piece:
-    """Some pictures of a batch on their way through the network.
-
-    pictures: kept, because the request reads them where they are. rows: their place in `batch`, the
-    outputs of the whole batch. last: whether none of the batch comes after them.
-    """
-
-    request: Any
-    pictures: AnyArray
-    rows: Vectors
-    batch: Vectors
-    last: bool
-
-    def finish(self) -> None:
-        """Wait for the outputs and put them in their place."""
-        self.request.wait()
-        self.rows[:] = self.request.get_output_tensor(0).data[: len(self.rows)]
-
-
 class OpenVino(Forward):
     """A network compiled by OpenVINO for the processor.
 
@@ -202,47 +181,40 @@ class OpenVino(Forward):
         compiled = openvino.Core().compile_model(network, "CPU", settings)
         streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         # Twice as many requests as streams: the next one waits when a stream has finished one.
-        self._requests = [compiled.create_infer_request() for _ in range(2 * streams)]
+        self._requests = deque(compiled.create_infer_request() for _ in range(2 * streams))
         version = openvino.__version__.split("-")[0]
         used = int(compiled.get_property("INFERENCE_NUM_THREADS"))
         self.name = f"OpenVINO {version}, {format_threads(used)}"
 
     def _run(self, batches: Iterator[AnyArray]) -> Iterator[Vectors]:
-        begun: deque[_Piece] = deque()
-        requests = cycle(self._requests)
-        try:
+        lengths: deque[int] = deque()
+
+        def pieces() -> Iterator[AnyArray]:
             for batch in batches:
-                for piece in self._pieces(batch, requests):
-                    begun.append(piece)
-                    piece.request.start_async({0: piece.pictures}, share_inputs=True)
-                    # The oldest has the request that comes next.
-                    yield from _finish(begun, len(self._requests) - 1)
-            yield from _finish(begun, 0)
-        finally:  # of what nobody waits for any longer, too, the pictures are still read
-            for piece in begun:
-                piece.request.wait()
+                lengths.append(len(batch))
+                for start in range(0, max(1, len(batch)), AT_ONCE):
+                    piece = batch[start : start + AT_ONCE]
+                    filling = ((0, AT_ONCE - len(piece)), *[(0, 0)] * (batch.ndim - 1))
+                    yield np.pad(piece, filling) if len(piece) < AT_ONCE else piece
 
-    def _pieces(self, batch: AnyArray, requests: Iterator[Any]) -> Iterator[_Piece]:
-        outputs = np.empty((len(batch), *self._output), np.float32)
-        starts = range(0, max(1, len(batch)), AT_ONCE)
-        for start in starts:
-            part = slice(start, start + AT_ONCE)
-            pictures = batch[part]
-            if len(pictures) < AT_ONCE:
-                filled = np.zeros((AT_ONCE, *batch.shape[1:]), batch.dtype)
-                filled[: len(pictures)] = pictures
-                pictures = filled
-            yield _Piece(next(requests), pictures, outputs[part], outputs, start == starts[-1])
+        at_work = len(self._requests)
+        outputs: list[Vectors] = []
+        with closing(ordered(self._infer, pieces(), threads=at_work, ahead=at_work - 1)) as made:
+            for rows in made:
+                outputs.append(rows)
+                if len(outputs) * AT_ONCE >= lengths[0]:
+                    yield np.concatenate(outputs)[: lengths.popleft()]
+                    outputs = []
 
-
-def _finish(begun: deque[_Piece], most: int) -> Iterator[Vectors]:
-    """Finish pieces until so many are left; the outputs of batches that are complete by then."""
-    while len(begun) > most:
-        piece = begun[0]
-        piece.finish()
-        begun.popleft()
-        if piece.last:
-            yield piece.batch
+    def _infer(self, piece: AnyArray) -> Vectors:
+        """What it gives for AT_ONCE inputs; called by as many threads as there are requests."""
+        request = self._requests.popleft()
+        try:
+            request.start_async({0: piece}, share_inputs=True)
+            request.wait()
+            return np.array(request.get_output_tensor(0).data)
+        finally:
+            self._requests.append(request)
 
 
 def format_threads(threads: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from gallerist.io.files import canonical_json
-from gallerist.networks.architectures import InferenceMode
+from gallerist.networks.architectures import InferenceMode, backbone_on_pixels
 from gallerist.networks.graph_cut import Call, Cut, Graph, Part, Step, cut_of, reading_step
 
 
@@ -58,6 +58,24 @@ def trunk_of(network: keras.Model) -> keras.Model:
         rows = [_flat(pixels), *rows]
     row = rows[0] if len(rows) == 1 else keras.layers.Concatenate(dtype="float32")(rows)
     return keras.Model(pixels, row, name="trunk")
+
+
+def load_trunk(
+    settings: Mapping[str, Any], weights: str | None
+) -> tuple[keras.Model, dict[str, Any]]:
+    """The trunk of a backbone as the experiments on it have it, and its description.
+
+    settings: `Experiment.trunk_settings`. weights: a Keras weights file, or None for random ones.
+    The description has the fields of `exported.Exported` that tell of a trunk.
+    """
+    network = backbone_on_pixels(
+        settings["backbone"], settings["image_size"], settings["freeze_until"], weights
+    )
+    cut = cut_of_network(network)
+    facts = {"cut": str(cut), "share_of_multiply_adds": cut.trunk_share}
+    identity = trunk_identity(network)
+    described = {"model": identity, "trunk": identity, "length": cut.values, "facts": facts}
+    return trunk_of(network), described
 
 
 def after_trunk(network: keras.Model) -> keras.Model:

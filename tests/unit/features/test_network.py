@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import warnings
 import zipfile
 
@@ -361,6 +364,73 @@ def test_a_network_of_one_size_takes_a_flip_and_refuses_another_scale(files, tmp
     assert np.isfinite(flipped).all()
     with pytest.raises(ViewsRefused, match="flattens its last feature map"):
         NetworkExtractor(*stored, threads=1, views=Views(scales=(1.0, 1.5)))
+
+
+# --- without Keras and TensorFlow -------------------------------------------------------------
+
+BY_ITSELF = """
+import sys, numpy as np
+from gallerist.features.network import NetworkExtractor
+from gallerist.features.views import Views
+from gallerist.networks.trunk_cache import TrunkCache
+model, preprocessing, out, *files = sys.argv[1:]
+for views in (None, Views(flip=True, scales=(1.0, 2.0))):
+    extractor = NetworkExtractor(model, preprocessing, threads=1, views=views)
+    vectors = np.concatenate(list(extractor.batches(files[3:])))
+    if views is None:
+        np.save(out, vectors)
+        list(extractor.batches_of_rows(TrunkCache.read(*files[:3])))
+loaded = {"tensorflow", "keras", "scipy", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
+sys.exit(f"loaded: {loaded}" if loaded else 0)
+"""
+
+
+def test_a_process_that_extracts_loads_neither_and_gives_the_same_bits(
+    extractor, stored, cache_of, files, tmp_path
+):
+    rows = cache_of().rows.path
+    cache = [rows, rows.with_name("gallery.ids.csv"), rows.with_name("gallery.origin.json")]
+    command = [sys.executable, "-c", BY_ITSELF, *stored, tmp_path / "vectors.npy", *cache, *files]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    wanted = np.concatenate(list(extractor.batches(files)))
+    np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), wanted)
+
+
+def test_a_vector_is_that_of_its_picture_alone_to_the_last_bit(extractor, files):
+    together = np.concatenate(list(extractor.batches(files)))
+    for size in (1, 2, 5):
+        apart = np.concatenate(list(extractor.batches(files[::-1], batch_size=size)))
+        np.testing.assert_array_equal(apart[::-1], together)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".bin", ".json"])
+def test_without_what_was_exported_the_user_learns_what_to_do(suffix, stored, tmp_path):
+    for file in stored[0].parent.iterdir():
+        shutil.copy(file, tmp_path)
+    gone = tmp_path / f"model{suffix}"
+    gone.unlink()
+    files = tmp_path / "model.keras", tmp_path / "preprocessing.json"
+    with pytest.raises(UserError) as refusal:
+        NetworkExtractor(*files, threads=1)
+    message = str(refusal.value)
+    assert message.startswith(f"{gone} is missing. Remove {files[0]} and run the workflow")
+    assert "compute.engine: tensorflow" in message
+    assert NetworkExtractor(*files, threads=1, engine="tensorflow").length == FEATURES
+
+
+def test_a_network_of_another_training_than_what_was_exported_is_refused(stored, tmp_path):
+    for file in stored[0].parent.iterdir():
+        shutil.copy(file, tmp_path)
+    training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "other.keras")
+    (tmp_path / "other.keras").replace(tmp_path / "model.keras")
+    with pytest.raises(UserError, match=r"model\.json describes another network than .*Remove "):
+        NetworkExtractor(tmp_path / "model.keras", stored[1], threads=1)
 
 
 # --- what cannot be used ----------------------------------------------------------------------
