@@ -7,7 +7,7 @@ classifies it. Cutting the head off gives the extractor.
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import keras
 
@@ -114,6 +114,15 @@ def scaling_layer(scaling: Scaling) -> PixelScaling:
     return PixelScaling(scaling.mean, scaling.deviation, scaling.channels, name="pixel_scaling")
 
 
+_POOLINGS = {
+    "flatten": keras.layers.Flatten,
+    "avg": keras.layers.GlobalAveragePooling2D,
+    "max": keras.layers.GlobalMaxPooling2D,
+    "gem": GeM,
+    "rmac": RMAC,
+}
+
+
 @dataclass(frozen=True)
 class Transfer:
     """A pretrained backbone, frozen up to a layer, called in inference mode throughout.
@@ -140,7 +149,7 @@ class Transfer:
         """
         maps = backbone_on_pixels(self.backbone, self.image_size, self.freeze_until, weights)
         keras.utils.set_random_seed(seed)
-        embedding = _pooling(self.pooling)(maps.output)
+        embedding = _POOLINGS[self.pooling](name=EMBEDDING)(maps.output)
         return keras.Model(maps.input, self.head.attach(embedding, classes), name="transfer")
 
 
@@ -167,6 +176,13 @@ def backbone_on_pixels(
     return keras.Model(pixels, maps, name="backbone_on_pixels")
 
 
+_BLOCKS = (
+    *((8, 7, 3, True), (16, 3, 2, False), (16, 3, 1, True)),
+    *((32, 3, 2, False), (32, 3, 1, True)),
+)
+"""Of the small network: filters, kernel size, stride, and whether dropout follows."""
+
+
 @dataclass(frozen=True)
 class Scratch:
     """The published small network: five convolutions, batch normalisation and dropout.
@@ -178,11 +194,6 @@ class Scratch:
     image_size: int
     padding: str
     head: Head
-    blocks: tuple[tuple[int, int, int, bool], ...] = field(
-        default=((8, 7, 3, True), (16, 3, 2, False), (16, 3, 1, True), (32, 3, 2, False),
-                 (32, 3, 1, True)),
-    )  # fmt: skip
-    """Filters, kernel size, stride, and whether dropout follows."""
 
     def build(self, classes: int, weights: str | None = None, seed: int = 0) -> keras.Model:
         """(n, image_size, image_size, 3) RGB pixels 0-255 -> (n, classes) probabilities.
@@ -194,7 +205,7 @@ class Scratch:
         keras.utils.set_random_seed(seed)
         pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")
         x = keras.layers.Rescaling(1 / 255, name="pixel_scaling")(pixels)
-        for number, (filters, kernel, stride, drops) in enumerate(self.blocks, start=1):
+        for number, (filters, kernel, stride, drops) in enumerate(_BLOCKS, start=1):
             x = keras.layers.Conv2D(
                 filters,
                 kernel,
@@ -213,10 +224,7 @@ class Scratch:
         return keras.Model(pixels, self.head.attach(embedding, classes), name="scratch")
 
 
-Architecture = Transfer | Scratch
-
-
-def architecture(settings: Network) -> Architecture:
+def architecture(settings: Network) -> Transfer | Scratch:
     """The architecture that a completed experiment of the configuration describes."""
     head = Head(
         kind=settings.head,
@@ -340,14 +348,3 @@ def _without_size(layer: keras.layers.Layer) -> keras.layers.Layer:
     if isinstance(layer, keras.Sequential):
         return keras.Sequential(layer.layers, name=layer.name)
     return layer
-
-
-def _pooling(kind: str) -> keras.layers.Layer:
-    layers = {
-        "flatten": keras.layers.Flatten,
-        "avg": keras.layers.GlobalAveragePooling2D,
-        "max": keras.layers.GlobalMaxPooling2D,
-        "gem": GeM,
-        "rmac": RMAC,
-    }
-    return layers[kind](name=EMBEDDING)

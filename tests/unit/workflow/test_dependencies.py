@@ -39,7 +39,8 @@ STARTED_BY_NAME = {
 
 HEAVY = {
     "tensorflow": {
-        *("figures.grad_cam", "networks.architectures", "networks.export"),
+        *("figures.grad_cam", "networks.architectures", "networks.efficientnet_lite2"),
+        *("networks.export",),
         *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
         *("networks.tensorflow_inference", "networks.trunk"),
         *("training.loop", "training.state"),
