@@ -1,11 +1,11 @@
 """A trained network as an extractor: pictures, or rows of its trunk, in; vectors out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -138,6 +138,18 @@ class NetworkExtractor:
         check_trunk(rows, self._trunk(), self.pictures.sha256)
         return self._after_trunk(self._compile("rows"), rows, batch_size)
 
+    def feature_maps(self) -> tuple[Forward, Mapping[str, Any]]:
+        """What gives the last feature map of pictures, and how vectors are pooled from it.
+
+        The pooling is as of `feature_map.feature_map_of`, which says which networks have one.
+        """
+        forward = self._compile("maps")
+        if self._exported:
+            return forward, self._exported.facts["pooling"]
+        from gallerist.networks.feature_map import feature_map_of
+
+        return forward, feature_map_of(self.network)[1]
+
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
         progress = Progress("images", len(rows.ids))
         for vectors in forward.stream(rows.rows.blocks(size)):
@@ -167,8 +179,11 @@ class NetworkExtractor:
 
         def in_keras() -> "keras.Model":
             from gallerist.networks.architectures import resize_input
+            from gallerist.networks.feature_map import feature_map_of
             from gallerist.networks.trunk import after_trunk
 
+            if kind == "maps":
+                return feature_map_of(self.network)[0]
             if kind == "rows":
                 return after_trunk(self.network)
             return resize_input(self.network, resized) if resized else self.network

@@ -17,8 +17,9 @@ from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, sha256_of_file
 
-Kind = Literal["pixels", "rows"]
-"""What a graph is given: pictures, or rows that the trunk of its network made of them."""
+Kind = Literal["pixels", "rows", "maps"]
+"""What a graph makes a vector of: pictures, or rows that the trunk of its network made of them; or
+"maps", where it gives the last feature map of pictures."""
 
 Sizes = Literal["fixed", "any", "by Keras"]
 """Whether a network takes pictures of another size than it was built for: no; yes; or only when

@@ -39,7 +39,7 @@ STARTED_BY_NAME = {
 
 HEAVY = {
     "tensorflow": {
-        *("figures.grad_cam", "networks.architectures", "networks.efficientnet_lite2"),
+        *("networks.feature_map", "networks.architectures", "networks.efficientnet_lite2"),
         *("networks.export",),
         *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
         *("networks.tensorflow_inference", "networks.trunk"),
