@@ -54,7 +54,7 @@ class SimilarityMaps:
             maps = self._maps_of(np.stack((query, answer)).astype(np.uint8)).astype(np.float64)
         except ValueError as error:
             raise ValueError(
-                f"{error}: load pictures with the preprocessing that is stored beside the network"
+                f"{error}: load it with the preprocessing that is stored beside the network"
             ) from error
         vectors, slopes_of = pool(maps, **self._pooling)
         cosine, towards = _cosine(vectors)

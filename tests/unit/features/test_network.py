@@ -372,6 +372,7 @@ BY_ITSELF = """
 import sys, numpy as np
 from gallerist.features.network import NetworkExtractor
 from gallerist.features.views import Views
+from gallerist.figures.grad_cam import SimilarityMaps
 from gallerist.networks.trunk_cache import TrunkCache
 model, preprocessing, out, *files = sys.argv[1:]
 for views in (None, Views(flip=True, scales=(1.0, 2.0))):
@@ -380,12 +381,14 @@ for views in (None, Views(flip=True, scales=(1.0, 2.0))):
     if views is None:
         np.save(out, vectors)
         list(extractor.batches_of_rows(TrunkCache.read(*files[:3])))
+        pixels = extractor.pictures.load(files[3])
+        assert SimilarityMaps(*extractor.feature_maps())(pixels, pixels).cosine > 0.999
 loaded = {"tensorflow", "keras", "scipy", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
 sys.exit(f"loaded: {loaded}" if loaded else 0)
 """
 
 
-def test_a_process_that_extracts_loads_neither_and_gives_the_same_bits(
+def test_a_process_that_extracts_and_explains_loads_neither_and_gives_the_same_bits(
     extractor, stored, cache_of, files, tmp_path
 ):
     rows = cache_of().rows.path
