@@ -146,7 +146,7 @@ def as_published(task: Task) -> Course:
 
 def with_kept_rows(task: Task) -> Course:
     """What the rules extract_trunk and train_network do."""
-    from gallerist.networks.inference import compile_network
+    from gallerist.networks.tensorflow_inference import compile_network
     from gallerist.networks.trunk import after_trunk, trunk_identity, trunk_of
     from gallerist.training import loop as training
     from gallerist.training.checkpoint import Checkpoint
@@ -187,9 +187,10 @@ def schedule(epochs: int) -> Any:
 
 def _cache(network: "keras.Model", forward: Any, task: Task, folder: Path) -> Iterator[Path]:
     """Compute the frozen part for all pictures; the three files of each part, in order."""
+    from gallerist.networks.trunk_cache import write_trunk_cache
+
     from gallerist.data.preprocessing import decode_ahead
     from gallerist.networks.trunk import cut_of_network, trunk_identity
-    from gallerist.networks.trunk_cache import write_trunk_cache
 
     preprocessing = task.data.preprocessing
     for part, images in (("training", task.training), ("validation", task.held_out)):

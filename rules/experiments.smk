@@ -24,11 +24,11 @@ def of_part(files):
 def vectors(files):
     """The input function that gives `files` of vectors, by the wildcards of a job.
 
-    An extraction writes those of all parts at once, so their time says nothing: `sources`, and
-    `vectors_by` among the parameters, say whether they are others.
+    A job writes those of all parts at once, so their time says nothing: `sources`, and `vectors_by`
+    among the parameters, say whether they are others.
     """
     return lambda wildcards: [
-        ancient(file) if PLAN.extracted_from(file) else file for file in files(*wildcards)
+        ancient(file) if PLAN.is_of_all_parts(file) else file for file in files(*wildcards)
     ]
 
 
@@ -83,6 +83,16 @@ def shard_of(made):
     """The shard that a job of an extracting rule computes, and of how many, as text."""
     number, count = made.shard
     return lambda wildcards: f"[{wildcards.shard if number is None else number}, {count}]"
+
+
+def trunk_settings(wildcards):
+    """The settings that decide the frozen layers of the job's experiment, as text."""
+    return canonical_json(PLAN.experiments[wildcards.experiment].trunk_settings)
+
+
+def trunk_store(wildcards):
+    """Where rows of the frozen layers of the job's experiment are kept, if they are."""
+    return results(f"store/trunks/{PLAN.experiments[wildcards.experiment].trunk}")
 
 
 def members(wildcards):

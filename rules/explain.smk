@@ -33,6 +33,7 @@ rule draw_similarity:
     """Show which regions of a query and its first answer make their vectors similar."""
     input:
         model=results("models/{experiment}/model.keras"),
+        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
         training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         ranking=ranking(),
@@ -59,6 +60,7 @@ rule draw_similarity:
         mem_mb=4000,
         gpu=1,
     params:
+        compute=canonical_json(config["compute"]),
         strips_drawn=config["evaluation"]["strips_drawn"],
     script:
         "../scripts/draw_similarity.py"

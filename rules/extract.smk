@@ -8,8 +8,12 @@ for made in PLAN.extraction_rules("network"):
         input:
             unpack(of_experiment(PLAN.manifests)),
             model=results("models/{experiment}/model.keras"),
+            exported=multiext(results("models/{experiment}/model"), *EXPORTED),
             training_record=results("models/{experiment}/training.record.json"),
             preprocessing=results("models/{experiment}/preprocessing.json"),
+            trunk=of_experiment(PLAN.extraction_trunk),
+            weights=of_experiment(PLAN.weights),
+            rows=vectors(PLAN.extraction_rows),
             shards=made.shards,
             code=library("extract_features"),
         output:
@@ -32,5 +36,7 @@ for made in PLAN.extraction_rules("network"):
             parts=parts,
             shard=shard_of(made),
             store=results("store/features/{experiment}"),
+            trunk_settings=trunk_settings,
+            trunk_store=trunk_store,
         script:
             "../scripts/extract_features.py"

@@ -3,7 +3,7 @@ import os
 
 from gallerist.data.folders import folder_fingerprint
 from gallerist.workflow.dependencies import library_files
-from gallerist.workflow.plan import EXTRACTING, Plan
+from gallerist.workflow.plan import EXPORTED, EXTRACTING, Plan
 
 RESULTS = "results"
 DATASET = config["dataset"]["name"]

@@ -8,10 +8,13 @@ rule train_network:
         augmented=of_experiment(PLAN.augmented_copies),
         validation=manifest("validation"),
         weights=of_experiment(PLAN.weights),
-        rows=of_experiment(PLAN.training_rows),
+        trunk=of_experiment(PLAN.training_trunk),
+        rows=vectors(PLAN.training_rows),
         code=library("train_network"),
     output:
         model=results("models/{experiment}/model.keras"),
+        # The same for OpenVINO, so that who only runs it loads neither Keras nor TensorFlow.
+        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         history=results("models/{experiment}/history.csv"),
         record=results("models/{experiment}/training.record.json"),
@@ -30,6 +33,8 @@ rule train_network:
         max_pixels=config["dataset"]["images"]["max_pixels"],
         gpu_precision=config["compute"]["gpu_precision"],
         gpu_xla=config["compute"]["gpu_xla"],
+        compute=canonical_json(PLAN.computing),
+        store=trunk_store,
         # Not an output: it outlives a killed job, and is gone when the training is done.
         checkpoint=results("models/{experiment}/checkpoint.npz"),
     script:

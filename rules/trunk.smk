@@ -26,23 +26,46 @@ rule fetch_weights:
         "../scripts/fetch_weights.py"
 
 
-rule extract_trunk:
-    """Compute the frozen layers of a backbone for every picture of a part, and keep what they give."""
+rule export_trunk:
+    """Write the frozen layers of a backbone for OpenVINO, once for all pictures."""
     input:
-        manifest=lambda wildcards: manifest(wildcards.part),
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
+        code=library("export_trunk"),
+    output:
+        exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
+        record=results("trunks/{trunk}/trunk.record.json"),
+    log:
+        logs("export_trunk/{trunk}.log"),
+    benchmark:
+        benchmarks("export_trunk/{trunk}.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
+    script:
+        "../scripts/export_trunk.py"
+
+
+rule extract_trunk:
+    """Compute the frozen layers of a backbone once for every picture, and keep what they give.
+
+    The rows are in a store, which is no output: see describe.smk.
+    """
+    input:
+        unpack(lambda wildcards: PLAN.trunk_manifests(wildcards.trunk)),
+        weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
+        exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
+        export=results("trunks/{trunk}/trunk.record.json"),
         code=library("extract_trunk"),
     output:
-        rows=results("trunks/{trunk}/{part}.npy"),
-        ids=results("trunks/{trunk}/{part}.ids.csv"),
-        origin=results("trunks/{trunk}/{part}.origin.json"),
-        record=results("trunks/{trunk}/{part}.record.json"),
+        record=results("trunks/{trunk}/rows.record.json"),
     log:
-        logs("extract_trunk/{trunk}-{part}.log"),
+        logs("extract_trunk/{trunk}.log"),
     benchmark:
-        benchmarks("extract_trunk/{trunk}-{part}.tsv")
-    wildcard_constraints:
-        part="training|augmented|validation|gallery|query",
+        benchmarks("extract_trunk/{trunk}.tsv")
     conda:
         "../envs/gallerist.yaml"
     threads: 8
@@ -51,7 +74,9 @@ rule extract_trunk:
         gpu=1,
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
+        parts=lambda wildcards: canonical_json([*PLAN.trunk_manifests(wildcards.trunk)]),
         max_pixels=config["dataset"]["images"]["max_pixels"],
-        compute=canonical_json(config["compute"]),
+        compute=canonical_json(PLAN.computing),
+        store=results("store/trunks/{trunk}"),
     script:
         "../scripts/extract_trunk.py"

@@ -4,24 +4,42 @@ from gallerist.records.record import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    verify_output(snakemake.input.model, snakemake.input.training_record)
-    # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    for file in (snakemake.input.model, snakemake.input.exported[2]):
+        verify_output(file, snakemake.input.training_record)
+    # Imported with the stage open, because a kill may come while they load.
+    from gallerist.data.manifest import Manifest
     from gallerist.features.extraction import extract_parts
     from gallerist.features.network import NetworkExtractor
     from gallerist.features.views import Views
-    from gallerist.networks.runtime import configure
+    from gallerist.networks.inference import prepare, uses_tensorflow
+    from gallerist.networks.trunk_rows import open_trunk_rows
+    from gallerist.networks.weights import Weights
 
-    given, threads, compute = snakemake.input, snakemake.threads, run.param("compute")
-    device = configure(threads=threads, gpu_precision=compute["gpu_precision"])
+    given, params, threads = snakemake.input, snakemake.params, snakemake.threads
+    compute = run.param("compute")
+    engine, precision = compute["engine"], compute["gpu_precision"]
+    device = prepare(engine=engine, threads=threads, gpu_precision=precision)
     extractor = NetworkExtractor(
         given.model,
         given.preprocessing,
         threads=threads,
-        engine=compute["engine"],
+        engine=engine,
         xla=compute["gpu_xla"],
         views=Views(**run.param("views") or {}),
     )
     manifests = {part: given[part] for part in run.param("parts")}
-    outputs, store = dict(snakemake.output.items()), snakemake.params.store
-    extract_parts(run, extractor, manifests, outputs, store, device, compute)
+    made_by = [uses_tensorflow(engine), precision]
+    if given.trunk:
+        extractor.rows = open_trunk_rows(
+            given.trunk[2],
+            run.param("trunk_settings"),
+            max_pixels=extractor.pictures.max_pixels,
+            weights=Weights.read(given.weights).file,
+            threads=threads,
+            compute=compute,
+            folder=params.trunk_store,
+        ).of(*map(Manifest.read, manifests.values()))
+        made_by += extractor.rows.trunk.identity
+    outputs = dict(snakemake.output.items())
+    extract_parts(run, extractor, manifests, outputs, params.store, *made_by)
     run.parameters(device=device, engine=extractor.engine_name)

@@ -25,9 +25,20 @@ with stage(snakemake) as run:
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)
-    if given.rows:
+    if given.trunk:
+        from gallerist.networks.trunk_rows import open_trunk_rows
+
         trained_part = after_trunk(network)  # shares its layers with the network
-        batches = data.rows(trunk_identity(network), given.rows)
+        rows = open_trunk_rows(
+            given.trunk[2],
+            run.settings,
+            max_pixels=params.max_pixels,
+            weights=file,
+            threads=snakemake.threads,
+            compute=run.param("compute"),
+            folder=params.store,
+        )
+        batches = data.rows(trunk_identity(network), rows)
     else:
         trained_part, batches = network, data.pictures(snakemake.threads)
     used, digest = (weights.label, weights.sha256) if weights else ("none", "none")
@@ -43,6 +54,7 @@ with stage(snakemake) as run:
     )
     training.save(network, output.model)
     run.made(output.model)
+    run.made(output.exported[2])
     preprocessing.write(output.preprocessing)
     trained.write_history(output.history)
     checkpoint.remove()

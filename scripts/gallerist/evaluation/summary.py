@@ -105,9 +105,7 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
     kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
     return {
         **{name: sum(metrics[name] for metrics in trained) for name in kept},
-        "trunk_seconds": _extraction_seconds(
-            record for record in trunks if record.part not in SEARCHED
-        ),
+        "trunk_seconds": sum(map(_learning_seconds, trunks)),
         "feature_length": _feature_length(upstream),
         "extraction_images_per_second": 1 / seconds if seconds else 0.0,
         "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
@@ -126,6 +124,15 @@ def _seconds_a_picture(records: Iterable[Record]) -> float:
         _extraction_seconds(step) / sum(record.metrics["images"] for record in step)
         for step in steps.values()
     )
+
+
+def _learning_seconds(trunk: Record) -> float:
+    """What frozen layers took for the pictures that are trained on and validated."""
+    metrics = trunk.metrics
+    images = sum(
+        metrics.get(f"{part}_images", 0) for part in ("training", "augmented", "validation")
+    )
+    return metrics["extraction_seconds"] * images / metrics["images"]
 
 
 def _extraction_seconds(records: Iterable[Record]) -> float:

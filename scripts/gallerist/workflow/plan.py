@@ -1,12 +1,12 @@
 """Which files each job of the workflow takes and leaves: what the rules ask for, by wildcards."""
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gallerist.workflow.experiments import Experiment, Kind, extractor_files, refusal
-from gallerist.workflow.results import Results, extraction_record, feature_files, vector_files
+from gallerist.workflow.results import Results, extraction_record, feature_files
 
 Files = str | list[str]
 """An input of a rule: one file, or a list; an empty one where there is none."""
@@ -23,6 +23,9 @@ EXTRACTING: dict[Kind, str] = {
     "vocabulary": "encode_key_points",
 }
 """Kind -> the rule that extracts its vectors from pictures. One job extracts those of all parts."""
+
+EXPORTED = (".xml", ".bin", ".json")
+"""Endings of the files that hold a network for OpenVINO: graph, weights, description."""
 
 CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
 """The two folders of an unlabelled challenge, as parts."""
@@ -134,6 +137,10 @@ class Plan:
             return None
         return asked, posixpath.basename(file).partition(".")[0]
 
+    def is_of_all_parts(self, file: str) -> bool:
+        """Whether a file is written anew where any part changes, though its own may not have."""
+        return self.extracted_from(file) is not None or file.endswith("/rows.record.json")
+
     def extracting_rules(self, files: Iterable[str]) -> list[str]:
         """The rules that make those of some vectors that are extracted."""
         made = filter(None, map(self.extracted_from, files))
@@ -206,25 +213,47 @@ class Plan:
         copies = ["augmented"] if self.augmented_copies(experiment) else []
         return ["training", *copies, "validation"]
 
-    def trunk_rows(self, experiment: str, parts: Sequence[str]) -> list[str]:
-        """The kept rows of some parts; none where the network reads the pictures themselves."""
+    def training_trunk(self, experiment: str) -> list[str]:
+        """The exported frozen layers whose rows a network is trained on; none where it sees pixels.
+
+        Graph, weights, description.
+        """
         trunk = self.experiments[experiment].trunk
-        if trunk is None:
+        if trunk is None or not self.training_parts(experiment):
             return []
-        stems = (self.results.file(f"trunks/{trunk}/{part}") for part in parts)
-        return [file for stem in stems for file in vector_files(stem)]
+        return [self.results.file(f"trunks/{trunk}/trunk{end}") for end in EXPORTED]
+
+    def extraction_trunk(self, experiment: str) -> list[str]:
+        """Those whose rows features are extracted from; none with several views of each picture."""
+        asked = self.experiments[experiment]
+        if asked.trunk is None or asked.settings["views"]:
+            return []
+        return [self.results.file(f"trunks/{asked.trunk}/trunk{end}") for end in EXPORTED]
 
     def training_rows(self, experiment: str) -> list[str]:
-        """The kept rows that a network is trained on."""
-        return self.trunk_rows(experiment, self.training_parts(experiment))
+        """The record of the job that keeps the rows that a network is trained on."""
+        return self._rows_record(experiment, self.training_trunk(experiment))
 
-    def extraction_rows(self, experiment: str, part: str) -> list[str]:
-        """The kept rows that features are extracted from; none where the pictures are read.
+    def extraction_rows(self, experiment: str) -> list[str]:
+        """The record of the job that keeps the rows that features are extracted from."""
+        return self._rows_record(experiment, self.extraction_trunk(experiment))
 
-        That is for several views of each, and in a challenge, whose gallery is seen once.
+    def _rows_record(self, experiment: str, trunk: list[str]) -> list[str]:
+        name = f"trunks/{self.experiments[experiment].trunk}/rows.record.json"
+        return [self.results.file(name)] if trunk else []
+
+    def trunk_manifests(self, trunk: str) -> dict[str, str]:
+        """Part -> manifest, of the pictures whose rows by a trunk are kept.
+
+        Not those of a challenge, whose gallery is seen once.
         """
-        pictures = self.experiments[experiment].settings["views"] or part in CHALLENGE_PARTS
-        return [] if pictures else self.trunk_rows(experiment, [part])
+        parts: list[str] = []
+        for name, asked in self.experiments.items():
+            if asked.trunk == trunk:
+                parts += self.training_parts(name)
+                parts += self.parts(name) if self.extraction_trunk(name) else []
+        ordered = ("training", "augmented", "validation", "gallery", "query")
+        return {part: self.manifest(part) for part in ordered if part in parts}
 
     def features(self, experiment: str, part: str) -> list[str]:
         """The vectors of a part as they were extracted."""
@@ -304,11 +333,10 @@ class Plan:
             return []
         searched, names = ["gallery", "query"], []
         if asked.kind == "network":
-            seen = [] if asked.settings["views"] else searched
             names += ["manifests/augmented"] if self.augmented_copies(experiment) else []
             names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
-            parts = [*self.training_parts(experiment), *seen] if asked.trunk else []
-            names += [f"trunks/{asked.trunk}/{part}" for part in parts]
+            used = self.training_trunk(experiment) or self.extraction_trunk(experiment)
+            names += [f"trunks/{asked.trunk}/rows"] if used else []
         extracted = [extraction_record(experiment)] if asked.kind in EXTRACTING else []
         folders = [
             *([] if extracted else ["features"]),

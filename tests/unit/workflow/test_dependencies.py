@@ -39,9 +39,10 @@ STARTED_BY_NAME = {
 
 HEAVY = {
     "tensorflow": {
-        *("features.network", "figures.grad_cam", "networks.architectures"),
-        *("networks.frozen_graph", "networks.graph_cut", "networks.inference"),
-        *("networks.pooling", "networks.runtime", "networks.trunk"),
+        *("networks.feature_map", "networks.architectures", "networks.efficientnet_lite2"),
+        *("networks.export",),
+        *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
+        *("networks.tensorflow_inference", "networks.trunk"),
         *("training.loop", "training.state"),
     },
     "pandas": {"evaluation.comparison", "evaluation.comparison_page"},
