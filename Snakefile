@@ -72,4 +72,4 @@ rule all:
         rules.report_leaks.output,
         expand(rules.evaluate_retrieval.output, experiment=EXPERIMENTS),
         challenge_results(),
-        rules.register_models.output if config["registry"]["experiments"] else [],
+        rules.register_models.output if CONFIG.registry.experiments else [],

@@ -16,7 +16,7 @@ def prepare_run():
     from gallerist.workflow.lock import claim
 
     global writer
-    for warning in find_warnings(config):
+    for warning in find_warnings(CONFIG):
         logger.warning(warning)
     claim(Path.cwd())
     graph = rule_graph()

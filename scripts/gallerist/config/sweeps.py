@@ -28,6 +28,7 @@ from gallerist.config.schema import (
     yaml_scalar,
 )
 from gallerist.io.files import canonical_json, sha256_of_text
+from gallerist.settings.base import Settings
 from gallerist.settings.configuration import Configuration
 
 LARGEST = 1000
@@ -107,17 +108,17 @@ def expand(config: Any, model: Model = Configuration) -> Expansion:
     return expansion
 
 
-def groups(experiments: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+def groups(experiments: Mapping[str, Settings]) -> dict[str, list[str]]:
     """Experiments with the same settings in all but `seed`: name of the group -> theirs.
 
-    experiments: of a complete configuration, swept or written by hand. Every experiment is in one
+    experiments: of a checked configuration, swept or written by hand. Every experiment is in one
     group, alone where no other has its settings; of those with the same seed too, only the first.
     A group is called what its members' names share; its members stand in the order given.
     """
     members: dict[str, dict[Any, str]] = {}
     for name, settings in experiments.items():
-        others = {key: value for key, value in settings.items() if key != "seed"}
-        members.setdefault(canonical_json(others), {}).setdefault(settings.get("seed"), name)
+        others = canonical_json(settings.model_dump(exclude={"seed"}))
+        members.setdefault(others, {}).setdefault(getattr(settings, "seed", None), name)
     named: dict[str, list[str]] = {}
     for by_seed in members.values():
         name = _shared_name(by_seed)

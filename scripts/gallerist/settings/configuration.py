@@ -1,9 +1,10 @@
 """The whole configuration, section by section."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from gallerist.settings.augmentation import Augmentation
 from gallerist.settings.base import Settings, key
@@ -34,6 +35,22 @@ Experiment = Annotated[
     | Annotated[Fusion, Tag("fusion")],
     Discriminator(kind_of),
 ]
+
+
+@cache
+def _experiments() -> TypeAdapter[Any]:
+    return TypeAdapter(Experiment)
+
+
+def read_experiment(settings: Settings | Mapping[str, Any]) -> Settings:
+    """The settings of an experiment of whatever kind, which may be a model already.
+
+    Raises pydantic's ValidationError.
+    """
+    read: Settings = _experiments().validate_python(settings)
+    return read
+
+
 NAME_IN_WORDS = (
     "a name of letters, digits, hyphens, underscores and dots before a digit that begins with a "
     "letter or digit"
