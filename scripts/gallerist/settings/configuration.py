@@ -43,10 +43,12 @@ def _experiments() -> TypeAdapter[Any]:
 
 
 def read_experiment(settings: Settings | Mapping[str, Any]) -> Settings:
-    """The settings of an experiment of whatever kind, which may be a model already.
+    """The settings of an experiment of whatever kind; a model comes back as it is.
 
     Raises pydantic's ValidationError.
     """
+    if isinstance(settings, Settings):
+        return settings
     read: Settings = _experiments().validate_python(settings)
     return read
 

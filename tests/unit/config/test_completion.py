@@ -714,7 +714,7 @@ def test_a_new_kind_of_experiment_needs_only_a_model():
     config = edited("experiments.local", {"network": "siamese"})
     whole = complete(config, WithSiamese)
     assert whole["experiments"]["local"] == {"network": "siamese", "numbers": 512}
-    assert find_warnings(check(whole)) == []
+    assert find_warnings(check(whole, WithSiamese)) == []
     with pytest.raises(ConfigurationError, match=r"numbers: found 1\.5, expected a whole number"):
         complete(edited("experiments.local.numbers", 1.5, config), WithSiamese)
     assert "### network: siamese\n\nTwo branches with one head." in reference(WithSiamese)
