@@ -166,9 +166,9 @@ class Scratch(RankedByVectors, Trained, _ScratchKeys):
 
 
 Network = Annotated[Transfer | Scratch, Field(discriminator="network")]
-_NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
 
 def read_network(**settings: Any) -> Network:
     """The settings of a network, of whichever kind they name. Raises pydantic's ValidationError."""
-    return _NETWORK.validate_python(settings)
+    network: Network = TypeAdapter(Network).validate_python(settings)
+    return network
