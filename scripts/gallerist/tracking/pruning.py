@@ -91,7 +91,7 @@ def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Prune
     for run in filter(is_active, superseded):
         client.delete_run(run.info.run_id)
     # Before they are erased: whoever is cut short here finds them again, and they do not come back.
-    pruned.kept_bytes = History.of(results).remove(
+    pruned.kept_bytes = History(results).remove(
         run.data.tags["gallerist.execution"] for run in superseded
     )
     if pruned.for_good:

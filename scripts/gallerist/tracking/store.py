@@ -135,7 +135,7 @@ def exclusive(results: PathLike, timeout: float, owner: str = "") -> Iterator[bo
     Yields whether the last one that was let in was `owner`, too. Raises Busy when another has not
     come to its end within `timeout` seconds.
     """
-    folder = History.of(results).folder
+    folder = History(results).folder
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / ".writer"
     lock = FileLock(folder / ".writer.lock", timeout=timeout)

@@ -173,7 +173,7 @@ class WorkflowWriter(_Process):
 
 def _is_up_to_date(store: Store, dataset: str, results: PathLike) -> bool:
     """Whether there is nothing to do, as far as can be told without MLflow."""
-    history = History.of(results)
+    history = History(results)
     if history.at_work():
         return False
     records = [entry.record for entry in history.entries()]

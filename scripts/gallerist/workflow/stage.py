@@ -81,7 +81,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     """Start everything that goes on beside the body."""
     config, wildcards = snakemake.config, _named(snakemake.wildcards)
     results = Path(RESULTS, config["dataset"]["name"])
-    history = History.of(results)
+    history = History(results)
     commit, dirty = code_state(LIBRARY)
     changes, setup = None, []
     # A rule that keeps no record leaves nothing else either.
