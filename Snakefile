@@ -37,7 +37,6 @@ include: "rules/evaluate.smk"
 include: "rules/explain.smk"
 include: "rules/compare.smk"
 include: "rules/register.smk"
-include: "rules/runs.smk"
 
 
 if CHALLENGE:

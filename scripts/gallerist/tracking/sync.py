@@ -27,7 +27,7 @@ logger = logging.getLogger("gallerist")
 _SETUP_LIMIT = 120.0
 _ADVICE = (
     "The results do not depend on it: their records are among them, and the next start of the "
-    "workflow logs it, or `snakemake sync_tracking`."
+    "workflow logs it, or `gallerist sync`."
 )
 
 
