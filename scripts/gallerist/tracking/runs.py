@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.records.record import SUBJECT, Record, milliseconds
-from gallerist.tracking.client import (
-    Client,
-    experiment_id,
-    first_line,
-    is_active,
-    runs,
-)
+from gallerist.tracking.client import Client, experiment_id, first_line, is_active, runs
 from gallerist.tracking.contents import (
     Point,
     allowed_name,
