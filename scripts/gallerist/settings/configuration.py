@@ -1,10 +1,9 @@
 """The whole configuration, section by section."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter
+from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from gallerist.settings.augmentation import Augmentation
 from gallerist.settings.base import Settings, key
@@ -36,10 +35,7 @@ Experiment = Annotated[
     Discriminator(kind_of),
 ]
 
-
-@cache
-def _experiments() -> TypeAdapter[Any]:
-    return TypeAdapter(Experiment)
+_EXPERIMENT: TypeAdapter[Settings] = TypeAdapter(Experiment, config=ConfigDict(defer_build=True))
 
 
 def read_experiment(settings: Settings | Mapping[str, Any]) -> Settings:
@@ -49,8 +45,7 @@ def read_experiment(settings: Settings | Mapping[str, Any]) -> Settings:
     """
     if isinstance(settings, Settings):
         return settings
-    read: Settings = _experiments().validate_python(settings)
-    return read
+    return _EXPERIMENT.validate_python(settings)
 
 
 NAME_IN_WORDS = (

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from gallerist.settings.base import (
     ALL_DIFFER,
@@ -166,9 +166,9 @@ class Scratch(RankedByVectors, Trained, _ScratchKeys):
 
 
 Network = Annotated[Transfer | Scratch, Field(discriminator="network")]
+_NETWORK: TypeAdapter[Network] = TypeAdapter(Network, config=ConfigDict(defer_build=True))
 
 
 def read_network(**settings: Any) -> Network:
     """The settings of a network, of whichever kind they name. Raises pydantic's ValidationError."""
-    network: Network = TypeAdapter(Network).validate_python(settings)
-    return network
+    return _NETWORK.validate_python(settings)

@@ -33,15 +33,11 @@ def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEE
     waiting = [script]
     while waiting:
         for name, module in _imported(waiting.pop(), library).items():
-            if module not in found and not without & set(_prefixes(name)):
+            prefixes = accumulate(name.split("."), "{}.{}".format)  # a, a.b, a.b.c
+            if module not in found and without.isdisjoint(prefixes):
                 found.add(module)
                 waiting.append(module)
     return sorted(found)
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    """a.b.c -> a, a.b, a.b.c."""
-    return accumulate(name.split("."), "{}.{}".format)
 
 
 @cache

@@ -144,13 +144,10 @@ def _purpose(snakemake: Any) -> dict[str, str]:
 def _named(values: Any) -> dict[str, Any]:
     """The named values of one of Snakemake's lists, or of anything that has attributes."""
     if hasattr(values, "items"):
-        return {str(name): _plain(value) for name, value in values.items()}
+        # Without Snakemake's own subclasses of str, which should not travel further.
+        plain = {name: str(value) for name, value in values.items() if isinstance(value, str)}
+        return dict(values.items()) | plain
     return dict(vars(values)) if hasattr(values, "__dict__") else {}
-
-
-def _plain(value: Any) -> Any:
-    """Without Snakemake's own subclasses of str, which should not travel further."""
-    return str(value) if isinstance(value, str) else value
 
 
 def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
