@@ -5,10 +5,10 @@ with stage(snakemake) as run:
     run.metrics(images=len(images))
 """
 
-import ast
 import json
 import logging
 import os
+import re
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping
@@ -133,12 +133,9 @@ def _title(snakemake: Any) -> str:
 def _purpose(snakemake: Any) -> dict[str, str]:
     """What the first line of the rule's script says after its name, as a tag."""
     path = Path(getattr(snakemake, "scriptdir", "")) / f"{snakemake.rule}.py"
-    try:
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    except (OSError, SyntaxError):
-        return {}
-    _, _, purpose = text.partition("\n\n")[0].partition(": ")
-    return {"purpose": " ".join(purpose.split())} if purpose else {}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.match(r'"""[^:"]*: ([^"]+?)(\n\n|""")', text)
+    return {"purpose": " ".join(found[1].split())} if found else {}
 
 
 def _named(values: Any) -> dict[str, Any]:
