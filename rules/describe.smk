@@ -30,7 +30,7 @@ for made in PLAN.extraction_rules("descriptor"):
             parts=parts,
             shard=shard_of(made),
             store=results("store/features/{experiment}"),
-            max_pixels=config["dataset"]["images"]["max_pixels"],
+            max_pixels=CONFIG.dataset.images.max_pixels,
         script:
             "../scripts/describe_images.py"
 

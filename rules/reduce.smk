@@ -25,7 +25,7 @@ rule fit_reduction:
     params:
         settings=step("reduction"),
         vectors_by=vectors_by,
-        max_pixels=config["dataset"]["images"]["max_pixels"],
+        max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/fit_reduction.py"
 

@@ -18,7 +18,7 @@ rule rerank_reciprocally:
     conda:
         "../envs/gallerist.yaml"
     params:
-        depth=config["search"]["depth"],
+        depth=CONFIG.search.depth,
         settings=step("k_reciprocal"),
         vectors_by=vectors_by,
     script:

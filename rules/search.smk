@@ -21,7 +21,7 @@ rule search_gallery:
         "../envs/gallerist.yaml"
     threads: 4
     params:
-        depth=config["search"]["depth"],
+        depth=CONFIG.search.depth,
         settings=step("search"),
         vectors_by=vectors_by,
     script:

@@ -18,8 +18,8 @@ rule fetch_weights:
     resources:
         mem_mb=4000,
     params:
-        backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["backbone"],
-        weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["weights"],
+        backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.backbone,
+        weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.weights,
         # Not an output, because random weights need no file. Its hash is in the outputs.
         kept=results("weights/{pretrained}.weights.h5"),
     script:
@@ -75,7 +75,7 @@ rule extract_trunk:
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
         parts=lambda wildcards: canonical_json([*PLAN.trunk_manifests(wildcards.trunk)]),
-        max_pixels=config["dataset"]["images"]["max_pixels"],
+        max_pixels=CONFIG.dataset.images.max_pixels,
         compute=canonical_json(PLAN.computing),
         store=results("store/trunks/{trunk}"),
     script:

@@ -16,10 +16,11 @@ def collect(config: dict[str, Any], yes: bool) -> None:
     That is what settings, code and pictures of before had made of pictures. Not while a workflow
     runs. To remove more costs time and nothing else: all below `store/` is computed again.
     """
+    from gallerist.config.completion import check
     from gallerist.io.row_file import format_size
     from gallerist.workflow.stores import unused_segments
 
-    files = unused_segments(config, options.RESULTS)
+    files = unused_segments(check(config), options.RESULTS)
     size = format_size(sum(path.stat().st_size for path in files))
     if yes:
         for path in files:

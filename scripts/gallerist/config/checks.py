@@ -235,7 +235,7 @@ def _check_tracking(whole: Configuration) -> Problems:
 
 
 def _check_registry(whole: Configuration) -> Problems:
-    experiments = {name: each.model_dump() for name, each in whole.experiments.items()}
+    experiments = whole.experiments
     for number, name in enumerate(whole.registry.experiments):
         path = ("registry", "experiments", number)
         if name == "best":

@@ -1,16 +1,14 @@
 """Which store keeps what a job computes of pictures, and which stores nobody asks any more."""
 
-import os
 import sys
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from gallerist import LIBRARY
 from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text
 from gallerist.io.row_store import RowStore, keys_in
 from gallerist.records.record import read_record
+from gallerist.settings.configuration import Configuration
 from gallerist.workflow.dependencies import library_files
 from gallerist.workflow.plan import Plan
 
@@ -45,13 +43,13 @@ def _version(package: str) -> str:
         return ""
 
 
-def unused_segments(config: Mapping[str, Any], root: PathLike = "results") -> list[Path]:
-    """The files of stores that no experiment of a complete configuration asks any more, sorted.
+def unused_segments(config: Configuration, root: PathLike = "results") -> list[Path]:
+    """The files of stores that no experiment of a configuration asks any more, sorted.
 
     Those of stores that no job names in its record, and those without any picture of a manifest.
     root: the folder of all results.
     """
-    plan = Plan(config, os.fspath(root))
+    plan = Plan(config, root)
     records = (Path(each) for name in plan.experiments for each in plan.upstream_records(name))
     tags = [read_record(path).tags for path in {*records} if path.exists()]
     used = {Path(each[name]) for each in tags for name in STORE_TAGS if name in each}
