@@ -72,10 +72,9 @@ class Member:
     content: Iterable[bytes] = ()
 
 
-def members(path: Path, folder: Path, max_bytes: int) -> Iterator[Member]:
+def members(path: Path, max_bytes: int) -> Iterator[Member]:
     """Yield what is in an archive, in its order; the format is known by the content.
 
-    folder: where it will be unpacked; tarfile's own filter wants to know.
     max_bytes: a zip that declares more is refused before its first member.
     Raises UserError for unknown formats, damage, devices and encryption.
     """
@@ -85,7 +84,7 @@ def members(path: Path, folder: Path, max_bytes: int) -> Iterator[Member]:
         if start.startswith(_ZIP):
             yield from _zip_members(file, path, max_bytes)
         else:
-            yield from _tar_members(file, start, path, folder, max_bytes)
+            yield from _tar_members(file, start, path, max_bytes)
 
 
 def refusal(archive: Path, name: str, what: str) -> UserError:
@@ -128,9 +127,7 @@ class _Guarded(io.RawIOBase):
         return self.stream.tell()
 
 
-def _tar_members(
-    file: BinaryIO, start: bytes, path: Path, folder: Path, max_bytes: int
-) -> Iterator[Member]:
+def _tar_members(file: BinaryIO, start: bytes, path: Path, max_bytes: int) -> Iterator[Member]:
     progress = Progress(f"bytes of {path.name}", path.stat().st_size)
     compressions = [value for magic, value in _COMPRESSIONS.items() if start.startswith(magic)]
     compression, opener = compressions[0] if compressions else ("", lambda same: same)
@@ -140,7 +137,7 @@ def _tar_members(
     except _DAMAGE as error:
         raise _no_tar(path, compression, start, error) from error
     while (info := _next_info(tar, path)) is not None:
-        yield _tar_member(tar, info, path, folder)
+        yield _tar_member(tar, info, path)
         if step := file.tell() - progress.done:  # of the compressed bytes, whose end is known
             progress.advance(step)
     _check_end(stream, path, max_bytes)
@@ -174,8 +171,9 @@ def _next_info(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
     return info
 
 
-def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path, folder: Path) -> Member:
-    name, target = _utf8_or_latin1(info.name), _utf8_or_latin1(info.linkname)
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path) -> Member:
+    raw = (each.encode("utf-8", "surrogateescape") for each in (info.name, info.linkname))
+    name, target = map(_utf8_or_latin1, raw)
     if info.size < 0:  # tarfile would go back, and read the same for ever
         raise refusal(path, name, "is damaged: it has a size below 0.")
     if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
@@ -183,25 +181,12 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path, folder:
         raise refusal(path, name, f"is {kind}; only files, folders and links are unpacked.")
     if info.isdir():
         return Member(name, "folder")
-    if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; a second opinion beside our own
-        _filter(info, name, target, path, folder)
     if info.issym():
         return Member(name, "symbolic link", target=target)
     if info.islnk():
         return Member(name, "hard link", target=target)
     content = _pieces(path, name, lambda: tar.extractfile(info))
     return Member(name, "file", info.size, content=content)
-
-
-def _filter(info: tarfile.TarInfo, name: str, target: str, path: Path, folder: Path) -> None:
-    try:
-        tarfile.data_filter(info, str(folder))
-    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError) as error:
-        raise refusal(path, name, f"is a link out of the folder, to {target!r}.") from error
-    except tarfile.OutsideDestinationError as error:
-        raise refusal(path, name, "leads out of the folder.") from error
-    except (tarfile.FilterError, ValueError, OSError) as error:
-        raise refusal(path, name, f"is refused: {error}.") from error
 
 
 def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
@@ -225,9 +210,8 @@ def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
         logger.warning("%s: the bytes after the end mark of the tar are ignored", path)
 
 
-def _utf8_or_latin1(name: str) -> str:
+def _utf8_or_latin1(raw: bytes) -> str:
     """A name that is not UTF-8 is of an old system; Latin-1 is the likeliest, and never fails."""
-    raw = name.encode("utf-8", "surrogateescape")
     return _utf8(raw) or raw.decode("latin-1")
 
 
@@ -272,8 +256,7 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> 
     if stat.S_ISLNK(mode):
         if info.file_size > _LONGEST_LINK:
             raise refusal(path, name, f"is a link with a target of {info.file_size} bytes.")
-        raw = b"".join(content)
-        return Member(name, "symbolic link", target=_utf8(raw) or raw.decode("latin-1"))
+        return Member(name, "symbolic link", target=_utf8_or_latin1(b"".join(content)))
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise refusal(
             path, name, "is a device or a pipe; only files, folders and links are unpacked."

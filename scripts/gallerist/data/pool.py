@@ -1,14 +1,12 @@
 """More training pictures from a pool, without letting a held-out picture in."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.near_duplicates import near_pictures
-from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, write_csv
+from gallerist.io.files import PathLike, sha256_of_text, write_csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,7 @@ def extend_training(
     taken, so what one class gets does not depend on how much another lacks.
 
     Added pictures get part "training".
-    Raises UserError when `per_class` or `distance` is negative.
     """
-    if per_class < 0 or distance < 0:
-        raise UserError(
-            f"per_class ({per_class}) and distance ({distance}) must be 0 or more: "
-            "pictures a class, and bits of 64"
-        )
     present = Counter(training.labels)
     refusals = [
         Refusal(picture.path, f"class '{picture.label}' is not one of the training classes")
@@ -67,7 +59,7 @@ def extend_training(
         if picture.label not in present
     ]
     known = [picture for picture in pool if picture.label in present]
-    known.sort(key=lambda picture: _order_key(seed, picture))
+    known.sort(key=lambda picture: sha256_of_text(f"{seed}:{picture.id}"))
     forbidden = _forbidden(known, [*held_out, training], distance)
     alike = _alike(known, forbidden, distance)
 
@@ -107,11 +99,6 @@ def _fill(
         else:
             refused.append(Refusal(picture.path, reason))
     return list(taken.values()), refused
-
-
-def _order_key(seed: int, picture: Picture) -> str:
-    """Place of a picture in the order of consideration: a hash of seed and content."""
-    return hashlib.sha256(f"{seed}:{picture.id}".encode()).hexdigest()
 
 
 def _forbidden(
