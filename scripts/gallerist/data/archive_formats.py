@@ -26,20 +26,6 @@ _LONGEST_READ = 1 << 24
 """Bytes. tarfile reads a header (long name, attributes) at once; no real one is so long."""
 _LONGEST_LINK = 4096
 """Bytes of a link's target: PATH_MAX of Linux."""
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-"""What the readers of the standard library raise on bytes that make no sense."""
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _COMPRESSIONS: dict[bytes, tuple[str, Callable[[BinaryIO], Any]]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
@@ -93,7 +79,10 @@ def refusal(archive: Path, name: str, what: str) -> UserError:
 
 
 def _pieces(archive: Path, name: str, opened: Callable[[], IO[bytes] | None]) -> Iterator[bytes]:
-    """The bytes of one file. Here only reading fails: what is done with a piece happens outside."""
+    """The bytes of one file. Here only reading fails: what is done with a piece happens outside.
+
+    On bytes that make no sense the standard library raises everything from OSError to struct.error.
+    """
     try:
         stream = opened()
         while stream is not None and (piece := stream.read(_CHUNK)):
@@ -101,7 +90,7 @@ def _pieces(archive: Path, name: str, opened: Callable[[], IO[bytes] | None]) ->
     except NotImplementedError as error:
         what = f"cannot be read: {error}. Unpack it by hand, and pack it again as a tar."
         raise refusal(archive, name, what) from error
-    except _DAMAGE as error:
+    except Exception as error:
         raise refusal(archive, name, f"is damaged: {error}. Fetch the archive again.") from error
 
 
@@ -134,7 +123,7 @@ def _tar_members(file: BinaryIO, start: bytes, path: Path, max_bytes: int) -> It
     stream = _Guarded(opener(file))
     try:
         tar = tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape")
-    except _DAMAGE as error:
+    except Exception as error:
         raise _no_tar(path, compression, start, error) from error
     while (info := _next_info(tar, path)) is not None:
         yield _tar_member(tar, info, path)
@@ -163,7 +152,7 @@ def _next_info(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
     at = tar.offset
     try:
         info = tar.next()
-    except _DAMAGE as error:
+    except Exception as error:
         raise UserError(
             f"{path} is damaged or cut short near byte {at} of the tar: {error}. Fetch it again."
         ) from error
@@ -202,7 +191,7 @@ def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
         while (piece := stream.read(_CHUNK)) and after <= allowed:
             after += len(piece)
             meaning |= piece.count(0) < len(piece)
-    except _DAMAGE as error:
+    except Exception as error:
         raise UserError(f"{path} is damaged at its end: {error}. Fetch it again.") from error
     if after > allowed:
         raise UserError(f"{path} has more than {allowed} bytes after its end mark.")
@@ -228,7 +217,7 @@ def _utf8(raw: bytes) -> str | None:
 def _zip_members(file: BinaryIO, path: Path, max_bytes: int) -> Iterator[Member]:
     try:
         archive = zipfile.ZipFile(file)
-    except (*_DAMAGE, NotImplementedError) as error:
+    except Exception as error:
         raise UserError(
             f"{path} is a zip that is damaged or cut short: {error}. Fetch it again."
         ) from error

@@ -4,6 +4,7 @@ A copy is its original and some drawn numbers: a row of a manifest, which is war
 read (`reading.read_pixels`). Files of copies are written where they are asked for.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -138,12 +139,13 @@ def draw_samples(
 
     copies: with their recipes. The first original of every class comes first.
     """
-    firsts = {original.label: original for original in reversed(originals.pictures)}
-    shown = list({each.id: each for each in (*firsts.values(), *originals)}.values())[:SAMPLES]
-    rows = [
-        [shown_one, *[copy for copy in copies if copy.source_id == shown_one.id][:COPIES_SHOWN]]
-        for shown_one in shown
-    ]
+    copies_of: dict[str, list[Picture]] = defaultdict(list)
+    for copy in copies:
+        copies_of[copy.source_id].append(copy)
+    one_of = {original.label: original for original in reversed(originals.pictures)}
+    firsts = [one_of[label] for label in sorted(one_of)]
+    shown = list(dict.fromkeys([*firsts, *originals]))[:SAMPLES]
+    rows = [[original, *copies_of[original.id][:COPIES_SHOWN]] for original in shown]
     step = _TILE + _GAP
     size = step * max(map(len, rows), default=1), step * max(1, len(rows))
     sheet = Image.new("RGB", size, "white")
