@@ -1,7 +1,7 @@
 """More training pictures from a pool, without letting a held-out picture in."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from gallerist.data.manifest import Manifest, Picture
@@ -67,10 +67,16 @@ def extend_training(
     shortfalls: dict[str, int] = {}
     for label in training.classes:
         missing = per_class - present[label]
-        candidates = [picture for picture in known if picture.label == label]
-        taken, refused = _fill(missing, candidates, forbidden, alike)
-        added += taken
-        refusals += refused
+        taken: dict[str, Picture] = {}
+        for picture in (each for each in known if each.label == label):
+            if len(taken) >= missing:
+                break
+            reason = forbidden.get(picture.id) or _clash(picture, alike[picture.id], taken)
+            if reason is None:
+                taken[picture.id] = replace(picture, part="training")
+            else:
+                refusals.append(Refusal(picture.path, reason))
+        added += taken.values()
         if len(taken) < missing:
             shortfalls[label] = missing - len(taken)
     return ExtendedTraining(Manifest((*training, *added)), tuple(refusals), shortfalls)
@@ -79,26 +85,6 @@ def extend_training(
 def write_refusals(path: PathLike, refusals: Iterable[Refusal]) -> None:
     """Write refused pool pictures as CSV (path, reason), whole or not at all."""
     write_csv(path, ("path", "reason"), map(astuple, refusals))
-
-
-def _fill(
-    missing: int,
-    candidates: Sequence[Picture],
-    forbidden: Mapping[str, str],
-    alike: Mapping[str, list[tuple[Picture, int]]],
-) -> tuple[list[Picture], list[Refusal]]:
-    """Take candidates of one class in their order until `missing` are found."""
-    taken: dict[str, Picture] = {}
-    refused: list[Refusal] = []
-    for picture in candidates:
-        if len(taken) >= missing:
-            break
-        reason = forbidden.get(picture.id) or _clash(picture, alike.get(picture.id, []), taken)
-        if reason is None:
-            taken[picture.id] = replace(picture, part="training")
-        else:
-            refused.append(Refusal(picture.path, reason))
-    return list(taken.values()), refused
 
 
 def _forbidden(
