@@ -68,7 +68,7 @@ def import_folder(
     are followed. Pictures come by label, then by path, compared code point by code point. Paths are
     `folder`, as given, joined with what lies below it.
 
-    A file is skipped, with its reason, when it is no usable picture (see `images.decode_image`;
+    A file is skipped, with its reason, when it is no usable picture (see `decoding.decode_image`;
     `min_side` and `max_pixels` are in pixels), when it lies in no class folder, and when an earlier
     file has the same content. It is used, with a warning, when its name promises another format.
     `threads` pictures are decoded at a time, and only as many are in memory.
