@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -62,7 +62,7 @@ class Recipe:
 
     def text(self) -> str:
         """As it stands in a manifest: JSON, equal for equal recipes and no others."""
-        return canonical_json(asdict(self))
+        return canonical_json({**vars(self), "warp": vars(self.warp)})
 
     @classmethod
     def read(cls, text: str) -> "Recipe":
