@@ -1,6 +1,7 @@
 """Archives unpacked into a folder that nothing leaves, by its name, by a link or by its size."""
 
 import logging
+import posixpath
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,12 +180,5 @@ def _is_absolute(path: str) -> bool:
 
 def _normal(path: str) -> PurePosixPath | None:
     """A path without `.` and `..`, by its words alone; None if it climbs above its beginning."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return PurePosixPath(*parts)
+    normal = PurePosixPath(posixpath.normpath(path))
+    return None if ".." in normal.parts else normal

@@ -137,11 +137,8 @@ def _no_tar(path: Path, compression: str, start: bytes, error: Exception) -> Use
         return UserError(
             f"{path} is compressed by {compression}, but its content is damaged or no tar: {error}."
         )
-    if start:
-        known = [what for magic, what in _OTHERS.items() if start.startswith(magic)]
-        what = known[0] if known else f"It begins with {start[:8]!r}."
-    else:
-        what = "It is empty."
+    begins = f"It begins with {start[:8]!r}." if start else "It is empty."
+    what = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), begins)
     return UserError(
         f"{path} is neither a tar (plain, gzip, bzip2 or xz) nor a zip. {what}\n"
         "  Get it in one of these formats, or unpack it by hand, and give the folder."

@@ -112,11 +112,14 @@ def walk(folder: PathLike) -> Tree:
                     if entry.name.startswith(".") or entry.name.lower() in IGNORED:
                         continue
                     below = f"{relative}/{entry.name}" if relative else entry.name
-                    if _is_folder(entry):
+                    found = None
+                    with contextlib.suppress(OSError):
+                        found = entry.stat()
+                    if found is not None and stat.S_ISDIR(found.st_mode):
                         folders.append(below)
                         waiting.append((below, above | {identity}))
                     else:
-                        files[below] = _status(entry)
+                        files[below] = found
         except OSError as error:
             troubles[relative] = f"this folder cannot be listed: {error.strerror or error}"
     if "" in troubles:
@@ -127,17 +130,3 @@ def walk(folder: PathLike) -> Tree:
 def is_utf8(name: str) -> bool:
     """Whether a name from the file system can stand in a UTF-8 file."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads back to itself
-        return False
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat()
-    except OSError:
-        return None

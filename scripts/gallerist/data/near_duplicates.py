@@ -14,7 +14,6 @@ from dataclasses import astuple, dataclass, fields
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.files import PathLike, write_csv
@@ -58,8 +57,10 @@ def near_pairs(
     Returns (index in a, index in b, bits), sorted. Every hash counts here, telling or not.
     Compares all with all, a block at a time: 20,000 x 20,000 take about two seconds.
     """
-    hashes_a = _as_numbers(a)
-    hashes_b = hashes_a if b is None else _as_numbers(b)
+    hashes_a, hashes_b = (
+        np.array([int(digits, 16) for digits in hashes], dtype=np.uint64)
+        for hashes in (a, a if b is None else b)
+    )
     pairs: list[tuple[int, int, int]] = []
     rows = max(1, _COMPARISONS // max(1, len(hashes_b)))
     for start in range(0, len(hashes_a), rows):
@@ -125,7 +126,3 @@ def summarise_leaks(leaks: Iterable[Leak], parts: Sequence[str]) -> dict[str, in
 def write_leaks(path: PathLike, leaks: Iterable[Leak]) -> None:
     """Write leaks as CSV with a header, whole or not at all."""
     write_csv(path, (field.name for field in fields(Leak)), map(astuple, leaks))
-
-
-def _as_numbers(hashes: Sequence[str]) -> npt.NDArray[np.uint64]:
-    return np.array([int(digits, 16) for digits in hashes], dtype=np.uint64)
