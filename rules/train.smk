@@ -10,7 +10,9 @@ rule train_network:
         weights=of_experiment(PLAN.weights),
         trunk=of_experiment(PLAN.training_trunk),
         rows=vectors(PLAN.training_rows),
-        code=library("train_network"),
+        code=lambda wildcards: library(
+            "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
+        ),
     output:
         model=results("models/{experiment}/model.keras"),
         # The same for OpenVINO, so that who only runs it loads neither Keras nor TensorFlow.

@@ -59,7 +59,9 @@ rule extract_trunk:
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
         exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
         export=results("trunks/{trunk}/trunk.record.json"),
-        code=library("extract_trunk"),
+        code=lambda wildcards: library(
+            "extract_trunk", copies="augmented" in PLAN.trunk_manifests(wildcards.trunk)
+        ),
     output:
         record=results("trunks/{trunk}/rows.record.json"),
     log:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gallerist.data.manifest import Manifest
 from gallerist.data.preprocessing import Preprocessing, decode_ahead
+from gallerist.data.reading import Readable
 from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
@@ -94,14 +95,14 @@ class Trunk:
         """Numbers in a row."""
         return self.exported.length
 
-    def batches(self, paths: Sequence[PathLike]) -> Iterator[AnyArray]:
-        """Batches of (n, length) rows in the type that they are kept in, one a path.
+    def batches(self, pictures: Sequence[Readable]) -> Iterator[AnyArray]:
+        """Batches of (n, length) rows in the type that they are kept in, one a picture.
 
         Raises TooLarge naming the remedy when float16 cannot hold a number; UserError when one is
         not finite; `decoding.BadImage`.
         """
-        forward, progress = self._forward(), Progress("images", len(paths))
-        with closing(decode_ahead(paths, self.pictures, threads=self._threads)) as pixels:
+        forward, progress = self._forward(), Progress("images", len(pictures))
+        with closing(decode_ahead(pictures, self.pictures, threads=self._threads)) as pixels:
             for rows in forward.stream(pixels):
                 yield _stored(rows, self.dtype)
                 progress.advance(len(rows))
@@ -130,7 +131,7 @@ class TrunkRows:
     def __init__(self, trunk: Trunk, folder: PathLike) -> None:
         """folder: of the trunk's stores."""
         self.trunk = trunk
-        self.store: RowStore = open_store(folder, Trunk, *trunk.identity)
+        self.store: RowStore = open_store(folder, Trunk, *trunk.identity, copies=True)
         self._ids: dict[str, str] = {}
 
     def fill(self, *manifests: Manifest) -> None:
@@ -139,8 +140,8 @@ class TrunkRows:
         Raises NoSpace before or while writing, and as `Trunk.batches`. What was computed before an
         error is kept.
         """
-        paths = {row.id: row.path for images in manifests for row in images}
-        missing = self.store.missing(paths)
+        pictures = {row.id: row for images in manifests for row in images}
+        missing = self.store.missing(pictures)
         if not missing:
             return
         dtype, folder = self.trunk.dtype, self.store.folder
@@ -149,7 +150,7 @@ class TrunkRows:
         waiting = iter(missing)
         try:
             with self.store.adding() as additions:
-                for rows in self.trunk.batches([paths[each] for each in missing]):
+                for rows in self.trunk.batches([pictures[each] for each in missing]):
                     additions.add(list(islice(waiting, len(rows))), rows)
         except OSError as error:
             if error.errno not in _FULL:

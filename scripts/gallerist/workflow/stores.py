@@ -9,7 +9,7 @@ from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_
 from gallerist.io.row_store import RowStore, keys_in
 from gallerist.records.record import read_record
 from gallerist.settings.configuration import Configuration
-from gallerist.workflow.dependencies import library_files
+from gallerist.workflow.dependencies import COPYING, RECORD_KEEPING, library_files
 from gallerist.workflow.plan import Plan
 
 STORE_TAGS = ("store", "key_points")
@@ -22,15 +22,16 @@ PACKAGES = (
 """Packages whose next version may give a row other bits."""
 
 
-def open_store(folder: PathLike, maker: type, *what: object) -> RowStore:
+def open_store(folder: PathLike, maker: type, *what: object, copies: bool = False) -> RowStore:
     """The store below `folder` of what the class `maker`, so configured, makes of pictures.
 
     what: everything beside the picture that can change a bit, as JSON values. The code of the
     maker, and of what it imports, and the packages' versions are taken in too: rows of other code
-    lie in a store of their own.
+    lie in a store of their own. copies: whether there are augmented copies among the pictures.
     """
+    without = RECORD_KEEPING if copies else RECORD_KEEPING | COPYING
     source = Path(str(sys.modules[maker.__module__].__file__))
-    code = [source, *library_files(source, LIBRARY)]
+    code = [source, *library_files(source, LIBRARY, without=without)]
     parts = [list(what), [sha256_of_file(file) for file in code], [*map(_version, PACKAGES)]]
     identity = sha256_of_text(canonical_json(parts))
     return RowStore(Path(folder) / identity[:16], identity)
