@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from gallerist.networks.exported import Exported, Kind
 from gallerist.networks.inference import Engine, Forward, compile_exported, uses_tensorflow
 from gallerist.networks.trunk_cache import TrunkCache, check_trunk
 from gallerist.workflow.progress import Progress
-
-if TYPE_CHECKING:
-    import keras
 
 
 class NetworkExtractor:
@@ -71,8 +68,8 @@ class NetworkExtractor:
         self._forwards: dict[int, Forward] = {}
 
     @cached_property
-    def network(self) -> "keras.Model":
-        """The network without its head in Keras. Raises UserError where the file is damaged."""
+    def network(self) -> Any:
+        """The network without its head, a keras.Model. Raises UserError where it is damaged."""
         from gallerist.networks.architectures import load_headless
 
         return load_headless(self._path)
@@ -177,7 +174,7 @@ class NetworkExtractor:
     def _compile(self, kind: Kind, size: int | None = None) -> Forward:
         resized = None if size == self.pictures.image_size else size
 
-        def in_keras() -> "keras.Model":
+        def in_keras() -> Any:
             from gallerist.networks.architectures import resize_input
             from gallerist.networks.feature_map import feature_map_of
             from gallerist.networks.trunk import after_trunk
