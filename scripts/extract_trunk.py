@@ -10,7 +10,7 @@ with stage(snakemake) as run:
     from gallerist.data.manifest import Manifest
     from gallerist.data.preprocessing import Preprocessing, decode_ahead
     from gallerist.networks.exported import Exported
-    from gallerist.networks.inference import compile_exported, prepare, uses_tensorflow
+    from gallerist.networks.inference import compile_exported, prepare
     from gallerist.networks.trunk_cache import write_trunk_cache
     from gallerist.networks.weights import Weights
 
@@ -31,9 +31,8 @@ with stage(snakemake) as run:
 
         return load_trunk(settings, weights.file)[0]
 
-    chosen = None if uses_tensorflow(engine) else exported
     xla = compute["gpu_xla"]
-    forward = compile_exported(chosen, in_keras, engine=engine, threads=threads, xla=xla)
+    forward = compile_exported(exported, in_keras, engine=engine, threads=threads, xla=xla)
     with run.timed("extraction_seconds") as timer:
         cache = write_trunk_cache(
             forward.stream(decode_ahead(images.paths, preprocessing, threads=threads)),

@@ -15,7 +15,7 @@ from gallerist.features.views import FIXED_SIZE, Views, ViewsRefused
 from gallerist.io.arrays import Pixels, Vectors
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.networks.exported import Exported, Kind
-from gallerist.networks.inference import Engine, Forward, compile_exported, uses_tensorflow
+from gallerist.networks.inference import Engine, Forward, compile_exported
 from gallerist.networks.trunk_cache import TrunkCache, check_trunk
 from gallerist.workflow.progress import Progress
 
@@ -23,8 +23,8 @@ from gallerist.workflow.progress import Progress
 class NetworkExtractor:
     """A trained network without its head, for files: see `extractors.Extractor`.
 
-    pictures: how they are read. views: of each. model: SHA-256 of the file. engine_name: what
-    computed, once something has been.
+    pictures: how they are read. views: of each. model: SHA-256 of the file. length: numbers in a
+    vector. engine_name: what computed, once something has been.
     """
 
     def __init__(
@@ -51,19 +51,13 @@ class NetworkExtractor:
         self.views = views or Views()
         self.engine_name: str | None = None
         self._path, self._threads, self._engine, self._xla = model, threads, engine, xla
-        self._exported: Exported | None = None
-        if not uses_tensorflow(engine):
-            mend = (
-                f"Remove {model} and run the workflow, which trains it again; or set "
-                "compute.engine: tensorflow, which reads that file itself."
-            )
-            self._exported = Exported.read(model, mend, self.model)
-        else:
-            _ = self.network  # so that what is wrong with it is said here
+        mend = f"Remove {model} and run the workflow, which trains it again."
+        self._exported = Exported.read(model, mend, self.model)
+        self.length = self._exported.length
         size = self.pictures.image_size
         self._plain = self.views.is_plain(size)
         self._sizes = self.views.sizes(size)
-        if self._sizes != (size,) and self._takes() == "fixed":
+        if self._sizes != (size,) and self._exported.sizes == "fixed":
             raise ViewsRefused(FIXED_SIZE)
         self._forwards: dict[int, Forward] = {}
 
@@ -73,12 +67,6 @@ class NetworkExtractor:
         from gallerist.networks.architectures import load_headless
 
         return load_headless(self._path)
-
-    @property
-    def length(self) -> int:
-        """Numbers in a vector."""
-        exported = self._exported
-        return exported.length if exported else int(self.network.output_shape[-1])
 
     @property
     def preprocessing(self) -> str:
@@ -132,7 +120,9 @@ class NetworkExtractor:
                 "rows of the trunk are of the plain view, at the network's own size: "
                 "with other views, extract from the pictures"
             )
-        check_trunk(rows, self._trunk(), self.pictures.sha256)
+        if self._exported.trunk is None:
+            raise ValueError("the network has no backbone of which rows could have been kept")
+        check_trunk(rows, self._exported.trunk, self.pictures.sha256)
         return self._after_trunk(self._compile("rows"), rows, batch_size)
 
     def feature_maps(self) -> tuple[Forward, Mapping[str, Any]]:
@@ -140,12 +130,7 @@ class NetworkExtractor:
 
         The pooling is as of `feature_map.feature_map_of`, which says which networks have one.
         """
-        forward = self._compile("maps")
-        if self._exported:
-            return forward, self._exported.facts["pooling"]
-        from gallerist.networks.feature_map import feature_map_of
-
-        return forward, feature_map_of(self.network)[1]
+        return self._compile("maps"), self._exported.facts["pooling"]
 
     def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
         progress = Progress("images", len(rows.ids))
@@ -196,19 +181,3 @@ class NetworkExtractor:
         )
         self.engine_name = forward.name
         return forward
-
-    def _takes(self) -> str:
-        """Which sizes of pictures the network takes: see `exported.Sizes`."""
-        if self._exported:
-            return self._exported.sizes
-        from gallerist.networks.architectures import sizes_of
-
-        return sizes_of(self.network)
-
-    def _trunk(self) -> str:
-        """Identity of the network's trunk. Raises ValueError where it has none."""
-        if self._exported and self._exported.trunk:
-            return self._exported.trunk
-        from gallerist.networks.trunk import trunk_identity
-
-        return trunk_identity(self.network)
