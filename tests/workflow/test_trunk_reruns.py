@@ -121,7 +121,7 @@ EDITS = {
     "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
     "how copies are warped": (
         lambda workflow: change_code(workflow, "gallerist/data/warping.py"),
-        {"augment_images"}.union(trunk_jobs(parts=["augmented"]), *map(chain, EXPERIMENTS)),
+        {"augment_images", f"extract_trunk {TRUNK}"}.union(*map(chain, EXPERIMENTS)),
     ),
     "the k": (
         set_key("evaluation.k", [1, 2]),

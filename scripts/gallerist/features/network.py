@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +15,17 @@ from gallerist.features.views import FIXED_SIZE, Views, ViewsRefused
 from gallerist.io.arrays import Pixels, Vectors
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.networks.exported import Exported, Kind
-from gallerist.networks.inference import Engine, Forward, compile_exported, uses_tensorflow
+from gallerist.networks.inference import Engine, Forward, compile_exported
 from gallerist.networks.trunk_rows import TrunkRows, check_trunk
 from gallerist.workflow.progress import Progress
-
-if TYPE_CHECKING:
-    import keras
 
 
 class NetworkExtractor:
     """A trained network without its head, for files: see `extractors.Extractor`.
 
-    pictures: how they are read. views: of each. model: SHA-256 of the file. engine_name: what
-    computed, once something has been. rows: of its trunk; the vectors are made from these then.
+    pictures: how they are read. views: of each. model: SHA-256 of the file. length: numbers in a
+    vector. engine_name: what computed, once something has been.
+    rows: of its trunk, where the vectors are to be made from these.
     """
 
     def __init__(
@@ -55,34 +53,22 @@ class NetworkExtractor:
         self.rows: TrunkRows | None = None
         self.engine_name: str | None = None
         self._path, self._threads, self._engine, self._xla = model, threads, engine, xla
-        self._exported: Exported | None = None
-        if not uses_tensorflow(engine):
-            mend = (
-                f"Remove {model} and run the workflow, which trains it again; or set "
-                "compute.engine: tensorflow, which reads that file itself."
-            )
-            self._exported = Exported.read(model, mend, self.model)
-        else:
-            _ = self.network  # so that what is wrong with it is said here
+        mend = f"Remove {model} and run the workflow, which trains it again."
+        self._exported = Exported.read(model, mend, self.model)
+        self.length = self._exported.length
         size = self.pictures.image_size
         self._plain = self.views.is_plain(size)
         self._sizes = self.views.sizes(size)
-        if self._sizes != (size,) and self._takes() == "fixed":
+        if self._sizes != (size,) and self._exported.sizes == "fixed":
             raise ViewsRefused(FIXED_SIZE)
         self._forwards: dict[int, Forward] = {}
 
     @cached_property
-    def network(self) -> "keras.Model":
-        """The network without its head in Keras. Raises UserError where the file is damaged."""
+    def network(self) -> Any:
+        """The network without its head, a keras.Model. Raises UserError where it is damaged."""
         from gallerist.networks.architectures import load_headless
 
         return load_headless(self._path)
-
-    @property
-    def length(self) -> int:
-        """Numbers in a vector."""
-        exported = self._exported
-        return exported.length if exported else int(self.network.output_shape[-1])
 
     @property
     def preprocessing(self) -> str:
@@ -137,7 +123,9 @@ class NetworkExtractor:
                 "rows of the trunk are of the plain view, at the network's own size: "
                 "with other views, extract from the pictures"
             )
-        check_trunk(rows, self._trunk(), self.pictures.sha256)
+        if self._exported.trunk is None:
+            raise ValueError("the network has no backbone of which rows could have been kept")
+        check_trunk(rows, self._exported.trunk, self.pictures.sha256)
         yield from self._compile("rows").stream(rows.batches(paths))
 
     def feature_maps(self) -> tuple[Forward, Mapping[str, Any]]:
@@ -145,12 +133,7 @@ class NetworkExtractor:
 
         The pooling is as of `feature_map.feature_map_of`, which says which networks have one.
         """
-        forward = self._compile("maps")
-        if self._exported:
-            return forward, self._exported.facts["pooling"]
-        from gallerist.networks.feature_map import feature_map_of
-
-        return forward, feature_map_of(self.network)[1]
+        return self._compile("maps"), self._exported.facts["pooling"]
 
     def _plainly(self, batches: Iterator[Pixels]) -> Iterator[Vectors]:
         for first in batches:
@@ -173,7 +156,7 @@ class NetworkExtractor:
     def _compile(self, kind: Kind, size: int | None = None) -> Forward:
         resized = None if size == self.pictures.image_size else size
 
-        def in_keras() -> "keras.Model":
+        def in_keras() -> Any:
             from gallerist.networks.architectures import resize_input
             from gallerist.networks.feature_map import feature_map_of
             from gallerist.networks.trunk import after_trunk
@@ -195,19 +178,3 @@ class NetworkExtractor:
         )
         self.engine_name = forward.name
         return forward
-
-    def _takes(self) -> str:
-        """Which sizes of pictures the network takes: see `exported.Sizes`."""
-        if self._exported:
-            return self._exported.sizes
-        from gallerist.networks.architectures import sizes_of
-
-        return sizes_of(self.network)
-
-    def _trunk(self) -> str:
-        """Identity of the network's trunk. Raises ValueError where it has none."""
-        if self._exported and self._exported.trunk:
-            return self._exported.trunk
-        from gallerist.networks.trunk import trunk_identity
-
-        return trunk_identity(self.network)

@@ -119,7 +119,7 @@ class Forward(ABC):
 
 
 def compile_exported(
-    exported: Exported | None,
+    exported: Exported,
     in_keras: "Callable[[], keras.Model]",
     *,
     kind: Kind = "pixels",
@@ -130,12 +130,12 @@ def compile_exported(
 ) -> Forward:
     """Make a stored network ready: by OpenVINO from what was exported, else from Keras.
 
-    exported: None where TensorFlow is to run it. in_keras: loads the same network in Keras, which
-    is asked for a GPU, for the engine "tensorflow", and for what OpenVINO cannot run, or only runs
-    when Keras builds it at that size. image_size: where that is not the size it was built for.
-    Other arguments, and errors, as of `tensorflow_inference.compile_network`.
+    in_keras: loads the same network in Keras, which is asked for a GPU, for the engine
+    "tensorflow", and for what OpenVINO cannot run, or only runs when Keras builds it at that size.
+    image_size: where that is not the size it was built for. Other arguments, and errors, as of
+    `tensorflow_inference.compile_network`.
     """
-    if exported is not None:
+    if not uses_tensorflow(engine):
         resized = image_size is not None
         if kind in exported.expected and (not resized or exported.sizes == "any"):
             with suppress(UserError, ImportError):  # Keras says what is wrong, and goes on

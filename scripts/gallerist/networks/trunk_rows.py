@@ -113,10 +113,12 @@ class Trunk:
 
             return load_trunk(self._settings, self._weights)[0]
 
-        engine = self._compute["engine"]
-        chosen = None if uses_tensorflow(engine) else self.exported
         forward = compile_exported(
-            chosen, in_keras, engine=engine, threads=self._threads, xla=self._compute["gpu_xla"]
+            self.exported,
+            in_keras,
+            engine=self._compute["engine"],
+            threads=self._threads,
+            xla=self._compute["gpu_xla"],
         )
         self.engine_name = forward.name
         return forward
