@@ -104,7 +104,7 @@ class Trunk:
         forward, progress = self._forward(), Progress("images", len(pictures))
         with closing(decode_ahead(pictures, self.pictures, threads=self._threads)) as pixels:
             for rows in forward.stream(pixels):
-                yield _stored(rows, self.dtype)
+                yield in_stored_type(rows, self.dtype)
                 progress.advance(len(rows))
 
     def _forward(self) -> Forward:
@@ -131,7 +131,7 @@ class TrunkRows:
     """
 
     def __init__(self, trunk: Trunk, folder: PathLike) -> None:
-        """folder: of the trunk's stores."""
+        """folder: of the trunk's stores, one for each `Trunk.identity`."""
         self.trunk = trunk
         self.store: RowStore = open_store(folder, Trunk, *trunk.identity, copies=True)
         self._ids: dict[str, str] = {}
@@ -204,12 +204,13 @@ def check_trunk(rows: TrunkRows, trunk: str, preprocessing: str) -> None:
     """Raise UserError unless these frozen layers, so prepared, make the rows."""
     if rows.trunk.model != trunk:
         raise UserError(
-            f"{rows.trunk.exported.graph} has other frozen layers ({rows.trunk.model[:12]}) than "
-            f"this network ({trunk[:12]}). Remove it, and it is made again."
+            f"{rows.store.folder} has rows of other frozen layers ({rows.trunk.model[:12]}) than "
+            f"those of this network ({trunk[:12]}): run the workflow again"
         )
     if rows.trunk.preprocessing != preprocessing:
         raise UserError(
-            f"{rows.store.folder} is of pictures prepared in another way. Run the workflow again."
+            f"{rows.store.folder} has rows of pictures prepared in another way: run the workflow "
+            "again"
         )
 
 
@@ -235,8 +236,8 @@ def announce_and_check(folder: PathLike, size: int, dtype: RowType) -> None:
         )
 
 
-def _stored(rows: AnyArray, dtype: RowType) -> AnyArray:
-    """Rows in the type that they are kept in."""
+def in_stored_type(rows: AnyArray, dtype: RowType) -> AnyArray:
+    """Rows in the type that they are kept in. Raises as `Trunk.batches`."""
     largest = float(np.abs(rows).max(initial=0))
     if not np.isfinite(largest):
         raise UserError("the frozen layers give numbers that are not finite")
