@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from gallerist.data.reading import Readable
 from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
-from gallerist.io.row_file import RowType, TooLarge, format_size
+from gallerist.io.row_file import TooLarge, format_size
 from gallerist.io.row_store import RowStore
 from gallerist.networks.exported import Exported
 from gallerist.networks.inference import Forward, compile_exported, uses_tensorflow
 from gallerist.workflow.progress import Progress
 from gallerist.workflow.stores import open_store
+
+RowType = Literal["float16", "float32"]
 
 logger = logging.getLogger("gallerist")
 

@@ -1,12 +1,14 @@
 """Rows by key: found again bit by bit, whatever is killed, damaged or done side by side."""
 
 import contextlib
+import mmap
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -226,6 +228,38 @@ def test_a_filling_killed_at_any_moment_goes_on_and_computes_nothing_stored_agai
     assert not list(tmp_path.glob(".*.arrow")) or len(list(tmp_path.glob(".*.arrow"))) <= 4
 
 
+@pytest.mark.parametrize("missing", [["MADV_WILLNEED"], ["MADV_WILLNEED", "MADV_DONTNEED"]])
+def test_rows_are_read_where_the_kernel_takes_no_advice(tmp_path, monkeypatch, missing):
+    for name in missing:
+        monkeypatch.delattr(mmap, name, raising=False)
+    keys, rows = keys_of(7), rows_of(7, 9000)
+    with RowStore(tmp_path, "one").adding() as kept:
+        kept.add(keys, rows)
+    np.testing.assert_array_equal(RowStore(tmp_path, "one").take([keys[6], keys[2]]), rows[[6, 2]])
+
+
+def test_taken_rows_are_copies_that_outlive_the_store(tmp_path):
+    store, keys, rows = stored(tmp_path)
+    taken = store.take([keys[3], keys[3], keys[1]])
+    taken[0] = 0
+    for path in tmp_path.iterdir():
+        path.unlink()
+    np.testing.assert_array_equal(taken[1:], rows[[3, 1]])
+    np.testing.assert_array_equal(store.take(keys), rows)
+
+
+def test_several_threads_take_the_right_rows(tmp_path):
+    keys, rows = keys_of(300), rows_of(300, 5000)
+    with RowStore(tmp_path, "one").adding() as kept:
+        kept.add(keys, rows)
+    store = RowStore(tmp_path, "one")
+    orders = [np.random.default_rng(seed).permutation(300)[:64] for seed in range(40)]
+    wanted = [[keys[each] for each in order] for order in orders]
+    with ThreadPoolExecutor(4) as threads:
+        for order, taken in zip(orders, threads.map(store.take, wanted), strict=True):
+            np.testing.assert_array_equal(taken, rows[order])
+
+
 TAKES_ROWS = """
     import sys
     import numpy as np
@@ -240,8 +274,8 @@ TAKES_ROWS = """
 
 @needs_linux
 def test_memory_does_not_grow_with_the_rows_taken(tmp_path):
-    stored(tmp_path, 3000, segments=2)
     with RowStore(tmp_path, "one").adding() as kept:
-        kept.add(keys_of(3000), rows_of(3000, 20_000))
+        for first in range(0, 3000, 500):
+            kept.add(keys_of(500, first), rows_of(500, 20_000, seed=first))
     little, much = (peak_megabytes(TAKES_ROWS, tmp_path, count) for count in (1, 200))
     assert much - little < 60
