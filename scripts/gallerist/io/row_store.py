@@ -9,9 +9,9 @@ Why Arrow (measured on 10^6 rows of 256 float32, 1 GB, 2 cores): pyarrow is ther
 and imported in .04 s of a processor; keys are read and rows mapped in .08 s; hashing, which any
 format would need, takes .8 s. Two arrays of NumPy in one file would take .21 s, and be a format of
 our own in which lists of different lengths, as key points are, had to be described too. Lance keeps
-a table's state in files of versions, which two writers on a shared folder have to agree about; it takes
-217 MB and .49 s to import. A database in a file, such as SQLite, needs locks that shared folders do
-not keep.
+a table's state in files of versions, which two writers on a shared folder have to agree about; it
+takes 217 MB and .49 s to import. A database in a file, such as SQLite, needs locks that shared
+folders do not keep.
 """
 
 import hashlib
