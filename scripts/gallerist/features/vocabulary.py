@@ -7,28 +7,24 @@ each word is in it (`bag_of_words`) or where its descriptors lie around the word
 import hashlib
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-import cv2
 import numpy as np
 
+from gallerist.features.extractors import PictureByPicture, in_threads
 from gallerist.features.key_points import Detector
 from gallerist.io.arrays import AnyArray, Booleans, Floats, Indices, Integers, Vectors
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_text
-from gallerist.io.parallel import ordered, stack_batches
-from gallerist.workflow.progress import Progress
 
 Encoding = Literal["bag_of_words", "vlad"]
 Detect = Callable[[PathLike], AnyArray]
 """A picture file -> the descriptors of its key points, as a detector gives them."""
-
-Result = TypeVar("Result")
 
 BATCH = 4096
 """Descriptors that the words are moved by at once."""
@@ -172,7 +168,7 @@ def count_words(
         return _occurrences(vocabulary, detect(path)) > 0
 
     found = np.zeros(len(vocabulary), dtype=np.int64)
-    with closing(_in_order(present, paths, threads)) as pictures:
+    with closing(in_threads(present, paths, threads)) as pictures:
         for words in pictures:
             found += words
     if (found == len(paths)).all():
@@ -268,11 +264,11 @@ def sample(
 
     stored = np.uint8 if detector.kind == "orb" else np.float32
     none: AnyArray = np.empty((0, detector.descriptor_length), dtype=stored)
-    with closing(_in_order(some, chosen.tolist(), threads)) as samples:
+    with closing(in_threads(some, chosen.tolist(), threads)) as samples:
         return np.concatenate([none, *samples])
 
 
-class WordExtractor:
+class WordExtractor(PictureByPicture):
     """A vocabulary with an encoding, for files: see `extractors.Extractor`.
 
     detect: what gives a picture's descriptors, as the vocabulary's detector does.
@@ -285,7 +281,7 @@ class WordExtractor:
 
         threads: that detect and encode, a picture at a time; vectors do not depend on them.
         """
-        self._vocabulary, self._threads, self._square_root = vocabulary, threads, square_root
+        self._vocabulary, self.threads, self._square_root = vocabulary, threads, square_root
         self.detect: Detect = vocabulary.detector.descriptors
         self._encode, width = {
             "bag_of_words": (bag_of_words, 1),
@@ -295,36 +291,11 @@ class WordExtractor:
         self.preprocessing = sha256_of_text(vocabulary.detector.to_json())
         self.length = len(vocabulary) * width
 
-    def batches(self, paths: Sequence[PathLike], *, batch_size: int = 32) -> Iterator[Vectors]:
-        """Batches of (batch_size, length) float32 rows, in the order given; the last is smaller.
-
-        A picture without key points is a row of zeros. Raises `decoding.BadImage` naming the first
-        file that cannot be decoded, after the batches before it.
-        """
-        return stack_batches(_in_order(self._vector, paths, self._threads), batch_size)
-
-    def _vector(self, path: PathLike) -> Vectors:
+    def vector(self, path: PathLike) -> Vectors:
+        """The vector of one picture; zeros where it has no key points."""
         descriptors = self.detect(path)
         vector = self._encode(self._vocabulary, descriptors)
         return signed_square_root(vector) if self._square_root else vector
-
-
-def _in_order(
-    function: Callable[[Any], Result], items: Sequence[Any], threads: int
-) -> Generator[Result]:
-    """As `parallel.ordered`, with progress, and OpenCV in the threads that it is called from."""
-    progress = Progress("images", len(items))
-    opencv_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # a picture has a thread already
-    try:
-        with closing(
-            ordered(function, items, threads=threads, ahead=4 * threads - 1, name="key-points")
-        ) as results:
-            for result in results:
-                yield result
-                progress.advance()
-    finally:
-        cv2.setNumThreads(opencv_threads)
 
 
 def _occurrences(vocabulary: Vocabulary, descriptors: AnyArray) -> Integers:

@@ -78,7 +78,7 @@ class Counting:
         return np.zeros((4, 4, 3), np.uint8)
 
 
-def test_no_more_than_two_batches_are_made_ahead():
+def test_no_more_than_a_few_pictures_are_made_ahead():
     counting = Counting()
     extractor = extractor_of("hu_moments", 4)
     extractor._pictures = counting
