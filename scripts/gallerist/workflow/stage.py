@@ -41,7 +41,7 @@ RESULTS = "results"
 COMPARED_ONLY = "vectors_by"
 """A parameter that a rule has for Snakemake to compare: it is another job's, which records it."""
 
-_ITEMS = ("pretrained", "trunk")
+_ITEMS = ("pretrained", "trunk", "shard")
 """Wildcards that say what a job is about where that is no experiment."""
 
 
