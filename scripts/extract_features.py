@@ -12,7 +12,7 @@ with stage(snakemake) as run:
     from gallerist.features.network import NetworkExtractor
     from gallerist.features.views import Views
     from gallerist.networks.inference import prepare, uses_tensorflow
-    from gallerist.networks.trunk_rows import open_trunk_rows
+    from gallerist.networks.trunk_rows import Trunk, TrunkRows
     from gallerist.networks.weights import Weights
 
     given, params, threads = snakemake.input, snakemake.params, snakemake.threads
@@ -30,16 +30,12 @@ with stage(snakemake) as run:
     manifests = {part: given[part] for part in run.param("parts")}
     made_by = [uses_tensorflow(engine), precision]
     if given.trunk:
-        extractor.rows = open_trunk_rows(
-            given.trunk[2],
-            run.param("trunk_settings"),
-            max_pixels=extractor.pictures.max_pixels,
-            weights=Weights.read(given.weights).file,
-            threads=threads,
-            compute=compute,
-            folder=params.trunk_store,
-        ).of(*map(Manifest.read, manifests.values()))
-        made_by += extractor.rows.trunk.identity
+        file = Weights.read(given.weights).file
+        how = {"weights": file, "threads": threads, "compute": compute}
+        trunk = Trunk(given.trunk[2], run.param("trunk_settings"), extractor.pictures, **how)
+        rows = TrunkRows(trunk, params.trunk_store)
+        extractor.rows = rows.of(*map(Manifest.read, manifests.values()))
+        made_by += trunk.identity
     outputs = dict(snakemake.output.items())
     extract_parts(run, extractor, manifests, outputs, params.store, *made_by)
     run.parameters(device=device, engine=extractor.engine_name)

@@ -8,8 +8,9 @@ from gallerist.workflow.stage import stage
 with stage(snakemake) as run:
     # Imported with the stage open, because a kill may come while they load.
     from gallerist.data.manifest import Manifest
+    from gallerist.data.preprocessing import Preprocessing
     from gallerist.networks.inference import prepare
-    from gallerist.networks.trunk_rows import open_trunk_rows
+    from gallerist.networks.trunk_rows import Trunk, TrunkRows
     from gallerist.networks.weights import Weights
 
     given, params, threads = snakemake.input, snakemake.params, snakemake.threads
@@ -18,15 +19,9 @@ with stage(snakemake) as run:
     device = prepare(
         engine=compute["engine"], threads=threads, gpu_precision=compute["gpu_precision"]
     )
-    rows = open_trunk_rows(
-        given.exported[2],
-        run.settings,
-        max_pixels=params.max_pixels,
-        weights=weights.file,
-        threads=threads,
-        compute=compute,
-        folder=params.store,
-    )
+    pictures = Preprocessing(run.settings["image_size"], params.max_pixels, run.settings["look"])
+    how = {"weights": weights.file, "threads": threads, "compute": compute}
+    rows = TrunkRows(Trunk(given.exported[2], run.settings, pictures, **how), params.store)
     facts = rows.trunk.exported.facts
     logging.getLogger("gallerist").info("kept of each picture: %s", facts["cut"])
     parts = {part: Manifest.read(given[part]) for part in run.param("parts")}

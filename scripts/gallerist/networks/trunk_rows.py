@@ -56,23 +56,24 @@ class Trunk:
         self,
         exported: PathLike,
         settings: Mapping[str, Any],
+        pictures: Preprocessing,
         *,
-        max_pixels: int,
         weights: str | None,
         threads: int,
         compute: Mapping[str, Any],
     ) -> None:
         """Open what rule export_trunk left. Nothing is compiled before the first row.
 
-        exported: its description. settings: `Experiment.trunk_settings`. weights: of the backbone,
-        a file, or None for random ones; for TensorFlow only. compute: the section of that name.
+        exported: its description. settings: `Experiment.trunk_settings`. pictures: how they are
+        read. weights: of the backbone, a file, or None for random ones; for TensorFlow only.
+        compute: the section of that name.
         Raises UserError when the files are damaged.
         """
         mend = f"Remove {exported}, and it is made again."
         self.exported = Exported.read(exported, mend)
         self._settings, self._weights = settings, weights
         self._threads, self._compute = threads, compute
-        self.pictures = Preprocessing(settings["image_size"], max_pixels, settings["look"])
+        self.pictures = pictures
         self.dtype: RowType = settings["trunk_cache"]
         self.engine_name = "none"
 
@@ -193,13 +194,6 @@ class TrunkRows:
             "values": self.trunk.length,
             "bytes": self.store.bytes,
         }
-
-
-def open_trunk_rows(
-    exported: PathLike, settings: Mapping[str, Any], *, folder: PathLike, **beside: Any
-) -> TrunkRows:
-    """The rows of a trunk that was exported. Arguments as of `Trunk` and `TrunkRows`."""
-    return TrunkRows(Trunk(exported, settings, **beside), folder)
 
 
 def check_trunk(rows: TrunkRows, trunk: str, preprocessing: str) -> None:
