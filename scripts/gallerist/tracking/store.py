@@ -215,7 +215,7 @@ def shows_exactly(
     other store, and where something is to be put right.
     """
     database = database_path(store.uri)
-    if database is None:
+    if database is None or not all(known_experiment(database, name) for name in experiments):
         return False
     marks = ",".join("?" * len(experiments))
     runs = (
@@ -228,7 +228,7 @@ def shows_exactly(
         f"AND x.name IN ({marks})"
     )
     found = _query(database, runs, [str(store.artifact_root), *experiments])
-    return found is not None and Counter(found) == Counter((*record, 1) for record in records)
+    return Counter(found or ()) == Counter((*record, 1) for record in records)
 
 
 def _query(database: Path, question: str, values: Sequence[str]) -> list[Any] | None:
