@@ -2,35 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import astuple
 
 from gallerist.challenge.grading import Grade
 from gallerist.challenge.key_fault import StudyRow
-from gallerist.data.manifest import Manifest
+from gallerist.evaluation.comparison_page import markdown_table
 from gallerist.evaluation.scores import Estimate
 from gallerist.io.files import PathLike, write_csv
-from gallerist.search.ranking import Ranking
 
 COLUMNS = ("experiment", "domain", "queries", "metric", "mean", "low", "high")
 ALL = "all"
-"""What the queries of every domain together are called."""
+"""The name of the queries of every domain together."""
 
-Answers = dict[str, tuple[str, ...]]
-
-
-def file_names(manifest: Manifest) -> dict[str, str]:
-    """Id -> file name of every picture of a flat folder."""
-    return {picture.id: Path(picture.path).name for picture in manifest}
-
-
-def name_answers(
-    ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, str]
-) -> Answers:
-    """A ranking with file names in place of ids, as submissions and ground truths have them."""
-    return {
-        queries[query]: tuple(gallery[answer] for answer in answers)
-        for query, answers in zip(ranking.query_ids, ranking.answers, strict=True)
-    }
+_FAULT = (
+    "The published answer file has its keys from the gallery's list of names, not from the "
+    "queries'. So answers are graded by the class of an unrelated gallery picture, most often a "
+    "confusion image, and a ranker gets a high grade for answering with those."
+)
 
 
 def write_grades(path: PathLike, grades: Mapping[str, Grade]) -> None:
@@ -38,62 +26,54 @@ def write_grades(path: PathLike, grades: Mapping[str, Grade]) -> None:
     rows = (
         (experiment, domain, queries, metric, *("" if x is None else f"{x:.4f}" for x in ends))
         for experiment, grade in grades.items()
-        for domain, queries, measures in _domains(grade)
-        for metric, each in measures.items()
-        for ends in [(each.mean, each.low, each.high)]
+        for domain, queries, estimates in _domains(grade)
+        for metric, each in estimates.items()
+        for ends in [astuple(each)]
     )
     write_csv(path, COLUMNS, rows)
 
 
-def page(
-    grades: Mapping[str, Grade],
-    study: Sequence[StudyRow],
-    *,
-    title: str,
-    notes: Sequence[str],
+def format_page(
+    grades: Mapping[str, Grade], study: Sequence[StudyRow], *, title: str, notes: Sequence[str]
 ) -> str:
-    """The grades as Markdown: by domain, then rightly graded against graded with the key fault."""
-    first = next(iter(grades.values()))
-    metrics = list(first.overall)
-    lines = [f"# {title}", "", _row(["experiment", "domain", "queries", *metrics])]
-    lines.append(_row(["---"] * (3 + len(metrics))))
-    for experiment, grade in grades.items():
-        for domain, queries, measures in _domains(grade):
-            cells = [_format(measures.get(metric)) for metric in metrics]
-            lines.append(_row([experiment, domain, str(queries), *cells]))
-    lines += ["", "## With the published key fault", "", _FAULT, ""]
-    lines += [_row(["ranker", "k", "right", "with the fault", "expected over all orders"])]
-    lines += [_row(["---"] * 5)]
-    lines += [
-        _row([row.ranker, str(row.k), *map(_format, (row.right, row.fault, row.fault_expected))])
+    """The grades as Markdown: by domain, then next to those with the published key fault."""
+    metrics = list(next(iter(grades.values())).overall)
+    by_domain = [
+        {
+            "experiment": experiment,
+            "domain": domain,
+            "queries": str(queries),
+            **{metric: _format(estimates.get(metric)) for metric in metrics},
+        }
+        for experiment, grade in grades.items()
+        for domain, queries, estimates in _domains(grade)
+    ]
+    with_fault = [
+        {
+            "ranker": row.ranker,
+            "k": str(row.k),
+            "right": _format(row.right),
+            "with the fault": _format(row.fault),
+            "expected over all orders": _format(row.fault_expected),
+        }
         for row in study
     ]
-    remarks = [f"- {note}" for note in notes]
-    return "\n".join([*lines, "", *remarks]).rstrip() + "\n"
-
-
-_FAULT = (
-    "The published answer file has its keys from the gallery's list of names, not from the "
-    "queries'. So answers are judged by the class of an unrelated gallery picture, most often a "
-    "confusion image, and a ranker is rewarded for answering with those."
-)
+    lines = [f"# {title}", "", *markdown_table(by_domain), "", "## With the published key fault"]
+    lines += ["", _FAULT, "", *markdown_table(with_fault), "", *(f"- {note}" for note in notes)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Estimate]]]:
     yield ALL, len(grade.domains), grade.overall
     if len(grade.by_domain) > 1:
         counts = Counter(grade.domains)
-        for domain, measures in grade.by_domain.items():
-            yield domain, counts[domain], measures
+        for domain, estimates in grade.by_domain.items():
+            yield domain, counts[domain], estimates
 
 
-def _format(measure: Estimate | None) -> str:
-    if measure is None:
+def _format(estimate: Estimate | None) -> str:
+    if estimate is None:
         return ""
-    if measure.low is None or measure.high is None:
-        return f"{measure.mean:.3f}"
-    return f"{measure.mean:.3f} ({measure.low:.3f} to {measure.high:.3f})"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    if estimate.low is None:
+        return f"{estimate.mean:.3f}"
+    return f"{estimate.mean:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -33,8 +33,8 @@ COLUMNS = ("file", "part", "label")
 class Truth:
     """The class of every query and every gallery picture.
 
-    query, gallery: file name -> class. `CONFUSION` becomes `DISTRACTOR`, which is nobody's answer:
-        it never matches anything, itself included. A class may be in the gallery only.
+    query, gallery: file name -> class. `CONFUSION` becomes `DISTRACTOR`, which is relevant to no
+        query, itself included. A class may be in the gallery only.
     domains: query name -> photo or sketch; of a query that is not there, the domain is unknown.
 
     The two folders are two: a query and a gallery picture of one name are different pictures.
@@ -71,11 +71,6 @@ class Truth:
     def answerable(self) -> tuple[str, ...]:
         """Names of the queries that have a relevant picture in the gallery, sorted."""
         return tuple(sorted(self.relevance.answerable))
-
-    @property
-    def excluded(self) -> tuple[str, ...]:
-        """Names of the other queries, sorted: no ranking could answer them. Distractors, too."""
-        return tuple(sorted(self.relevance.excluded))
 
     @property
     def distractors(self) -> int:
@@ -117,39 +112,18 @@ class Truth:
             raise UserError(f"{path} is not a ground truth: {error}.") from error
 
 
-@dataclass(frozen=True)
-class Match:
-    """A ground truth cut to the pictures that are there, and what the two did not share.
+def match(
+    truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]
+) -> tuple[Truth, list[str]]:
+    """Cut a ground truth to the pictures that were searched.
 
-    absent_queries, absent_gallery: names in the truth that no picture has; they count nowhere, not
-    as right pictures that should have been found either. unlabelled_queries: names of queries that
-    the truth lacks, which are not judged. All sorted.
-    """
+    query_names, gallery_names: file names, from the manifests: a picture that the import left out
+    cannot be found by any ranking, and must not be missed.
 
-    truth: Truth
-    absent_queries: tuple[str, ...]
-    absent_gallery: tuple[str, ...]
-    unlabelled_queries: tuple[str, ...]
+    Returns it, and a sentence for each kind of picture that counts nowhere.
 
-    def differences(self) -> list[str]:
-        """A sentence for each kind of difference; none when truth and pictures agree."""
-        kinds = (
-            (self.absent_queries, "queries of the ground truth are not among the pictures"),
-            (self.absent_gallery, "gallery pictures of the ground truth are not in the gallery"),
-            (self.unlabelled_queries, "queries are not in the ground truth, and are not judged"),
-        )
-        return [f"{len(names)} {what}: {first_of(names)}" for names, what in kinds if names]
-
-
-def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]) -> Match:
-    """Compare a ground truth with the pictures that were searched.
-
-    query_names, gallery_names: file names. Take them from the manifests: a picture that the import
-    left out cannot be found by any ranking, and must not be missed.
-
-    A gallery picture that the truth lacks is not taken for a distractor: it may be the right answer
-    to any query, and with a truth of other pictures all would be. Raises UserError naming such
-    pictures, and when no query or no gallery picture is left.
+    A gallery picture that the truth lacks is not taken for a distractor: it may be relevant to any
+    query. Raises UserError naming such pictures, and when no query or no gallery picture is left.
     """
     queries, gallery = set(query_names), set(gallery_names)
     unlabelled = sorted(gallery - set(truth.gallery))
@@ -169,12 +143,16 @@ def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]
         {name: label for name, label in truth.gallery.items() if name in gallery},
         {name: domain for name, domain in truth.domains.items() if name in queries},
     )
-    return Match(
-        cut,
-        tuple(sorted(set(truth.query) - queries)),
-        tuple(sorted(set(truth.gallery) - gallery)),
-        tuple(sorted(queries - set(truth.query))),
+    kinds = (
+        (set(truth.query) - queries, "queries of the ground truth are not among the pictures"),
+        (
+            set(truth.gallery) - gallery,
+            "pictures of the ground truth are not in the gallery",
+        ),
+        (queries - set(truth.query), "queries are not in the ground truth, and are not graded"),
+        (cut.relevance.excluded, "queries have no picture of their class in the gallery"),
     )
+    return cut, [f"{len(each)} {what}: {first_of(sorted(each))}" for each, what in kinds if each]
 
 
 Parts = tuple[dict[str, str], dict[str, str], dict[str, str]]
@@ -214,8 +192,6 @@ def _read_csv(path: Path) -> Parts:
                 raise UserError(f"{where}: the part {part!r} is neither query nor gallery")
             if name in parts[part]:
                 raise UserError(f"{where}: {name} of the {part} stands in it twice")
-            if domain not in ("", *DOMAINS):
-                raise UserError(f"{where}: {domain!r} is no domain: {', '.join(DOMAINS)} or empty")
             parts[part][name] = label
             if part == "query" and domain:
                 domains[name] = domain

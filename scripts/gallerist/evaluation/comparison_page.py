@@ -34,26 +34,22 @@ def format_markdown(
 
     seeds: the second table's rows, if there are any.
     """
-    second = ["## Over seeds", "", *_markdown_table(seeds), "", _OVER_SEEDS, ""] if seeds else []
-    listed = [f"- {caveat}" for caveat in caveats]
-    lines = [f"# {title}", "", *_markdown_table(rows), "", _TOP_K, "", *second, *listed]
+    lines = [f"# {title}", "", *markdown_table(_format(rows)), "", _TOP_K, ""]
+    if seeds:
+        lines += ["## Over seeds", "", *markdown_table(_format(seeds)), "", _OVER_SEEDS, ""]
+    lines += [f"- {caveat}" for caveat in caveats]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _markdown_table(rows: Sequence[Row]) -> list[str]:
-    """The lines of a table whose columns are aligned for the eye."""
-    cells = [
-        {name: value.replace("|", "\\|") for name, value in line.items()} for line in _format(rows)
-    ]
-    header = list(cells[0])
-    widths = {name: max(len(name), *(len(line[name]) for line in cells)) for name in header}
+def markdown_table(lines: Sequence[Mapping[str, str]]) -> list[str]:
+    """The lines of a table whose columns are aligned for the eye. lines: column -> cell."""
+    cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in lines]
+    header = {name: name for name in cells[0]}
+    widths = {name: max(len(line[name]) for line in (header, *cells)) for name in header}
+    rule = {name: "-" * width for name, width in widths.items()}
     return [
-        "| " + " | ".join(name.ljust(widths[name]) for name in header) + " |",
-        "| " + " | ".join("-" * widths[name] for name in header) + " |",
-        *(
-            "| " + " | ".join(line[name].ljust(widths[name]) for name in header) + " |"
-            for line in cells
-        ),
+        "| " + " | ".join(line[name].ljust(widths[name]) for name in header) + " |"
+        for line in (header, rule, *cells)
     ]
 
 

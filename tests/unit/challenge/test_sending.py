@@ -19,7 +19,7 @@ import urllib3.util.connection
 import urllib3.util.retry
 from grading_server import GRADE, Server
 
-from gallerist.challenge.answer_file import Submission
+from gallerist.challenge.answer_file import write_answers
 from gallerist.challenge.submit import ANSWER_LIMIT, Receipt
 from gallerist.challenge.submit import send as send_file
 from gallerist.io.errors import UserError
@@ -57,7 +57,7 @@ def file(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     path = tmp_path / "results.json"
-    Submission("Primati", {"q1.jpg": ("a.jpg", "ä.jpg"), "q2.jpg": ("b.jpg", "a.jpg")}).write(path)
+    write_answers(path, "Primati", {"q1.jpg": ("a.jpg", "ä.jpg"), "q2.jpg": ("b.jpg", "a.jpg")})
     return path
 
 
@@ -139,7 +139,7 @@ def test_what_was_answered_is_sent_again_on_demand_and_both_answers_are_kept(ser
 
 def test_another_content_is_another_submission(server, send, file):
     send()
-    Submission("Primati", {"q1.jpg": ("a.jpg", "b.jpg"), "q2.jpg": ("b.jpg", "a.jpg")}).write(file)
+    write_answers(file, "Primati", {"q1.jpg": ("a.jpg", "b.jpg"), "q2.jpg": ("b.jpg", "a.jpg")})
     send()
     assert len(server.graded) == 2
     assert len({receipt.key for receipt in kept(file)}) == 2
