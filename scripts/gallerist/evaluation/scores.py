@@ -120,6 +120,8 @@ def score(
     in `unknown`, with the reason, and not guessed.
     """
     values, unknown = compute_metrics(ranks, names)
+    for name, reason in unknown.items():
+        logger.warning("%s is left out: %s", name, reason)
     by_id = queries.by_id()
     pictures = [by_id[identifier] for identifier in ids]
     labels = tuple(picture.label for picture in pictures)
@@ -137,7 +139,6 @@ def compute_metrics(
             values[name] = metric(full_name(name))(ranks)
         except TruncatedRanking as error:
             unknown[name] = str(error)
-            logger.warning("%s is left out: %s", name, error)
     return values, unknown
 
 
