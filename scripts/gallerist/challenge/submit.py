@@ -9,7 +9,6 @@ says "sending" before, and what came of it after. A process that is killed betwe
 import hashlib
 import json
 import logging
-import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
@@ -26,7 +25,8 @@ from gallerist.challenge.lint import lint_bytes, summary
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, write_json, write_text
 from gallerist.io.http import reason_of, session, shown_url
-from gallerist.records.record import Artifact, Record, flatten, now, read_record, write_record
+from gallerist.records.provenance import open_record
+from gallerist.records.record import Artifact, flatten, now, read_record, write_record
 from gallerist.tracking.store import TrackingError
 from gallerist.tracking.sync import refresh_configured
 from gallerist.workflow.results import Results
@@ -174,11 +174,10 @@ def _record(path: Path, receipt: Receipt, content: bytes) -> None:
     }
     status = {} if receipt.status is None else {"http_status": receipt.status}
     group = json.loads(content)["groupname"]
-    record = Record(
+    record = open_record(
         stage="submit",
         dataset=writer.dataset,
         experiment=writer.experiment,
-        execution=uuid.uuid4().hex,
         title=f"submit {writer.experiment}",
         status="finished" if answered else "failed",
         started=receipt.sent_at,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import LIBRARY
 from grading_server import GRADE, Server
 from mlflow import MlflowClient
 from tracked import a_record, store_in
@@ -19,6 +21,7 @@ from gallerist.challenge.submit import Receipt, send
 from gallerist.commands.main import main
 from gallerist.io.errors import UserError
 from gallerist.io.files import write_json
+from gallerist.records.provenance import code_state, host, versions
 from gallerist.records.record import find_records, write_record
 from gallerist.tracking.store import artifact_root_of, prepare, resolve_uri
 from gallerist.tracking.sync import refresh
@@ -184,6 +187,8 @@ def test_a_grade_becomes_a_record_beside_the_receipt(work, server):
     }
     assert record.tags == {"state": "answered", "answer": json.dumps(GRADE)}
     assert record.inputs == {RESULTS["hog"]: receipt.key}
+    assert (record.versions, record.host, record.pid) == (versions(), host(), os.getpid())
+    assert (record.git_commit, record.git_dirty) == code_state(LIBRARY)
     sent, kept = (work / artifact.path for artifact in record.artifacts)
     assert sent.read_bytes() == server.requests[0].body
     assert Receipt.read(kept) == receipt
