@@ -43,12 +43,8 @@ from gallerist.io.files import PathLike, write_csv
 RANDOM, CHANCE = "random", "chance"
 """Rankers that `study` adds: one drawn random ranking, and the exact mean over all of them."""
 
-STUDY_COLUMNS = (
-    "ranker", "k",
-    "right", "right_low", "right_high",
-    "fault", "fault_low", "fault_high",
-    "fault_expected", "fault_expected_low", "fault_expected_high",
-)  # fmt: skip
+_GRADES = ("right", "fault", "fault_expected")
+STUDY_COLUMNS = ("ranker", "k", *(f"{name}{e}" for name in _GRADES for e in ("", "_low", "_high")))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a server could refuse, or misread, in an answer file: found before anything is sent.
 
-The raw bytes are checked, since a lenient parser hides most problems. `MEANING` lists the codes.
-Work is linear in the size of the file and of the folders.
+The raw bytes are checked, since a lenient parser hides most problems. Work is linear
+in the size of the file and of the folders.
 """
 
 import codecs
@@ -10,51 +10,20 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gallerist.io.files import PathLike
 
-MEANING = {
-    "unreadable": "the file cannot be read",
-    "byte_order_mark": "the file begins with a byte order mark",
-    "not_utf8": "the file is not UTF-8",
-    "not_json": "the file is not JSON",
-    "not_finite": "NaN or Infinity, which JSON does not have",
-    "duplicate_key": "a key stands more than once",
-    "not_an_object": "the file holds another JSON value than an object",
-    "unknown_key": "a key that is neither groupname nor images",
-    "group_missing": "there is no groupname",
-    "group_not_text": "groupname is not text",
-    "group_empty": "groupname is blank",
-    "images_missing": "there is no images",
-    "images_not_an_object": "images is not an object",
-    "images_empty": "images holds no query",
-    "query_missing": "a query has no answers",
-    "key_from_gallery": "a key of images is a gallery picture, where a query belongs",
-    "key_is_path": "a key of images is a path, where a file name belongs",
-    "key_misspelt": "a key of images is almost the name of a query",
-    "key_unknown": "a key of images is no query",
-    "answers_not_a_list": "the answers to a query are not a list",
-    "too_few": "a query has too few answers",
-    "too_many": "a query has too many answers",
-    "answer_not_text": "an answer is not text",
-    "answer_repeated": "a query has the same answer more than once",
-    "answer_is_path": "an answer is a path, where a file name belongs",
-    "answer_is_query": "an answer is a query, where a gallery picture belongs",
-    "answer_misspelt": "an answer is almost the name of a gallery picture",
-    "answer_unknown": "an answer is not in the gallery",
-}
-"""Every code, and what it means."""
-
 _KEYS = ("groupname", "images")
+_Object = tuple[tuple[str, Any], ...]
+"""A JSON object with all its pairs, also those of a key that stands twice."""
+
 _FORM = '{"groupname": "...", "images": {query name: [gallery names, best first]}}'
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong. code: a key of MEANING. message: what, where, and what to do."""
+class Problem(NamedTuple):
+    """One thing that is wrong. code: its kind in words. message: what, where, and what to do."""
 
     code: str
     message: str
@@ -89,32 +58,20 @@ def lint_bytes(
     return list(_check_bytes(content, _Names(gallery_names), _Names(query_names), k))
 
 
-def summary(found: Sequence[Problem], shown: int = 5) -> str:
-    """The problems as text: for each code its meaning, and the first `shown` messages."""
-    lines = []
-    for code, count in Counter(problem.code for problem in found).items():
-        messages = [problem.message for problem in found if problem.code == code][:shown]
-        lines.append(f"{code}: {MEANING[code]} ({count})")
-        lines.extend(f"  - {message}" for message in messages)
-        if count > shown:
-            lines.append(f"  - and {count - shown} more")
-    return "\n".join(lines)
+def format_problems(found: Sequence[Problem], most: int | None = None) -> str:
+    """One line for each problem, of which `most` are listed, and how many more there are."""
+    lines = [f"{problem.code}: {problem.message}" for problem in found[:most]]
+    return "\n".join(lines + [f"and {len(found) - len(lines)} more"] * (len(lines) < len(found)))
 
 
-class _Object:
-    """A JSON object with all its pairs, also those of a key that stands twice."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        self.pairs = pairs
-
-    def repeated(self, where: str) -> Iterator[Problem]:
-        for key, count in Counter(key for key, _ in self.pairs).items():
-            if count > 1:
-                yield Problem(
-                    "duplicate_key",
-                    f"{where} the key {key!r} stands {count} times, and a reader would take any "
-                    "one of them: leave one.",
-                )
+def _find_repeated(pairs: _Object, where: str) -> Iterator[Problem]:
+    for key, count in Counter(key for key, _ in pairs).items():
+        if count > 1:
+            yield Problem(
+                "duplicate_key",
+                f"{where} the key {key!r} stands {count} times, and a reader would take any "
+                "one of them: leave one.",
+            )
 
 
 class _Names:
@@ -163,7 +120,7 @@ def _check_bytes(content: bytes, gallery: _Names, queries: _Names, k: int) -> It
         return
     try:
         # Numbers are read as float: int() refuses those of more than 4300 digits.
-        value = json.loads(text, object_pairs_hook=_Object, parse_int=float)
+        value = json.loads(text, object_pairs_hook=tuple, parse_int=float)
     except json.JSONDecodeError as error:
         yield Problem("not_json", _unparsable(text, error))
         return
@@ -220,11 +177,11 @@ def _kind(value: Any) -> str:
 
 
 def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
-    if not isinstance(value, _Object):
+    if not isinstance(value, tuple):
         yield Problem("not_an_object", f"The file holds {_kind(value)}. The form is {_FORM}.")
         return
-    yield from value.repeated("At the top level")
-    here = {key for key, _ in value.pairs}
+    yield from _find_repeated(value, "At the top level")
+    here = {key for key, _ in value}
     for key in sorted(here.difference(_KEYS)):
         meant = key.strip().lower()
         advice = f"did you mean {meant!r}?" if meant in _KEYS else "take it out."
@@ -236,7 +193,7 @@ def _top_level(value: Any, gallery: _Names, queries: _Names, k: int) -> Iterator
         yield Problem("group_missing", message)
     if "images" not in here:
         yield Problem("images_missing", f'Add "images" with the answers. The form is {_FORM}.')
-    for key, inner in value.pairs:
+    for key, inner in value:
         if key == "groupname":
             yield from _group(inner)
         elif key == "images":
@@ -260,16 +217,16 @@ def _group(group: Any) -> Iterator[Problem]:
 
 
 def _images(images: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[Problem]:
-    if not isinstance(images, _Object):
+    if not isinstance(images, tuple):
         yield Problem("images_not_an_object", f"images is {_kind(images)}. The form is {_FORM}.")
         return
-    if not images.pairs and queries.names:
+    if not images and queries.names:
         count = len(queries.names)
         yield Problem("images_empty", f"images is empty: add the answers to all {count} queries.")
         return
-    yield from images.repeated("In images")
+    yield from _find_repeated(images, "In images")
     meant_queries: set[str] = set()
-    for key in dict.fromkeys(key for key, _ in images.pairs):
+    for key in dict.fromkeys(key for key, _ in images):
         if key in queries:
             meant_queries.add(key)
             continue
@@ -278,7 +235,7 @@ def _images(images: Any, gallery: _Names, queries: _Names, k: int) -> Iterator[P
         yield problem
     for query in (query for query in queries.names if query not in meant_queries):
         yield Problem("query_missing", f"images has no key {query!r}: add it with its {k} answers.")
-    for key, answers in images.pairs:
+    for key, answers in images:
         yield from _answers(key, answers, gallery, queries, k)
 
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 from urllib3.exceptions import HTTPError
 
 from gallerist.challenge.answer_file import picture_names
-from gallerist.challenge.lint import lint_bytes, summary
+from gallerist.challenge.lint import format_problems, lint_bytes
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, write_json, write_text
 from gallerist.io.http import reason_of, session, shown_url
@@ -109,7 +109,7 @@ def send(
         raise ValueError(f"attempts is {attempts} and timeout {timeout}: both must be positive")
     content = Path(results).read_bytes()
     if found := lint_bytes(content, picture_names(gallery), picture_names(query), k):
-        raise UserError(f"{results} is not sent: it has problems.\n{summary(found)}")
+        raise UserError(f"{results} is not sent: it has problems.\n{format_problems(found, 20)}")
     key = hashlib.sha256(content).hexdigest()
     folder = Path(results).parent / "receipts" if receipts is None else Path(receipts)
     message = f"It was being sent when the process ended, and may have arrived. {_ASK}"

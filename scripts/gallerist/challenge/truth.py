@@ -47,7 +47,10 @@ class Truth:
     def __post_init__(self) -> None:
         """Name distractors as everywhere else; refuse what is empty, and domains of no query."""
         for part in ("query", "gallery"):
-            labels = {name: _class(label) for name, label in getattr(self, part).items()}
+            labels = {
+                name: DISTRACTOR if label == CONFUSION else label
+                for name, label in getattr(self, part).items()
+            }
             blank = [name for name, label in labels.items() if not label.strip()]
             if blank:
                 raise UserError(f"{blank[0]} of the {part} has no class: write one, or {CONFUSION}")
@@ -83,12 +86,12 @@ class Truth:
 
     def write(self, path: PathLike) -> None:
         """Write as JSON in the published form, sorted by name, with the domains that are known."""
-        value: dict[str, dict[str, str]] = {
-            part: {name: CONFUSION if label == DISTRACTOR else label for name, label in pairs}
-            for part, pairs in (
-                ("gallery", sorted(self.gallery.items())),
-                ("query", sorted(self.query.items())),
-            )
+        value = {
+            part: {
+                name: CONFUSION if label == DISTRACTOR else label
+                for name, label in sorted(labels.items())
+            }
+            for part, labels in (("gallery", self.gallery), ("query", self.query))
         }
         known = {name: own for name, own in sorted(self.domains.items()) if own != UNKNOWN}
         write_json(path, {**value, "domain": known} if known else value)
@@ -196,7 +199,3 @@ def _read_csv(path: Path) -> Parts:
             if part == "query" and domain:
                 domains[name] = domain
     return parts["query"], parts["gallery"], domains
-
-
-def _class(label: str) -> str:
-    return DISTRACTOR if label == CONFUSION else label

@@ -17,6 +17,5 @@ def lint(results: str, gallery: str, query: str, k: int) -> int:
     from gallerist.challenge.answer_file import picture_names
 
     found = lint.lint(results, picture_names(gallery), picture_names(query), k)
-    lines = [f"{problem.code}: {problem.message}" for problem in found]
-    print("\n".join(lines or ["no fault"]))
-    return int(bool(lines))
+    print(lint.format_problems(found) or "no problem")
+    return int(bool(found))

@@ -13,14 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from gallerist import LIBRARY
 from gallerist.data.manifest import Manifest
 from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text, write_json
 from gallerist.records.record import Record, read_record
+from gallerist.serving.answers import Answers
 from gallerist.serving.gallery import SETTINGS, example_picture
 from gallerist.serving.licences import licences
+from gallerist.serving.requests import FORMS
 from gallerist.workflow.dependencies import library_files
 from gallerist.workflow.experiments import (
     Experiments,
@@ -207,26 +209,19 @@ def save(packed: Packed, path: PathLike) -> None:
 
 
 def _signature() -> Any:
+    """The columns that a model takes and gives, and its parameter."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    texts, numbers = Array(DataType.string), Array(DataType.double)
+    binary, text = DataType.binary, DataType.string
+    types = {list[str]: Array(text), list[float]: Array(DataType.double)}
     return ModelSignature(
         inputs=Schema(
-            [
-                ColSpec(DataType.string, "path", required=False),
-                ColSpec(DataType.binary, "bytes", required=False),
-                ColSpec(DataType.string, "base64", required=False),
-            ]
+            [ColSpec(binary if form == "bytes" else text, form, required=False) for form in FORMS]
         ),
         outputs=Schema(
-            [
-                ColSpec(texts, "names"),
-                ColSpec(texts, "labels"),
-                ColSpec(texts, "ids"),
-                ColSpec(numbers, "distances"),
-            ]
+            [ColSpec(types[kind], name) for name, kind in get_type_hints(Answers).items()]
         ),
         params=ParamSchema([ParamSpec("answers", DataType.long, 10)]),
     )

@@ -30,7 +30,7 @@ from gallerist.tracking.store import (
     prepare,
     resolve_uri,
 )
-from gallerist.workflow.experiments import NotSearchable, check_searchable
+from gallerist.workflow.experiments import NotSearchable, check_searchable, refusal
 from gallerist.workflow.results import Results
 
 CHAMPION = "champion"
@@ -99,20 +99,16 @@ def best(results: Results, config: Mapping[str, Any]) -> str:
     The first in the configuration, of equal ones. Raises NotSearchable when none can be registered.
     """
     metric = config["evaluation"]["decided_by"]
+    refusals = {name: refusal(name, each) for name, each in config["experiments"].items()}
     reached: dict[str, float] = {}
-    refusals = []
-    for name, settings in config["experiments"].items():
-        try:
-            check_searchable(name, settings)
-        except NotSearchable as error:
-            refusals.append(str(error))
-            continue
+    for name in (name for name, reason in refusals.items() if reason is None):
         found = read_json(results.path(f"evaluation/{name}/metrics.json"))["metrics"]
         if metric in found:
             reached[name] = found[metric]["mean"]
     if not reached:
-        raise NotSearchable("; ".join(refusals) or f"no experiment was evaluated by {metric}")
-    return max(reached, key=lambda name: reached[name])
+        reasons = "; ".join(filter(None, refusals.values()))
+        raise NotSearchable(reasons or f"no experiment was evaluated by {metric}")
+    return max(reached, key=reached.__getitem__)
 
 
 def _register(

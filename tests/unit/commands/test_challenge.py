@@ -74,7 +74,7 @@ def test_a_folder_that_is_not_flat_or_empty_or_missing_is_refused(challenge):
 
 def test_a_right_answer_file_has_no_fault(challenge, capsys):
     assert main(["lint", "results.json", *FOLDERS]) == 0
-    assert capsys.readouterr().out == "no fault\n"
+    assert capsys.readouterr().out == "no problem\n"
 
 
 def test_each_fault_is_on_a_line_of_its_own(challenge, capsys):
