@@ -48,7 +48,7 @@ with stage(snakemake) as run:
         curves, styles(experiments), output.distractor_curve, title=title, level=params.confidence
     )
     for name, grade in grades.items():
-        for metric, estimate in grade.overall.items():
+        for metric, estimate in grade[grading.ALL].estimates.items():
             run.metrics({f"{name}/{metric.replace('@', '-')}": estimate.mean})
     for path in (output.grades, output.study, output.page, output.distractor_curve):
         run.artifact(path)

@@ -1,7 +1,7 @@
 """Grades of the unlabelled challenge by its ground truth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,26 +18,31 @@ from gallerist.io.errors import UserError
 KS = (1, 5, 10)
 
 
-@dataclass(frozen=True)
-class Grade:
-    """What answers reach by the ground truth.
+ALL = "all"
+"""The name of the queries of every domain together."""
+
+
+class Grade(NamedTuple):
+    """What answers reach by the ground truth for the queries of one domain.
 
     scores: the value of every metric for every answerable query, in the order of names; and in
         `unknown` the metrics for which the answers do not reach deep enough.
-    domains: of each answerable query. overall: metric -> mean over all of them, with its interval.
-    by_domain: the same, for the queries of each domain that there is.
+    estimates: metric -> its mean over these queries, with its interval.
     """
 
     scores: Scores
-    domains: tuple[str, ...]
-    overall: Mapping[str, Estimate]
-    by_domain: Mapping[str, Mapping[str, Estimate]]
+    estimates: Mapping[str, Estimate]
+
+
+Grades = Mapping[str, Mapping[str, Grade]]
+"""Experiment -> domain -> grade, as `grade` gives them."""
 
 
 def grade(
     answers: Answers, truth: Truth, settings: IntervalSettings, *, ks: Sequence[int] = KS
-) -> Grade:
-    """Grade answers, of whatever depth, by the ground truth.
+) -> dict[str, Grade]:
+    """Grade answers, of whatever depth, by the ground truth: `ALL`, and where there are several
+    domains each of them by name.
 
     Hit rates at ks, MRR at the last of them, the share of distractors among the first k answers,
     and mAP, mAP@R and MRR where the ranking is deep enough. settings: of the bootstrap over
@@ -52,8 +57,8 @@ def grade(
             "are the classes of both parts called the same?"
         )
     ranks = truth.relevance.ranks(answers, queries)
-    names = (*map(hit_rate, ks), f"MRR@{max(ks)}", "MRR", "mAP", "mAP@R")
-    values, unknown = compute_metrics(ranks, names)
+    metrics = (*map(hit_rate, ks), f"MRR@{max(ks)}", "MRR", "mAP", "mAP@R")
+    values, unknown = compute_metrics(ranks, metrics)
     distractor, depth = _distractors(answers, truth), int(ranks.depth.min())
     for k in ks:
         name = f"distractors@{k}"
@@ -62,12 +67,11 @@ def grade(
         else:
             unknown[name] = f"{name} cannot be known: a query has only {depth} answers."
     scores = Scores(queries, tuple(truth.query[q] for q in queries), queries, values, unknown)
-    domains = tuple(map(truth.domain, queries))
-    by_domain = {
-        domain: scores.of(np.flatnonzero(np.asarray(domains) == domain)).overall(settings)
-        for domain in sorted(set(domains))
-    }
-    return Grade(scores, domains, scores.overall(settings), by_domain)
+    domains = np.array([truth.domain(query) for query in queries])
+    of_domain = {ALL: scores}
+    if len(names := np.unique(domains)) > 1:
+        of_domain |= {str(name): scores.of(np.flatnonzero(domains == name)) for name in names}
+    return {name: Grade(each, each.overall(settings)) for name, each in of_domain.items()}
 
 
 def hit_rate_among_distractors(

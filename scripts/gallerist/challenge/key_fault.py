@@ -28,12 +28,13 @@ ranking keeps confusion images out of its answers, and gets a low grade for it.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import chain
 
 import numpy as np
 from scipy.stats import hypergeom
 
 from gallerist.challenge.answer_file import Answers
-from gallerist.challenge.grading import KS, Grade, grade, hit_rate
+from gallerist.challenge.grading import ALL, KS, Grades, grade, hit_rate
 from gallerist.challenge.truth import Truth
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.scores import Estimate, Scores
@@ -141,7 +142,7 @@ def chance(truth: Truth, k: int) -> tuple[float, float, float]:
 
 
 def study(
-    rankings: Mapping[str, Answers], grades: Mapping[str, Grade], truth: Truth,
+    rankings: Mapping[str, Answers], grades: Grades, truth: Truth,
     settings: IntervalSettings, *, ks: Sequence[int] = KS,
 ) -> list[StudyRow]:  # fmt: skip
     """Hit rates of every ranker, without and with the fault, next to those of chance.
@@ -164,17 +165,22 @@ def study(
             by_name, expected = grade_with_key_fault(answers, truth, settings, ks=ks)
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
+        right = grades[name][ALL].estimates
         for k in ks:
-            estimates = (each[hit_rate(k)] for each in (grades[name].overall, by_name, expected))
+            estimates = (each[hit_rate(k)] for each in (right, by_name, expected))
             rows.append(StudyRow(name, k, *estimates))
     return rows + [StudyRow(CHANCE, k, *map(Estimate, chance(truth, k))) for k in ks]
 
 
 def write_study(path: PathLike, rows: Sequence[StudyRow]) -> None:
     """Write as CSV, a row a ranker and k; ends are empty where there is no interval."""
-    write_csv(path, STUDY_COLUMNS, map(_cells, rows))
+    cells = (
+        (row.ranker, row.k, *chain(*map(format_ends, (row.right, row.fault, row.fault_expected))))
+        for row in rows
+    )
+    write_csv(path, STUDY_COLUMNS, cells)
 
 
-def _cells(row: StudyRow) -> tuple[object, ...]:
-    ends = (end for each in (row.right, row.fault, row.fault_expected) for end in astuple(each))
-    return (row.ranker, row.k, *("" if end is None else f"{end:.4f}" for end in ends))
+def format_ends(estimate: Estimate) -> tuple[str, ...]:
+    """Mean, low and high with four decimals; empty where there is no interval."""
+    return tuple("" if end is None else f"{end:.4f}" for end in astuple(estimate))

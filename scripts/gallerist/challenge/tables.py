@@ -1,18 +1,14 @@
 """The graded challenge as tables: every experiment by domain, and what the key fault does to it."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Sequence
 
-from gallerist.challenge.grading import Grade
-from gallerist.challenge.key_fault import StudyRow
+from gallerist.challenge.grading import ALL, Grades
+from gallerist.challenge.key_fault import StudyRow, format_ends
 from gallerist.evaluation.comparison_page import markdown_table
 from gallerist.evaluation.scores import Estimate
 from gallerist.io.files import PathLike, write_csv
 
 COLUMNS = ("experiment", "domain", "queries", "metric", "mean", "low", "high")
-ALL = "all"
-"""The name of the queries of every domain together."""
 
 _FAULT = (
     "The published answer file has its keys from the gallery's list of names, not from the "
@@ -21,32 +17,35 @@ _FAULT = (
 )
 
 
-def write_grades(path: PathLike, grades: Mapping[str, Grade]) -> None:
+def write_grades(path: PathLike, grades: Grades) -> None:
     """Write every metric of every experiment over all queries and by domain, as CSV."""
     rows = (
-        (experiment, domain, queries, metric, *("" if x is None else f"{x:.4f}" for x in ends))
-        for experiment, grade in grades.items()
-        for domain, queries, estimates in _domains(grade)
-        for metric, each in estimates.items()
-        for ends in [astuple(each)]
+        (experiment, domain, len(grade.scores.queries), metric, *format_ends(estimate))
+        for experiment, by_domain in grades.items()
+        for domain, grade in by_domain.items()
+        for metric, estimate in grade.estimates.items()
     )
     write_csv(path, COLUMNS, rows)
 
 
 def format_page(
-    grades: Mapping[str, Grade], study: Sequence[StudyRow], *, title: str, notes: Sequence[str]
+    grades: Grades,
+    study: Sequence[StudyRow],
+    *,
+    title: str,
+    notes: Sequence[str],
 ) -> str:
     """The grades as Markdown: by domain, then next to those with the published key fault."""
-    metrics = list(next(iter(grades.values())).overall)
+    metrics = list(next(iter(grades.values()))[ALL].estimates)
     by_domain = [
         {
             "experiment": experiment,
             "domain": domain,
-            "queries": str(queries),
-            **{metric: _format(estimates.get(metric)) for metric in metrics},
+            "queries": str(len(grade.scores.queries)),
+            **{metric: _format(grade.estimates.get(metric)) for metric in metrics},
         }
-        for experiment, grade in grades.items()
-        for domain, queries, estimates in _domains(grade)
+        for experiment, of_domain in grades.items()
+        for domain, grade in of_domain.items()
     ]
     with_fault = [
         {
@@ -61,14 +60,6 @@ def format_page(
     lines = [f"# {title}", "", *markdown_table(by_domain), "", "## With the published key fault"]
     lines += ["", _FAULT, "", *markdown_table(with_fault), "", *(f"- {note}" for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Estimate]]]:
-    yield ALL, len(grade.domains), grade.overall
-    if len(grade.by_domain) > 1:
-        counts = Counter(grade.domains)
-        for domain, estimates in grade.by_domain.items():
-            yield domain, counts[domain], estimates
 
 
 def _format(estimate: Estimate | None) -> str:

@@ -5,14 +5,14 @@ import pytest
 from sklearn.metrics import average_precision_score
 from small_challenge import ANSWERS, SEEDED, TRUTH, means, studied
 
-from gallerist.challenge.grading import grade, hit_rate_among_distractors
+from gallerist.challenge.grading import ALL, grade, hit_rate_among_distractors
 from gallerist.challenge.truth import Truth, match
 from gallerist.evaluation.curves import CurveError
 from gallerist.io.errors import UserError
 
 
 def test_grades_are_those_worked_out_by_hand():
-    found = grade(ANSWERS, TRUTH, SEEDED, ks=(1, 2, 3))
+    found = grade(ANSWERS, TRUTH, SEEDED, ks=(1, 2, 3))[ALL]
     assert found.scores.queries == ("q1", "q2")
     expected = {
         "hit rate@1": 1 / 2,
@@ -26,11 +26,11 @@ def test_grades_are_those_worked_out_by_hand():
         "distractors@2": (1 / 2 + 1 / 2) / 2,
         "distractors@3": (1 / 3 + 2 / 3) / 2,
     }
-    assert means(found.overall) == pytest.approx(expected)
+    assert means(found.estimates) == pytest.approx(expected)
 
 
 def test_the_whole_ranking_has_the_average_precision_of_scikit_learn():
-    found = grade(ANSWERS, TRUTH, SEEDED).scores
+    found = grade(ANSWERS, TRUTH, SEEDED)[ALL].scores
     for query, value in zip(found.queries, found.values["mAP"], strict=True):
         relevant = [TRUTH.gallery[name] == TRUTH.query[query] for name in ANSWERS[query]]
         expected = average_precision_score(relevant, -np.arange(len(relevant)))
@@ -39,7 +39,7 @@ def test_the_whole_ranking_has_the_average_precision_of_scikit_learn():
 
 def test_distractors_and_queries_without_a_relevant_picture_are_excluded_and_named():
     assert TRUTH.relevance.excluded == ("q3", "q4")
-    found = grade({**ANSWERS, "extra": ("a",)}, TRUTH, SEEDED)
+    found = grade({**ANSWERS, "extra": ("a",)}, TRUTH, SEEDED)[ALL]
     assert found.scores.queries == ("q1", "q2")
     assert match(TRUTH, ANSWERS, TRUTH.gallery)[1] == [
         "2 queries have no picture of their class in the gallery: q3, q4"
@@ -48,22 +48,23 @@ def test_distractors_and_queries_without_a_relevant_picture_are_excluded_and_nam
 
 def test_each_domain_has_its_own_grade():
     found = grade(ANSWERS, TRUTH, SEEDED, ks=(1,))
-    assert means(found.by_domain["photo"])["hit rate@1"] == 0
-    assert means(found.by_domain["sketch"])["hit rate@1"] == 1
-    assert found.by_domain["sketch"]["hit rate@1"].low is None  # one query allows no interval
-    assert found.domains == ("photo", "sketch")
+    assert list(found) == [ALL, "photo", "sketch"]
+    assert means(found["photo"].estimates)["hit rate@1"] == 0
+    assert means(found["sketch"].estimates)["hit rate@1"] == 1
+    assert found["sketch"].estimates["hit rate@1"].low is None  # one query allows no interval
+    assert found["photo"].scores.queries == ("q1",)
 
 
 def test_metrics_beyond_a_short_ranking_are_unknown_with_the_reason():
-    found = grade({query: named[:2] for query, named in ANSWERS.items()}, TRUTH, SEEDED)
-    assert {"hit rate@1", "distractors@1"} < set(found.overall)
+    found = grade({query: named[:2] for query, named in ANSWERS.items()}, TRUTH, SEEDED)[ALL]
+    assert {"hit rate@1", "distractors@1"} < set(found.estimates)
     assert {"hit rate@5", "mAP", "distractors@5"} < set(found.scores.unknown)
-    assert not set(found.overall) & set(found.scores.unknown)
+    assert not set(found.estimates) & set(found.scores.unknown)
 
 
 def test_a_query_and_a_gallery_picture_of_one_name_are_two_pictures():
     truth = Truth({"1": "cat", "2": "dog"}, {"1": "cat", "2": "dog"})
-    found = grade({"1": ("1", "2"), "2": ("1", "2")}, truth, SEEDED, ks=(1,))
+    found = grade({"1": ("1", "2"), "2": ("1", "2")}, truth, SEEDED, ks=(1,))[ALL]
     assert found.scores.values["hit rate@1"].tolist() == [1, 0]
 
 
@@ -73,7 +74,8 @@ def test_the_order_of_the_truth_and_of_the_answers_changes_nothing():
     )
     answers = dict(reversed(ANSWERS.items()))
     found, expected = grade(answers, turned, SEEDED), grade(ANSWERS, TRUTH, SEEDED)
-    assert (found.overall, found.by_domain) == (expected.overall, expected.by_domain)
+    for domain in (ALL, "photo", "sketch"):
+        assert found[domain].estimates == expected[domain].estimates
     one, other = (studied({"r": a}, t, ks=(1, 2)) for a, t in ((answers, turned), (ANSWERS, TRUTH)))
     assert one == other
 
