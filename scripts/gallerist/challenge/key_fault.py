@@ -27,8 +27,9 @@ ranking keeps confusion images out of its answers, and gets a low grade for it.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import hypergeom
@@ -48,15 +49,12 @@ _GRADES = ("right", "fault", "fault_expected")
 STUDY_COLUMNS = ("ranker", "k", *(f"{name}{e}" for name in _GRADES for e in ("", "_low", "_high")))
 
 
-@dataclass(frozen=True)
-class StudyRow:
-    """One ranker's hit rate at k: graded without the fault, with it, and with it expected."""
+class StudyRow(NamedTuple):
+    """One ranker's hit rate at k. estimates: without the fault, with it, and with it expected."""
 
     ranker: str
     k: int
-    right: Estimate
-    fault: Estimate
-    fault_expected: Estimate
+    estimates: tuple[Estimate, Estimate, Estimate]
 
 
 def grade_with_key_fault(
@@ -120,7 +118,7 @@ def random_answers(truth: Truth, depth: int, seed: int) -> dict[str, tuple[str, 
     }
 
 
-def chance(truth: Truth, k: int) -> tuple[float, float, float]:
+def chance(truth: Truth, k: int) -> tuple[Estimate, Estimate, Estimate]:
     """The mean hit rate at k of random rankings: without the fault, with it, and with it expected.
 
     Exact: k of G pictures hold none of a class of n with the probability C(G-n, k) / C(G, k), the
@@ -130,9 +128,9 @@ def chance(truth: Truth, k: int) -> tuple[float, float, float]:
     sizes = Counter(truth.gallery.values())
     first = sorted(truth.gallery)[: len(truth.query)]
 
-    def mean(classes: Sequence[str]) -> float:
+    def mean(classes: Sequence[str]) -> Estimate:
         of_class = np.sort([sizes[label] for label in classes])  # the last bit: not by file order
-        return float(hypergeom.sf(0, len(truth.gallery), of_class, k).mean())
+        return Estimate(float(hypergeom.sf(0, len(truth.gallery), of_class, k).mean()))
 
     return (
         mean([truth.query[query] for query in truth.answerable]),
@@ -167,17 +165,14 @@ def study(
             raise UserError(f"{name}: {error}") from error
         right = grades[name][ALL].estimates
         for k in ks:
-            estimates = (each[hit_rate(k)] for each in (right, by_name, expected))
-            rows.append(StudyRow(name, k, *estimates))
-    return rows + [StudyRow(CHANCE, k, *map(Estimate, chance(truth, k))) for k in ks]
+            metric = hit_rate(k)
+            rows.append(StudyRow(name, k, (right[metric], by_name[metric], expected[metric])))
+    return rows + [StudyRow(CHANCE, k, chance(truth, k)) for k in ks]
 
 
 def write_study(path: PathLike, rows: Sequence[StudyRow]) -> None:
     """Write as CSV, a row a ranker and k; ends are empty where there is no interval."""
-    cells = (
-        (row.ranker, row.k, *chain(*map(format_ends, (row.right, row.fault, row.fault_expected))))
-        for row in rows
-    )
+    cells = ((row.ranker, row.k, *chain(*map(format_ends, row.estimates))) for row in rows)
     write_csv(path, STUDY_COLUMNS, cells)
 
 

@@ -47,14 +47,9 @@ def format_page(
         for experiment, of_domain in grades.items()
         for domain, grade in of_domain.items()
     ]
+    columns = ("ranker", "k", "right", "with the fault", "expected over all orders")
     with_fault = [
-        {
-            "ranker": row.ranker,
-            "k": str(row.k),
-            "right": _format(row.right),
-            "with the fault": _format(row.fault),
-            "expected over all orders": _format(row.fault_expected),
-        }
+        dict(zip(columns, (row.ranker, str(row.k), *map(_format, row.estimates)), strict=True))
         for row in study
     ]
     lines = [f"# {title}", "", *markdown_table(by_domain), "", "## With the published key fault"]

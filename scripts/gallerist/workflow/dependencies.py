@@ -31,7 +31,10 @@ def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEE
     found: set[Path] = set()
     waiting = [script]
     while waiting:
-        for name in _imported(waiting.pop(), library.name):
+        for imported in imported_names(waiting.pop()):
+            package, _, name = imported.partition(".")
+            if package != library.name or not name:
+                continue
             module = library.joinpath(*name.split(".")).with_suffix(".py")
             if module not in found and module.is_file() and not without & set(_prefixes(name)):
                 found.add(module)
@@ -46,8 +49,8 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 @cache
-def _imported(source: Path, package: str) -> frozenset[str]:
-    """Dotted names below the package that one file imports anywhere in its text.
+def imported_names(source: Path) -> frozenset[str]:
+    """Dotted names that one file imports anywhere in its text.
 
     What is imported from a module may be a module itself, so both are named.
     """
@@ -58,5 +61,4 @@ def _imported(source: Path, package: str) -> frozenset[str]:
             names.add(str(node.module))
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-    start = f"{package}."
-    return frozenset(name.removeprefix(start) for name in names if name.startswith(start))
+    return frozenset(names)
