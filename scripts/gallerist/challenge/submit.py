@@ -27,8 +27,10 @@ from gallerist.io.files import PathLike, read_json, write_json, write_text
 from gallerist.io.http import reason_of, session, shown_url
 from gallerist.records.provenance import open_record
 from gallerist.records.record import Artifact, flatten, now, read_record, write_record
+from gallerist.settings.challenge import Challenge
 from gallerist.tracking.store import TrackingError
 from gallerist.tracking.sync import refresh_configured
+from gallerist.workflow.experiments import require_experiment
 from gallerist.workflow.results import Results
 from gallerist.workflow.stage import RESULTS
 
@@ -74,17 +76,15 @@ class Receipt:
 
 def configured(config: dict[str, Any], experiment: str) -> dict[str, Any]:
     """Arguments of `send` for the answers of one experiment, by a complete configuration."""
-    challenge = config["challenge"]
-    if experiment not in config["experiments"]:
-        known = ", ".join(config["experiments"])
-        raise UserError(f"no experiment is called {experiment}; there are: {known}")
-    if challenge is None or challenge["submit_to"] is None:
+    challenge = config["challenge"] and Challenge(**config["challenge"])
+    require_experiment(experiment, config["experiments"])
+    if challenge is None or challenge.submit_to is None:
         raise UserError("challenge.submit_to is null, or there is no challenge: docs/challenge.md")
     results = Results.of(config, RESULTS)
-    folder = Path(challenge["folder"] or results.path("challenge/source"))
+    folder = Path(challenge.folder or results.path("challenge/source"))
     file = results.path(f"challenge/submissions/{experiment}/results.json")
     folders = {"gallery": folder / "gallery", "query": folder / "query"}
-    address = {"url": challenge["submit_to"], "k": challenge["k"], "config": config}
+    address = {"url": challenge.submit_to, "k": challenge.k, "config": config}
     return {"results": file, **folders, **address}
 
 

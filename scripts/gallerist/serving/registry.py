@@ -21,6 +21,7 @@ from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import stages_of
 from gallerist.serving.champion import Candidate, Decision, decide
 from gallerist.serving.package import GALLERY, PER_QUERY, Packed, experiment_record, pack, save
+from gallerist.settings.evaluation import Evaluation
 from gallerist.tracking.client import Client, connect, experiment_id, first_line, runs
 from gallerist.tracking.runs import log_record
 from gallerist.tracking.store import (
@@ -30,7 +31,12 @@ from gallerist.tracking.store import (
     prepare,
     resolve_uri,
 )
-from gallerist.workflow.experiments import NotSearchable, check_searchable, refusal
+from gallerist.workflow.experiments import (
+    NotSearchable,
+    check_searchable,
+    refusal,
+    require_experiment,
+)
 from gallerist.workflow.results import Results
 
 CHAMPION = "champion"
@@ -71,15 +77,13 @@ def register(
 
     config: complete. experiments: names, or BEST for the one that is best.
     root: the folder of all results. crown: let each be champion without a test.
-    Raises NotSearchable, UserError, TrackingError, and ValueError for
-    an experiment that the configuration does not have.
+    Raises NotSearchable, TrackingError, and UserError, also for an experiment that the
+    configuration does not have.
     """
     results = Results.of(dict(config), root)
     chosen = [best(results, config) if name == BEST else name for name in experiments]
     for name in chosen:
-        if name not in config["experiments"]:
-            known = ", ".join(config["experiments"])
-            raise ValueError(f"no experiment is called {name}; there are: {known}")
+        require_experiment(name, config["experiments"])
         check_searchable(name, config["experiments"][name])
     uri = resolve_uri(config["tracking"]["uri"], root)
     client = connect(uri, request_timeout=_UPLOAD_LIMIT)
@@ -223,13 +227,13 @@ def _promote(
     if crown:
         found = Decision(True, f"{_title(version)} is champion as asked, without a test")
     else:
-        evaluation = config["evaluation"]
+        evaluation = Evaluation(**config["evaluation"])
         settings = IntervalSettings(
-            evaluation["seed"], evaluation["bootstrap_rounds"], evaluation["confidence"]
+            evaluation.seed, evaluation.bootstrap_rounds, evaluation.confidence
         )
         challenger = _candidate(client, version)
         present = None if champion is None else _candidate(client, champion)
-        found = decide(challenger, present, evaluation["decided_by"], settings)
+        found = decide(challenger, present, evaluation.decided_by, settings)
     if found.moves:
         client.set_registered_model_alias(model, CHAMPION, version.version)
     return found
