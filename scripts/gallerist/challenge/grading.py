@@ -12,7 +12,6 @@ from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.curves import Curve, curve, hits_among_distractors
 from gallerist.evaluation.relevance import pad
 from gallerist.evaluation.scores import Estimate, Scores, compute_metrics
-from gallerist.io.arrays import Booleans
 from gallerist.io.errors import UserError
 
 KS = (1, 5, 10)
@@ -63,7 +62,7 @@ def grade(
     for k in ks:
         name = f"distractors@{k}"
         if depth >= k:
-            values[name] = distractor[:, :k].mean(axis=1)
+            values[name] = np.array([np.mean(row[:k]) for row in distractor])
         else:
             unknown[name] = f"{name} cannot be known: a query has only {depth} answers."
     scores = Scores(queries, tuple(truth.query[q] for q in queries), queries, values, unknown)
@@ -86,7 +85,7 @@ def hit_rate_among_distractors(
     counts = sorted({*range(0, truth.distractors, step), truth.distractors})
     chances = hits_among_distractors(
         pad([truth.relevance.mark(query, answers[query]) for query in queries]),
-        _distractors(answers, truth),
+        pad(_distractors(answers, truth)),
         counts,
         k=k,
         distractors=truth.distractors,
@@ -100,8 +99,6 @@ def hit_rate(k: int) -> str:
     return f"hit rate@{k}"
 
 
-def _distractors(answers: Answers, truth: Truth) -> Booleans:
-    """(answerable queries, depth) bool: which answers are distractors."""
-    return pad(
-        [[truth.gallery[name] == DISTRACTOR for name in answers[q]] for q in truth.answerable]
-    )
+def _distractors(answers: Answers, truth: Truth) -> list[list[bool]]:
+    """Which answers to each answerable query are distractors."""
+    return [[truth.gallery[name] == DISTRACTOR for name in answers[q]] for q in truth.answerable]

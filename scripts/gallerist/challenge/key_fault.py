@@ -27,7 +27,6 @@ ranking keeps confusion images out of its answers, and gets a low grade for it.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from itertools import chain
 from typing import NamedTuple
 
@@ -178,4 +177,5 @@ def write_study(path: PathLike, rows: Sequence[StudyRow]) -> None:
 
 def format_ends(estimate: Estimate) -> tuple[str, ...]:
     """Mean, low and high with four decimals; empty where there is no interval."""
-    return tuple("" if end is None else f"{end:.4f}" for end in astuple(estimate))
+    ends = (estimate.mean, estimate.low, estimate.high)
+    return tuple("" if end is None else f"{end:.4f}" for end in ends)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.evaluation.comparison import SURPASSED, Row, Spread, hit_rates
+from gallerist.evaluation.tables import markdown_table
 from gallerist.io.files import PathLike
 from gallerist.io.metric_names import top
 
@@ -39,18 +40,6 @@ def format_markdown(
         lines += ["## Over seeds", "", *markdown_table(_format(seeds)), "", _OVER_SEEDS, ""]
     lines += [f"- {caveat}" for caveat in caveats]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def markdown_table(lines: Sequence[Mapping[str, str]]) -> list[str]:
-    """The lines of a table whose columns are aligned for the eye. lines: column -> cell."""
-    cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in lines]
-    header = {name: name for name in cells[0]}
-    widths = {name: max(len(line[name]) for line in (header, *cells)) for name in header}
-    rule = {name: "-" * width for name, width in widths.items()}
-    return [
-        "| " + " | ".join(line[name].ljust(widths[name]) for name in header) + " |"
-        for line in (header, rule, *cells)
-    ]
 
 
 def format_html(
