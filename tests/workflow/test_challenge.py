@@ -51,7 +51,7 @@ def submission(workflow, experiment):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_submission_has_the_published_form_and_no_fault(challenged, experiment):
+def test_a_submission_has_the_published_form_and_no_problem(challenged, experiment):
     value = submission(challenged, experiment)
     source = challenged.results / "challenge/source"
     assert value["groupname"] == "the group"

@@ -113,9 +113,9 @@ def picture_names(folder: PathLike) -> list[str]:
 
 
 def _require_known(ids: Iterable[str], names: Mapping[str, str], part: str) -> None:
-    stranger = next((identity for identity in ids if identity not in names), None)
-    if stranger is not None:
+    unknown = next((identity for identity in ids if identity not in names), None)
+    if unknown is not None:
         raise UserError(
-            f"the ranking names the {part} picture {stranger}, which the manifest of the {part} "
+            f"the ranking names the {part} picture {unknown}, which the manifest of the {part} "
             "does not list: it was made for other pictures. Search again."
         )

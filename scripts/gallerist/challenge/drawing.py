@@ -44,7 +44,7 @@ def draw_challenge(folder: PathLike, settings: EmbeddedChallenge) -> dict[str, i
     `folder` gets gallery/, query/ and ground_truth.json (`truth.Truth`), whole or not at all. The
     gallery holds silhouettes and digits; of the queries one half are silhouettes (domain photo),
     the other outlines of silhouettes (domain sketch), by turns. Files are numbered in an order
-    drawn by the seed, over both folders: names tell nothing of the class, and no two are the same.
+    drawn by the seed, over both folders: names do not depend on the class, and no two are the same.
 
     The silhouettes of a class are those in the middle of the order in which `draw_tree` takes them
     with the same seed. That data set takes training pictures from the front, gallery and query
@@ -130,7 +130,7 @@ def _digits(count: int, seed: int) -> list[Pixels]:
 def _enlarge(digit: Pixels) -> Pixels:
     """An (8, 8) digit of the size of a silhouette, with a margin, and edges as sharp.
 
-    Otherwise blur alone would tell confusion images from animals.
+    Otherwise blur alone would distinguish confusion images from animals.
     """
     inner = SIDE - 2 * _MARGIN
     large = np.asarray(

@@ -78,8 +78,8 @@ def hit_rate_among_distractors(
 ) -> Curve:
     """Hit rate at k with 0, step, 2 step, ... and at last all distractors in the gallery.
 
-    Exact expectations over which distractors stay: `curves.hits_among_distractors`, where it stands
-    for which rankings that holds. Raises CurveError when the ranking is not deep enough.
+    Exact expectations over which distractors stay: `curves.hits_among_distractors` says for
+    which rankings they hold. Raises CurveError when the ranking is not deep enough.
     """
     queries = truth.answerable
     counts = sorted({*range(0, truth.distractors, step), truth.distractors})

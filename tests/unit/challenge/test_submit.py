@@ -113,7 +113,7 @@ def test_the_answers_of_an_experiment_go_to_the_configured_address(work, server,
 
 
 @pytest.mark.parametrize(
-    ("experiment", "challenge", "said"),
+    ("experiment", "challenge", "message"),
     [
         ("hob", {}, "no experiment is called hob; there are: hog, edges"),
         ("hog", {"submit_to": None}, "challenge.submit_to is null"),
@@ -126,20 +126,20 @@ def test_the_answers_of_an_experiment_go_to_the_configured_address(work, server,
     ],
 )
 def test_what_is_not_configured_is_named_and_nothing_is_sent(
-    work, server, capsys, experiment, challenge, said
+    work, server, capsys, experiment, challenge, message
 ):
     configure(**{"submit_to": server.url, **challenge})
     assert submit(experiment=experiment) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert server.requests == []
 
 
 def test_a_password_does_not_belong_into_the_configuration(work, capsys):
     configure(submit_to="https://ann:s3cret@server.example/submit")
     assert submit() == 1
-    said = capsys.readouterr().err
-    assert "config.yaml: challenge.submit_to: has a user or a password in it" in said
-    assert "s3cret" not in said
+    message = capsys.readouterr().err
+    assert "config.yaml: challenge.submit_to: has a user or a password in it" in message
+    assert "s3cret" not in message
 
 
 def test_answers_that_were_not_written_yet_are_asked_for(work, capsys):
