@@ -374,7 +374,9 @@ import sys, numpy as np
 from gallerist.features.network import NetworkExtractor
 from gallerist.features.views import Views
 from gallerist.figures.grad_cam import SimilarityMaps
+from gallerist.networks.inference import prepare
 from gallerist.networks.trunk_cache import TrunkCache
+assert prepare(engine="auto", threads=1, gpu_precision="float32") == "CPU, 1 threads"
 model, preprocessing, out, *files = sys.argv[1:]
 for views in (None, Views(flip=True, scales=(1.0, 2.0))):
     extractor = NetworkExtractor(model, preprocessing, threads=1, views=views)
