@@ -6,6 +6,7 @@ What its convolutions multiply needlessly is rewritten before (see `winograd`). 
 cannot take, or for which it gives other numbers, is left to TensorFlow.
 """
 
+import logging
 import os
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ from gallerist.networks.winograd import rewrite_convolutions
 
 if TYPE_CHECKING:
     import keras
+
+logger = logging.getLogger("gallerist")
 
 Engine = Literal["auto", "openvino", "tensorflow"]
 
@@ -138,11 +141,13 @@ def compile_exported(
     if not uses_tensorflow(engine):
         resized = image_size is not None
         if kind in exported.expected and (not resized or exported.sizes == "any"):
-            with suppress(UserError, ImportError):  # Keras says what is wrong, and goes on
+            try:
                 forward = OpenVino(exported.network(kind, image_size), threads)
                 if not resized:
                     forward.check(exported.expected[kind])
                 return forward
+            except Exception as error:  # OpenVINO has no class of its own
+                logger.warning("%s is loaded in Keras, for OpenVINO: %s", exported.graph, error)
         from gallerist.networks.runtime import configure
 
         with suppress(RuntimeError):  # where TensorFlow has begun to work
