@@ -9,8 +9,7 @@ rule evaluate_retrieval:
         query=manifest("query"),
         training=of_experiment(PLAN.training_pictures),
         pictures=of_experiment(PLAN.explanations),
-        # Of the extraction too, which says no more about gallery and queries than their ranking.
-        records=vectors(PLAN.upstream_records),
+        records=of_experiment(PLAN.upstream_records),
         code=library("evaluate_retrieval"),
     output:
         metrics=results("evaluation/{experiment}/metrics.json"),

@@ -21,37 +21,9 @@ def of_part(files):
     return lambda wildcards: files(wildcards.experiment, wildcards.part)
 
 
-def vectors(files):
-    """The input function that gives `files` of vectors, by the wildcards of a job.
-
-    A job writes those of all parts at once, so their time says nothing: `sources`, and `vectors_by`
-    among the parameters, say whether they are others.
-    """
-    return lambda wildcards: [
-        ancient(file) if PLAN.is_of_all_parts(file) else file for file in files(*wildcards)
-    ]
-
-
 def searched(part):
     """The vectors of a part as they are searched: reduced, where the experiment says so."""
-    return vectors(lambda experiment: PLAN.searched_features(experiment, part))
-
-
-def sources(*vectors):
-    """What decides extracted vectors, given by such functions: files, and the code."""
-
-    def files(wildcards):
-        taken = [file for each in vectors for file in each(wildcards)]
-        code = [file for rule in PLAN.extracting_rules(taken) for file in library(rule)]
-        return [*PLAN.vector_sources(taken), *code]
-
-    return files
-
-
-def vectors_by(wildcards):
-    """The settings that decide the vectors that a job takes, as text, for Snakemake to compare."""
-    names = [wildcards.experiment, *PLAN.experiments[wildcards.experiment].members]
-    return canonical_json([PLAN.vector_settings(name) for name in names])
+    return lambda wildcards: PLAN.searched_features(wildcards.experiment, part)
 
 
 def ranking(folder="", before=None):

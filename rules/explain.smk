@@ -6,7 +6,6 @@ rule draw_feature_map:
     input:
         gallery=searched("gallery"),
         query=searched("query"),
-        sources=sources(searched("gallery"), searched("query")),
         gallery_manifest=manifest("gallery"),
         query_manifest=manifest("query"),
         ranking=ranking(),
@@ -24,7 +23,6 @@ rule draw_feature_map:
         "../envs/gallerist.yaml"
     params:
         seed=CONFIG.evaluation.seed,
-        vectors_by=vectors_by,
     script:
         "../scripts/draw_feature_map.py"
 

@@ -1,15 +1,11 @@
 # Stage 7, from other experiments: their vectors side by side, or their rankings joined.
 
 
-MEMBERS_TO_LEARN_FROM = vectors(lambda name: PLAN.member_features(name, "validation"))
-
-
 rule learn_fusion:
     """Weigh the members of a fusion by how well they tell classes apart in validation."""
     input:
         validation=manifest("validation"),
-        members=MEMBERS_TO_LEARN_FROM,
-        sources=sources(MEMBERS_TO_LEARN_FROM),
+        members=lambda wildcards: PLAN.member_features(wildcards.experiment, "validation"),
         code=library("learn_fusion"),
     output:
         weights=results("fusions/{experiment}.json"),
@@ -25,7 +21,6 @@ rule learn_fusion:
     params:
         members=members,
         seed=setting("seed"),
-        vectors_by=vectors_by,
     script:
         "../scripts/learn_fusion.py"
 
@@ -33,8 +28,7 @@ rule learn_fusion:
 rule fuse_features:
     """Put the vectors of several experiments side by side."""
     input:
-        members=vectors(PLAN.member_features),
-        sources=sources(vectors(PLAN.member_features)),
+        members=of_part(PLAN.member_features),
         weights=of_experiment(PLAN.fusion_weights),
         code=library("fuse_features"),
     output:
@@ -53,7 +47,6 @@ rule fuse_features:
         "../envs/gallerist.yaml"
     params:
         members=members,
-        vectors_by=vectors_by,
     script:
         "../scripts/fuse_features.py"
 

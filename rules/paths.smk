@@ -3,7 +3,7 @@ import os
 
 from gallerist.data.folders import folder_fingerprint
 from gallerist.workflow.dependencies import COPYING, RECORD_KEEPING, library_files
-from gallerist.workflow.plan import EXPORTED, EXTRACTING, Plan
+from gallerist.workflow.plan import EXPORTED, Plan
 
 RESULTS = "results"
 DATASET = CONFIG.dataset.name

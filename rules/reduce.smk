@@ -1,14 +1,10 @@
 # Stage 8: fewer, better comparable numbers a picture, fitted on training pictures only.
 
 
-TRAINING_VECTORS = vectors(lambda experiment: PLAN.features(experiment, "training"))
-
-
 rule fit_reduction:
     """Fit an experiment's reduction on the vectors of the training pictures."""
     input:
-        training=TRAINING_VECTORS,
-        sources=sources(TRAINING_VECTORS),
+        training=lambda wildcards: PLAN.features(wildcards.experiment, "training"),
         pictures=manifest("training"),
         code=library("fit_reduction"),
     output:
@@ -24,7 +20,6 @@ rule fit_reduction:
         mem_mb=4000,
     params:
         settings=step("reduction"),
-        vectors_by=vectors_by,
         max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/fit_reduction.py"
@@ -33,8 +28,7 @@ rule fit_reduction:
 rule reduce_features:
     """Reduce the vectors of a part."""
     input:
-        features=vectors(PLAN.features),
-        sources=sources(vectors(PLAN.features)),
+        features=of_part(PLAN.features),
         reduction=results("reductions/{experiment}.npz"),
         code=library("reduce_features"),
     output:
@@ -50,7 +44,5 @@ rule reduce_features:
         part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
-    params:
-        vectors_by=vectors_by,
     script:
         "../scripts/reduce_features.py"

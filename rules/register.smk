@@ -12,8 +12,7 @@ rule register_models:
         ),
         gallery=manifest("gallery"),
         query=manifest("query"),
-        # The rows say when the vectors among them are others.
-        files=lambda wildcards: vectors(lambda: PLAN.model_files)(wildcards),
+        files=PLAN.model_files,
         code=library("register_models"),
         # The code that becomes part of a model.
         answering=library("gallerist/serving/pyfunc"),

@@ -6,7 +6,6 @@ rule rerank_reciprocally:
     input:
         gallery=searched("gallery"),
         query=searched("query"),
-        sources=sources(searched("gallery"), searched("query")),
         code=library("rerank_reciprocally"),
     output:
         ranking=results("rankings/{experiment}.reciprocal.csv"),
@@ -20,7 +19,6 @@ rule rerank_reciprocally:
     params:
         depth=CONFIG.search.depth,
         settings=step("k_reciprocal"),
-        vectors_by=vectors_by,
     script:
         "../scripts/rerank_reciprocally.py"
 
@@ -57,7 +55,6 @@ if CHALLENGE:
         input:
             gallery=searched("challenge_gallery"),
             query=searched("challenge_query"),
-            sources=sources(searched("challenge_gallery"), searched("challenge_query")),
             code=library("rerank_reciprocally"),
         output:
             ranking=results("challenge/rankings/{experiment}.reciprocal.csv"),

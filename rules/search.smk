@@ -6,7 +6,6 @@ rule search_gallery:
     input:
         gallery=searched("gallery"),
         query=searched("query"),
-        sources=sources(searched("gallery"), searched("query")),
         code=library("search_gallery"),
     output:
         ranking=results("rankings/{experiment}.csv"),
@@ -23,7 +22,6 @@ rule search_gallery:
     params:
         depth=CONFIG.search.depth,
         settings=step("search"),
-        vectors_by=vectors_by,
     script:
         "../scripts/search_gallery.py"
 
@@ -34,7 +32,6 @@ if CHALLENGE:
         input:
             gallery=searched("challenge_gallery"),
             query=searched("challenge_query"),
-            sources=sources(searched("challenge_gallery"), searched("challenge_query")),
             code=library("search_gallery"),
         output:
             ranking=results("challenge/rankings/{experiment}.csv"),

@@ -9,7 +9,7 @@ rule train_network:
         validation=manifest("validation"),
         weights=of_experiment(PLAN.weights),
         trunk=of_experiment(PLAN.training_trunk),
-        rows=vectors(PLAN.training_rows),
+        rows=of_experiment(PLAN.training_rows),
         code=lambda wildcards: library(
             "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
         ),

@@ -55,19 +55,22 @@ rule extract_trunk:
     The rows are in a store, which is no output: see describe.smk.
     """
     input:
-        unpack(lambda wildcards: PLAN.trunk_manifests(wildcards.trunk)),
+        unpack(lambda wildcards: PLAN.trunk_manifests(wildcards.trunk, wildcards.part)),
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
         exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
         export=results("trunks/{trunk}/trunk.record.json"),
         code=lambda wildcards: library(
-            "extract_trunk", copies="augmented" in PLAN.trunk_manifests(wildcards.trunk)
+            "extract_trunk",
+            copies="augmented" in PLAN.trunk_manifests(wildcards.trunk, wildcards.part),
         ),
     output:
-        record=results("trunks/{trunk}/rows.record.json"),
+        record=results("trunks/{trunk}/{part}.record.json"),
     log:
-        logs("extract_trunk/{trunk}.log"),
+        logs("extract_trunk/{trunk}-{part}.log"),
     benchmark:
-        benchmarks("extract_trunk/{trunk}.tsv")
+        benchmarks("extract_trunk/{trunk}-{part}.tsv")
+    wildcard_constraints:
+        part="training|gallery",
     conda:
         "../envs/gallerist.yaml"
     threads: 8
@@ -76,7 +79,9 @@ rule extract_trunk:
         gpu=1,
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
-        parts=lambda wildcards: canonical_json([*PLAN.trunk_manifests(wildcards.trunk)]),
+        parts=lambda wildcards: canonical_json(
+            [*PLAN.trunk_manifests(wildcards.trunk, wildcards.part)]
+        ),
         max_pixels=CONFIG.dataset.images.max_pixels,
         compute=canonical_json(PLAN.computing),
         store=results("store/trunks/{trunk}"),

@@ -1,7 +1,6 @@
 """Which files each job of the workflow takes and leaves: what the rules ask for, by wildcards."""
 
 import posixpath
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ EXTRACTING: dict[Kind, str] = {
 
 EXPORTED = (".xml", ".bin", ".json")
 """Endings of the files that hold a network for OpenVINO: graph, weights, description."""
+
+SEARCHED = ("gallery", "query")
 
 CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
 """The two folders of an unlabelled challenge, as parts."""
@@ -135,40 +136,6 @@ class Plan:
         """Part -> manifest, of those whose vectors by an experiment something needs."""
         return {part: self.manifest(part) for part in self.parts(experiment)}
 
-    def extracted_from(self, file: str) -> tuple[Experiment, str] | None:
-        """The experiment and the part of vectors that one job extracts with those of all parts."""
-        folder, name = posixpath.split(posixpath.dirname(file))
-        asked = self.experiments.get(name)
-        if folder != self.results.file("features") or not asked or asked.kind not in EXTRACTING:
-            return None
-        return asked, posixpath.basename(file).partition(".")[0]
-
-    def is_of_all_parts(self, file: str) -> bool:
-        """Whether a file is written anew where any part changes, though its own may not have."""
-        return self.extracted_from(file) is not None or file.endswith("/rows.record.json")
-
-    def extracting_rules(self, files: Iterable[str]) -> list[str]:
-        """The rules that make those of some vectors that are extracted."""
-        made = filter(None, map(self.extracted_from, files))
-        return list(dict.fromkeys(EXTRACTING[asked.kind] for asked, _ in made))
-
-    def vector_sources(self, files: Iterable[str]) -> list[str]:
-        """The files that decide those of some vectors that are extracted, but for code."""
-        found = []
-        for asked, part in filter(None, map(self.extracted_from, files)):
-            found.append(self.manifest(part))
-            for name, made in asked.learned.items():
-                if name.startswith(("models/", "vocabularies/")):
-                    found += map(self.results.file, made)
-        return list(dict.fromkeys(found))
-
-    def vector_settings(self, experiment: str) -> Any:
-        """The settings that decide extracted vectors, beside what is learned."""
-        asked = self.experiments[experiment]
-        if asked.kind == "network":
-            return [asked.plain["views"], self.computing]
-        return asked.extraction if asked.kind in EXTRACTING else None
-
     @property
     def computing(self) -> dict[str, Any]:
         """What of the section `compute` can change a number."""
@@ -238,28 +205,32 @@ class Plan:
 
     def training_rows(self, experiment: str) -> list[str]:
         """The record of the job that keeps the rows that a network is trained on."""
-        return self._rows_record(experiment, self.training_trunk(experiment))
+        return self._rows_records(experiment, "training") if self.training_trunk(experiment) else []
 
     def extraction_rows(self, experiment: str) -> list[str]:
-        """The record of the job that keeps the rows that features are extracted from."""
-        return self._rows_record(experiment, self.extraction_trunk(experiment))
+        """The records of the jobs that keep the rows that features are extracted from."""
+        if not self.extraction_trunk(experiment):
+            return []
+        learned = {"training", "validation"}.intersection(self.parts(experiment))
+        return self._rows_records(experiment, "gallery", *(["training"] if learned else []))
 
-    def _rows_record(self, experiment: str, trunk: list[str]) -> list[str]:
-        name = f"trunks/{self.experiments[experiment].trunk}/rows.record.json"
-        return [self.results.file(name)] if trunk else []
+    def _rows_records(self, experiment: str, *parts: str) -> list[str]:
+        trunk = self.experiments[experiment].trunk
+        return [self.results.file(f"trunks/{trunk}/{part}.record.json") for part in parts]
 
-    def trunk_manifests(self, trunk: str) -> dict[str, str]:
-        """Part -> manifest, of the pictures whose rows by a trunk are kept.
+    def trunk_manifests(self, trunk: str, job: str) -> dict[str, str]:
+        """Part -> manifest, of the pictures whose rows by a trunk are kept by one of two jobs.
 
-        Not those of a challenge, whose gallery is seen once.
+        job: "training" for what networks learn from, "gallery" for what is searched: no network is
+        trained again for a picture of the gallery. Not those of a challenge, which is seen once.
         """
         parts: list[str] = []
         for name, asked in self.experiments.items():
             if asked.trunk == trunk:
                 parts += self.training_parts(name)
                 parts += self.parts(name) if self.extraction_trunk(name) else []
-        ordered = ("training", "augmented", "validation", "gallery", "query")
-        return {part: self.manifest(part) for part in ordered if part in parts}
+        of_job = {"training": ("training", "augmented", "validation"), "gallery": SEARCHED}[job]
+        return {part: self.manifest(part) for part in of_job if part in parts}
 
     def features(self, experiment: str, part: str) -> list[str]:
         """The vectors of a part as they were extracted."""
@@ -341,8 +312,8 @@ class Plan:
         if asked.kind == "network":
             names += ["manifests/augmented"] if self.augmented_copies(experiment) else []
             names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
-            used = self.training_trunk(experiment) or self.extraction_trunk(experiment)
-            names += [f"trunks/{asked.trunk}/rows"] if used else []
+            rows = [*self.training_rows(experiment), *self.extraction_rows(experiment)]
+            names += [f"trunks/{asked.trunk}/{Path(row).name.partition('.')[0]}" for row in rows]
         extracted = [extraction_record(experiment)] if asked.kind in EXTRACTING else []
         folders = [
             *([] if extracted else ["features"]),

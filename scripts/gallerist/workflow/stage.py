@@ -36,9 +36,6 @@ logger = logging.getLogger("gallerist")
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
-COMPARED_ONLY = "vectors_by"
-"""A parameter that a rule has for Snakemake to compare: it is another job's, which records it."""
-
 _ITEMS = ("pretrained", "trunk", "shard")
 """Wildcards that say what a job is about where that is no experiment."""
 
@@ -152,8 +149,6 @@ def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
     """
     flat: dict[str, Scalar] = {}
     for name, value in params.items():
-        if name == COMPARED_ONLY:
-            continue
         if isinstance(value, str) and value.startswith("{"):
             with suppress(json.JSONDecodeError):
                 value = json.loads(value)
