@@ -27,7 +27,7 @@ def published(tmp_path_factory):
     return workflow
 
 
-TRUNK_RULES = ("export_trunk", "extract_trunk")
+TRUNK = "ResNet152-imagenet-224-conv5-float32"
 
 
 def test_it_plans_the_jobs_of_its_two_experiments(published):
@@ -38,7 +38,8 @@ def test_it_plans_the_jobs_of_its_two_experiments(published):
         "report_leaks",
         "augment_images",
         "fetch_weights ResNet152-imagenet",
-        *(f"{rule} ResNet152-imagenet-224-conv5-float32" for rule in TRUNK_RULES),
+        f"export_trunk {TRUNK}",
+        *(f"extract_trunk {TRUNK} {part}" for part in ("training", "gallery")),
         *(
             f"{rule} {experiment}"
             for rule in (

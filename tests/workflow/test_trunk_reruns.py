@@ -21,7 +21,8 @@ TRUNK = "MobileNetV2-random-32-block_16-float32"
 
 def trunk_of(name):
     """All jobs of a trunk that there was none of."""
-    return {f"extract_trunk {name}", f"export_trunk {name}"}
+    extracted = {f"extract_trunk {name} {part}" for part in ("training", "gallery")}
+    return extracted | {f"export_trunk {name}"}
 
 
 def chain(experiment):
@@ -48,7 +49,7 @@ def workflow(cached_workflow, tmp_path):
 
 def test_experiments_that_share_backbone_weights_and_freezing_share_one_trunk(cached_workflow):
     done = jobs_of(cached_workflow.first_run)
-    assert {job for job in done if job.startswith("extract_trunk")} == {f"extract_trunk {TRUNK}"}
+    assert {job for job in done if "trunk" in job} == trunk_of(TRUNK)
     assert [each.name for each in (cached_workflow.results / "trunks").iterdir()] == [TRUNK]
     segments = [*cached_workflow.results.glob(f"store/trunks/{TRUNK}/*/*.arrow")]
     kept = [key for segment in segments for key in keys_in(segment)]
@@ -57,7 +58,7 @@ def test_experiments_that_share_backbone_weights_and_freezing_share_one_trunk(ca
 
 
 def test_the_need_of_disk_is_said_before_it_is_taken(cached_workflow):
-    log = cached_workflow.results / f"logs/extract_trunk/{TRUNK}.log"
+    log = cached_workflow.results / f"logs/extract_trunk/{TRUNK}-training.log"
     lines = log.read_text(encoding="utf-8").splitlines()
     said = [number for number, line in enumerate(lines) if "free" in line]
     assert said, lines
@@ -121,7 +122,7 @@ EDITS = {
     "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
     "how copies are warped": (
         lambda workflow: change_code(workflow, "gallerist/data/warping.py"),
-        {"augment_images", f"extract_trunk {TRUNK}"}.union(*map(chain, EXPERIMENTS)),
+        {"augment_images", f"extract_trunk {TRUNK} training"}.union(*map(chain, EXPERIMENTS)),
     ),
     "the k": (
         set_key("evaluation.k", [1, 2]),
@@ -130,7 +131,7 @@ EDITS = {
     "a gallery picture": (
         replace_a_gallery_picture,
         {"import_images gallery", "report_leaks", "compare_experiments"}
-        | {f"extract_trunk {TRUNK}"}
+        | {f"extract_trunk {TRUNK} gallery"}
         | {
             f"{rule} {name}"
             for rule in ("extract_features", "search_gallery", "evaluate_retrieval")

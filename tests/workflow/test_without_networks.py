@@ -210,7 +210,8 @@ EDITS = {
         | {"describe_images colour", "describe_images reduced", "encode_key_points sift"}
         | {"fit_reduction reduced", "learn_vocabulary sift"}
         | of_parts("reduce_features", "reduced")
-        | searched("reduced")
+        | searched("reduced", "colour")  # all parts of an experiment are extracted by one job
+        | BY_RANK
         | AFTER_SIFT,
     ),
 }

@@ -101,29 +101,31 @@ def test_a_network_waits_on_copies_only_where_there_are_some_and_it_uses_them():
 
 
 EXPORTED = [f"trunks/{TRUNK}/trunk.{suffix}" for suffix in ("xml", "bin", "json")]
-ROWS = [f"trunks/{TRUNK}/rows.record.json"]
+ROWS = [f"trunks/{TRUNK}/{part}.record.json" for part in ("training", "gallery")]
 
 
 def test_kept_rows_are_those_of_the_parts_that_a_network_learns_from_and_of_what_is_searched():
     learned_from, searched = ["training", "augmented", "validation"], ["gallery", "query"]
     assert below(plan().training_trunk("transfer")) == EXPORTED
-    assert below(plan().training_rows("transfer")) == ROWS
+    assert below(plan().training_rows("transfer")) == ROWS[:1]
     assert plan().training_rows("scratch") == plan().training_trunk("scratch") == []
-    assert [*plan(challenge=CHALLENGE).trunk_manifests(TRUNK)] == learned_from + searched
+    challenge = plan(challenge=CHALLENGE)
+    assert [*challenge.trunk_manifests(TRUNK, "training")] == learned_from
+    assert [*challenge.trunk_manifests(TRUNK, "gallery")] == searched
     untrained = plan(**changed("transfer", epochs=0))
     assert untrained.training_rows("transfer") == []
-    assert [*untrained.trunk_manifests(TRUNK)] == searched
+    assert [*untrained.trunk_manifests(TRUNK, "training")] == []
     uncopied = plan(augmentation={"copies": 0})
-    assert [*uncopied.trunk_manifests(TRUNK)] == ["training", "validation", *searched]
+    assert [*uncopied.trunk_manifests(TRUNK, "training")] == ["training", "validation"]
 
 
 def test_features_come_from_kept_rows_unless_pictures_are_seen_several_ways():
     assert below(plan().extraction_trunk("transfer")) == EXPORTED
-    assert below(plan().extraction_rows("transfer")) == ROWS
+    assert below(plan().extraction_rows("transfer")) == ROWS[1:]
     assert plan().extraction_rows("scratch") == []
     viewed = plan(**changed("transfer", views={"flip": True}))
     assert viewed.extraction_rows("transfer") == viewed.extraction_trunk("transfer") == []
-    assert [*viewed.trunk_manifests(TRUNK)] == ["training", "augmented", "validation"]
+    assert [*viewed.trunk_manifests(TRUNK, "gallery")] == []
 
 
 def test_vectors_are_extracted_of_the_parts_that_something_needs():
@@ -157,21 +159,6 @@ def test_shards_write_a_record_each_and_go_before_the_job_that_writes_the_parts(
     assert whole.shard == (0, 1)
     assert below([*shard.outputs.values()]) == [f"{stem}-{{shard}}-of-2.record.json"]
     assert (shard.suffix, shard.shard) == ("__shard", (None, 2))
-
-
-def test_what_decides_extracted_vectors_is_their_pictures_and_what_was_learned():
-    found = plan()
-    files = [*found.features("sift", "query"), *found.searched_features("hog", "query")]
-    assert below(found.vector_sources(files)) == ["manifests/query.csv", "vocabularies/sift.npz"]
-    assert found.extracting_rules(files) == ["encode_key_points"]
-    assert found.is_of_all_parts(files[0])
-    assert not found.is_of_all_parts(files[-1])  # reduced by a job of its own
-    assert not found.is_of_all_parts(found.features("both", "query")[0])
-    same = plan(compute={"shards": 5})
-    for name in EXPERIMENTS:
-        assert same.vector_settings(name) == found.vector_settings(name)
-    other = plan(**changed("sift", encoding="bag_of_words"))
-    assert other.vector_settings("sift") != found.vector_settings("sift")
 
 
 def test_what_is_searched_is_reduced_where_an_experiment_says_so():
@@ -242,7 +229,8 @@ SIFTS = ["vocabularies/sift", "features/sift/extraction"]
             "transfer",
             [
                 *("manifests/augmented", "weights/MobileNetV2-random"),
-                *(f"trunks/{TRUNK}/rows", "models/transfer/training"),
+                *(f"trunks/{TRUNK}/training", f"trunks/{TRUNK}/gallery"),
+                "models/transfer/training",
                 *("features/transfer/extraction", "rankings/transfer"),
             ],
         ),

@@ -145,7 +145,7 @@ def test_rules_that_differ_in_their_parts_or_shards_are_one_stage(work):
         job = a_job(
             rule=f"describe_images{suffix}",
             wildcards=SimpleNamespace(experiment="hog", **wildcards),
-            params=SimpleNamespace(bins=4, vectors_by='{"other": "jobs"}'),
+            params=SimpleNamespace(bins=4),
         )
         with stage(job):
             pass
