@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom
 
 from gallerist.data.manifest import DISTRACTOR, Manifest
 from gallerist.evaluation.bootstrap import Groups, IntervalSettings, mean_intervals
@@ -185,9 +184,26 @@ def hits_among_distractors(
             "nor be ranked"
         )
     spare = np.asarray(k - 1 - others)
-    everything = max(distractors, 1)  # of none at all, SciPy has no distribution
-    chances = hypergeom.cdf(spare[:, None], everything, ahead_of[:, None], kept[None, :])
-    return np.asarray(np.clip(np.where(found[:, None], chances, 0.0), 0.0, 1.0))
+    none_too_many = _few_drawn(int(ahead_of.max(initial=0)), kept, distractors, k)
+    chances = none_too_many[ahead_of, :, np.maximum(spare, 0)]
+    return np.where((found & (spare >= 0))[:, None], chances, 0.0)
+
+
+def _few_drawn(most: int, counts: Integers, total: int, k: int) -> Floats:
+    """(most + 1, n, k) chance that of d pictures among `total` at most x are drawn, x below k.
+
+    counts: (n,) pictures that are drawn. One of the d after the other: it is drawn with the chance
+    (n - x) / (total - j) when x of the j before it were. So every chance is a sum of products of
+    positive numbers, to some d roundings.
+    """
+    drawn = np.arange(k)
+    exactly = np.zeros((most + 1, len(counts), k))
+    exactly[0, :, 0] = 1
+    for before in range(most):
+        share = np.clip((counts[:, None] - drawn) / (total - before), 0.0, 1.0)
+        exactly[before + 1] = exactly[before] * (1 - share)
+        exactly[before + 1, :, 1:] += (exactly[before] * share)[:, :-1]
+    return np.minimum(exactly.cumsum(axis=2), 1.0)
 
 
 def curves_of(

@@ -25,7 +25,6 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from gallerist.evaluation.bootstrap import Groups, Interval, IntervalSettings, difference_intervals
 from gallerist.evaluation.scores import Scores
@@ -122,8 +121,7 @@ def all_pairs(
     ahead, behind = ([int((sign * column > 0).sum()) for column in columns] for sign in (1, -1))
     hits = all(np.isin(column, (0, 1)).all() for column in values.values())
     if hits and len(names) == len(codes):
-        discordant = zip(ahead, behind, strict=True)
-        p_values = [binomtest(k, k + n).pvalue if k + n else 1.0 for k, n in discordant]
+        p_values = list(map(mcnemar, ahead, behind))
         methods = ["exact McNemar"] * len(pairs)
     else:
         p_values, methods = sign_flip(np.stack(columns, axis=1), seed, rounds)
@@ -132,6 +130,16 @@ def all_pairs(
     firsts, seconds = zip(*pairs, strict=True)
     fields = firsts, seconds, means, ahead, behind, map(float, p_values), methods, adjusted
     return [PairedTest(*each) for each in zip(*fields, strict=True)]
+
+
+def mcnemar(ahead: int, behind: int) -> float:
+    """The exact test's p-value: twice the chance that a fair coin falls so unevenly, at most 1."""
+    tosses = ahead + behind
+    tail = ways = 1
+    for heads in range(1, min(ahead, behind) + 1):
+        ways = ways * (tosses + 1 - heads) // heads
+        tail += ways
+    return min(1.0, tail / 2 ** (tosses - 1)) if tosses else 1.0
 
 
 def sign_flip(differences: Floats, seed: int, rounds: int) -> tuple[list[float], list[str]]:

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from sklearn.metrics import precision_recall_curve as sklearn_curve
@@ -197,6 +198,18 @@ def test_the_chance_among_fewer_distractors_is_that_of_all_draws(
     expected = [brute_force(row, k, drawn, distractors) for drawn in counts]
     np.testing.assert_allclose(chances[0], expected, atol=1e-12)
     assert (np.diff(chances[0]) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("total", [1, 30, 100_000])
+def test_the_chances_of_many_distractors_are_scipys(total, k):
+    counts = np.unique(np.linspace(0, total, 12).round().astype(int))
+    ahead = np.unique(np.linspace(0, min(total, 1000), 9).round().astype(int))
+    distractor = np.arange(ahead[-1] + 1) < ahead[:, None]
+    right = np.arange(ahead[-1] + 1) == ahead[:, None]
+    chances = hits_among_distractors(right, distractor, counts, k=k, distractors=total)
+    expected = scipy.stats.hypergeom.cdf(k - 1, total, ahead[:, None], counts)
+    np.testing.assert_allclose(chances, expected, rtol=1e-9, atol=1e-300)
 
 
 def test_with_all_distractors_the_chance_is_the_hit_rate_and_with_none_they_are_passed_over():
