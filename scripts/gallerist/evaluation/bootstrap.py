@@ -251,14 +251,11 @@ def _bca(means: Floats, resampled: Floats, influence: Floats, level: float) -> F
     spread = (influence**2).sum(axis=0) ** 1.5
     skew = (influence**3).sum(axis=0)
     acceleration = np.divide(skew, 6 * spread, out=np.zeros_like(skew), where=spread > 0)
-    ends = np.empty((len(means), 2))
-    for side, tail in enumerate(((1 - level) / 2, (1 + level) / 2)):
-        shifted = bias + ndtri(tail)
-        stretched = shifted / np.maximum(1 - acceleration * shifted, 1e-9)
-        shares = ndtr(bias + stretched)
-        for number, each in enumerate(shares):
-            ends[number, side] = np.quantile(resampled[:, number], each)
-    return ends
+    tails = ndtri([[(1 - level) / 2], [(1 + level) / 2]])
+    shifted = bias + tails
+    shares = ndtr(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-9))
+    columns = zip(resampled.T, shares.T, strict=True)
+    return np.array([np.quantile(column, each) for column, each in columns]).reshape(-1, 2)
 
 
 def _exact_of(values: Values, originals: int, level: float) -> dict[str, tuple[float, float]]:

@@ -186,7 +186,7 @@ def hits_among_distractors(
     spare = np.asarray(k - 1 - others)
     none_too_many = _few_drawn(int(ahead_of.max(initial=0)), kept, distractors, k)
     chances = none_too_many[ahead_of, :, np.maximum(spare, 0)]
-    return np.where((found & (spare >= 0))[:, None], chances, 0.0)
+    return np.asarray(np.where((found & (spare >= 0))[:, None], chances, 0.0))
 
 
 def _few_drawn(most: int, counts: Integers, total: int, k: int) -> Floats:
@@ -203,7 +203,7 @@ def _few_drawn(most: int, counts: Integers, total: int, k: int) -> Floats:
         share = np.clip((counts[:, None] - drawn) / (total - before), 0.0, 1.0)
         exactly[before + 1] = exactly[before] * (1 - share)
         exactly[before + 1, :, 1:] += (exactly[before] * share)[:, :-1]
-    return np.minimum(exactly.cumsum(axis=2), 1.0)
+    return np.asarray(np.minimum(exactly.cumsum(axis=2), 1.0))
 
 
 def curves_of(

@@ -193,20 +193,22 @@ def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -
     for other, each in others:
         if each.queries != first.queries:
             raise OtherQueries(f"{name} and {other} were not judged on the same queries")
-    found = []
+    tests: list[tuple[str, PairedTest]] = []
+    differences = {}
     for metric in first.values:
-        if not all(metric in each.values for _, each in others):
-            continue
-        values = {name: each.values[metric] for name, each in scores.items()}
-        for pair in all_pairs(values, first.originals, seed=settings.seed):
-            interval = None
-            if len(set(first.originals)) > 1:
-                differences = {metric: values[pair.first] - values[pair.second]}
-                interval = difference_intervals(differences, first.originals, settings)[metric]
-            # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
-            different = pair.adjusted + settings.confidence <= 1
-            found.append(Difference(metric, pair, interval, different))
-    return found
+        if all(metric in each.values for _, each in others):
+            values = {name: each.values[metric] for name, each in scores.items()}
+            for pair in all_pairs(values, first.originals, seed=settings.seed):
+                differences[str(len(tests))] = values[pair.first] - values[pair.second]
+                tests.append((metric, pair))
+    intervals: Mapping[str, Interval] = {}
+    if tests and len(set(first.originals)) > 1:  # all at once: the same samples serve them
+        intervals = difference_intervals(differences, first.originals, settings)
+    # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
+    return [
+        Difference(metric, pair, intervals.get(str(n)), pair.adjusted + settings.confidence <= 1)
+        for n, (metric, pair) in enumerate(tests)
+    ]
 
 
 def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]]:

@@ -96,8 +96,9 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
     ]
     met = {relevant for _, _, tiles in rows for *_, relevant in tiles}
     legend = [(QUERY, "", "query"), *(_LEGEND[each] for each in _LEGEND if each in met)]
-    legend.append(("", "", "below an answer: its class, its distance to the query"))
-    draw_grid(grid, path, title=title, side=TILE, nothing="no such query", legend=legend)
+    below = "below an answer: its class, and its distance to the query"
+    texts = {"title": title, "nothing": "no such query", "remark": below}
+    draw_grid(grid, path, side=TILE, legend=legend, **texts)
 
 
 def draw_strips(

@@ -4,7 +4,7 @@ A Matplotlib figure has an axis a picture, and takes some 15 times as long.
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ from gallerist.figures.style import shorten_to
 from gallerist.io.files import PathLike, replacing
 
 _PAPER, _INK, _FAINT, _PANEL = "#ffffff", "#1a1a1a", "#595959", "#eef2f7"
-_LETTERS, _TITLE = 13, 17
+_LETTERS, _TITLE = 12, 17
 """Pixels that letters are high."""
 
 _LINE, _BADGE, _FRAME, _GAP, _APART, _MARGIN = 18, 16, 4, 12, 26, 16
@@ -24,7 +24,7 @@ _LINE, _BADGE, _FRAME, _GAP, _APART, _MARGIN = 18, 16, 4, 12, 26, 16
 one that stands apart, and around everything."""
 
 _NARROWEST = 520
-"""Pixels that a grid is wide at least, so that its title and legend have room."""
+"""Pixels that a grid is wide at least, so that its title has room."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Tile:
 
     above: one line, beside the mark. below: lines, of which the first is printed darker. colour: of
     the frame and the mark; None for no frame. mark: "o", a ring in a disc; "x", a cross in a
-    square; or "". first: stands apart from the others, on a tinted ground.
+    square; or "". apart: the tile stands apart from those behind it, on a tinted ground.
     """
 
     picture: Image.Image
@@ -44,8 +44,8 @@ class Tile:
     apart: bool = False
 
 
-Legend = Iterable[tuple[str, str, str]]
-"""Colour, mark and meaning of each kind of tile; a remark has neither colour nor mark."""
+Legend = Sequence[tuple[str, str, str]]
+"""Colour, mark and meaning of each kind of tile."""
 
 
 def draw_grid(
@@ -56,77 +56,80 @@ def draw_grid(
     side: int,
     nothing: str,
     legend: Legend = (),
+    remark: str = "",
 ) -> None:
     """Draw rows of tiles below each other into a PNG, whole or not at all.
 
     side: pixels; a picture is enlarged or shrunk until its longer side is as long. nothing: what is
-    written where there is no row. Texts that are too long lose their middle.
+    written where there is no row. remark: a line below the legend. Texts that are too long lose
+    their middle.
     """
-    pitch = side + 2 * _FRAME + _GAP
-    lines = [max((tile.below.count("\n") + 1 for tile in row), default=0) for row in rows]
-    heights = [_LINE + 6 + side + 2 * _FRAME + 4 + _LINE * count + 2 * _GAP for count in lines]
-    apart = _APART if any(tile.apart for row in rows for tile in row) else 0
-    content = pitch * max(map(len, rows), default=1) - _GAP + apart
-    width = max(content, _NARROWEST) + 2 * _MARGIN
-    titled = textwrap.wrap(title, int((width - 2 * _MARGIN) / (0.62 * _TITLE)))
-    head = _MARGIN + 24 * len(titled) + (_LINE + 18 if rows else 4 * _LINE)
-    canvas = Image.new("RGB", (width, head + sum(heights) + _MARGIN - 2 * _GAP * bool(rows)), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    for number, line in enumerate(titled):
-        _write(draw, (_MARGIN, _MARGIN + 24 * number), line, width, _INK, _TITLE, bold=True)
-    if rows:
-        _draw_legend(canvas, draw, legend, _MARGIN + 24 * len(titled) + 2)
-    else:
-        draw.text((width / 2, head - 2 * _LINE), nothing, _INK, _font(_LETTERS), anchor="ms")
-    top = head
-    for row, height in zip(rows, heights, strict=True):
-        left = _MARGIN
-        for tile in row:
-            if tile.apart:
-                ground = (left - 6, top - 4, left + pitch - _GAP + 6, top + height - 2 * _GAP + 4)
-                draw.rounded_rectangle(ground, 6, _PANEL)
-            _draw_tile(canvas, draw, tile, (left, top), side)
-            left += pitch + (apart if tile.apart else 0)
-        top += height
+    apart = any(tile.apart for row in rows for tile in row)
+    widest = max([1, *map(len, rows)]) * (side + 2 * _FRAME + _GAP) - _GAP + _APART * apart
+    explained = sum(_BADGE + 26 + _font(_LETTERS).getlength(meaning) for *_, meaning in legend)
+    width = max(widest, round(explained), _NARROWEST) + 2 * _MARGIN
+    bands = [_head(title, legend if rows else (), remark if rows else "", width)]
+    bands += [_row(row, side, width) for row in rows]
+    if not rows:
+        bands.append(Image.new("RGB", (width, 4 * _LINE), _PAPER))
+        place = width / 2, 2 * _LINE
+        ImageDraw.Draw(bands[-1]).text(place, nothing, _INK, _font(_LETTERS), anchor="mm")
+    canvas = Image.new("RGB", (width, sum(band.height for band in bands)), _PAPER)
+    top = 0
+    for band in bands:
+        canvas.paste(band, (0, top))
+        top += band.height
     with replacing(path) as temporary:
-        canvas.save(temporary, format="PNG")
+        canvas.save(temporary, format="PNG", compress_level=3)  # higher ones gain nothing here
 
 
-def _draw_tile(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, place: tuple[int, int], side: int
-) -> None:
-    left, top = place
-    width = side + 2 * _FRAME
-    colour = tile.colour or _PAPER
-    ink = colour if tile.apart else _INK
-    _write(draw, place, tile.above, width - _BADGE, ink, _LETTERS, bold=True)
-    if tile.mark:
-        badge = _badge(tile.mark, colour)
-        canvas.paste(badge, (left + width - _BADGE, top + 2), badge)
-    top += _LINE + 6
-    draw.rectangle((left, top, left + width - 1, top + width - 1), _PAPER, colour, _FRAME)
-    shown = ImageOps.contain(tile.picture.convert("RGB"), (side, side))
-    canvas.paste(
-        shown, (left + (width - shown.width) // 2, top + (width - shown.height) // 2)
-    )
-    top += width + 4
-    for number, line in enumerate(tile.below.split("\n")):
-        _write(draw, (left, top + number * _LINE), line, width, _FAINT if number else _INK)
-
-
-def _draw_legend(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, legend: Legend, top: int
-) -> None:
+def _head(title: str, legend: Legend, remark: str, width: int) -> Image.Image:
+    """Title, legend and remark, with the space below them."""
+    lines = textwrap.wrap(title, int((width - 2 * _MARGIN) / (0.62 * _TITLE)))
+    top = _MARGIN + 24 * len(lines) + 2
+    height = top + _LINE * (bool(legend) + bool(remark)) + 8
+    band = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(band)
+    for number, line in enumerate(lines):
+        _write(draw, (_MARGIN, _MARGIN + 24 * number), line, width, _INK, _TITLE, bold=True)
     left = _MARGIN
     for colour, mark, meaning in legend:
         if mark:
-            badge = _badge(mark, colour)
-            canvas.paste(badge, (left, top + 1), badge)
-        elif colour:
+            band.paste(_badge(mark, colour), (left, top + 1), _badge(mark, colour))
+        else:
             draw.rectangle((left, top + 1, left + _BADGE - 1, top + _BADGE), None, colour, 3)
-        left += _BADGE + 6 if colour else 0
-        draw.text((left, top), meaning, _INK if colour else _FAINT, _font(_LETTERS))
-        left += 20 + round(_font(_LETTERS).getlength(meaning))
+        draw.text((left + _BADGE + 6, top), meaning, _INK, _font(_LETTERS))
+        left += _BADGE + 26 + round(_font(_LETTERS).getlength(meaning))
+    _write(draw, (_MARGIN, top + _LINE * bool(legend)), remark, width, _FAINT)
+    return band
+
+
+def _row(row: Sequence[Tile], side: int, width: int) -> Image.Image:
+    """Tiles in boxes of one size, and the space below them."""
+    pictures = [ImageOps.contain(tile.picture.convert("RGB"), (side, side)) for tile in row]
+    wide, tall = side + 2 * _FRAME, max(each.height for each in pictures) + 2 * _FRAME
+    box = 8 + (_LINE + 4) * any(tile.above for tile in row)
+    below = box + tall + 4
+    height = below + _LINE * max(tile.below.count("\n") + 1 for tile in row) + 8
+    band = Image.new("RGB", (width, height + 4), _PAPER)
+    draw, left = ImageDraw.Draw(band), _MARGIN
+    for tile, picture in zip(row, pictures, strict=True):
+        colour = tile.colour or _PAPER
+        if tile.apart:
+            draw.rounded_rectangle((left - 6, 2, left + wide + 5, height), 6, _PANEL)
+        ink = colour if tile.apart else _INK
+        _write(draw, (left, 6), tile.above, wide - _BADGE, ink, bold=True)
+        if tile.mark:
+            badge = _badge(tile.mark, colour)
+            band.paste(badge, (left + wide - _BADGE, 7), badge)
+        draw.rectangle((left, box, left + wide - 1, box + tall - 1), _PAPER, colour, _FRAME)
+        across, down = (wide - picture.width) // 2, (tall - picture.height) // 2
+        band.paste(picture, (left + across, box + down))
+        for number, line in enumerate(tile.below.split("\n")):
+            place = left, below + number * _LINE
+            _write(draw, place, line, wide, _FAINT if number else _INK)
+        left += wide + _GAP + _APART * tile.apart
+    return band
 
 
 def _write(

@@ -9,6 +9,7 @@ from gallerist.io.files import PathLike, replacing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -128,7 +129,7 @@ def text_width(line: str, points: float) -> float:
     return float(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]) / 72
 
 
-def legend_below(figure: "Figure", handles: "Mapping[str, Line2D]") -> None:
+def legend_below(figure: "Figure", handles: "Mapping[str, Line2D]") -> "Legend":
     """A legend under all axes, in as many columns as fit; the figure grows by its rows.
 
     handles: name -> what stands for it. The axes keep their size however many entries there are.
@@ -144,13 +145,21 @@ def legend_below(figure: "Figure", handles: "Mapping[str, Line2D]") -> None:
     )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)
+    return legend
 
 
 def save(figure: "Figure", path: PathLike) -> None:
     """Write a figure as PNG, whole or not at all, larger where something reaches over its edges."""
     from matplotlib.transforms import Bbox
 
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is None:
+        figure.draw_without_rendering()
+    else:  # a second time, because what it moved may take other room there
+        engine.execute(figure)
+        figure.set_dpi(150)
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # or it was laid out once more when it is written
     drawn = figure.get_tightbbox().padded(_MARGIN)
     with replacing(path) as temporary:
         figure.savefig(

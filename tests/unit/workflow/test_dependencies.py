@@ -44,9 +44,9 @@ HEAVY = {
         *("networks.pooling", "networks.runtime", "networks.trunk"),
         *("training.loop", "training.state"),
     },
-    "pandas": {"evaluation.comparison", "evaluation.comparison_page"},
     "matplotlib": {
-        name for name in MODULES if name.startswith("figures.") and name != "figures.grad_cam"
+        *("figures.classes", "figures.comparison", "figures.feature_map"),
+        *("figures.rule_graph", "figures.training_curves"),
     },
     "mlflow": {"serving.pyfunc"},
 }
