@@ -13,7 +13,7 @@ from gallerist.data.manifest import DISTRACTOR
 from gallerist.evaluation.bootstrap import ROUNDS, IntervalSettings
 from gallerist.evaluation.curves import Curve, curve, hits_among_distractors
 from gallerist.evaluation.metrics import metric
-from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking, pad
+from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
 from gallerist.evaluation.scores import Estimate, Scores
 from gallerist.io.arrays import Floats
 from gallerist.io.errors import UserError
@@ -117,12 +117,11 @@ def hit_rate_among_distractors(
     labels = labels_of(answers, truth, answerable)
     counts = sorted({*range(0, truth.distractors, step), truth.distractors})
     chances = hits_among_distractors(
-        pad([truth.relevance.mark(query, answers[query]) for query in answerable]),
+        [truth.relevance.mark(query, answers[query]) for query in answerable],
         labels == DISTRACTOR,
         counts,
         k=k,
         distractors=truth.distractors,
-        depth=(labels != "").sum(axis=1),
     )
     return curve(counts, chances, answerable, IntervalSettings(seed, rounds, confidence))
 

@@ -24,6 +24,8 @@ from gallerist.io.files import PathLike, write_csv
 
 logger = logging.getLogger("gallerist")
 
+Rows = Sequence[Sequence[bool]] | Booleans
+
 COLUMNS = ("curve", "at", "mean", "low", "high")
 HIT_RATE, PRECISION, AMONG_DISTRACTORS = "hit rate", "precision", "growth"
 """Hit rate at k against k; interpolated precision against recall; hit rate at 1 against the number
@@ -144,9 +146,8 @@ def precision_recall_curve(
 
 
 def hits_among_distractors(
-    relevant: Booleans, distractor: Booleans, counts: Sequence[int], *, k: int, distractors: int,
-    depth: npt.ArrayLike | None = None,
-) -> Floats:  # fmt: skip
+    relevant: Rows, distractor: Rows, counts: Sequence[int], *, k: int, distractors: int
+) -> Floats:
     """Chance of a hit at k of each query in a gallery with fewer distractors: (queries, n) float64.
 
     Of the gallery's distractors, as many as `counts` says stay, drawn at random; the mean over all
@@ -158,18 +159,16 @@ def hits_among_distractors(
     That holds for rankings by a distance of two pictures. Query expansion, database augmentation,
     re-ranking by neighbours and an index trained on the gallery rank anew in a smaller gallery.
 
-    relevant, distractor: (queries, answers) bool, what answer j of query i is, best first. counts:
-    (n,) numbers of distractors, 0 to `distractors`, the number in the whole gallery. depth:
-    (queries,) answers that a query really has, where rows are padded; all columns unless given.
+    relevant, distractor: for each query what its answers are, best first. counts: (n,) numbers of
+    distractors, 0 to `distractors`, the number in the whole gallery.
 
     Raises CurveError when a first relevant picture stands below the ranking and might be among the
     first k with fewer distractors: then the ranking has to be kept deeper.
     """
-    answers = np.asarray(relevant.shape[1] if depth is None else depth)
-    found = np.asarray(relevant.any(axis=1))
-    first = np.where(found, relevant.argmax(axis=1), answers)
-    ahead = np.arange(relevant.shape[1]) < first[:, None]
-    ahead_of = (distractor & ahead).sum(axis=1)
+    found = np.array([any(row) for row in relevant], dtype=np.bool_)
+    first = np.array([[*row, True].index(True) for row in relevant], dtype=np.int64)
+    before = zip(distractor, first, strict=True)
+    ahead_of = np.array([np.count_nonzero(row[:count]) for row, count in before], dtype=np.int64)
     others = first - ahead_of
     unknown = ~found & (others < k)
     if unknown.any():
@@ -227,13 +226,13 @@ def curves_of(
 
     def among_distractors() -> Curve:
         counts = np.unique(np.linspace(0, distractors, _STEPS).round().astype(int)).tolist()
+        rows = evaluation.results
         chances = hits_among_distractors(
-            evaluation.relevance(),
-            evaluation.distractors(),
+            [each.relevant for each in rows],
+            [[label == DISTRACTOR for label in each.answer_labels] for each in rows],
             counts,
             k=1,
             distractors=distractors,
-            depth=[len(result.answers) for result in evaluation.results],
         )
         return curve(counts, chances, originals, settings)
 

@@ -126,21 +126,17 @@ class RelevantRanks:
         cls,
         marks: Sequence[Sequence[bool]] | Booleans,
         total: npt.ArrayLike,
-        *,
-        depth: npt.ArrayLike | None = None,
     ) -> "RelevantRanks":
-        """Take it from marks of relevance.
+        """Take it from marks: for each query whether answer j is relevant, best answer first.
 
-        marks: for each query whether answer j is relevant, best answer first. total: (queries,) R.
-        depth: (queries,) answers that a query really has, where rows are padded with False; as many
-        as marks unless given.
+        total: (queries,) R. The depth is how many marks there are.
         """
         rows = [np.flatnonzero(np.asarray(row, dtype=np.bool_)) + 1 for row in marks]
         return cls(
             np.concatenate([np.zeros(0, dtype=np.int64), *rows]),
             _offsets(np.array([len(row) for row in rows], dtype=np.int64)),
             np.asarray(total, dtype=np.int64),
-            np.asarray([len(row) for row in marks] if depth is None else depth, dtype=np.int64),
+            np.array([len(row) for row in marks], dtype=np.int64),
         )
 
 
@@ -272,16 +268,6 @@ class Evaluation:
                 "gallery: are the class folders of gallery and query called the same?"
             )
 
-    def relevance(self) -> Booleans:
-        """(queries, answers) bool, padded with False where a query has fewer answers."""
-        return pad([result.relevant for result in self.results])
-
-    def distractors(self) -> Booleans:
-        """(queries, answers) bool, whether an answer is a distractor; padded with False."""
-        return pad(
-            [[label == DISTRACTOR for label in result.answer_labels] for result in self.results]
-        )
-
     def confusion(self) -> tuple[list[str], Integers]:
         """Classes, and counts (class of the query, class of the first answer)."""
         pairs = [(each.label, each.answer_labels[0]) for each in self.results if each.answers]
@@ -323,14 +309,6 @@ def evaluate(
         [relevance.total(result.query_id) for result in results],
     )
     return Evaluation(tuple(results), tuple(excluded), ranks)
-
-
-def pad(rows: Sequence[Sequence[bool]]) -> Booleans:
-    """Rows of different lengths as (rows, longest) bool, padded with False."""
-    matrix = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=np.bool_)
-    for line, row in zip(matrix, rows, strict=True):
-        line[: len(row)] = row
-    return matrix
 
 
 def _require_known(ids: Sequence[str], known: Collection[str], part: str) -> None:

@@ -219,12 +219,11 @@ def test_with_all_distractors_the_chance_is_the_hit_rate_and_with_none_they_are_
     np.testing.assert_array_equal(chances, [[1, 0], [0, 0], [1, 1]])
 
 
-def test_a_padded_ranking_is_read_to_its_depth_only():
-    right = np.zeros((1, 6), dtype=bool)
-    distractor = np.array([[1, 0, 0, 0, 0, 0]], dtype=bool)
+def test_rankings_of_different_depths_are_read_to_their_ends():
+    distractor = [[True, False, False, False, False, False]]
     with pytest.raises(CurveError, match="1 queries have no relevant picture"):
-        hits_among_distractors(right, distractor, [1], k=3, distractors=1, depth=[2])
-    chances = hits_among_distractors(right, distractor, [0, 1], k=3, distractors=1, depth=[6])
+        hits_among_distractors([[False] * 2], distractor, [1], k=3, distractors=1)
+    chances = hits_among_distractors([[False] * 6], distractor, [0, 1], k=3, distractors=1)
     np.testing.assert_array_equal(chances, [[0, 0]])
 
 

@@ -308,10 +308,9 @@ def test_no_module_knows_snakemake_and_only_tracking_and_registry_know_mlflow(na
     ("modules", "forbidden"),
     [
         (LIGHT, {"tensorflow", "keras", "pandas", "matplotlib", "mlflow", "snakemake"}),
-        (HEAVY["pandas"], {"tensorflow", "keras", "matplotlib", "mlflow"}),
         (HEAVY["matplotlib"], {"tensorflow", "keras", "pandas", "mlflow"}),
     ],
-    ids=["light", "tables", "pictures"],
+    ids=["light", "pictures"],
 )
 def test_importing_a_module_loads_no_heavy_package_that_it_does_not_work_with(modules, forbidden):
     """One after the other in one process: the first module to load one is named."""
