@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from gallerist.challenge.truth import Truth
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.evaluation.bootstrap import ROUNDS, IntervalSettings
+from gallerist.evaluation.bootstrap import ROUNDS, Estimate, IntervalSettings
 from gallerist.evaluation.curves import Curve, curve, hits_among_distractors
 from gallerist.evaluation.metrics import metric
 from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
-from gallerist.evaluation.scores import Estimate, Scores
+from gallerist.evaluation.scores import Scores
 from gallerist.io.arrays import Floats
 from gallerist.io.errors import UserError
 

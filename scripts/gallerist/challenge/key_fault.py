@@ -36,8 +36,8 @@ from scipy.stats import hypergeom
 from gallerist.challenge.grading import CONFIDENCE, KS, Answers, grade, hit_rate, labels_of
 from gallerist.challenge.truth import Truth
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.evaluation.bootstrap import ROUNDS, IntervalSettings
-from gallerist.evaluation.scores import Estimate, Scores
+from gallerist.evaluation.bootstrap import ROUNDS, Estimate, IntervalSettings
+from gallerist.evaluation.scores import Scores
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 

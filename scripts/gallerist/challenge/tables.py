@@ -7,7 +7,7 @@ from pathlib import Path
 from gallerist.challenge.grading import Grade
 from gallerist.challenge.key_fault import StudyRow
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation.scores import Estimate
+from gallerist.evaluation.bootstrap import Estimate
 from gallerist.io.files import PathLike, write_csv
 from gallerist.search.ranking import Ranking
 

@@ -168,8 +168,7 @@ def _as_json(each: Difference) -> dict[str, Any]:
     return {
         **{"metric": each.metric, "first": pair.first, "second": pair.second},
         "difference": pair.difference,
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
+        **{"low": interval.low, "high": interval.high},
         **{"p": pair.p_value, "p_adjusted": pair.adjusted},
         **{"different": each.different, "test": pair.method},
     }
@@ -227,12 +226,10 @@ def _format_difference(each: Difference) -> str:
         return (
             f"{each.metric}: no difference shown between {pair.first} and {pair.second}, {chance}"
         )
-    ahead = pair.difference > 0
-    better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
-    ends = ""
-    if interval is not None:
-        sign = 1 if ahead else -1
-        low, high = sorted((sign * interval.low, sign * interval.high))
-        ends = f" ({low:.4f} to {high:.4f})"
-    by = f"{abs(pair.difference):.4f}{ends}"
+    better, worse = pair.first, pair.second
+    ends = [] if interval.low is None or interval.high is None else [interval.low, interval.high]
+    if pair.difference < 0:
+        better, worse, ends = worse, better, [-end for end in reversed(ends)]
+    between = f" ({ends[0]:.4f} to {ends[1]:.4f})" if ends else ""
+    by = f"{abs(pair.difference):.4f}{between}"
     return f"{each.metric}: {better} is better than {worse} by {by}, {chance} ({pair.method})"

@@ -26,7 +26,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from gallerist.evaluation.bootstrap import Groups, Interval, IntervalSettings, difference_intervals
+from gallerist.evaluation.bootstrap import Estimate, Groups, IntervalSettings, mean_intervals
 from gallerist.evaluation.scores import Scores
 from gallerist.io.arrays import Floats, Integers
 from gallerist.io.errors import UserError
@@ -81,13 +81,13 @@ class Difference:
     """Two experiments by one metric.
 
     pair: the test, with its p-value before and after Holm's correction over all pairs by this
-    metric. interval: of the mean difference, first minus second; None with a single original.
+    metric. interval: of the mean difference, first minus second.
     different: the adjusted p-value is at most 1 - confidence.
     """
 
     metric: str
     pair: PairedTest
-    interval: Interval | None
+    interval: Estimate
     different: bool
 
 
@@ -201,14 +201,16 @@ def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -
             for pair in all_pairs(values, first.originals, seed=settings.seed):
                 differences[str(len(tests))] = values[pair.first] - values[pair.second]
                 tests.append((metric, pair))
-    intervals: Mapping[str, Interval] = {}
+    intervals: Mapping[str, Estimate] = {}
     if tests and len(set(first.originals)) > 1:  # all at once: the same samples serve them
-        intervals = difference_intervals(differences, first.originals, settings)
-    # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
-    return [
-        Difference(metric, pair, intervals.get(str(n)), pair.adjusted + settings.confidence <= 1)
-        for n, (metric, pair) in enumerate(tests)
-    ]
+        intervals = mean_intervals(differences, first.originals, settings, signed=True)
+    found = []
+    for n, (metric, pair) in enumerate(tests):
+        # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
+        different = pair.adjusted + settings.confidence <= 1
+        interval = intervals.get(str(n), Estimate(pair.difference))
+        found.append(Difference(metric, pair, interval, different))
+    return found
 
 
 def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]]:
@@ -275,7 +277,7 @@ def _random(differences: Floats, seed: int, rounds: int) -> Floats:
 
 def _row(each: Difference) -> tuple[object, ...]:
     pair, interval = each.pair, each.interval
-    ends = ("", "") if interval is None else (f"{interval.low:.4f}", f"{interval.high:.4f}")
+    ends = ("" if end is None else f"{end:.4f}" for end in (interval.low, interval.high))
     return (
         *(each.metric, pair.first, pair.second),
         *(f"{pair.difference:.4f}", *ends, pair.ahead, pair.behind),
