@@ -1,6 +1,6 @@
 """Confidence intervals of mean metrics: a bootstrap that resamples originals, not queries.
 
-Copies of one original are right or wrong together. 600 queries made from 100 pictures carry about
+Copies of one original are relevant or not together. 600 queries made from 100 pictures carry about
 as much as 100, and an interval that resamples queries is too narrow by the root of six. What is
 resampled here, with replacement, is the group: all queries made from one original picture. A mean
 is recomputed from the groups' sums and sizes, for all metrics and many rounds in one product.
@@ -254,7 +254,7 @@ def _class_of_clusters(of_query: Integers, classes: Integers, groups: AnyArray) 
 def _check_within(values: Values, least: float, most: float) -> None:
     for name, column in values.items():
         if len(column) == 0:
-            raise ValueError(f"{name}: no query was judged")
+            raise ValueError(f"{name}: no query was evaluated")
         # Not "any outside": a NaN is neither inside nor outside.
         if not ((column >= least) & (column <= most)).all():
             raise ValueError(f"{name}: its values are not all between {least:g} and {most:g}")

@@ -117,7 +117,7 @@ def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> Floats:
     over the queries is the curve. Manning, Raghavan, Schütze, Introduction to Information
     Retrieval (2008), 8.4; iprec_at_recall in trec_eval.
 
-    Only ranks of relevant pictures need to be looked at: between two of them precision falls.
+    Only ranks of relevant pictures matter: between two of them precision falls.
     Raises TruncatedRanking when the rank of any is unknown, as `average_precision` does.
     """
     if levels < 2:

@@ -174,7 +174,7 @@ NAMES = (*_WITH_K, *_WITHOUT_K)
 class Metric:
     """A metric by the name that a configuration gives it.
 
-    k: how many answers it looks at; None when it looks as far as the relevant pictures stand.
+    k: how many answers it takes; None for as many as it needs.
     pattern: its entry in NAMES.
     """
 
@@ -227,7 +227,7 @@ def macro_mean(values: Floats, labels: Labels) -> float:
 
 def _checked(values: Floats) -> Floats:
     if len(values) == 0:
-        raise MetricError("no query was judged: nothing has a mean")
+        raise MetricError("no query was evaluated: nothing has a mean")
     if not np.isfinite(values).all():
         raise MetricError(f"{int((~np.isfinite(values)).sum())} values are not numbers")
     return values
@@ -279,10 +279,10 @@ def _everything(ranks: RelevantRanks) -> Integers:
 def _suggestion(name: str) -> str:
     """Say what may have been meant, with the k that was given."""
     number = re.search(r"@([1-9][0-9]{0,8})", name)
-    spelled = {known.casefold(): known for known in NAMES}
+    by_folded = {known.casefold(): known for known in NAMES}
     asked = re.sub(r"@[0-9]+", "@k", name).casefold().replace("_", " ")
-    near = difflib.get_close_matches(asked, spelled, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(asked, by_folded, n=1, cutoff=0.6)
     if not near:
         return ""
-    known = spelled[near[0]]
+    known = by_folded[near[0]]
     return f" Did you mean {known.replace('@k', f'@{number[1]}') if number else known}?"

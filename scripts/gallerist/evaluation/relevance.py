@@ -283,7 +283,7 @@ class Evaluation:
 def evaluate(
     ranking: Ranking, query_labels: Mapping[str, str], gallery_labels: Mapping[str, str]
 ) -> Evaluation:
-    """Judge a ranking by the labels of its queries and of the gallery, both by id.
+    """Evaluate a ranking by the labels of its queries and of the gallery, both by id.
 
     Raises UserError naming the first id of the ranking that has no label, or a query that is not
     ranked, and as `Relevance.mark`.

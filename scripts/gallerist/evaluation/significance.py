@@ -54,7 +54,7 @@ COLUMNS = (
 
 
 class OtherQueries(UserError):
-    """Experiments that were not judged on the same queries."""
+    """Experiments that were not evaluated on the same queries."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -
     (name, first), *others = scores.items()
     for other, each in others:
         if each.queries != first.queries:
-            raise OtherQueries(f"{name} and {other} were not judged on the same queries")
+            raise OtherQueries(f"{name} and {other} were not evaluated on the same queries")
     tests: list[tuple[str, PairedTest]] = []
     differences = {}
     for metric in first.values:

@@ -1,4 +1,4 @@
-"""The published picture: a query and its answers in a row, relevant ones and wrong ones marked."""
+"""The published picture: a query and its answers in a row, which of them are relevant."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -128,8 +128,8 @@ def draw_strips(
     query_files = dict(zip(queries.ids, queries.paths, strict=True))
     results = dict(zip(ids, evaluation.results, strict=True))
     for kind, names in zip(KINDS, wanted, strict=True):
-        shown = [results[name] for name in names if name in results]
-        rows = strips(shown, files, query_files, settings.answers)
+        drawn = [results[name] for name in names if name in results]
+        rows = strips(drawn, files, query_files, settings.answers)
         draw(rows, paths[kind], title=f"{title}: {kind} queries")
 
 

@@ -113,11 +113,11 @@ def shorten(line: str, *, points: float, inches: float) -> str:
 
 def shorten_to(line: str, fits: Callable[[str], bool]) -> str:
     """The line, without its middle where it does not fit: numbers stand at the end."""
-    shown, kept = line, min(len(line), 60)
-    while kept > 2 and not fits(shown):
+    shortened, kept = line, min(len(line), 60)
+    while kept > 2 and not fits(shortened):
         kept -= 1
-        shown = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
-    return shown
+        shortened = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
+    return shortened
 
 
 def text_width(line: str, points: float) -> float:

@@ -314,13 +314,15 @@ def _trained_briefly(index: Any) -> Iterator[None]:
     """Have FAISS learn no polysemous codes, which take over a second for each byte of a code, and
     print nothing about few vectors, which it does a thousand times for OPQ.
     """
-    lent = []
+    replaced = []
     for part in _parts(index):
         if isinstance(part, faiss.OPQMatrix):
             quantizer = faiss.ProductQuantizer(part.d_out, part.M, 8)
             quantizer.cp.min_points_per_centroid = 1
             part.pq = quantizer
-            lent.append((part, quantizer))  # FAISS has a pointer to it, and does not keep it alive
+            replaced.append(
+                (part, quantizer)
+            )  # FAISS has a pointer to it, and does not keep it alive
         if hasattr(part, "do_polysemous_training"):
             part.do_polysemous_training = False
         for clustered in (part, getattr(part, "pq", part)):
@@ -329,7 +331,7 @@ def _trained_briefly(index: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        for part, _ in lent:
+        for part, _ in replaced:
             part.pq = None
 
 

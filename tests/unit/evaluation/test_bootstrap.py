@@ -214,7 +214,7 @@ def test_a_paired_difference_is_narrower_than_the_two_rates():
     [
         (lambda: mean_intervals({"m": np.ones(3)}, ["a"] * 3, DRAWN), "two originals, not 1"),
         (lambda: mean_intervals({"m": np.ones(3)}, ["a", "b"], DRAWN), "m: 3 values and 2 groups"),
-        (lambda: mean_intervals({"m": np.ones(0)}, [], DRAWN), "m: no query was judged"),
+        (lambda: mean_intervals({"m": np.ones(0)}, [], DRAWN), "m: no query was evaluated"),
         (
             lambda: mean_intervals({"m": np.array([1, np.nan])}, list("ab"), DRAWN),
             "between 0 and 1",

@@ -46,7 +46,7 @@ def value(name, relevant):
 
 
 @st.composite
-def judged(draw, least=1):
+def evaluated(draw, least=1):
     """Queries with a whole ranking of one gallery."""
     pictures = draw(st.integers(1, 30))
     rows = draw(
@@ -147,7 +147,7 @@ def test_the_divisor_of_the_hits_forgives_what_is_not_found():
 
 
 @settings(deadline=None)
-@given(judged())
+@given(evaluated())
 def test_every_metric_gives_a_number_from_0_to_1_for_every_query(ranks):
     for name, column in per_query(EVERY, ranks).items():
         assert column.shape == (len(ranks),), name
@@ -156,8 +156,8 @@ def test_every_metric_gives_a_number_from_0_to_1_for_every_query(ranks):
 
 
 @settings(deadline=None, max_examples=30)
-@given(judged(), st.randoms(use_true_random=False))
-def test_every_query_is_judged_by_itself(ranks, random):
+@given(evaluated(), st.randoms(use_true_random=False))
+def test_every_query_is_evaluated_by_itself(ranks, random):
     order = list(range(len(ranks)))
     random.shuffle(order)
     for name, column in per_query(EVERY, ranks).items():
@@ -167,7 +167,7 @@ def test_every_query_is_judged_by_itself(ranks, random):
 
 
 @settings(deadline=None)
-@given(judged(), st.integers(1, 32))
+@given(evaluated(), st.integers(1, 32))
 def test_more_answers_never_lower_what_only_adds_up(ranks, k):
     def grows(name, scale=lambda k: 1):
         one, more = (metric(f"{name}@{each}")(ranks) * scale(each) for each in (k, k + 1))
@@ -194,7 +194,7 @@ def test_a_perfect_ranking_reaches_1_exactly(totals, k):
 
 
 @settings(deadline=None, max_examples=50)
-@given(judged(), st.data())
+@given(evaluated(), st.data())
 def test_moving_a_right_answer_up_lowers_no_metric_but_that_of_the_hits(ranks, data):
     query = data.draw(st.integers(0, len(ranks) - 1))
     relevant = np.zeros(int(ranks.depth[0]), dtype=bool)
@@ -211,7 +211,7 @@ def test_moving_a_right_answer_up_lowers_no_metric_but_that_of_the_hits(ranks, d
 
 
 @settings(deadline=None)
-@given(judged())
+@given(evaluated())
 def test_the_definitions_agree_where_they_must(ranks):
     every = per_query(["mAP", "mAP@1000", "mAP@1000/hits", "R-precision", "MRR", "MRR@1000"], ranks)
     np.testing.assert_array_equal(every["mAP"], every["mAP@1000"])
@@ -327,7 +327,7 @@ def test_means_over_queries_and_over_classes():
 
 @pytest.mark.parametrize(
     ("values", "labels", "message"),
-    [([], [], "no query was judged"), ([1, np.nan], ["a", "b"], "1 values are not numbers")],
+    [([], [], "no query was evaluated"), ([1, np.nan], ["a", "b"], "1 values are not numbers")],
 )
 def test_a_mean_is_never_silently_not_a_number(values, labels, message):
     column = np.array(values, dtype=float)

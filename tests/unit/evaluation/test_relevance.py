@@ -18,7 +18,7 @@ from gallerist.search.ranking import Ranking
 
 
 @st.composite
-def judged(draw):
+def evaluated(draw):
     """A dense ranking, cut at some depth, with labels; some queries are gallery pictures."""
     label = st.sampled_from(["cat", "dog", "bird", DISTRACTOR])
     gallery = draw(st.lists(label, min_size=1, max_size=12))
@@ -75,8 +75,8 @@ def by_id(matrix, queries, gallery, itself):
 
 
 @settings(deadline=None)
-@given(judged(), st.randoms(use_true_random=False))
-def test_a_ranking_is_judged_as_a_naive_loop_does_in_any_order_of_the_queries(case, random):
+@given(evaluated(), st.randoms(use_true_random=False))
+def test_a_ranking_is_evaluated_as_a_naive_loop_does_in_any_order_of_the_queries(case, random):
     ranking, queries, gallery, expected = by_id(*case)
     relevance = Relevance.of_classes(queries, gallery)
     assert [relevance.total(query) for query in queries] == [each[1] for each in expected]
@@ -93,7 +93,7 @@ def test_a_ranking_is_judged_as_a_naive_loop_does_in_any_order_of_the_queries(ca
 
 
 @settings(deadline=None)
-@given(judged())
+@given(evaluated())
 def test_single_answers_the_evaluation_and_the_ranks_agree_on_what_is_relevant(case):
     ranking, queries, gallery, expected = by_id(*case)
     evaluation = evaluate(ranking, queries, gallery)
@@ -235,15 +235,15 @@ def labelled(draw):
 
 @settings(deadline=None)
 @given(labelled())
-def test_every_query_is_either_judged_or_excluded(case):
+def test_every_query_is_either_evaluated_or_excluded(case):
     result = evaluate(*case)
-    judged_ids = [each.query_id for each in result.results]
-    assert sorted([*judged_ids, *result.excluded]) == sorted(case[1])
+    evaluated_ids = [each.query_id for each in result.results]
+    assert sorted([*evaluated_ids, *result.excluded]) == sorted(case[1])
 
 
 @settings(deadline=None)
 @given(labelled())
-def test_distractors_are_never_right_and_never_judged(case):
+def test_distractors_are_never_right_and_never_evaluated(case):
     for each in evaluate(*case).results:
         assert each.label != DISTRACTOR
         assert not any(
@@ -310,7 +310,7 @@ def test_a_query_that_is_the_only_gallery_picture_of_its_class_is_excluded():
     assert result.ranks.first == [2]
 
 
-def test_a_query_whose_file_is_in_the_gallery_under_another_class_is_judged():
+def test_a_query_whose_file_is_in_the_gallery_under_another_class_is_evaluated():
     result = evaluate(ranked(d1="b1 c1"), {"d1": "bird"}, GALLERY)
     assert result.excluded == ()
     assert result.ranks.first == [1]
@@ -355,7 +355,7 @@ def test_a_ranking_that_lacks_a_query_is_refused():
         evaluate(ranking, {"q1": "cat", "q2": "dog"}, {"g1": "cat"})
 
 
-def test_queries_of_which_none_can_be_judged_are_an_error_for_people():
+def test_queries_of_which_none_can_be_evaluated_are_an_error_for_people():
     evaluation = evaluate(Ranking(("q1",), (("g1",),), ((0.1,),)), {"q1": "cat"}, {"g1": "dog"})
     with pytest.raises(ValueError, match=r"none of the 1 queries .* called the same"):
         evaluation.require_results()

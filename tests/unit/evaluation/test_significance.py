@@ -491,11 +491,11 @@ def test_wrong_settings_are_refused_and_do_not_just_leave_no_interval():
 
 
 @pytest.mark.parametrize("queries", [("q1", "q0", "q2"), ("q0", "q1"), ("q0", "q1", "q3")])
-def test_experiments_judged_on_other_queries_are_refused_by_name(queries):
+def test_experiments_evaluated_on_other_queries_are_refused_by_name(queries):
     first, same = scored(x=[1, 0, 1]), scored(x=[0, 0, 1])
     values = {"x": np.ones(len(queries))}
     other = Scores(queries, ("cat",) * len(queries), queries, values, {})
-    with pytest.raises(OtherQueries, match="net and colour were not judged on the same queries"):
+    with pytest.raises(OtherQueries, match="net and colour were not evaluated on the same queries"):
         find_differences({"net": first, "twin": same, "colour": other}, DRAWN)
 
 
