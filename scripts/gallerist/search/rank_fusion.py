@@ -54,6 +54,6 @@ def _check_queries(rankings: Sequence[Ranking]) -> None:
             differing = min((asked - expected) | (expected - asked))
             raise UserError(
                 f"ranking {number} answers {len(ranking.query_ids)} queries, the first "
-                f"{len(rankings[0].query_ids)}, and they are not the same ({differing} is in one only): "
-                "rank the same queries with every member"
+                f"{len(rankings[0].query_ids)}, and they are not the same ({differing} is in one "
+                "only): rank the same queries with every member"
             )

@@ -374,5 +374,5 @@ def test_a_ranking_of_other_pictures_is_refused(tmp_path):
     with pytest.raises(UserError, match="names x, which the gallery does not have"):
         find_relevant(ranking_of(q="abcx", r="abcd"), truth)
     none = read_truth([put(tmp_path / "none", "id,label,part", "q,cat,query", "a,Cat,gallery")], ())
-    with pytest.raises(UserError, match="are classes spelled alike"):
+    with pytest.raises(UserError, match="are the classes named alike"):
         find_relevant(ranking_of(q="a"), none)

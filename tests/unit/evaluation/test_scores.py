@@ -97,7 +97,7 @@ def rankings(draw, whole=False, least=0):
 
 
 def naive_hits(ranking, queries, gallery, k):
-    """Whether each evaluated query hits, and whether a right picture may stand below the ranking."""
+    """Whether each query hits, and whether a relevant picture may stand below the ranking."""
     hits, unsure = [], False
     for query, answers in zip(ranking.query_ids, ranking.answers, strict=True):
         label = queries[query]
