@@ -258,23 +258,24 @@ def test_a_cut_ranking_will_do_where_the_rest_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    ("name", "pattern", "k"),
+    ("name", "function", "k"),
     [
-        ("mAP", "mAP", None),
-        ("mAP@10", "mAP@k", 10),
-        ("mAP@R", "mAP@R", None),
-        ("mAP@10/hits", "mAP@k/hits", 10),
-        ("nDCG@10", "nDCG@k", 10),
-        ("MRR", "MRR", None),
-        ("hit rate@5", "hit rate@k", 5),
-        ("R-precision", "R-precision", None),
-        ("precision@10", "precision@k", 10),
-        ("recall@123456789", "recall@k", 123456789),
+        ("mAP", metrics.average_precision, None),
+        ("mAP@10", metrics.average_precision_at_k, 10),
+        ("mAP@R", metrics.average_precision_at_r, None),
+        ("mAP@10/hits", metrics.average_precision_at_k_over_hits, 10),
+        ("nDCG@10", metrics.ndcg_at_k, 10),
+        ("MRR", metrics.reciprocal_rank, None),
+        ("hit rate@5", metrics.hit_rate_at_k, 5),
+        ("R-precision", metrics.r_precision, None),
+        ("precision@10", metrics.precision_at_k, 10),
+        ("recall@123456789", metrics.recall_at_k, 123456789),
     ],
 )
-def test_a_configuration_names_metrics(name, pattern, k):
-    found = metric(name)
-    assert (found.name, found.pattern, found.k) == (name, pattern, k)
+def test_a_configuration_names_metrics(name, function, k):
+    ranks = RelevantRanks.from_marks([[True, False] * 9, [False, True] * 9], [9, 9])
+    expected = function(ranks) if k is None else function(ranks, k)
+    assert metric(name)(ranks).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
