@@ -91,7 +91,8 @@ def _head(title: str, legend: Legend, remark: str, width: int) -> Image.Image:
     band = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(band)
     for number, line in enumerate(lines):
-        _write(draw, (_MARGIN, _MARGIN + 24 * number), line, width, _INK, _TITLE, bold=True)
+        place = _MARGIN, _MARGIN + 24 * number
+        _write(draw, place, line, width - 2 * _MARGIN, _INK, _TITLE, bold=True)
     left = _MARGIN
     for colour, mark, meaning in legend:
         if mark:
@@ -100,7 +101,7 @@ def _head(title: str, legend: Legend, remark: str, width: int) -> Image.Image:
             draw.rectangle((left, top + 1, left + _BADGE - 1, top + _BADGE), None, colour, 3)
         draw.text((left + _BADGE + 6, top), meaning, _INK, _font(_LETTERS))
         left += _BADGE + 26 + round(_font(_LETTERS).getlength(meaning))
-    _write(draw, (_MARGIN, top + _LINE * bool(legend)), remark, width, _FAINT)
+    _write(draw, (_MARGIN, top + _LINE * bool(legend)), remark, width - 2 * _MARGIN, _FAINT)
     return band
 
 
