@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from gallerist.figures.picture_grid import Tile, draw_grid
-from gallerist.io.arrays import AnyArray, Pixels
+from gallerist.io.arrays import AnyArray, Pixels, Vectors
 from gallerist.io.files import PathLike
 
 _STRENGTH = 0.6
@@ -20,20 +19,26 @@ _SIDE = 210
 
 
 @dataclass(frozen=True, eq=False)
-class MatchedRegions:
-    """A query and an answer, and where they are alike.
+class Similarity:
+    """How alike two pictures are to a network, and where.
 
-    query_pixels, answer_pixels: (h, w, 3) RGB 0-255 of any dtype. query_map, answer_map: (h, w)
-    from 0 to 1, as `similarity_map` gives them. labels: classes of query and answer. cosine: of
-    their vectors.
+    cosine: of their vectors, -1 to 1; 0 where a vector is 0. query_map, answer_map: (h, w) float32
+    from 0 to 1.
     """
 
-    query_pixels: AnyArray
-    answer_pixels: AnyArray
-    query_map: npt.NDArray[np.floating]
-    answer_map: npt.NDArray[np.floating]
-    labels: tuple[str, str]
     cosine: float
+    query_map: Vectors
+    answer_map: Vectors
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedRegions:
+    """A query and an answer, (h, w, 3) RGB 0-255 of any dtype, and their classes."""
+
+    query: AnyArray
+    answer: AnyArray
+    labels: tuple[str, str]
+    alike: Similarity
 
 
 def draw(rows: Sequence[MatchedRegions], path: PathLike, *, title: str) -> None:
@@ -53,13 +58,13 @@ def draw(rows: Sequence[MatchedRegions], path: PathLike, *, title: str) -> None:
 
 
 def _tiles(pair: MatchedRegions) -> list[Tile]:
-    query, answer = _whole(pair.query_pixels), _whole(pair.answer_pixels)
-    heated = _heated(query, pair.query_map), _heated(answer, pair.answer_map)
+    query, answer = _whole(pair.query), _whole(pair.answer)
+    heated = _heated(query, pair.alike.query_map), _heated(answer, pair.alike.answer_map)
     return [
         Tile(Image.fromarray(query), "query", pair.labels[0]),
         Tile(Image.fromarray(heated[0]), "where it matches"),
         Tile(Image.fromarray(answer), "answer", pair.labels[1]),
-        Tile(Image.fromarray(heated[1]), "where it matches", f"cosine {pair.cosine:.3f}"),
+        Tile(Image.fromarray(heated[1]), "where it matches", f"cosine {pair.alike.cosine:.3f}"),
     ]
 
 
@@ -67,7 +72,7 @@ def _whole(pixels: AnyArray) -> Pixels:
     return np.asarray(np.clip(np.rint(pixels.astype(np.float64)), 0, 255), dtype=np.uint8)
 
 
-def _heated(pixels: Pixels, heat: npt.NDArray[np.floating]) -> Pixels:
+def _heated(pixels: Pixels, heat: Vectors) -> Pixels:
     """(h, w, 3): the picture in grey under the colours of its map."""
     grey = pixels.mean(axis=2, keepdims=True)
     colours = cv2.applyColorMap(_whole(255 * heat), cv2.COLORMAP_INFERNO)[:, :, ::-1]

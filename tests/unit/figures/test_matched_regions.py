@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gallerist.figures.matched_regions import MatchedRegions, draw
+from gallerist.figures.matched_regions import MatchedRegions, Similarity, draw
 
 GREEN, BLUE = (0, 200, 0), (0, 0, 200)
 
@@ -23,8 +23,11 @@ def pair(query_map=None, answer_map=None, labels=("cat", "dog"), size=(40, 40), 
     blank = np.zeros(size, np.float32)
     return MatchedRegions(
         np.full((*size, 3), GREEN, kind), np.full((*size, 3), BLUE, kind),
-        blank if query_map is None else query_map, blank if answer_map is None else answer_map,
-        labels=labels, cosine=0.8765,
+        labels,
+        Similarity(
+            0.8765, blank if query_map is None else query_map,
+            blank if answer_map is None else answer_map,
+        ),
     )  # fmt: skip
 
 
