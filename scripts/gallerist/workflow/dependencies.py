@@ -42,9 +42,17 @@ def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEE
 
 @cache
 def _imported(source: Path, library: Path) -> dict[str, Path]:
-    """The modules of the library that one file imports anywhere, by dotted name below it.
+    """The modules of the library that one file imports anywhere, by dotted name below it."""
+    start = f"{library.name}."
+    below = (name.removeprefix(start) for name in imported_names(source) if name.startswith(start))
+    modules = {name: library.joinpath(*name.split(".")).with_suffix(".py") for name in below}
+    return {name: module for name, module in modules.items() if module.is_file()}
 
-    What is imported from a module may be a module itself, so both are tried.
+
+def imported_names(source: Path) -> set[str]:
+    """Dotted names that one file imports anywhere.
+
+    What is imported from a module may be a module itself, so both are named.
     """
     names: set[str] = set()
     for node in _statements(ast.parse(source.read_text(encoding="utf-8"))):
@@ -53,10 +61,7 @@ def _imported(source: Path, library: Path) -> dict[str, Path]:
             names.add(str(node.module))
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-    start = f"{library.name}."
-    below = [name.removeprefix(start) for name in names if name.startswith(start)]
-    modules = {name: library.joinpath(*name.split(".")).with_suffix(".py") for name in below}
-    return {name: module for name, module in modules.items() if module.is_file()}
+    return names
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:

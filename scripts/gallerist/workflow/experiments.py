@@ -248,3 +248,9 @@ def extractor_files(experiment: str, experiments: Experiments) -> list[str]:
     found = [file for each in used for files in each.learned.values() for file in files]
     reduced = bool(Experiment.of(experiment, experiments[experiment]).get("reduction"))
     return [*found, *feature_files(experiment, "gallery", reduced=reduced)]
+
+
+def require_experiment(name: str, experiments: Experiments) -> None:
+    """Raise UserError, with the names that there are, unless an experiment has this one."""
+    if name not in experiments:
+        raise UserError(f"no experiment is called {name}; there are: {', '.join(experiments)}")
