@@ -12,10 +12,7 @@ from checkout import CHECKOUT, LIBRARY, SCRIPTS
 
 from gallerist.workflow.dependencies import RECORD_KEEPING, library_files, use_library_in
 
-STAGES = sorted(
-    path for path in SCRIPTS.glob("*.py") if path.stem not in ("sync_tracking", "prune_runs")
-)
-"""All scripts but those that make no result."""
+STAGES = sorted(SCRIPTS.glob("*.py"))
 RULES = [CHECKOUT / "Snakefile", *(CHECKOUT / "rules").glob("*.smk")]
 MODULES = sorted(
     ".".join(path.relative_to(LIBRARY).with_suffix("").parts)
