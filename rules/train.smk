@@ -9,7 +9,9 @@ rule train_network:
         validation=manifest("validation"),
         weights=of_experiment(PLAN.weights),
         rows=of_experiment(PLAN.training_rows),
-        code=library("train_network"),
+        code=lambda wildcards: library(
+            "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
+        ),
     output:
         model=results("models/{experiment}/model.keras"),
         preprocessing=results("models/{experiment}/preprocessing.json"),

@@ -31,7 +31,7 @@ rule extract_trunk:
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
-        code=library("extract_trunk"),
+        code=lambda wildcards: library("extract_trunk", copies=wildcards.part == "augmented"),
     output:
         rows=results("trunks/{trunk}/{part}.npy"),
         ids=results("trunks/{trunk}/{part}.ids.csv"),

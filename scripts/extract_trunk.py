@@ -31,7 +31,7 @@ with stage(snakemake) as run:
     )
     with run.timed("extraction_seconds") as timer:
         cache = write_trunk_cache(
-            forward.stream(decode_ahead(images.paths, preprocessing, threads=threads)),
+            forward.stream(decode_ahead(images.pictures, preprocessing, threads=threads)),
             images.ids,
             part=snakemake.wildcards.part,
             trunk=trunk.trunk_identity(network),
