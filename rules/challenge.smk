@@ -18,7 +18,7 @@ rule draw_challenge:
     conda:
         "../envs/gallerist.yaml"
     params:
-        settings=canonical_json(CHALLENGE["embedded"]),
+        settings=as_text(CHALLENGE.embedded),
     script:
         "../scripts/draw_challenge.py"
 
@@ -42,8 +42,8 @@ rule write_submission:
         "../envs/gallerist.yaml"
     params:
         folder=PLAN.challenge_folder,
-        group=CHALLENGE["group"],
-        k=CHALLENGE["k"],
+        group=CHALLENGE.group,
+        k=CHALLENGE.k,
     script:
         "../scripts/write_submission.py"
 
@@ -77,9 +77,9 @@ rule grade_challenge:
         by_distance=canonical_json(
             [name for name, each in PLAN.experiments.items() if each.ranked_by_distance]
         ),
-        seed=config["evaluation"]["seed"],
-        bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
-        confidence=config["evaluation"]["confidence"],
-        distractor_step=CHALLENGE["distractor_step"],
+        seed=CONFIG.evaluation.seed,
+        bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
+        confidence=CONFIG.evaluation.confidence,
+        distractor_step=CHALLENGE.distractor_step,
     script:
         "../scripts/grade_challenge.py"

@@ -23,7 +23,7 @@ rule describe_images:
     threads: 4
     params:
         settings=extraction_settings,
-        max_pixels=config["dataset"]["images"]["max_pixels"],
+        max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/describe_images.py"
 

@@ -22,7 +22,7 @@ rule draw_feature_map:
     conda:
         "../envs/gallerist.yaml"
     params:
-        seed=config["evaluation"]["seed"],
+        seed=CONFIG.evaluation.seed,
     script:
         "../scripts/draw_feature_map.py"
 
@@ -58,7 +58,7 @@ rule draw_similarity:
         mem_mb=4000,
         gpu=1,
     params:
-        compute=canonical_json(config["compute"]),
-        strips_drawn=config["evaluation"]["strips_drawn"],
+        compute=as_text(CONFIG.compute),
+        strips_drawn=CONFIG.evaluation.strips_drawn,
     script:
         "../scripts/draw_similarity.py"

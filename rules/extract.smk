@@ -30,7 +30,7 @@ rule extract_features:
         mem_mb=4000,
         gpu=1,
     params:
-        compute=canonical_json(config["compute"]),
+        compute=as_text(CONFIG.compute),
         views=step("views"),
     script:
         "../scripts/extract_features.py"

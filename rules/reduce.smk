@@ -20,7 +20,7 @@ rule fit_reduction:
         mem_mb=4000,
     params:
         settings=step("reduction"),
-        max_pixels=config["dataset"]["images"]["max_pixels"],
+        max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/fit_reduction.py"
 

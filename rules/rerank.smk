@@ -17,7 +17,7 @@ rule rerank_reciprocally:
     conda:
         "../envs/gallerist.yaml"
     params:
-        depth=config["search"]["depth"],
+        depth=CONFIG.search.depth,
         settings=step("k_reciprocal"),
     script:
         "../scripts/rerank_reciprocally.py"

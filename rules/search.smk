@@ -20,7 +20,7 @@ rule search_gallery:
         "../envs/gallerist.yaml"
     threads: 4
     params:
-        depth=config["search"]["depth"],
+        depth=CONFIG.search.depth,
         settings=step("search"),
     script:
         "../scripts/search_gallery.py"

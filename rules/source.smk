@@ -16,7 +16,7 @@ if PLAN.source == "embedded":
         conda:
             "../envs/gallerist.yaml"
         params:
-            settings=canonical_json(config["dataset"]["embedded"]),
+            settings=as_text(CONFIG.dataset.embedded),
         script:
             "../scripts/draw_silhouettes.py"
 
@@ -37,9 +37,9 @@ if PLAN.source == "archive":
         conda:
             "../envs/gallerist.yaml"
         params:
-            location=config["dataset"]["archive"]["location"],
-            sha256=config["dataset"]["archive"]["sha256"],
-            max_gigabytes=config["dataset"]["archive"]["max_gigabytes"],
+            location=CONFIG.dataset.archive.location,
+            sha256=CONFIG.dataset.archive.sha256,
+            max_gigabytes=CONFIG.dataset.archive.max_gigabytes,
             # Outside the outputs, which a failed job loses: a download goes on where it broke off.
             download=results("download"),
         script:

@@ -9,7 +9,9 @@ rule train_network:
         validation=manifest("validation"),
         weights=of_experiment(PLAN.weights),
         rows=of_experiment(PLAN.training_rows),
-        code=library("train_network"),
+        code=lambda wildcards: library(
+            "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
+        ),
     output:
         model=results("models/{experiment}/model.keras"),
         # The same for OpenVINO, so that who only runs it loads neither Keras nor TensorFlow.
@@ -29,9 +31,9 @@ rule train_network:
         gpu=1,
     params:
         settings=extraction_settings,
-        max_pixels=config["dataset"]["images"]["max_pixels"],
-        gpu_precision=config["compute"]["gpu_precision"],
-        gpu_xla=config["compute"]["gpu_xla"],
+        max_pixels=CONFIG.dataset.images.max_pixels,
+        gpu_precision=CONFIG.compute.gpu_precision,
+        gpu_xla=CONFIG.compute.gpu_xla,
         # Not an output: it outlives a killed job, and is gone when the training is done.
         checkpoint=results("models/{experiment}/checkpoint.npz"),
     script:

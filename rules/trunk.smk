@@ -18,8 +18,8 @@ rule fetch_weights:
     resources:
         mem_mb=4000,
     params:
-        backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["backbone"],
-        weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["weights"],
+        backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.backbone,
+        weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.weights,
         # Not an output, because random weights need no file. Its hash is in the outputs.
         kept=results("weights/{pretrained}.weights.h5"),
     script:
@@ -56,7 +56,7 @@ rule extract_trunk:
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
         exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
         export=results("trunks/{trunk}/trunk.record.json"),
-        code=library("extract_trunk"),
+        code=lambda wildcards: library("extract_trunk", copies=wildcards.part == "augmented"),
     output:
         rows=results("trunks/{trunk}/{part}.npy"),
         ids=results("trunks/{trunk}/{part}.ids.csv"),
@@ -76,7 +76,7 @@ rule extract_trunk:
         gpu=1,
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
-        max_pixels=config["dataset"]["images"]["max_pixels"],
-        compute=canonical_json(config["compute"]),
+        max_pixels=CONFIG.dataset.images.max_pixels,
+        compute=as_text(CONFIG.compute),
     script:
         "../scripts/extract_trunk.py"

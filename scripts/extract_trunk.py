@@ -35,7 +35,7 @@ with stage(snakemake) as run:
     forward = compile_exported(exported, in_keras, engine=engine, threads=threads, xla=xla)
     with run.timed("extraction_seconds") as timer:
         cache = write_trunk_cache(
-            forward.stream(decode_ahead(images.paths, preprocessing, threads=threads)),
+            forward.stream(decode_ahead(images.pictures, preprocessing, threads=threads)),
             images.ids,
             part=snakemake.wildcards.part,
             trunk=exported.model,

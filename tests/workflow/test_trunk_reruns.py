@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from edits import dry_runs
+from edits import change_code, dry_runs
 from tiny_workflow import CONFIG, TRANSFER, Workflow, draw_picture, jobs_of, wait_for
 
 PARTS = ("training", "augmented", "validation", "gallery", "query")
@@ -125,6 +125,10 @@ EDITS = {
         chain("one") | trunk_of(f"{OTHER}-everything-float32"),
     ),
     "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
+    "how copies are warped": (
+        lambda workflow: change_code(workflow, "gallerist/data/warping.py"),
+        {"augment_images"}.union(trunk_jobs(parts=["augmented"]), *map(chain, EXPERIMENTS)),
+    ),
     "the k": (
         set_key("evaluation.k", [1, 2]),
         {"compare_experiments"} | {f"evaluate_retrieval {name}" for name in EXPERIMENTS},

@@ -5,10 +5,10 @@ with stage(snakemake) as run:
     run.metrics(images=len(images))
 """
 
-import ast
 import json
 import logging
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -79,7 +79,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     """Start everything that goes on beside the body."""
     config, wildcards = snakemake.config, _named(snakemake.wildcards)
     results = Path(RESULTS, config["dataset"]["name"])
-    history = History.of(results)
+    history = History(results)
     opening = open_record(
         stage=str(snakemake.rule),
         dataset=str(config["dataset"]["name"]),
@@ -123,24 +123,18 @@ def _title(snakemake: Any) -> str:
 def _purpose(snakemake: Any) -> dict[str, str]:
     """What the first line of the rule's script says after its name, as a tag."""
     path = Path(getattr(snakemake, "scriptdir", "")) / f"{snakemake.rule}.py"
-    try:
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    except (OSError, SyntaxError):
-        return {}
-    _, _, purpose = text.partition("\n\n")[0].partition(": ")
-    return {"purpose": " ".join(purpose.split())} if purpose else {}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.match(r'"""[^:"]*: ([^"]+?)(\n\n|""")', text)
+    return {"purpose": " ".join(found[1].split())} if found else {}
 
 
 def _named(values: Any) -> dict[str, Any]:
     """The named values of one of Snakemake's lists, or of anything that has attributes."""
     if hasattr(values, "items"):
-        return {str(name): _plain(value) for name, value in values.items()}
+        # Without Snakemake's own subclasses of str, which should not travel further.
+        plain = {name: str(value) for name, value in values.items() if isinstance(value, str)}
+        return dict(values.items()) | plain
     return dict(vars(values)) if hasattr(values, "__dict__") else {}
-
-
-def _plain(value: Any) -> Any:
-    """Without Snakemake's own subclasses of str, which should not travel further."""
-    return str(value) if isinstance(value, str) else value
 
 
 def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
