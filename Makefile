@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 run: $(VENV)/run.stamp
 	$(BIN)/gallerist unlock $(ARGS)
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --logger-gallerist-no-table $(ARGS)
 	$(BIN)/gallerist summary $(ARGS)
 
 ui: $(VENV)/run.stamp
