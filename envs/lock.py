@@ -47,8 +47,12 @@ def compile_lock(source: str, target: str, *constraints: str) -> None:
 
 if __name__ == "__main__":
     compile_lock("requirements.in", "requirements.lock")
+    compile_lock("requirements-uv.in", "requirements-uv.lock")
     compile_lock("requirements-gpu.in", "requirements-gpu.lock", "requirements.lock")
     compile_lock("requirements-server.in", "requirements-server.lock", "requirements.lock")
-    compile_lock("requirements-dev.in", "requirements-dev.lock", "requirements.lock")
+    compile_lock(
+        *("requirements-dev.in", "requirements-dev.lock", "requirements.lock"),
+        "requirements-uv.lock",
+    )
     lock = (ENVS / "requirements.lock").read_text(encoding="utf-8")
     (ENVS / "gallerist.yaml").write_text(conda_environment(lock), encoding="utf-8")

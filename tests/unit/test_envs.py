@@ -19,7 +19,7 @@ from packaging.version import Version
 ENVS = CHECKOUT / "envs"
 LOCKS = (
     *("requirements.lock", "requirements-gpu.lock"),
-    *("requirements-server.lock", "requirements-dev.lock"),
+    *("requirements-server.lock", "requirements-dev.lock", "requirements-uv.lock"),
 )
 PYTHONS = ("3.11", "3.12", "3.13")
 
