@@ -1,7 +1,6 @@
 """What plain.py makes of its rankings: evaluations, figures, the comparison, the challenge."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,7 @@ def draw_similarity(run: Any, name: str, ranking: Ranking) -> None:
 def compare(run: Any, metrics: list[dict[str, Any]]) -> None:
     """Test the differences, and draw all experiments side by side."""
     from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
-    from gallerist.evaluation.significance import better_than, find_differences, write_differences
+    from gallerist.evaluation.significance import find_differences, write_differences
     from gallerist.evaluation.tables import read_queries
     from gallerist.figures import comparison as figures
     from gallerist.figures.style import styles
@@ -137,14 +136,10 @@ def compare(run: Any, metrics: list[dict[str, Any]]) -> None:
     scores = {name: read_queries(run.file(f"evaluation/{name}/queries.csv")) for name in names}
     found = find_differences(scores, run.intervals)
     write_differences(file("differences.csv"), found)
-    costs = [SimpleNamespace(metrics={}, parameters={}, tags={}) for _ in names]
-    surpassed = better_than(found, asked["decided_by"])
-    rows: Any = comparison.table_rows(costs, metrics, asked["decided_by"], surpassed)  # type: ignore[arg-type]
-    comparison.write_table(file("comparison.csv"), rows)
     comparison.write_table(file("metrics.csv"), comparison.metric_table(metrics))
     look = {"title": run.title("comparison"), "level": asked["confidence"]}
     figures.draw_comparison(
-        {row["experiment"]: comparison.hit_rates(row) for row in rows},
+        {each["experiment"]: hit_rates(each, asked["k"]) for each in metrics},
         file("comparison.png"),
         queries=metrics[0]["queries"],
         intervals=comparison.intervals(metrics),
@@ -159,6 +154,11 @@ def compare(run: Any, metrics: list[dict[str, Any]]) -> None:
     ):
         known = {name: each[kind] for name, each in curves.items() if kind in each}
         draw(known, styles(names), file(end), **look)
+
+
+def hit_rates(metrics: dict[str, Any], ks: list[int]) -> dict[int, float]:
+    """K -> the hit rate at k."""
+    return {k: metrics["metrics"][top(k)]["mean"] for k in sorted(ks)}
 
 
 def grade_challenge(run: Any) -> None:
