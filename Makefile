@@ -19,6 +19,9 @@ BIN := $(VENV)/bin
 GPU ?= $(shell nvidia-smi --list-gpus >/dev/null 2>&1 && echo yes)
 # uv, configured as pip is; or pip, where uv cannot be had.
 INSTALL := $(BIN)/python envs/install.py
+# tensorflow-cpu, and TensorFlow with all for GPUs, lie in the same folder.
+GPU_LIBRARIES = $(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu tensorflow && \
+	$(INSTALL) --no-deps --require-hashes -r envs/requirements-gpu.lock)
 
 .PHONY: run test test-all bench check format ui report reference lock
 .DELETE_ON_ERROR:
@@ -69,11 +72,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: envs/requirements.lock pyproject.toml | $(BIN)/python
-	$(INSTALL) --require-hashes -r envs/requirements.lock
-	$(if $(GPU),$(INSTALL) --require-hashes -r envs/requirements-gpu.lock)
+	$(INSTALL) --no-deps --require-hashes -r envs/requirements.lock
+	$(GPU_LIBRARIES)
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/dev.stamp: envs/requirements-dev.lock $(VENV)/run.stamp
-	$(INSTALL) --require-hashes -r envs/requirements-dev.lock
+	$(INSTALL) --no-deps --require-hashes -r envs/requirements-dev.lock
+	$(GPU_LIBRARIES)
 	touch $@

@@ -29,6 +29,7 @@ logger = logging.getLogger("gallerist")
 PACKAGES = (
     "snakemake",
     "tensorflow",
+    "tensorflow-cpu",
     "keras",
     "numpy",
     "pandas",
