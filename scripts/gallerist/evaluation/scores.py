@@ -119,18 +119,27 @@ def score(
     names: of metrics, such as "mAP" or "top-5". Those for which the ranking is not deep enough are
     in `unknown`, with the reason, and not guessed.
     """
+    values, unknown = compute_metrics(ranks, names)
+    for name, reason in unknown.items():
+        logger.warning("%s is left out: %s", name, reason)
+    by_id = queries.by_id()
+    pictures = [by_id[identifier] for identifier in ids]
+    labels = tuple(picture.label for picture in pictures)
+    originals = tuple(picture.source_id for picture in pictures)
+    return Scores(tuple(ids), labels, originals, values, unknown)
+
+
+def compute_metrics(
+    ranks: RelevantRanks, names: Iterable[str]
+) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Metric -> (queries,) values; and metric -> why the ranking is not deep enough for it."""
     values, unknown = {}, {}
     for name in names:
         try:
             values[name] = metric(full_name(name))(ranks)
         except TruncatedRanking as error:
             unknown[name] = str(error)
-            logger.warning("%s is left out: %s", name, error)
-    by_id = queries.by_id()
-    pictures = [by_id[identifier] for identifier in ids]
-    labels = tuple(picture.label for picture in pictures)
-    originals = tuple(picture.source_id for picture in pictures)
-    return Scores(tuple(ids), labels, originals, values, unknown)
+    return values, unknown
 
 
 def flatten(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import threading
 import tomllib
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Any
 
 import yaml
 
-from gallerist import CHECKOUT
+from gallerist import CHECKOUT, LIBRARY
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_file
+from gallerist.records.record import Record, now
 
 logger = logging.getLogger("gallerist")
 
@@ -62,6 +64,25 @@ _WHOLE = ("--full-name", "--directory", "--no-empty-directory", ":/")
 """Of the whole checkout; a folder that git does not follow is one name, and is not searched."""
 
 _GIT_TIMEOUT = 10.0
+
+
+def open_record(stage: str, dataset: str, title: str, **further: Any) -> Record:
+    """The record of an execution that begins: by what code, on which machine, in which process.
+
+    further: other fields of the record, which come before what is found here.
+    """
+    commit, dirty = code_state(LIBRARY)
+    found = {
+        "execution": uuid.uuid4().hex,
+        "started": now(),
+        "versions": versions(),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "host": host(),
+        "pid": os.getpid(),
+        "process_started": process_started(os.getpid()),
+    }
+    return Record(stage=stage, dataset=dataset, title=title, **{**found, **further})
 
 
 def versions() -> dict[str, str]:

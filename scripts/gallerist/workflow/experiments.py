@@ -228,3 +228,9 @@ def extractor_files(experiment: str, experiments: Experiments) -> list[str]:
             found += files
     reduced = bool(experiments[experiment].get("reduction"))
     return [*found, *feature_files(experiment, "gallery", reduced=reduced)]
+
+
+def require_experiment(name: str, experiments: Experiments) -> None:
+    """Raise UserError, with the names that there are, unless an experiment has this one."""
+    if name not in experiments:
+        raise UserError(f"no experiment is called {name}; there are: {', '.join(experiments)}")

@@ -10,9 +10,9 @@ import json
 import logging
 import os
 import traceback
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,13 @@ from gallerist import LIBRARY
 from gallerist.records.history import History
 from gallerist.records.provenance import (
     InputHashes,
-    code_state,
     host,
     keep_code_changes,
     keep_configuration,
     last_rule_graph,
-    process_started,
-    versions,
+    open_record,
 )
-from gallerist.records.record import Artifact, Record, Scalar, flatten, now, scalar
+from gallerist.records.record import Artifact, Scalar, flatten, scalar
 from gallerist.workflow.log import explain, logging_to, stoppable
 from gallerist.workflow.machine import MachineUse
 from gallerist.workflow.run import Run
@@ -82,32 +80,24 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     config, wildcards = snakemake.config, _named(snakemake.wildcards)
     results = Path(RESULTS, config["dataset"]["name"])
     history = History.of(results)
-    commit, dirty = code_state(LIBRARY)
-    changes, setup = None, []
-    # A rule that keeps no record leaves nothing else either.
-    if "record" in _named(snakemake.output):
-        if commit and dirty:
-            changes = keep_code_changes(results, commit, LIBRARY)
-        setup = [keep_configuration(results, config), last_rule_graph(results)]
-    opening = Record(
+    opening = open_record(
         stage=str(snakemake.rule),
         dataset=str(config["dataset"]["name"]),
         experiment=wildcards.get("experiment"),
         item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
         part=wildcards.get("part"),
-        execution=uuid.uuid4().hex,
         title=title,
-        started=now(),
         parameters=_parameters(_named(snakemake.params)),
-        versions=versions(),
-        git_commit=commit,
-        git_dirty=dirty,
-        host=host(),
-        pid=os.getpid(),
-        process_started=process_started(os.getpid()),
         tags={"threads": str(snakemake.threads), **_purpose(snakemake)},
-        artifacts=() if changes is None else (Artifact(str(changes)),),
     )
+    setup: list[Path | None] = []
+    # A rule that keeps no record leaves nothing else either.
+    if "record" in _named(snakemake.output):
+        if opening.git_commit and opening.git_dirty:
+            changes = keep_code_changes(results, opening.git_commit, LIBRARY)
+            if changes is not None:
+                opening = replace(opening, artifacts=(Artifact(str(changes)),))
+        setup = [keep_configuration(results, config), last_rule_graph(results)]
 
     def report(second: int, use: Mapping[str, float]) -> None:
         history.add(opening, machine_use={name: [(second, each)] for name, each in use.items()})
