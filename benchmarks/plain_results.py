@@ -164,60 +164,55 @@ def hit_rates(metrics: dict[str, Any], ks: list[int]) -> dict[int, float]:
 def grade_challenge(run: Any) -> None:
     """Write every experiment's answers to the challenge, and grade them."""
     from gallerist.challenge import grading, key_fault
-    from gallerist.challenge import tables as grades_tables
+    from gallerist.challenge import tables as grade_tables
+    from gallerist.challenge.answer_file import file_names, name_answers
     from gallerist.challenge.drawing import TRUTH_FILE
     from gallerist.challenge.truth import Truth, match
     from gallerist.figures.comparison import draw_hit_rates_among_distractors
     from gallerist.figures.style import styles
 
-    asked, challenge = run.config["evaluation"], run.config["challenge"]
+    challenge, experiments = run.config["challenge"], run.plan.experiments
     gallery, queries = (run.manifests[part] for part in CHALLENGE_PARTS)
-    names = [grades_tables.file_names(each) for each in (queries, gallery)]
-    truth_file = Path(run.file("challenge/source"), TRUTH_FILE)
-    truth = match(Truth.read(truth_file), names[0].values(), names[1].values()).truth
-    drawn = {
-        "seed": asked["seed"],
-        "rounds": asked["bootstrap_rounds"],
-        "confidence": asked["confidence"],
-    }
-    rankings = {
-        name: Ranking.read(run.plan.ranking(name, "challenge/")) for name in run.plan.experiments
-    }
-    for name, ranking in rankings.items():
-        write_answers(run, name, ranking, queries, gallery)
-    answers = {name: grades_tables.name_answers(each, *names) for name, each in rankings.items()}
-    grades = {name: grading.grade(each, truth, **drawn) for name, each in answers.items()}
-    study = key_fault.study(answers, truth, **drawn)
-    grades_tables.write_grades(run.file("challenge/grades.csv"), grades)
-    key_fault.write_study(run.file("challenge/key_fault.csv"), study)
-    title = run.title("the challenge")
-    page = grades_tables.page(grades, study, title=title, notes=())
-    write_text(run.file("challenge/grades.md"), page)
+    names = file_names(queries, "query").values(), file_names(gallery, "gallery").values()
+    truth, differences = match(Truth.read(run.file(f"challenge/source/{TRUTH_FILE}")), *names)
+    answers = {}
+    for name in experiments:
+        ranking = Ranking.read(run.plan.ranking(name, "challenge/"))
+        submit(run, name, ranking, queries, gallery)
+        answers[name] = name_answers(ranking, queries, gallery)
+    grades = {name: grading.grade(each, truth, run.intervals) for name, each in answers.items()}
+    study = key_fault.study(answers, grades, truth, run.intervals)
     curves = {
         name: grading.hit_rate_among_distractors(
-            each, truth, step=challenge["distractor_step"], **drawn
+            each, truth, run.intervals, step=challenge["distractor_step"]
         )
         for name, each in answers.items()
-        if run.plan.experiments[name].ranked_by_distance
+        if experiments[name].ranked_by_distance
     }
-    growth, level = run.file("challenge/growth.png"), asked["confidence"]
-    draw_hit_rates_among_distractors(curves, styles([*answers]), growth, title=title, level=level)
+    grade_tables.write_grades(run.file("challenge/grades.csv"), grades)
+    key_fault.write_study(run.file("challenge/key_fault.csv"), study)
+    title = run.title("the challenge")
+    page = grade_tables.format_page(grades, study, title=title, notes=differences)
+    write_text(run.file("challenge/grades.md"), page)
+    draw_hit_rates_among_distractors(
+        curves,
+        styles([*experiments]),
+        run.file("challenge/growth.png"),
+        title=title,
+        level=run.intervals.confidence,
+    )
 
 
-def write_answers(
-    run: Any, name: str, ranking: Ranking, queries: Manifest, gallery: Manifest
-) -> None:
+def submit(run: Any, name: str, ranking: Ranking, queries: Manifest, gallery: Manifest) -> None:
     """Write one experiment's answers as the server wants them, and look for faults."""
-    from gallerist.challenge.answer_file import Submission, picture_names, with_copies
+    from gallerist.challenge import answer_file as answers
     from gallerist.challenge.lint import lint
 
-    challenge = run.config["challenge"]
-    folders = {part: Path(run.plan.challenge_folder, part) for part in ("gallery", "query")}
-    submission = Submission.from_ranking(
-        ranking, queries, gallery, challenge["group"], challenge["k"]
-    )
-    whole = with_copies(submission, folders["query"], queries)
+    k, group = (run.config["challenge"][key] for key in ("k", "group"))
+    folders = [Path(run.plan.challenge_folder, part) for part in ("gallery", "query")]
+    named = answers.name_answers(ranking, queries, gallery, k)
+    named = answers.with_copies(named, folders[1], queries)
     file = run.file(f"challenge/submissions/{name}/results.json")
-    whole.write(file)
-    whole.write_csv(run.file(f"challenge/submissions/{name}/results.csv"))
-    lint(file, *(picture_names(folders[part]) for part in ("gallery", "query")), challenge["k"])
+    answers.write_answers(file, group, named)
+    answers.write_answer_table(run.file(f"challenge/submissions/{name}/results.csv"), named)
+    lint(file, *map(answers.picture_names, folders), k)

@@ -79,7 +79,11 @@ def versions(requirements, python="3.11"):
 
 
 def lock_module():
-    specification = importlib.util.spec_from_file_location("lock", ENVS / "lock.py")
+    return module_of("lock")
+
+
+def module_of(name):
+    specification = importlib.util.spec_from_file_location(name, ENVS / f"{name}.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
@@ -247,3 +251,47 @@ def imported(source):
         elif isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)
     return names
+
+
+PIP_LISTS = """\
+:env:.default-timeout='180'
+:env:.extra-index-url='https://one.example/simple https://two.example/simple'
+global.cert='/etc/ca.pem'
+global.index-url='https://global.example/simple'
+install.find-links='/wheels'
+install.index-url='https://install.example/simple'
+"""
+
+
+def test_uv_is_told_of_every_index_that_pip_is_configured_with():
+    install = module_of("install")
+    settings = install.pip_settings(PIP_LISTS)
+    assert install.uv_arguments(settings) == [
+        *("--index-strategy", "unsafe-best-match"),
+        *("--default-index", "https://install.example/simple"),
+        *("--extra-index-url", "https://one.example/simple"),
+        *("--extra-index-url", "https://two.example/simple"),
+        *("--find-links", "/wheels"),
+    ]
+
+
+def test_uv_is_told_how_pip_reaches_an_index_unless_the_user_tells_uv(monkeypatch):
+    install = module_of("install")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("UV_HTTP_TIMEOUT", "7")
+    given = install.uv_environment(install.pip_settings(PIP_LISTS))
+    assert (given["SSL_CERT_FILE"], given["UV_HTTP_TIMEOUT"]) == ("/etc/ca.pem", "7")
+
+
+def test_pip_which_lists_nothing_leaves_uv_at_its_defaults():
+    install = module_of("install")
+    assert install.uv_arguments(install.pip_settings("")) == [
+        *("--index-strategy", "unsafe-best-match"),
+    ]
+
+
+def test_pip_installs_what_uv_does_not_manage(monkeypatch, tmp_path):
+    """A uv that cannot be brought: the lock that pip would bring it by is not there."""
+    install = module_of("install")
+    monkeypatch.setattr(install, "UV_LOCK", tmp_path / "none.lock")
+    assert not install.install_with_uv(["--dry-run", "pip"])
