@@ -65,14 +65,17 @@ class PlainRun:
         from gallerist.data.silhouettes import draw_tree
         from gallerist.data.splitting import split
         from gallerist.settings.augmentation import Augmentation
+        from gallerist.settings.challenge import EmbeddedChallenge
 
         dataset = self.config["dataset"]
         draw_tree(self.file("source"), **dataset["embedded"])
-        draw_challenge(Path(self.file("challenge/source")), **self.config["challenge"]["embedded"])
+        embedded = EmbeddedChallenge(**self.config["challenge"]["embedded"])
+        draw_challenge(self.file("challenge/source"), embedded)
         for part in (*self.plan.imported, *self.plan.challenge_parts):
             self.manifests[part] = self.imported(part)
         held_out = dataset["split"]["validation"]
-        shares = {"validation": held_out, "training": 1 - held_out}
+        # In the order in which the rule names them, for the parts are drawn one after the other.
+        shares = {"training": 1 - held_out, "validation": held_out}
         self.manifests |= split(self.manifests["originals"], shares, seed=dataset["split"]["seed"])
         self.manifests["augmented"] = augment(
             self.manifests["training"],
