@@ -360,7 +360,7 @@ def compare_sides(rounds: int, checkouts: list[Path]) -> None:
         for name, run in sides.items():
             seen[name].append(run())
             print(number + 1, name, json.dumps(seen[name][-1]), file=sys.stderr, flush=True)
-    print(*Machine.here().lines(), sep="\n")
+    print(*Machine.here().lines, sep="\n")
     print("| side | processor s | wall s | processor, times plain | wall, times plain |")
     print("|---|---|---|---|---|")
     for name, each in seen.items():
