@@ -124,7 +124,7 @@ WRITER = "scripts/gallerist/tracking/writer.py"
 SHOWS_NOTHING = """
 import sys
 sys.stdin.read()
-print('{"done": 0, "refused": 0}')
+print('{"logged": 0}')
 """
 """In the place of the process that shows a workflow in MLflow, which takes some seconds to load."""
 
