@@ -8,10 +8,9 @@ import numpy as np
 from gallerist.challenge.answer_file import Answers
 from gallerist.challenge.truth import Truth
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.bootstrap import Estimate, IntervalSettings
 from gallerist.evaluation.curves import Curve, curve, hits_among_distractors
-from gallerist.evaluation.relevance import pad
-from gallerist.evaluation.scores import Estimate, Scores, compute_metrics
+from gallerist.evaluation.scores import Scores, compute_metrics
 from gallerist.io.errors import UserError
 
 KS = (1, 5, 10)
@@ -84,12 +83,11 @@ def hit_rate_among_distractors(
     queries = truth.answerable
     counts = sorted({*range(0, truth.distractors, step), truth.distractors})
     chances = hits_among_distractors(
-        pad([truth.relevance.mark(query, answers[query]) for query in queries]),
-        pad(_distractors(answers, truth)),
+        [truth.relevance.mark(query, answers[query]) for query in queries],
+        _distractors(answers, truth),
         counts,
         k=k,
         distractors=truth.distractors,
-        depth=[len(answers[query]) for query in queries],
     )
     return curve(counts, chances, queries, settings)
 

@@ -36,8 +36,8 @@ from scipy.stats import hypergeom
 from gallerist.challenge.answer_file import Answers
 from gallerist.challenge.grading import ALL, KS, Grades, grade, hit_rate
 from gallerist.challenge.truth import Truth
-from gallerist.evaluation.bootstrap import IntervalSettings
-from gallerist.evaluation.scores import Estimate, Scores
+from gallerist.evaluation.bootstrap import Estimate, IntervalSettings
+from gallerist.evaluation.scores import Scores
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gallerist.challenge.grading import ALL, Grades
 from gallerist.challenge.key_fault import StudyRow, format_ends
-from gallerist.evaluation.scores import Estimate
+from gallerist.evaluation.bootstrap import Estimate
 from gallerist.evaluation.tables import markdown_table
 from gallerist.io.files import PathLike, write_csv
 

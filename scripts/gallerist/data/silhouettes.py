@@ -33,9 +33,6 @@ CLASSES = (
 SIDE = 28
 """Pixels a side of a silhouette as the package holds it."""
 
-SMALLEST = 8
-"""Pixels a side of the smallest picture that is drawn."""
-
 HASHED_SIDE = 96
 NEAR = 4
 """Of two silhouettes whose perceptual hashes, taken from pictures of HASHED_SIDE pixels a side,

@@ -6,28 +6,15 @@ to networks that give vectors, of which here the cosine similarity takes the pla
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
+from gallerist.figures.matched_regions import Similarity
 from gallerist.io.arrays import AnyArray, Floats, Vectors
 
 Pooled = tuple[Floats, Callable[[Floats], Floats]]
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """How alike two pictures are to a network, and where.
-
-    cosine: of their vectors, -1 to 1; 0 where a vector is 0. query_map, answer_map: (h, w) float32
-    from 0 to 1.
-    """
-
-    cosine: float
-    query_map: Vectors
-    answer_map: Vectors
 
 
 class SimilarityMaps:

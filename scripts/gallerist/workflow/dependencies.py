@@ -56,7 +56,7 @@ def _imported(source: Path, library: Path) -> dict[str, Path]:
 def imported_names(source: Path) -> set[str]:
     """Dotted names that one file imports anywhere.
 
-    What is imported from a module may be a module itself, so both are tried.
+    What is imported from a module may be a module itself, so both are named.
     """
     names: set[str] = set()
     for node in _statements(ast.parse(source.read_text(encoding="utf-8"))):
