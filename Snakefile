@@ -69,6 +69,6 @@ rule all:
     input:
         rules.compare_experiments.output,
         rules.report_leaks.output,
-        expand(rules.evaluate_retrieval.output, experiment=EXPERIMENTS),
+        evaluation_results(),
         challenge_results(),
         rules.register_models.output if CONFIG.registry.experiments else [],

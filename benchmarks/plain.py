@@ -165,7 +165,6 @@ class PlainRun:
         from gallerist.settings.networks import read_network
         from gallerist.training import loop
         from gallerist.training.batches import TrainingData
-        from gallerist.training.history import read_history
 
         keras.backend.clear_session()
         name, settings = experiment.name, read_network(**experiment.extraction)
@@ -190,7 +189,7 @@ class PlainRun:
         preprocessing.write(self.file(f"models/{name}/preprocessing.json"))
         trained.write_history(history)
         curves = self.file(f"models/{name}/curves.png")
-        draw_training_curves(read_history(history), curves, title=self.title(name))
+        draw_training_curves(history, curves, title=self.title(name))
 
     def extract(self, experiment: Experiment) -> None:
         """Write the vectors of every part that is searched, or that a fusion learns from."""

@@ -1,55 +1,71 @@
 # Stage 11: is a relevant picture among the first k answers?
+#
+# It draws the curves of a network's training, too, so that there is a rule for what has one.
 
+CURVES = reported("models/{experiment}/curves.png", "curves", figure="curves")
 
-rule evaluate_retrieval:
-    """Evaluate one experiment's ranking, draw its answers, and log its row of the comparison."""
-    input:
-        ranking=ranking(),
-        gallery=manifest("gallery"),
-        query=manifest("query"),
-        training=of_experiment(PLAN.training_pictures),
-        pictures=of_experiment(PLAN.explanations),
-        records=of_experiment(PLAN.upstream_records),
-        code=library("evaluate_retrieval"),
-    output:
-        metrics=results("evaluation/{experiment}/metrics.json"),
-        answers=results("evaluation/{experiment}/answers.csv"),
-        queries=results("evaluation/{experiment}/queries.csv"),
-        curves=results("evaluation/{experiment}/curves.csv"),
-        classes=reported(
-            "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
-        ),
-        bars=reported(
-            "evaluation/{experiment}/classes.png", "class_bars", figure="hit rate by class, drawn"
-        ),
-        best=reported("evaluation/{experiment}/best.png", "best", figure="best queries"),
-        median=reported("evaluation/{experiment}/median.png", "median", figure="median queries"),
-        worst=reported("evaluation/{experiment}/worst.png", "worst", figure="worst queries"),
-        chosen=reported("evaluation/{experiment}/chosen.png", "chosen", figure="chosen queries"),
-        confusion=reported(
-            "evaluation/{experiment}/confusion.png",
-            "confusion",
-            figure="confusion of the first answer",
-        ),
-        row=results("evaluation/{experiment}/experiment.record.json"),
-        record=results("evaluation/{experiment}/evaluation.record.json"),
-    log:
-        logs("evaluate_retrieval/{experiment}.log"),
-    benchmark:
-        benchmarks("evaluate_retrieval/{experiment}.tsv")
-    conda:
-        "../envs/gallerist.yaml"
-    params:
-        k=canonical_json(CONFIG.evaluation.k),
-        metrics=canonical_json(CONFIG.evaluation.metrics),
-        depth=CONFIG.search.depth,
-        confidence=CONFIG.evaluation.confidence,
-        bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
-        seed=CONFIG.evaluation.seed,
-        # So that the hit rate among fewer distractors follows from this one ranking.
-        by_distance=of_experiment(lambda name: PLAN.experiments[name].ranked_by_distance),
-        answers_drawn=CONFIG.evaluation.answers_drawn,
-        queries_drawn=canonical_json(CONFIG.evaluation.queries_drawn),
-        strips_drawn=CONFIG.evaluation.strips_drawn,
-    script:
-        "../scripts/evaluate_retrieval.py"
+for suffix, names, training in (
+    ("", WITHOUT_NETWORK, {}),
+    ("__network", NETWORKS, {"training": CURVES}),
+):
+
+    rule:
+        name:
+            f"evaluate_retrieval{suffix}"
+        input:
+            ranking=ranking(),
+            gallery=manifest("gallery"),
+            query=manifest("query"),
+            history=of_experiment(PLAN.training_history),
+            pictures=of_experiment(PLAN.explanations),
+            records=of_experiment(PLAN.upstream_records),
+            code=library(
+                "evaluate_retrieval", drawing=["figures.training_curves"] if training else []
+            ),
+        output:
+            **training,
+            metrics=results("evaluation/{experiment}/metrics.json"),
+            answers=results("evaluation/{experiment}/answers.csv"),
+            queries=results("evaluation/{experiment}/queries.csv"),
+            curves=results("evaluation/{experiment}/curves.csv"),
+            classes=reported(
+                "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
+            ),
+            bars=reported(
+                "evaluation/{experiment}/classes.png",
+                "class_bars",
+                figure="hit rate by class, drawn",
+            ),
+            best=reported("evaluation/{experiment}/best.png", "best", figure="best queries"),
+            median=reported("evaluation/{experiment}/median.png", "median", figure="median queries"),
+            worst=reported("evaluation/{experiment}/worst.png", "worst", figure="worst queries"),
+            chosen=reported("evaluation/{experiment}/chosen.png", "chosen", figure="chosen queries"),
+            confusion=reported(
+                "evaluation/{experiment}/confusion.png",
+                "confusion",
+                figure="confusion of the first answer",
+            ),
+            row=results("evaluation/{experiment}/experiment.record.json"),
+            record=results("evaluation/{experiment}/evaluation.record.json"),
+        log:
+            logs("evaluate_retrieval/{experiment}.log"),
+        benchmark:
+            benchmarks("evaluate_retrieval/{experiment}.tsv")
+        wildcard_constraints:
+            experiment=one_of(names),
+        conda:
+            "../envs/gallerist.yaml"
+        params:
+            k=canonical_json(CONFIG.evaluation.k),
+            metrics=canonical_json(CONFIG.evaluation.metrics),
+            depth=CONFIG.search.depth,
+            confidence=CONFIG.evaluation.confidence,
+            bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
+            seed=CONFIG.evaluation.seed,
+            # So that the hit rate among fewer distractors follows from this one ranking.
+            by_distance=of_experiment(lambda name: PLAN.experiments[name].ranked_by_distance),
+            answers_drawn=CONFIG.evaluation.answers_drawn,
+            queries_drawn=canonical_json(CONFIG.evaluation.queries_drawn),
+            strips_drawn=CONFIG.evaluation.strips_drawn,
+        script:
+            "../scripts/evaluate_retrieval.py"

@@ -7,6 +7,7 @@ DESCRIPTORS = PLAN.of_kind("descriptor")
 VOCABULARIES = PLAN.of_kind("vocabulary")
 FUSED_VECTORS = PLAN.of_kind("fused_vectors")
 FUSED_RANKINGS = PLAN.of_kind("fused_rankings")
+WITHOUT_NETWORK = [name for name in EXPERIMENTS if name not in NETWORKS]
 # All that have vectors of their own.
 WITH_VECTORS = [name for name in EXPERIMENTS if name not in FUSED_RANKINGS]
 
@@ -70,6 +71,14 @@ def trunk_store(wildcards):
 def members(wildcards):
     """The names of the experiments that the job's one is combined from, as text."""
     return canonical_json(PLAN.experiments[wildcards.experiment].members)
+
+
+def evaluation_results():
+    """All that the evaluations leave."""
+    return [
+        *expand(rules.evaluate_retrieval.output, experiment=WITHOUT_NETWORK),
+        *expand(rules.evaluate_retrieval__network.output, experiment=NETWORKS),
+    ]
 
 
 def challenge_results():

@@ -2,7 +2,7 @@
 import os
 
 from gallerist.data.folders import folder_fingerprint
-from gallerist.workflow.dependencies import COPYING, RECORD_KEEPING, library_files
+from gallerist.workflow.dependencies import COPYING, DRAWN_BY_SOME, RECORD_KEEPING, library_files
 from gallerist.workflow.plan import EXPORTED, Plan
 
 RESULTS = "results"
@@ -44,13 +44,13 @@ def reported(path, caption, **labels):
     )
 
 
-def library(script, copies=False):
+def library(script, copies=False, drawing=()):
     """A script and the library files it runs through: its job is repeated when one changes.
 
-    copies: whether the job makes or reads augmented copies.
+    copies: whether the job makes or reads augmented copies. drawing: what it draws of DRAWN_BY_SOME.
     """
     source = SCRIPTS / f"{script}.py"
-    without = RECORD_KEEPING if copies else RECORD_KEEPING | COPYING
+    without = RECORD_KEEPING | DRAWN_BY_SOME.difference(drawing) | (set() if copies else COPYING)
     files = [source, *library_files(source, SCRIPTS / "gallerist", without=without)]
     return [os.path.relpath(file) for file in files]
 

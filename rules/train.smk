@@ -1,4 +1,4 @@
-# Stage 6: training, and the curves of it.
+# Stage 6: training.
 
 
 rule train_network:
@@ -41,21 +41,3 @@ rule train_network:
         checkpoint=results("models/{experiment}/checkpoint.npz"),
     script:
         "../scripts/train_network.py"
-
-
-rule plot_training:
-    """Draw loss and accuracy by epoch, training and validation."""
-    input:
-        history=results("models/{experiment}/history.csv"),
-        code=library("plot_training"),
-    output:
-        curves=reported("models/{experiment}/curves.png", "curves", figure="curves"),
-        record=results("models/{experiment}/curves.record.json"),
-    log:
-        logs("plot_training/{experiment}.log"),
-    benchmark:
-        benchmarks("plot_training/{experiment}.tsv")
-    conda:
-        "../envs/gallerist.yaml"
-    script:
-        "../scripts/plot_training.py"

@@ -8,6 +8,7 @@ from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.scores import flatten, score
 from gallerist.figures.answer_strips import KINDS, StripSettings, draw_strips
 from gallerist.figures.classes import draw_classes
+from gallerist.figures.training_curves import draw_training_curves
 from gallerist.io.files import write_json
 from gallerist.io.metric_names import top
 from gallerist.records.record import read_record
@@ -30,16 +31,17 @@ with stage(snakemake) as run:
         evaluation, ranks, scores.originals, gallery, settings, by_distance=params.by_distance
     )
     head = {"experiment": experiment, **counts, "confidence": params.confidence}
-    write_json(output.metrics, {**head, **found})
+    write_json(output.metrics, head | found)
     listed = max(*ks, params.answers_drawn)
     tables.write_answers(output.answers, evaluation, queries, gallery, listed)
     tables.write_queries(output.queries, scores, queries, evaluation.ranks, evaluation.excluded)
     tables.write_classes(output.classes, scores, settings)
     write_curves(output.curves, curves)
-    chosen = run.param("queries_drawn")
-    strips = StripSettings(params.answers_drawn, params.strips_drawn, chosen)
+    strips = StripSettings(params.answers_drawn, params.strips_drawn, run.param("queries_drawn"))
     draw_strips(evaluation, ranks, queries, gallery, output, strips, title=run.title)
     draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
+    if given.history:
+        draw_training_curves(given.history, output.training, title=run.title)
 
     upstream = [read_record(path) for path in given.records]
     figures = {**flatten(found["metrics"]), **counts}
@@ -49,9 +51,9 @@ with stage(snakemake) as run:
         run.dataset(each.name, each.path, each.digest, each.images)
     pictures = [output[name] for name in (*KINDS, "confusion", "bars")]
     csvs = [output[name] for name in ("metrics", "answers", "queries", "classes", "curves")]
-    shown = summary.in_folders(
-        training=given.training, pictures=[*pictures, *given.pictures], tables=csvs
-    )
+    training = [output.training, given.history] if given.history else []
+    drawn = [*pictures, *given.pictures]
+    shown = summary.in_folders(training=training, pictures=drawn, tables=csvs)
     for path, folder in shown:
         run.artifact(path, folder)
     row = summary.row(upstream, experiment, params.items(), figures, curves[HIT_RATE])

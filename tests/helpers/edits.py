@@ -26,7 +26,7 @@ EXTRACTION = {f"extract_features {experiment}" for experiment in ("long", "short
 
 def chain(experiment):
     """All that one experiment has for itself."""
-    rules = "train_network", "plot_training", "extract_features", "search_gallery"
+    rules = "train_network", "extract_features", "search_gallery"
     return {f"{rule} {experiment}" for rule in (*rules, "evaluate_retrieval")}
 
 
@@ -34,8 +34,7 @@ COMPARE = {"compare_experiments"}
 EVALUATE = each("evaluate_retrieval") | COMPARE
 SEARCH = each("search_gallery") | EVALUATE
 EXTRACT = EXTRACTION | SEARCH
-PLOT = each("plot_training") | EVALUATE
-TRAIN = each("train_network", "plot_training") | EXTRACT
+TRAIN = each("train_network") | EXTRACT
 AUGMENT = {"augment_images"} | TRAIN
 LEAKS = {"report_leaks"} | COMPARE
 SPLIT = {"split_images"} | AUGMENT | LEAKS
@@ -279,12 +278,12 @@ def near_duplicates_is_edited(workflow):
     change_code(workflow, "gallerist/data/near_duplicates.py")
 
 
-@calls_for(PLOT)
+@calls_for(EVALUATE)
 def style_of_figures_is_edited(workflow):
     change_code(workflow, "gallerist/figures/style.py")
 
 
-@calls_for(PLOT)
+@calls_for(EVALUATE)
 def training_curves_is_edited(workflow):
     change_code(workflow, "gallerist/figures/training_curves.py")
 

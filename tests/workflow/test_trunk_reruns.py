@@ -27,7 +27,7 @@ def trunk_of(name):
 
 def chain(experiment):
     """All that one experiment has for itself, and the comparison."""
-    rules = "train_network", "plot_training", "extract_features", "search_gallery"
+    rules = "train_network", "extract_features", "search_gallery"
     every = {f"{rule} {experiment}" for rule in (*rules, "evaluate_retrieval")}
     return every | {"compare_experiments"}
 

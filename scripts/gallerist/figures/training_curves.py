@@ -1,21 +1,22 @@
 """The curves of a training: accuracy and loss by epoch."""
 
-from collections.abc import Mapping, Sequence
-
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gallerist.figures.style import PALETTE, SMALL, WIDTH, entitle, save
 from gallerist.io.files import PathLike
+from gallerist.training.history import read_history
 
 _MARKED_EPOCHS = 30
 """Longer curves are drawn without a dot an epoch."""
 
 
-def draw_training_curves(
-    history: Sequence[Mapping[str, float]], path: PathLike, *, title: str
-) -> None:
-    """Accuracy and loss by epoch, training and validation, as PNG."""
+def draw_training_curves(kept: PathLike, path: PathLike, *, title: str) -> None:
+    """Accuracy and loss by epoch, training and validation, as PNG.
+
+    kept: the history that the training left, see `training.history`.
+    """
+    history = read_history(kept)
     figure = Figure(figsize=(WIDTH + 0.8, 3.2), layout="constrained")
     entitle(figure, title)
     epochs = [row["epoch"] for row in history]

@@ -15,6 +15,9 @@ COPYING = frozenset({"data.warping"})
 """What makes the pixels of augmented copies: whatever reads pictures imports it, but runs through
 it only where a manifest lists copies."""
 
+DRAWN_BY_SOME = frozenset({"figures.training_curves"})
+"""Figures that a script draws in some of its jobs only: a rule names those that its jobs draw."""
+
 
 def use_library_in(scripts: Path) -> None:
     """Let the processes started from here import the library from the folder `scripts`.

@@ -263,12 +263,10 @@ class Plan:
         """The rankings of all experiments that this one is combined from."""
         return [self.ranking(name, folder) for name in self.experiments[experiment].members]
 
-    def training_pictures(self, experiment: str) -> list[str]:
-        """The history of a network's training and the picture of it; none without a network."""
-        if self.experiments[experiment].kind != "network":
-            return []
-        names = ("curves.png", "history.csv")
-        return [self.results.file(f"models/{experiment}/{name}") for name in names]
+    def training_history(self, experiment: str) -> Files:
+        """The history of a network's training; none without a network."""
+        trained = self.experiments[experiment].kind == "network"
+        return self.results.file(f"models/{experiment}/history.csv") if trained else []
 
     def explanations(self, experiment: str) -> list[str]:
         """The pictures that explain an experiment, beside those of its evaluation."""

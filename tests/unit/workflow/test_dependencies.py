@@ -5,12 +5,18 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
 from checkout import CHECKOUT, LIBRARY, SCRIPTS
 
-from gallerist.workflow.dependencies import RECORD_KEEPING, library_files, use_library_in
+from gallerist.workflow.dependencies import (
+    DRAWN_BY_SOME,
+    RECORD_KEEPING,
+    library_files,
+    use_library_in,
+)
 
 STAGES = sorted(SCRIPTS.glob("*.py"))
 RULES = [CHECKOUT / "Snakefile", *(CHECKOUT / "rules").glob("*.smk")]
@@ -67,8 +73,9 @@ def dotted(files) -> set[str]:
     return {".".join(file.relative_to(LIBRARY).with_suffix("").parts) for file in files}
 
 
-def of_script(script: str) -> set[str]:
-    return dotted(library_files(SCRIPTS / f"{script}.py", LIBRARY))
+def of_script(script: str, left_out: Set[str] = frozenset()) -> set[str]:
+    without = RECORD_KEEPING | left_out
+    return dotted(library_files(SCRIPTS / f"{script}.py", LIBRARY, without=without))
 
 
 def dotted_imports(script: str) -> set[str]:
@@ -264,14 +271,19 @@ def test_the_search_waits_on_no_network():
     assert not found & {"features.network", "data.decoding"}
 
 
-def test_the_curves_wait_on_no_network():
-    found = of_script("plot_training")
-    assert "training.history" in found
-    assert not packages(found) & {"networks", "features", "search"}
+def test_only_the_evaluation_of_a_network_waits_on_the_curves_of_a_training():
+    drawn = of_script("evaluate_retrieval") - of_script("evaluate_retrieval", DRAWN_BY_SOME)
+    assert drawn == {"figures.training_curves", "training.history"}
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+def test_a_script_imports_by_itself_what_only_some_of_its_jobs_draw(path):
+    """Such a module is left out of what a rule waits on, unless the rule names it."""
+    assert of_script(path.stem) & DRAWN_BY_SOME <= dotted_imports(path.stem)
 
 
 def test_the_evaluation_waits_on_no_search_and_no_network():
-    found = of_script("evaluate_retrieval")
+    found = of_script("evaluate_retrieval", DRAWN_BY_SOME)
     assert {"search.ranking", "data.manifest"} <= found
     assert not packages(found) & {"networks", "training", "features"}
     assert not found & {"search.exact", "data.preprocessing"}

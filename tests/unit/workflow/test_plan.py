@@ -195,11 +195,8 @@ def test_an_experiment_is_explained_by_what_it_has():
     ]
     assert below(wanted.explanations("hog")) == ["evaluation/hog/map.png"]
     assert wanted.explanations("by_rank") == []
-    assert below(plan().training_pictures("scratch")) == [
-        "models/scratch/curves.png",
-        "models/scratch/history.csv",
-    ]
-    assert plan().training_pictures("hog") == []
+    assert plan().training_history("scratch") == "results/tiny/models/scratch/history.csv"
+    assert plan().training_history("hog") == []
 
 
 DATA = [f"manifests/{name}" for name in ("originals", "gallery", "query", "split")]
