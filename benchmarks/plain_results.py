@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gallerist.data.manifest import DISTRACTOR, Manifest
+from gallerist.data.manifest import Manifest
 from gallerist.evaluation import comparison, tables
 from gallerist.evaluation.curves import curves_of, write_curves
-from gallerist.evaluation.relevance import Relevance, evaluate
+from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.scores import score
 from gallerist.features.store import Features
 from gallerist.io.files import write_json, write_text
@@ -53,71 +51,24 @@ def evaluate_experiment(run: Any, experiment: Experiment) -> dict[str, Any]:
     title = run.title(name)
     draw_strips(found, ranks, queries, gallery, pictures, strips, title=title)
     draw_classes(found, scores, run.intervals, pictures, k=ks[0], title=title)
-    draw_map(run, name, ranking)
-    if experiment.kind == "network":
-        draw_similarity(run, name, ranking)
+    explain(run, name, ranking)
     return {**head, **figures}
 
 
-def draw_map(run: Any, name: str, ranking: Ranking) -> None:
-    """Draw where gallery and queries lie, as scripts/draw_feature_map.py does."""
-    from gallerist.figures import feature_map
+def explain(run: Any, name: str, ranking: Ranking) -> None:
+    """Draw where pictures lie and what made them match, as scripts/explain_experiment.py does."""
+    from gallerist.figures.feature_map import draw_feature_map
+    from gallerist.figures.similarity import draw_similarity
 
-    parts, seed = ("gallery", "query"), run.config["evaluation"]["seed"]
-    sets = [Features.read(*run.plan.features(name, part)) for part in parts]
-    limits = feature_map.GALLERY_DRAWN, feature_map.QUERIES_DRAWN
-    rows = [
-        feature_map.sample(len(each.ids), limit, seed)
-        for each, limit in zip(sets, limits, strict=True)
-    ]
-    ids = [[each.ids[row] for row in chosen] for each, chosen in zip(sets, rows, strict=True)]
-    gallery, queries = (run.manifests[part].label_of for part in parts)
-    relevance = Relevance.of_classes(queries, gallery)
-    firsts = {
-        query: answers[0] for query, answers in zip(ranking.query_ids, ranking.answers, strict=True)
-    }
-    wrong = [
-        queries[each] != DISTRACTOR and not relevance.is_relevant(each, firsts[each])
-        for each in ids[1]
-    ]
-    places = feature_map.project(
-        *(each.vectors[chosen] for each, chosen in zip(sets, rows, strict=True)), seed
-    )
-    feature_map.draw(
-        places[0],
-        [gallery[each] for each in ids[0]],
-        places[1],
-        [queries[each] for each in ids[1]],
-        np.array(wrong, dtype=bool),
-        run.file(f"evaluation/{name}/map.png"),
-        title=run.title(name),
-        sampled={"gallery": len(sets[0].ids), "queries": len(sets[1].ids)},
-    )
-
-
-def draw_similarity(run: Any, name: str, ranking: Ranking) -> None:
-    """Draw which regions made a query of each class match, as scripts/draw_similarity.py does."""
-    from gallerist.figures.grad_cam import SimilarityMaps
-    from gallerist.figures.matched_regions import MatchedRegions, draw
-
-    extractor = run.extractor(run.plan.experiments[name])
-    gallery, queries = (run.manifests[part].by_id() for part in ("gallery", "query"))
-    rows = reversed([*enumerate(ranking.query_ids)])
-    first_of = {queries[query].label: row for row, query in rows}
-    first_of.pop(DISTRACTOR, None)
-    maps_of, drawn = SimilarityMaps(extractor.network), []
-    for label in sorted(first_of)[: run.config["evaluation"]["strips_drawn"]]:
-        row = first_of[label]
-        pair = queries[ranking.query_ids[row]], gallery[ranking.answers[row][0]]
-        pixels = [extractor.pictures.load(picture.path) for picture in pair]
-        alike = maps_of(*pixels)
-        labels = pair[0].label, pair[1].label
-        drawn.append(
-            MatchedRegions(
-                *pixels, alike.query_map, alike.answer_map, labels=labels, cosine=alike.cosine
-            )
-        )
-    draw(drawn, run.file(f"evaluation/{name}/similarity.png"), title=run.title(name))
+    parts, asked, title = ("gallery", "query"), run.config["evaluation"], run.title(name)
+    vectors = [Features.read(*run.plan.features(name, part)) for part in parts]
+    pictures = [run.manifests[part] for part in parts]
+    path = run.file(f"evaluation/{name}/map.png")
+    draw_feature_map(*vectors, ranking, *pictures, path, seed=asked["seed"], title=title)
+    if run.plan.experiments[name].kind == "network":
+        extractor = run.extractor(run.plan.experiments[name])
+        path, most = run.file(f"evaluation/{name}/similarity.png"), asked["strips_drawn"]
+        draw_similarity(extractor, ranking, *pictures, path, most=most, title=title)
 
 
 def compare(run: Any, metrics: list[dict[str, Any]]) -> None:

@@ -1,64 +1,57 @@
 # Stage 11, in pictures: where vectors lie, and which regions made two pictures match.
+#
+# One job an experiment. What follows two underscores in a rule's name says what it draws.
 
+EXPLAINING = {
+    "map": reported("evaluation/{experiment}/map.png", "map", figure="map of the vectors"),
+    "similarity": reported(
+        "evaluation/{experiment}/similarity.png",
+        "similarity",
+        figure="what made two pictures match",
+    ),
+}
+VECTORS = {"gallery_vectors": searched("gallery"), "query_vectors": searched("query")}
+NETWORK = {
+    "model": results("models/{experiment}/model.keras"),
+    "exported": multiext(results("models/{experiment}/model"), *EXPORTED),
+    "training": results("models/{experiment}/training.record.json"),
+    "preprocessing": results("models/{experiment}/preprocessing.json"),
+}
+SIMILARITY = {
+    "compute": canonical_json(PLAN.computing),
+    "strips_drawn": CONFIG.evaluation.strips_drawn,
+}
+DRAWING = {"map": "figures.feature_map", "similarity": "figures.similarity"}
 
-rule draw_feature_map:
-    """Draw gallery and queries in one plane, near where their vectors are."""
-    input:
-        gallery=searched("gallery"),
-        query=searched("query"),
-        gallery_manifest=manifest("gallery"),
-        query_manifest=manifest("query"),
-        ranking=ranking(),
-        code=library("draw_feature_map"),
-    output:
-        map=reported("evaluation/{experiment}/map.png", "map", figure="map of the vectors"),
-        record=results("evaluation/{experiment}/map.record.json"),
-    log:
-        logs("draw_feature_map/{experiment}.log"),
-    benchmark:
-        benchmarks("draw_feature_map/{experiment}.tsv")
-    wildcard_constraints:
-        experiment=one_of(WITH_VECTORS),
-    conda:
-        "../envs/gallerist.yaml"
-    params:
-        seed=CONFIG.evaluation.seed,
-    script:
-        "../scripts/draw_feature_map.py"
+for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
 
-
-rule draw_similarity:
-    """Show which regions of a query and its first answer make their vectors similar."""
-    input:
-        model=results("models/{experiment}/model.keras"),
-        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
-        training=results("models/{experiment}/training.record.json"),
-        preprocessing=results("models/{experiment}/preprocessing.json"),
-        ranking=ranking(),
-        gallery=manifest("gallery"),
-        query=manifest("query"),
-        code=library("draw_similarity"),
-    output:
-        similarity=reported(
-            "evaluation/{experiment}/similarity.png",
-            "similarity",
-            figure="what made two pictures match",
-        ),
-        record=results("evaluation/{experiment}/similarity.record.json"),
-    log:
-        logs("draw_similarity/{experiment}.log"),
-    benchmark:
-        benchmarks("draw_similarity/{experiment}.tsv")
-    wildcard_constraints:
-        experiment=one_of(NETWORKS),
-    conda:
-        "../envs/gallerist.yaml"
-    threads: 2
-    resources:
-        mem_mb=4000,
-        gpu=1,
-    params:
-        compute=canonical_json(PLAN.computing),
-        strips_drawn=CONFIG.evaluation.strips_drawn,
-    script:
-        "../scripts/draw_similarity.py"
+    rule:
+        name:
+            "__".join(["explain_experiment", *drawn])
+        input:
+            **(VECTORS if "map" in drawn else {}),
+            **(NETWORK if "similarity" in drawn else {}),
+            ranking=ranking(),
+            gallery=manifest("gallery"),
+            query=manifest("query"),
+            code=library("explain_experiment", drawing=[DRAWING[name] for name in drawn]),
+        output:
+            **{name: EXPLAINING[name] for name in drawn},
+            record=results("evaluation/{experiment}/explanations.record.json"),
+        log:
+            logs("explain_experiment/{experiment}.log"),
+        benchmark:
+            benchmarks("explain_experiment/{experiment}.tsv")
+        wildcard_constraints:
+            experiment=one_of([name for name in EXPERIMENTS if PLAN.explained_by(name) == drawn]),
+        conda:
+            "../envs/gallerist.yaml"
+        threads: 2 if "similarity" in drawn else 1
+        resources:
+            mem_mb=4000,
+            gpu=int("similarity" in drawn),
+        params:
+            **({"seed": CONFIG.evaluation.seed} if "map" in drawn else {}),
+            **(SIMILARITY if "similarity" in drawn else {}),
+        script:
+            "../scripts/explain_experiment.py"

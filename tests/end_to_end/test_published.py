@@ -44,7 +44,7 @@ def test_it_plans_the_jobs_of_its_two_experiments(published):
             f"{rule} {experiment}"
             for rule in (
                 *("train_network", "search_gallery", "evaluate_retrieval"),
-                *("extract_features", "draw_feature_map", "draw_similarity"),
+                *("extract_features", "explain_experiment"),
             )
             for experiment in experiments
         ),

@@ -111,14 +111,16 @@ def test_an_exchanged_model_is_refused_by_name_before_it_is_opened(workflow):
     made = [sha256_of_file(file) for file in (model, model.with_suffix(".json"))]
     assert list(record["made"].values()) == made
     similarity = "results/tiny/evaluation/long/similarity.png"
-    assert workflow.rerun(similarity) == {"draw_similarity long"}
+    workflow.edit_config("evaluation.explanations", ["similarity"])
+    assert workflow.rerun(similarity) == {"explain_experiment long"}
     shutil.copy(workflow.results / "models/short/model.keras", model)  # a whole, loadable model
-    for job, target in (
-        ("extract_features long", "results/tiny/features/long/query.npy"),
-        ("draw_similarity long", similarity),
+    for rule, target in (
+        ("extract_features", "results/tiny/features/long/query.npy"),
+        ("explain_experiment__similarity", similarity),
     ):
-        only = ("--allowed-rules", job.split()[0], "--")  # the second takes what the first makes
-        result = workflow.run(*only, target, check=False)
+        # The second takes what the first makes.
+        result = workflow.run("--allowed-rules", rule, "--", target, check=False)
+        job = f"{rule.partition('__')[0]} long"
         assert result.returncode != 0
         assert (
             f"{job} failed: results/tiny/models/long/model.keras is not the file that its job "

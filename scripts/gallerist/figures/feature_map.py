@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from gallerist.data.manifest import DISTRACTOR
+from gallerist.data.manifest import DISTRACTOR, Manifest
+from gallerist.evaluation.relevance import Relevance
+from gallerist.features.store import Features
 from gallerist.figures.style import (
     CLASS_COLOURS,
     OTHER,
@@ -22,6 +24,7 @@ from gallerist.figures.style import (
 )
 from gallerist.io.arrays import Booleans, Integers, Vectors
 from gallerist.io.files import PathLike
+from gallerist.search.ranking import Ranking
 
 GALLERY_DRAWN, QUERIES_DRAWN = 3000, 300
 """More dots, or stars, lie on each other, and t-SNE takes minutes."""
@@ -30,6 +33,44 @@ PERPLEXITY = 30.0
 """Neighbours that t-SNE looks at about each point, where there are enough points."""
 
 _COMPONENTS = 50
+
+
+def draw_feature_map(
+    gallery_features: Features,
+    query_features: Features,
+    ranking: Ranking,
+    gallery: Manifest,
+    queries: Manifest,
+    path: PathLike,
+    *,
+    seed: int,
+    title: str,
+) -> None:
+    """Draw gallery and queries near where their vectors are, as PNG; a sample where they are many.
+
+    ranking: of these queries, whose first answers are marked where they are wrong.
+    """
+    sets, label_of = (gallery_features, query_features), (gallery.label_of, queries.label_of)
+    rows = [
+        sample(len(each.ids), most, seed)
+        for each, most in zip(sets, (GALLERY_DRAWN, QUERIES_DRAWN), strict=True)
+    ]
+    ids = [[each.ids[row] for row in chosen] for each, chosen in zip(sets, rows, strict=True)]
+    labels = [[of[name] for name in names] for of, names in zip(label_of, ids, strict=True)]
+    relevance = Relevance.of_classes(label_of[1], label_of[0])
+    first = dict(zip(ranking.query_ids, (answers[0] for answers in ranking.answers), strict=True))
+    # A distractor has no relevant answer, so none of its answers is the wrong one.
+    wrong = np.array(
+        [
+            label != DISTRACTOR and not relevance.is_relevant(name, first[name])
+            for name, label in zip(ids[1], labels[1], strict=True)
+        ],
+        dtype=bool,
+    )
+    drawn = gallery_features.vectors[rows[0]], query_features.vectors[rows[1]]
+    places = project(*drawn, seed)
+    sampled = {"gallery": len(gallery_features.ids), "queries": len(query_features.ids)}
+    draw(places[0], labels[0], places[1], labels[1], wrong, path, title=title, sampled=sampled)
 
 
 def sample(count: int, most: int, seed: int) -> Integers:

@@ -268,14 +268,16 @@ class Plan:
         trained = self.experiments[experiment].kind == "network"
         return self.results.file(f"models/{experiment}/history.csv") if trained else []
 
+    def explained_by(self, experiment: str) -> tuple[str, ...]:
+        """The pictures of its vectors and its network: of those asked for, what it has."""
+        kind, wanted = self.experiments[experiment].kind, self.config.evaluation.explanations
+        has = {"map": kind != "fused_rankings", "similarity": kind == "network"}
+        return tuple(name for name in has if has[name] and name in wanted)
+
     def explanations(self, experiment: str) -> list[str]:
         """The pictures that explain an experiment, beside those of its evaluation."""
-        asked, wanted = self.experiments[experiment], self.config.evaluation.explanations
-        names = []
-        if "map" in wanted and asked.kind != "fused_rankings":
-            names.append(f"evaluation/{experiment}/map.png")
-        if "similarity" in wanted and asked.kind == "network":
-            names.append(f"evaluation/{experiment}/similarity.png")
+        asked = self.experiments[experiment]
+        names = [f"evaluation/{experiment}/{name}.png" for name in self.explained_by(experiment)]
         if asked.kind == "vocabulary":
             names.append(f"vocabularies/{experiment}.png")
         names += [f"rankings/{experiment}{step.picture}" for step in asked.steps if step.picture]

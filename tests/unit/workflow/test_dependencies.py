@@ -358,7 +358,7 @@ def test_only_stages_that_compute_with_a_network_can_load_tensorflow():
     """Those that only run one do so for a GPU: what they import themselves is light, see above."""
     stages = {path.stem for path in SCRIPTS.glob("*.py")}
     computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
-    running = {"extract_trunk", "extract_features", "draw_similarity"}
+    running = {"extract_trunk", "extract_features", "explain_experiment"}
     assert computing == {"fetch_weights", "export_trunk", "train_network"} | running
     for stage in running:
         assert not dotted_imports(stage) & HEAVY["tensorflow"], stage
