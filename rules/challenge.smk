@@ -23,29 +23,34 @@ rule draw_challenge:
         "../scripts/draw_challenge.py"
 
 
-rule write_submission:
-    """Write one experiment's answers as the server wants them, and look for faults."""
+rule write_submissions:
+    """Write every experiment's answers as the server wants them, and look for faults."""
     input:
-        ranking=ranking("challenge/"),
+        rankings=[PLAN.ranking(name, "challenge/") for name in EXPERIMENTS],
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),
-        code=library("write_submission"),
+        code=library("write_submissions"),
     output:
-        submission=results("challenge/submissions/{experiment}/results.json"),
-        answers=results("challenge/submissions/{experiment}/results.csv"),
-        record=results("challenge/submissions/{experiment}/results.record.json"),
+        submissions=expand(
+            results("challenge/submissions/{experiment}/results.json"), experiment=EXPERIMENTS
+        ),
+        answers=expand(
+            results("challenge/submissions/{experiment}/results.csv"), experiment=EXPERIMENTS
+        ),
+        record=results("challenge/submissions/results.record.json"),
     log:
-        logs("write_submission/{experiment}.log"),
+        logs("write_submissions.log"),
     benchmark:
-        benchmarks("write_submission/{experiment}.tsv")
+        benchmarks("write_submissions.tsv")
     conda:
         "../envs/gallerist.yaml"
     params:
+        experiments=canonical_json(EXPERIMENTS),
         folder=PLAN.challenge_folder,
         group=CHALLENGE.group,
         k=CHALLENGE.k,
     script:
-        "../scripts/write_submission.py"
+        "../scripts/write_submissions.py"
 
 
 rule grade_challenge:

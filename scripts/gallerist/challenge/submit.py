@@ -162,7 +162,7 @@ def _record(path: Path, receipt: Receipt, content: bytes) -> None:
     """
     file, answered = Path(receipt.file), receipt.state == "answered"
     try:
-        writer = read_record(file.with_name(f"{file.stem}.record.json"))
+        writer = read_record(file.parent.parent / f"{file.stem}.record.json")
     except (OSError, ValueError):
         return
     sent = path.with_name(f"{receipt.key[:16]}.sent.json")
@@ -177,8 +177,8 @@ def _record(path: Path, receipt: Receipt, content: bytes) -> None:
     record = open_record(
         stage="submit",
         dataset=writer.dataset,
-        experiment=writer.experiment,
-        title=f"submit {writer.experiment}",
+        experiment=file.parent.name,
+        title=f"submit {file.parent.name}",
         status="finished" if answered else "failed",
         started=receipt.sent_at,
         finished=now(),

@@ -61,12 +61,11 @@ def work(tmp_path, server, monkeypatch):
         path = tmp_path / "results/mine/challenge/source" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    for experiment, file in RESULTS.items():
-        record = a_record(
-            "mine", stage="write_submission", experiment=experiment, curves={}, datasets=()
-        )
-        write_record(tmp_path / file.replace(".json", ".record.json"), record)
+    for file in RESULTS.values():
+        (tmp_path / file).parent.mkdir(parents=True)
         answer(tmp_path / file, "a.png", "b.png")
+    record = a_record("mine", stage="write_submissions", experiment=None, curves={}, datasets=())
+    write_record(tmp_path / "results/mine/challenge/submissions/results.record.json", record)
     configure(submit_to=server.url)
     return tmp_path
 
@@ -263,7 +262,7 @@ def test_other_answers_do_not_change_what_was_recorded_as_sent(work, server):
 
 
 def test_an_answer_file_that_no_workflow_wrote_has_receipts_and_no_record(work, server):
-    (work / RESULTS["hog"].replace(".json", ".record.json")).unlink()
+    (work / "results/mine/challenge/submissions/results.record.json").unlink()
     assert deliver(server).state == "answered"
     assert sendings() == []
     assert len(list(work.rglob("receipts/*.json"))) == 1
