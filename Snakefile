@@ -21,6 +21,7 @@ include: "rules/configuration.smk"
 include: "rules/paths.smk"
 include: "rules/experiments.smk"
 include: "rules/tracking.smk"
+include: "rules/cluster.smk"
 include: "rules/source.smk"
 include: "rules/import.smk"
 include: "rules/split.smk"
@@ -43,6 +44,10 @@ include: "rules/runs.smk"
 if CHALLENGE:
 
     include: "rules/challenge.smk"
+
+
+# Like `localrules:`, which takes no list.
+workflow.localrules(*small_rules())
 
 
 onstart:

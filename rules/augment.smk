@@ -16,7 +16,9 @@ rule augment_images:
         benchmarks("augment_images.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
+    resources:
+        **needs.of("augment_images"),
     params:
         settings=canonical_json(config["augmentation"]),
         max_pixels=config["dataset"]["images"]["max_pixels"],

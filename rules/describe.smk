@@ -20,7 +20,9 @@ rule describe_images:
         part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
+    resources:
+        **needs.of("describe_images"),
     params:
         settings=extraction_settings,
         max_pixels=config["dataset"]["images"]["max_pixels"],
@@ -45,9 +47,9 @@ rule learn_vocabulary:
         experiment=one_of(VOCABULARIES),
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
     resources:
-        mem_mb=4000,
+        **needs.of("learn_vocabulary"),
     params:
         settings=extraction_settings,
     script:
@@ -74,7 +76,9 @@ rule encode_key_points:
         part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
+    resources:
+        **needs.of("encode_key_points"),
     params:
         settings=extraction_settings,
     script:

@@ -21,6 +21,8 @@ rule draw_feature_map:
         experiment=one_of(WITH_VECTORS),
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("draw_feature_map"),
     params:
         seed=config["evaluation"]["seed"],
     script:
@@ -52,10 +54,9 @@ rule draw_similarity:
         experiment=one_of(NETWORKS),
     conda:
         "../envs/gallerist.yaml"
-    threads: 2
+    threads: processors(2)
     resources:
-        mem_mb=4000,
-        gpu=1,
+        **needs.of("draw_similarity"),
     params:
         strips_drawn=config["evaluation"]["strips_drawn"],
     script:

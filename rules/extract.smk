@@ -24,10 +24,9 @@ rule extract_features:
         part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
     resources:
-        mem_mb=4000,
-        gpu=1,
+        **needs.of("extract_features"),
     params:
         compute=canonical_json(config["compute"]),
         views=step("views"),

@@ -15,6 +15,8 @@ if PLAN.source == "embedded":
             benchmarks("draw_silhouettes.tsv")
         conda:
             "../envs/gallerist.yaml"
+        resources:
+            **needs.of("draw_silhouettes"),
         params:
             settings=canonical_json(config["dataset"]["embedded"]),
         script:
@@ -36,6 +38,8 @@ if PLAN.source == "archive":
             benchmarks("fetch_archive.tsv")
         conda:
             "../envs/gallerist.yaml"
+        resources:
+            **needs.of("fetch_archive"),
         params:
             location=config["dataset"]["archive"]["location"],
             sha256=config["dataset"]["archive"]["sha256"],

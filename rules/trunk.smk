@@ -16,7 +16,7 @@ rule fetch_weights:
     conda:
         "../envs/gallerist.yaml"
     resources:
-        mem_mb=4000,
+        **needs.of("fetch_weights"),
     params:
         backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["backbone"],
         weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["weights"],
@@ -45,10 +45,9 @@ rule extract_trunk:
         part="training|augmented|validation|gallery|query",
     conda:
         "../envs/gallerist.yaml"
-    threads: 8
+    threads: processors(8)
     resources:
-        mem_mb=6000,
-        gpu=1,
+        **needs.of("extract_trunk"),
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
         max_pixels=config["dataset"]["images"]["max_pixels"],
