@@ -49,6 +49,7 @@ if __name__ == "__main__":
     compile_lock("requirements.in", "requirements.lock")
     compile_lock("requirements-gpu.in", "requirements-gpu.lock", "requirements.lock")
     compile_lock("requirements-server.in", "requirements-server.lock", "requirements.lock")
+    compile_lock("requirements-slurm.in", "requirements-slurm.lock", "requirements.lock")
     compile_lock("requirements-dev.in", "requirements-dev.lock", "requirements.lock")
     lock = (ENVS / "requirements.lock").read_text(encoding="utf-8")
     (ENVS / "gallerist.yaml").write_text(conda_environment(lock), encoding="utf-8")

@@ -19,7 +19,7 @@ from packaging.version import Version
 ENVS = CHECKOUT / "envs"
 LOCKS = (
     *("requirements.lock", "requirements-gpu.lock"),
-    *("requirements-server.lock", "requirements-dev.lock"),
+    *("requirements-server.lock", "requirements-slurm.lock", "requirements-dev.lock"),
 )
 PYTHONS = ("3.11", "3.12", "3.13")
 
@@ -146,6 +146,7 @@ def test_no_python_gets_two_versions_of_a_package(name, python):
         ("requirements.in", "requirements.lock"),
         ("requirements-gpu.in", "requirements-gpu.lock"),
         ("requirements-server.in", "requirements-server.lock"),
+        ("requirements-slurm.in", "requirements-slurm.lock"),
         ("requirements-dev.in", "requirements-dev.lock"),
     ],
 )
