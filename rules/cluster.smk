@@ -27,7 +27,8 @@ def small_rules():
     if not SENDING:
         return []
     names = [each.name for each in workflow.rules]
-    return needs.small(names, count_pictures(PLAN), config["cluster"]["least_minutes"])
+    pictures = count_pictures(PLAN, config["dataset"])
+    return needs.small(names, pictures, config["cluster"]["least_minutes"])
 
 
 def choose_command_for_states():

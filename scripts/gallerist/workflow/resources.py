@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gallerist.workflow.experiments import Experiment
 from gallerist.workflow.plan import Plan
 
 ROW_BYTES = 125
@@ -46,8 +47,6 @@ MEMORY_MARGIN, TIME_MARGIN = 1.5, 4.0
 LEAST_MINUTES = 15
 """The shortest time limit: a shared folder can be slow to show what a job imports."""
 
-Settings = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Need:
@@ -55,8 +54,8 @@ class Need:
 
     seconds: float = 2.0
     """Processor time of its start."""
-    seconds_a_picture: float | Callable[[Settings], float] = 0.0
-    """A number, or found from the settings of the job's experiment."""
+    seconds_a_picture: float | Callable[[Experiment], float] = 0.0
+    """A number, or found from the job's experiment."""
     seconds_a_megabyte: float = 0.0
     megabytes: float = 300.0
     """Memory of the started process."""
@@ -67,22 +66,23 @@ class Need:
     """Whether it is one of a network, which a GPU computes where there is one."""
 
 
-def _extraction(settings: Settings) -> float:
-    views = VIEWS if settings.get("views") else 1
-    return views * NETWORK_SECONDS * _size(settings)
+def _extraction(experiment: Experiment) -> float:
+    views = VIEWS if any(step.name == "views" for step in experiment.steps) else 1
+    return views * NETWORK_SECONDS * _size(experiment)
 
 
-def _training(settings: Settings) -> float:
+def _training(experiment: Experiment) -> float:
+    settings = experiment.extraction
     if settings["network"] == "scratch":
         each = SCRATCH_SECONDS
     else:
-        each = CACHED_SECONDS if settings.get("trunk_cache") else TRAINING_SECONDS
-    return float(settings["epochs"] * each * _size(settings))
+        each = CACHED_SECONDS if experiment.trunk else TRAINING_SECONDS
+    return float(settings["epochs"] * each * _size(experiment))
 
 
-def _size(settings: Settings) -> float:
+def _size(experiment: Experiment) -> float:
     """Pixels of a picture in units of 224 x 224."""
-    return float((settings.get("image_size") or 224) / 224) ** 2
+    return float((experiment.extraction.get("image_size") or 224) / 224) ** 2
 
 
 NEEDS = {
@@ -147,7 +147,7 @@ class Needs:
 
         def runtime(wildcards: Any, input: Any, attempt: int) -> int:
             pictures, vectors = measure(input)
-            seconds = self._seconds(need, self._settings(wildcards), pictures, vectors)
+            seconds = self._seconds(need, self._experiment(wildcards), pictures, vectors)
             return math.ceil(LEAST_MINUTES + TIME_MARGIN * seconds / 60) * attempt
 
         def disk_mb(wildcards: Any, input: Any, attempt: int) -> int:
@@ -163,30 +163,33 @@ class Needs:
 
         pictures: of the data set; infinity where nobody has counted them yet.
         """
-        every = [each.settings for each in self.plan.experiments.values()]
-        longest = 2048 * 4e-6  # megabytes of a long vector
+        every = self.plan.experiments.values()
+        networks = [each for each in every if each.kind == "network"]
+        longest = 2048 * 4e-6 * pictures  # megabytes of long vectors
 
         def minutes(need: Need) -> float:
-            fitting = [each for each in every if not need.on_gpu or "network" in each]
-            times = (
-                self._seconds(need, settings, pictures, longest * pictures) for settings in fitting
-            )
+            fitting = networks if need.on_gpu else every
+            times = [self._seconds(need, each, pictures, longest) for each in fitting]
             return max(times, default=need.seconds) / 60
 
         return [rule for rule in rules if rule in NEEDS and minutes(NEEDS[rule]) < least_minutes]
 
-    def _seconds(self, need: Need, settings: Settings, pictures: float, vectors: float) -> float:
+    def _seconds(
+        self, need: Need, experiment: Experiment | None, pictures: float, vectors: float
+    ) -> float:
         each = need.seconds_a_picture
-        found = float(each(settings) if callable(each) else each)
-        work = [(found, pictures), (need.seconds_a_megabyte, vectors)]
+        if callable(each):
+            assert experiment is not None
+            each = each(experiment)
+        work = [(each, pictures), (need.seconds_a_megabyte, vectors)]
         return need.seconds + sum(a * b for a, b in work if a)
 
-    def _settings(self, wildcards: Any) -> Settings:
-        """The settings of the experiment that a job is about; none where it is about none."""
+    def _experiment(self, wildcards: Any) -> Experiment | None:
+        """The experiment that a job is about, or one with its frozen layers; None without any."""
         for name, named in (("experiment", self.plan.experiments), ("trunk", self.plan.trunks)):
             if hasattr(wildcards, name):
-                return named[getattr(wildcards, name)].settings
-        return {}
+                return named[getattr(wildcards, name)]
+        return None
 
 
 def measure(files: Iterable[str]) -> tuple[float, float]:
@@ -204,14 +207,16 @@ def measure(files: Iterable[str]) -> tuple[float, float]:
     return pictures, vectors
 
 
-def count_pictures(plan: Plan) -> float:
-    """The pictures of a data set before anything was imported; infinity where nobody can tell."""
+def count_pictures(plan: Plan, dataset: Mapping[str, Any]) -> float:
+    """The pictures of a data set before anything was imported; infinity where nobody can tell.
+
+    dataset: that section of the configuration, in plain values.
+    """
     if plan.source == "embedded":
-        drawn = plan.dataset["embedded"]
         parts = ("training", "gallery", "query")
-        return 10.0 * sum(float(drawn[f"{part}_per_class"]) for part in parts)
+        return 10.0 * sum(float(dataset["embedded"][f"{part}_per_class"]) for part in parts)
     if plan.source == "folder":
-        return float(sum(len(files) for _, _, files in os.walk(plan.dataset["folder"])))
+        return float(sum(len(files) for _, _, files in os.walk(dataset["folder"])))
     manifests = [Path(plan.manifest(part)) for part in plan.imported]
     if all(path.is_file() for path in manifests):
         return measure(map(str, manifests))[0]

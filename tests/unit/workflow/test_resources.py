@@ -40,6 +40,10 @@ def planned(**dataset):
     return Plan(complete({**CONFIG, "dataset": {"name": "many", **dataset}}))
 
 
+def counted(**dataset):
+    return count_pictures(planned(**dataset), dataset)
+
+
 @pytest.fixture(scope="module")
 def plan(pictures):
     return planned(folder=str(pictures))
@@ -135,16 +139,16 @@ def test_jobs_with_little_work_stay_and_the_rest_is_sent(plan):
     assert needs.small(["all"], 1000, 2) == []
 
 
-def test_pictures_are_counted_before_they_are_imported(tmp_path, monkeypatch, plan):
+def test_pictures_are_counted_before_they_are_imported(tmp_path, monkeypatch, pictures):
     monkeypatch.chdir(tmp_path)
-    assert count_pictures(plan) == 7
+    assert counted(folder=str(pictures)) == 7
     (tmp_path / "a.zip").touch()
-    archive = planned(archive={"location": "a.zip", "sha256": "0" * 64})
-    assert count_pictures(archive) == math.inf
+    archive = {"location": "a.zip", "sha256": "0" * 64}
+    assert counted(archive=archive) == math.inf
     for part, rows in (("originals", 3), ("gallery", 2), ("query", 1)):
         path = tmp_path / f"results/many/manifests/{part}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"." * rows * ROW_BYTES)
-    assert count_pictures(archive) == 6
+    assert counted(archive=archive) == 6
     drawn = {"training_per_class": 4, "gallery_per_class": 2, "query_per_class": 1}
-    assert count_pictures(planned(embedded=drawn)) == 70
+    assert counted(embedded=drawn) == 70
