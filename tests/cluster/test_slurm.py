@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from benchmarks.equality import compare
 from tiny_workflow import wait_for
-from two_nodes import MODEL, OnCluster, trained
+from two_nodes import MODEL, OnCluster, trained  # makes benchmarks importable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

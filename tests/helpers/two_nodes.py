@@ -4,12 +4,15 @@ import os
 import random
 import re
 import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from checkout import CHECKOUT
 from tiny_workflow import COMMANDS, wait_for
+
+sys.path.insert(0, str(CHECKOUT))
 
 SCRIPT = CHECKOUT / "tests/cluster/two_nodes.sh"
 PROFILE = ("--workflow-profile", "profiles/slurm")
