@@ -122,6 +122,9 @@ NEEDS = {
 }
 """By rule. A challenge's rules of the same scripts have the same."""
 
+OTHER = Need(5, 0.01, 1.0, megabytes=500, kilobytes_a_picture=20, megabytes_a_megabyte=4)
+"""Of a rule that nobody has measured."""
+
 
 class Needs:
     """What the rules ask for, and which of them are worth sending to another machine.
@@ -136,7 +139,7 @@ class Needs:
 
     def of(self, rule: str) -> dict[str, Any]:
         """The resources of a rule: functions of a job's wildcards, input and attempt."""
-        need = NEEDS[rule]
+        need = NEEDS.get(rule, OTHER)
 
         def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
             pictures, vectors = measure(input)
@@ -172,7 +175,7 @@ class Needs:
             times = [self._seconds(need, each, pictures, longest) for each in fitting]
             return max(times, default=need.seconds) / 60
 
-        return [rule for rule in rules if rule in NEEDS and minutes(NEEDS[rule]) < least_minutes]
+        return [rule for rule in rules if minutes(NEEDS.get(rule, OTHER)) < least_minutes]
 
     def _seconds(
         self, need: Need, experiment: Experiment | None, pictures: float, vectors: float
