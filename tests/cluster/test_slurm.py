@@ -1,6 +1,7 @@
 """On a Slurm of two nodes: the results of a local run, whatever befalls jobs and nodes."""
 
 import os
+import shutil
 import signal
 import subprocess
 
@@ -66,7 +67,12 @@ def test_a_training_that_is_preempted_goes_on_later(moment, on_cluster, nodes, u
 def test_a_killed_workflow_that_is_started_again_waits_for_what_still_runs(
     moment, on_cluster, nodes, undisturbed
 ):
+    """Nothing is computed twice, where it is the first time: of what was made before Snakemake keeps
+    the parameters of that time, and makes it once more.
+    """
     workflow = on_cluster.workflow
+    shutil.rmtree(workflow.folder / ".snakemake/metadata")
+    shutil.rmtree((workflow.folder / MODEL).parent)
     with on_cluster.started(MODEL) as process:
         job = on_cluster.training_at(moment)
         os.kill(process.pid, signal.SIGKILL)
