@@ -67,8 +67,8 @@ def test_a_training_that_is_preempted_goes_on_later(moment, on_cluster, nodes, u
 def test_a_killed_workflow_that_is_started_again_waits_for_what_still_runs(
     moment, on_cluster, nodes, undisturbed
 ):
-    """Nothing is computed twice, where it is the first time: of what was made before Snakemake keeps
-    the parameters of that time, and makes it once more.
+    """And nothing is computed twice the first time. What was made before, with other parameters,
+    is made once more: Snakemake notes the new ones where the workflow runs.
     """
     workflow = on_cluster.workflow
     shutil.rmtree(workflow.folder / ".snakemake/metadata")
