@@ -38,6 +38,7 @@ ClusterName=two
 SlurmctldHost=$(hostname)(127.0.0.1)
 SlurmUser=root
 AuthType=auth/munge
+AuthInfo=cred_expire=10
 StateSaveLocation=$STATE/state
 SlurmdSpoolDir=$STATE/spool_%n
 SlurmctldPidFile=$STATE/slurmctld.pid
