@@ -58,9 +58,15 @@ def _content(kind: str, name: str, data: bytes, folder: Path) -> Any:
         ".record.json": _record,
         ".keras": _weights,
     }
-    if name.endswith(".origin.json") and (folder / "models" / Path(name).parts[1]).is_dir():
+    if name.endswith(".origin.json") and _has_trained(folder, Path(name).parts[1]):
         return {**json.loads(data), "model": "a trained one, whose weights are compared"}
     return read[kind](data) if kind in read else data
+
+
+def _has_trained(folder: Path, experiment: str) -> bool:
+    """Whether an experiment has a trained network, or may be combined from some that have."""
+    kinds = ("models", "fusions")
+    return any([*(folder / kind).glob(f"{experiment}*")] for kind in kinds)
 
 
 def _without_times(rows: list[list[str]]) -> list[list[str]]:
