@@ -19,7 +19,6 @@ def prepare_run():
     for warning in find_warnings(config):
         logger.warning(warning)
     claim(Path.cwd())
-    choose_command_for_states()
     graph = rule_graph()
     try:
         title = f"{DATASET}: rules of the workflow"

@@ -89,7 +89,8 @@ def train(
             if checkpoint and state.under_way:
                 checkpoint.write(state.saved())
             raise
-        logger.info("epoch %d of %d: %s", epoch, settings.epochs, _format_row(row))
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+        logger.info("epoch %d of %d: %s", epoch, settings.epochs, figures)
         state.end_epoch(row)
         state.seconds = time.monotonic() - began
         if checkpoint and checkpoint.is_due(state.size):
@@ -136,10 +137,6 @@ def _epoch(
     row = {**state.trained, **{f"val_{name}": value for name, value in evaluated.items()}}
     row = {name: value for name, value in row.items() if name in CURVES}
     return {**row, "learning_rate": learning_rate, "epoch_seconds": time.monotonic() - began}
-
-
-def _format_row(row: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in row.items())
 
 
 class _Passes:
