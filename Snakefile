@@ -38,7 +38,6 @@ include: "rules/evaluate.smk"
 include: "rules/explain.smk"
 include: "rules/compare.smk"
 include: "rules/register.smk"
-include: "rules/runs.smk"
 
 
 if CHALLENGE:
@@ -78,4 +77,4 @@ rule all:
         rules.report_leaks.output,
         expand(rules.evaluate_retrieval.output, experiment=EXPERIMENTS),
         challenge_results(),
-        rules.register_models.output if config["registry"]["experiments"] else [],
+        rules.register_models.output if CONFIG.registry.experiments else [],

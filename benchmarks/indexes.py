@@ -12,6 +12,7 @@ from gallerist.features.store import normalise
 from gallerist.io.arrays import Vectors
 from gallerist.search.approximate import BuiltIndex, build_index, recall, search_index
 from gallerist.search.exact import Measure, search
+from gallerist.settings.ranking import Search
 
 DEPTH = 10
 
@@ -45,8 +46,7 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
     def way(built: BuiltIndex, depth: int, effort: dict[str, int]) -> Way:
         run = partial(
             search_index,
-            *(built, queries, ids[0], gallery, ids[1], depth, COSINE),
-            **effort,
+            *(built, queries, ids[0], gallery, ids[1], depth, COSINE, Search(**effort)),
             threads=threads(),
         )
         share = recall(exact.distances, [line[:DEPTH] for line in run().distances], DEPTH)[DEPTH]

@@ -20,7 +20,7 @@ rule augment_images:
     resources:
         **needs.of("augment_images"),
     params:
-        settings=canonical_json(config["augmentation"]),
-        max_pixels=config["dataset"]["images"]["max_pixels"],
+        settings=as_text(CONFIG.augmentation),
+        max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/augment_images.py"

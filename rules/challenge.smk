@@ -20,7 +20,7 @@ rule draw_challenge:
     resources:
         **needs.of("draw_challenge"),
     params:
-        settings=canonical_json(CHALLENGE["embedded"]),
+        settings=as_text(CHALLENGE.embedded),
     script:
         "../scripts/draw_challenge.py"
 
@@ -46,8 +46,8 @@ rule write_submission:
         **needs.of("write_submission"),
     params:
         folder=PLAN.challenge_folder,
-        group=CHALLENGE["group"],
-        k=CHALLENGE["k"],
+        group=CHALLENGE.group,
+        k=CHALLENGE.k,
     script:
         "../scripts/write_submission.py"
 
@@ -83,9 +83,9 @@ rule grade_challenge:
         by_distance=canonical_json(
             [name for name, each in PLAN.experiments.items() if each.ranked_by_distance]
         ),
-        seed=config["evaluation"]["seed"],
-        bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
-        confidence=config["evaluation"]["confidence"],
-        distractor_step=CHALLENGE["distractor_step"],
+        seed=CONFIG.evaluation.seed,
+        bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
+        confidence=CONFIG.evaluation.confidence,
+        distractor_step=CHALLENGE.distractor_step,
     script:
         "../scripts/grade_challenge.py"

@@ -42,10 +42,10 @@ rule compare_experiments:
         **needs.of("compare_experiments"),
     params:
         # Experiments that differ in their seed only.
-        groups=canonical_json(groups(config["experiments"])),
-        decided_by=config["evaluation"]["decided_by"],
-        confidence=config["evaluation"]["confidence"],
-        bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
-        seed=config["evaluation"]["seed"],
+        groups=canonical_json(groups(CONFIG.experiments)),
+        decided_by=CONFIG.evaluation.decided_by,
+        confidence=CONFIG.evaluation.confidence,
+        bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
+        seed=CONFIG.evaluation.seed,
     script:
         "../scripts/compare_experiments.py"

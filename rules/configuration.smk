@@ -7,7 +7,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from gallerist.config.completion import ConfigurationError, complete
+from gallerist.config.completion import ConfigurationError, check
 from gallerist.config.warnings import find_warnings
 from gallerist.workflow.dependencies import use_library_in
 from gallerist.io.files import canonical_json
@@ -16,14 +16,19 @@ from gallerist.config.sweeps import groups
 use_library_in(SCRIPTS)
 
 
-def completed_config(given):
-    """`given` with every default, or the end: one line for each thing that is wrong."""
+def checked_config(given):
+    """The configuration with every default, or the end: one line for each thing that is wrong."""
     source = ", ".join(map(str, workflow.configfiles)) or "config"
     try:
-        return complete(given)
+        return check(given)
     except ConfigurationError as error:
         # Of an exception Snakemake would print lines of this file, where nothing is wrong.
         sys.exit("\n".join(f"{source}: {problem}" for problem in error.problems))
+
+
+def as_text(settings):
+    """A group of settings as a parameter of a rule: equal ones give equal texts."""
+    return canonical_json(settings and settings.model_dump())
 
 
 def one_of(names):
@@ -31,6 +36,7 @@ def one_of(names):
     return "|".join(re.escape(name) for name in sorted(names)) or "none"
 
 
-completed = completed_config(config)
+# The rules read CONFIG; the jobs, and whoever runs them elsewhere, get it in plain values.
+CONFIG = checked_config(config)
 config.clear()
-config.update(completed)
+config.update(CONFIG.model_dump())

@@ -25,7 +25,7 @@ rule describe_images:
         **needs.of("describe_images"),
     params:
         settings=extraction_settings,
-        max_pixels=config["dataset"]["images"]["max_pixels"],
+        max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/describe_images.py"
 

@@ -42,16 +42,16 @@ rule evaluate_retrieval:
     resources:
         **needs.of("evaluate_retrieval"),
     params:
-        k=canonical_json(config["evaluation"]["k"]),
-        metrics=canonical_json(config["evaluation"]["metrics"]),
-        depth=config["search"]["depth"],
-        confidence=config["evaluation"]["confidence"],
-        bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
-        seed=config["evaluation"]["seed"],
+        k=canonical_json(CONFIG.evaluation.k),
+        metrics=canonical_json(CONFIG.evaluation.metrics),
+        depth=CONFIG.search.depth,
+        confidence=CONFIG.evaluation.confidence,
+        bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
+        seed=CONFIG.evaluation.seed,
         # So that the hit rate among fewer distractors follows from this one ranking.
         by_distance=of_experiment(lambda name: PLAN.experiments[name].ranked_by_distance),
-        answers_drawn=config["evaluation"]["answers_drawn"],
-        queries_drawn=canonical_json(config["evaluation"]["queries_drawn"]),
-        strips_drawn=config["evaluation"]["strips_drawn"],
+        answers_drawn=CONFIG.evaluation.answers_drawn,
+        queries_drawn=canonical_json(CONFIG.evaluation.queries_drawn),
+        strips_drawn=CONFIG.evaluation.strips_drawn,
     script:
         "../scripts/evaluate_retrieval.py"

@@ -33,7 +33,7 @@ def ranking(folder="", before=None):
 
 def setting(name):
     """One setting of the experiment that a job is about."""
-    return lambda wildcards: PLAN.experiments[wildcards.experiment].settings[name]
+    return lambda wildcards: PLAN.experiments[wildcards.experiment].plain[name]
 
 
 def step(name):

@@ -24,7 +24,7 @@ rule draw_feature_map:
     resources:
         **needs.of("draw_feature_map"),
     params:
-        seed=config["evaluation"]["seed"],
+        seed=CONFIG.evaluation.seed,
     script:
         "../scripts/draw_feature_map.py"
 
@@ -58,6 +58,6 @@ rule draw_similarity:
     resources:
         **needs.of("draw_similarity"),
     params:
-        strips_drawn=config["evaluation"]["strips_drawn"],
+        strips_drawn=CONFIG.evaluation.strips_drawn,
     script:
         "../scripts/draw_similarity.py"

@@ -28,7 +28,7 @@ rule extract_features:
     resources:
         **needs.of("extract_features"),
     params:
-        compute=canonical_json(config["compute"]),
+        compute=as_text(CONFIG.compute),
         views=step("views"),
     script:
         "../scripts/extract_features.py"

@@ -76,7 +76,7 @@ rule fuse_rankings:
     params:
         members=members,
         constant=setting("constant"),
-        depth=config["search"]["depth"],
+        depth=CONFIG.search.depth,
     script:
         "../scripts/fuse_rankings.py"
 

@@ -26,8 +26,8 @@ rule import_images:
         # Whether pictures of all classes lie side by side.
         flat=lambda wildcards: wildcards.part in PLAN.challenge_parts,
         fingerprint=part_fingerprint,
-        on_bad=config["dataset"]["images"]["on_bad"],
-        min_side=config["dataset"]["images"]["min_side"],
-        max_pixels=config["dataset"]["images"]["max_pixels"],
+        on_bad=CONFIG.dataset.images.on_bad,
+        min_side=CONFIG.dataset.images.min_side,
+        max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/import_images.py"

@@ -6,9 +6,9 @@ from gallerist.workflow.dependencies import library_files
 from gallerist.workflow.plan import Plan
 
 RESULTS = "results"
-DATASET = config["dataset"]["name"]
-CHALLENGE = config["challenge"]
-PLAN = Plan(config, RESULTS)
+DATASET = CONFIG.dataset.name
+CHALLENGE = CONFIG.challenge
+PLAN = Plan(CONFIG, RESULTS)
 
 # A file of this data set's results, and the manifest of a part.
 results = PLAN.results.file

@@ -29,11 +29,11 @@ rule register_models:
         **needs.of("register_models"),
     params:
         experiments=canonical_json(PLAN.registered_names),
-        decided_by=config["evaluation"]["decided_by"],
-        confidence=config["evaluation"]["confidence"],
-        bootstrap_rounds=config["evaluation"]["bootstrap_rounds"],
-        seed=config["evaluation"]["seed"],
+        decided_by=CONFIG.evaluation.decided_by,
+        confidence=CONFIG.evaluation.confidence,
+        bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
+        seed=CONFIG.evaluation.seed,
         # Where it is changed, the models are to be in the other store.
-        store=config["tracking"]["uri"] or "",
+        store=CONFIG.tracking.uri or "",
     script:
         "../scripts/register_models.py"

@@ -19,7 +19,7 @@ rule rerank_reciprocally:
     resources:
         **needs.of("rerank_reciprocally"),
     params:
-        depth=config["search"]["depth"],
+        depth=CONFIG.search.depth,
         settings=step("k_reciprocal"),
     script:
         "../scripts/rerank_reciprocally.py"

@@ -22,7 +22,7 @@ rule search_gallery:
     resources:
         **needs.of("search_gallery"),
     params:
-        depth=config["search"]["depth"],
+        depth=CONFIG.search.depth,
         settings=step("search"),
     script:
         "../scripts/search_gallery.py"

@@ -18,7 +18,7 @@ if PLAN.source == "embedded":
         resources:
             **needs.of("draw_silhouettes"),
         params:
-            settings=canonical_json(config["dataset"]["embedded"]),
+            settings=as_text(CONFIG.dataset.embedded),
         script:
             "../scripts/draw_silhouettes.py"
 
@@ -41,9 +41,9 @@ if PLAN.source == "archive":
         resources:
             **needs.of("fetch_archive"),
         params:
-            location=config["dataset"]["archive"]["location"],
-            sha256=config["dataset"]["archive"]["sha256"],
-            max_gigabytes=config["dataset"]["archive"]["max_gigabytes"],
+            location=CONFIG.dataset.archive.location,
+            sha256=CONFIG.dataset.archive.sha256,
+            max_gigabytes=CONFIG.dataset.archive.max_gigabytes,
             # Outside the outputs, which a failed job loses: a download goes on where it broke off.
             download=results("download"),
         script:

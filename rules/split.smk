@@ -1,6 +1,6 @@
 # Stage 3: decide which picture belongs to which part, and show what leaks from one to another.
 
-SHARES = {part: share for part, share in config["dataset"]["split"].items() if part != "seed"}
+SHARES = CONFIG.dataset.split.model_dump(exclude={"seed"})
 # A tree holds gallery and query apart: what is not held out to validate is trained on.
 SHARES.setdefault("training", 1 - SHARES["validation"])
 
@@ -23,12 +23,12 @@ rule split_images:
         **needs.of("split_images"),
     params:
         fractions=canonical_json(SHARES),
-        seed=config["dataset"]["split"]["seed"],
+        seed=CONFIG.dataset.split.seed,
     script:
         "../scripts/split_images.py"
 
 
-if config["dataset"]["extend"]:
+if CONFIG.dataset.extend:
 
     rule extend_training:
         """Add pictures of a pool to the training classes; refuse what is held out."""
@@ -50,9 +50,9 @@ if config["dataset"]["extend"]:
         resources:
             **needs.of("extend_training"),
         params:
-            per_class=config["dataset"]["extend"]["per_class"],
-            seed=config["dataset"]["extend"]["seed"],
-            distance=config["dataset"]["near_duplicate_distance"],
+            per_class=CONFIG.dataset.extend.per_class,
+            seed=CONFIG.dataset.extend.seed,
+            distance=CONFIG.dataset.near_duplicate_distance,
         script:
             "../scripts/extend_training.py"
 
@@ -77,6 +77,6 @@ rule report_leaks:
     resources:
         **needs.of("report_leaks"),
     params:
-        distance=config["dataset"]["near_duplicate_distance"],
+        distance=CONFIG.dataset.near_duplicate_distance,
     script:
         "../scripts/report_leaks.py"

@@ -1,9 +1,6 @@
 # Before the first job: the workflow is drawn, and a process begins to show the jobs in MLflow.
 from snakemake.logging import logger
 
-# The rules that bring MLflow up to date themselves.
-ON_REQUEST = {"sync_tracking", "prune_runs"}
-
 writer = None
 
 
@@ -16,20 +13,18 @@ def prepare_run():
     from gallerist.workflow.lock import claim
 
     global writer
-    for warning in find_warnings(config):
+    for warning in find_warnings(CONFIG):
         logger.warning(warning)
     claim(Path.cwd())
-    graph = rule_graph()
     try:
         title = f"{DATASET}: rules of the workflow"
-        keep_rule_graph(f"{RESULTS}/{DATASET}", graph, title, draw)
+        keep_rule_graph(f"{RESULTS}/{DATASET}", rule_graph(), title, draw)
     except Exception as error:
         logger.warning(f"The rules of the workflow are not drawn: {error}")
-    if not graph.keys() <= ON_REQUEST:
-        try:
-            writer = WorkflowWriter(config, RESULTS)
-        except (OSError, TrackingError) as error:
-            logger.warning(f"Nothing is shown in MLflow: {error}")
+    try:
+        writer = WorkflowWriter(config, RESULTS)
+    except (OSError, TrackingError) as error:
+        logger.warning(f"Nothing is shown in MLflow: {error}")
 
 
 def close_run():

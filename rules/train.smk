@@ -26,9 +26,9 @@ rule train_network:
         **needs.of("train_network"),
     params:
         settings=extraction_settings,
-        max_pixels=config["dataset"]["images"]["max_pixels"],
-        gpu_precision=config["compute"]["gpu_precision"],
-        gpu_xla=config["compute"]["gpu_xla"],
+        max_pixels=CONFIG.dataset.images.max_pixels,
+        gpu_precision=CONFIG.compute.gpu_precision,
+        gpu_xla=CONFIG.compute.gpu_xla,
         # Not an output: it outlives a killed job, and is gone when the training is done.
         checkpoint=results("models/{experiment}/checkpoint.npz"),
     script:

@@ -18,8 +18,8 @@ rule fetch_weights:
     resources:
         **needs.of("fetch_weights"),
     params:
-        backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["backbone"],
-        weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings["weights"],
+        backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.backbone,
+        weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.weights,
         # Not an output, because random weights need no file. Its hash is in the outputs.
         kept=results("weights/{pretrained}.weights.h5"),
     script:
@@ -50,7 +50,7 @@ rule extract_trunk:
         **needs.of("extract_trunk"),
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
-        max_pixels=config["dataset"]["images"]["max_pixels"],
-        compute=canonical_json(config["compute"]),
+        max_pixels=CONFIG.dataset.images.max_pixels,
+        compute=as_text(CONFIG.compute),
     script:
         "../scripts/extract_trunk.py"

@@ -28,7 +28,7 @@ with stage(snakemake) as run:
     comparison.write_table(output.table, rows)
     comparison.write_table(output.metrics, comparison.metric_table(metrics))
     rates = {row["experiment"]: comparison.hit_rates(row) for row in rows}
-    comparison.write_table(output.seeds, comparison.seed_table(seeds, rates[experiments[0]]))
+    comparison.write_seeds(output.seeds, seeds, rates[experiments[0]])
     write_differences(output.differences, found)
     write_text(output.page, format_markdown(rows, title=title, caveats=caveats, seeds=seeds))
     write_text(output.html, format_html(rows, title=title, caveats=caveats, seeds=seeds))

@@ -28,15 +28,7 @@ with stage(snakemake) as run:
         row = first_of[label]
         pair = queries[ranking.query_ids[row]], gallery[ranking.answers[row][0]]
         pixels = [extractor.pictures.load(picture.path) for picture in pair]
-        alike = maps_of(*pixels)
-        rows.append(
-            MatchedRegions(
-                *pixels,
-                alike.query_map,
-                alike.answer_map,
-                labels=(pair[0].label, pair[1].label),
-                cosine=alike.cosine,
-            )
-        )
+        labels = pair[0].label, pair[1].label
+        rows.append(MatchedRegions(*pixels, labels, maps_of(*pixels)))
     draw(rows, snakemake.output.similarity, title=run.title)
     run.artifact(snakemake.output.similarity, "pictures")

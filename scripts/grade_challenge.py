@@ -3,8 +3,10 @@
 import logging
 
 from gallerist.challenge import grading, key_fault, tables
+from gallerist.challenge.answer_file import file_names, name_answers
 from gallerist.challenge.truth import Truth, match
 from gallerist.data.manifest import Manifest
+from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.curves import CurveError
 from gallerist.figures.comparison import draw_hit_rates_among_distractors
 from gallerist.figures.style import styles
@@ -17,28 +19,23 @@ logger = logging.getLogger("gallerist")
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     experiments, by_distance = run.param("experiments"), run.param("by_distance")
-    settings = {
-        "seed": params.seed,
-        "rounds": params.bootstrap_rounds,
-        "confidence": params.confidence,
-    }
+    settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
     queries, gallery = Manifest.read(given.query), Manifest.read(given.gallery)
-    names = [tables.file_names(each) for each in (queries, gallery)]
-    matched = match(Truth.read(given.truth), names[0].values(), names[1].values())
-    for difference in matched.differences():
+    names = file_names(queries, "query").values(), file_names(gallery, "gallery").values()
+    truth, differences = match(Truth.read(given.truth), *names)
+    for difference in differences:
         logger.warning("%s", difference)
     answers = {
-        experiment: tables.name_answers(Ranking.read(path), *names)
+        experiment: name_answers(Ranking.read(path), queries, gallery)
         for experiment, path in zip(experiments, given.rankings, strict=True)
     }
-    truth = matched.truth
-    grades = {name: grading.grade(each, truth, **settings) for name, each in answers.items()}
-    study = key_fault.study(answers, truth, **settings)
+    grades = {name: grading.grade(each, truth, settings) for name, each in answers.items()}
+    study = key_fault.study(answers, grades, truth, settings)
     curves = {}
     for name in by_distance:
         try:
             curves[name] = grading.hit_rate_among_distractors(
-                answers[name], truth, step=params.distractor_step, **settings
+                answers[name], truth, settings, step=params.distractor_step
             )
         except CurveError as error:
             logger.warning("the curve of %s among distractors is left out: %s", name, error)
@@ -46,13 +43,12 @@ with stage(snakemake) as run:
     tables.write_grades(output.grades, grades)
     key_fault.write_study(output.study, study)
     title = f"{run.title}: the challenge"
-    write_text(output.page, tables.page(grades, study, title=title, notes=matched.differences()))
-    looks = styles(experiments)
+    write_text(output.page, tables.format_page(grades, study, title=title, notes=differences))
     draw_hit_rates_among_distractors(
-        curves, looks, output.distractor_curve, title=title, level=params.confidence
+        curves, styles(experiments), output.distractor_curve, title=title, level=params.confidence
     )
     for name, grade in grades.items():
-        for metric, estimate in grade.overall.items():
+        for metric, estimate in grade[grading.ALL].estimates.items():
             run.metrics({f"{name}/{metric.replace('@', '-')}": estimate.mean})
     for path in (output.grades, output.study, output.page, output.distractor_curve):
         run.artifact(path)

@@ -4,6 +4,7 @@ import numpy as np
 
 from gallerist.features.store import Features, check_comparable
 from gallerist.search.k_reciprocal import k_reciprocal
+from gallerist.settings.ranking import KReciprocal
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -16,8 +17,8 @@ with stage(snakemake) as run:
             queries.ids,
             np.asarray(gallery.vectors),
             gallery.ids,
-            depth=snakemake.params.depth or max(1, len(gallery.ids)),
-            **run.settings,
+            run.settings_as(KReciprocal),
+            depth=snakemake.params.depth or len(gallery.ids),
         )
     ranking.write(snakemake.output.ranking)
     run.metrics(queries=len(queries.ids))

@@ -5,6 +5,7 @@ from gallerist.features.key_points import Detector
 from gallerist.figures.matched_key_points import MatchedPictures, draw
 from gallerist.search.geometric_verification import match_key_points, verify
 from gallerist.search.ranking import Ranking
+from gallerist.settings.ranking import GeometricVerification
 from gallerist.workflow.stage import stage
 
 DRAWN = 4
@@ -12,17 +13,15 @@ DRAWN = 4
 
 with stage(snakemake) as run:
     given, output = snakemake.input, snakemake.output
-    settings = run.settings
+    settings = run.settings_as(GeometricVerification)
     pictures = {**Manifest.read(given.gallery).by_id(), **Manifest.read(given.query).by_id()}
-    detector = Detector(settings["key_points"], settings["max_side"], settings["max_points"])
-    agreement = {name: settings[name] for name in ("ratio", "max_error")}
+    detector = Detector(settings.key_points, settings.max_side, settings.max_points)
     with run.timed("reranking_seconds"):
         ranking = verify(
             Ranking.read(given.ranking),
             lambda identifier: detector.detect_in_file(pictures[identifier].path),
-            first=settings["first"],
+            settings,
             threads=snakemake.threads,
-            **agreement,
         )
     ranking.write(output.ranking)
     run.metrics(queries=len(ranking.query_ids))
@@ -39,9 +38,9 @@ with stage(snakemake) as run:
     for _, query, answer in nearest[:DRAWN]:
         one, other = (detector.prepare(pictures[each].path) for each in (query, answer))
         points = detector.detect(one), detector.detect(other)
-        matches = match_key_points(*points, **agreement)
+        matches = match_key_points(*points, settings)
         caption = " and ".join(pictures[each].label for each in (query, answer))
         pairs.append(MatchedPictures(one, other, *points, matches, caption))
     draw(pairs, output.matches, title=f"{run.title}: matches")
-    run.parameters(settings)
+    run.parameters(run.settings)
     run.artifact(output.matches, "pictures")

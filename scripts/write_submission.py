@@ -3,31 +3,31 @@
 import logging
 from pathlib import Path
 
-from gallerist.challenge.answer_file import Submission, picture_names, with_copies
+from gallerist.challenge.answer_file import (
+    name_answers,
+    picture_names,
+    with_copies,
+    write_answer_table,
+    write_answers,
+)
 from gallerist.challenge.lint import lint
 from gallerist.data.manifest import Manifest
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    params, output = snakemake.params, snakemake.output
-    folders = {part: Path(params.folder) / part for part in ("gallery", "query")}
-    queries = Manifest.read(snakemake.input.query)
-    submission = Submission.from_ranking(
-        Ranking.read(snakemake.input.ranking),
-        queries,
-        Manifest.read(snakemake.input.gallery),
-        params.group,
-        params.k,
-    )
+    given, params, output = snakemake.input, snakemake.params, snakemake.output
+    gallery, query = (Path(params.folder, part) for part in ("gallery", "query"))
+    queries = Manifest.read(given.query)
+    ranking = Ranking.read(given.ranking)
+    answers = name_answers(ranking, queries, Manifest.read(given.gallery), params.k)
     # The import knows equal files once; the server wants every file's answers.
-    whole = with_copies(submission, folders["query"], queries)
-    whole.write(output.submission)
-    whole.write_csv(output.answers)
-    names = [picture_names(folders[part]) for part in ("gallery", "query")]
-    found = lint(output.submission, *names, params.k)
+    answers = with_copies(answers, query, queries)
+    write_answers(output.submission, params.group, answers)
+    write_answer_table(output.answers, answers)
+    found = lint(output.submission, picture_names(gallery), picture_names(query), params.k)
     for problem in found:
         logging.getLogger("gallerist").warning("%s: %s", output.submission, problem.message)
-    run.metrics(queries=len(whole.answers), submission_faults=len(found))
+    run.metrics(queries=len(answers), submission_faults=len(found))
     run.artifact(output.submission)
     run.artifact(output.answers)

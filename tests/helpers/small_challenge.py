@@ -1,6 +1,9 @@
 """A ground truth of six gallery pictures and four queries, and answers to grade by hand."""
 
+from gallerist.challenge.grading import grade
+from gallerist.challenge.key_fault import study
 from gallerist.challenge.truth import CONFUSION, Truth
+from gallerist.evaluation.bootstrap import IntervalSettings
 
 # Gallery in the order of names: a cat, b dog, c and d confusion images, e cat, f owl.
 TRUTH = Truth(
@@ -14,8 +17,14 @@ ANSWERS = {
     "q3": ("d", "c", "a", "b", "e", "f"),
     "q4": ("c", "d", "f", "a", "b", "e"),
 }
-SEEDED = {"seed": 3, "rounds": 200}
+SEEDED = IntervalSettings(seed=3, rounds=200)
 
 
 def means(measures):
     return {name: each.mean for name, each in measures.items()}
+
+
+def studied(rankings, truth, settings=SEEDED, **options):
+    """The study of rankings, graded as the script grades them."""
+    grades = {name: grade(each, truth, settings, **options) for name, each in rankings.items()}
+    return study(rankings, grades, truth, settings, **options)

@@ -51,7 +51,7 @@ def submission(workflow, experiment):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_submission_has_the_published_form_and_no_fault(challenged, experiment):
+def test_a_submission_has_the_published_form_and_no_problem(challenged, experiment):
     value = submission(challenged, experiment)
     source = challenged.results / "challenge/source"
     assert value["groupname"] == "the group"
@@ -63,7 +63,7 @@ def test_a_submission_has_the_published_form_and_no_fault(challenged, experiment
         assert set(answers) <= gallery
     folders = ("--gallery", source / "gallery", "--query", source / "query")
     path = challenged.results / f"challenge/submissions/{experiment}/results.json"
-    assert challenged.gallerist("lint", path, *folders).stdout.strip() == "no fault"
+    assert challenged.gallerist("lint", path, *folders).stdout.strip() == "no problem"
 
 
 def test_a_submission_is_the_ranking_by_name(challenged):

@@ -328,7 +328,7 @@ from tracked import Runs, a_record, running, store_in, wait_for
 disk, results = Path(sys.argv[1]), Path(sys.argv[2])
 results.mkdir()
 (disk / "mine").symlink_to(results)
-record, history = a_record("mine"), History.of(results)
+record, history = a_record("mine"), History(results)
 tracking = {"uri": None, "patience": 60}
 writer = WorkflowWriter({"dataset": {"name": "mine"}, "tracking": tracking}, disk)
 history.begin(running(record))

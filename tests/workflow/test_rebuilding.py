@@ -10,7 +10,7 @@ SEARCH_SCRIPT = "scripts/search_gallery.py"
 
 
 def logged_lines(result):
-    """What a target printed about MLflow, among Snakemake's own lines."""
+    """What a command printed about MLflow."""
     ours = "MLflow lacked", "MLflow has", "Deleted", "No superseded"
     return [line for line in result.stdout.splitlines() if line.startswith(ours)]
 
@@ -18,7 +18,7 @@ def logged_lines(result):
 def test_a_deleted_store_is_rebuilt_by_one_command(workflow, record_property):
     before = everything_shown(workflow)
     the_tracking_store_is_deleted(workflow)
-    result = workflow.run("sync_tracking")
+    result = workflow.gallerist("sync")
     assert logged_lines(result) == ["MLflow lacked 21 runs of tiny: they are logged now."]
     assert everything_shown(workflow) == before
     assert workflow.dry_run() == set()
@@ -74,10 +74,10 @@ def test_superseded_and_failed_runs_are_rebuilt_too_with_their_pictures(past, re
     the_tracking_store_is_deleted(past)
     assert (
         f"MLflow lacked {found['tiny'] + found['tiny/stages']} runs"
-        in logged_lines(past.run("sync_tracking"))[0]
+        in logged_lines(past.gallerist("sync"))[0]
     )
     assert everything_shown(past) == before
-    assert logged_lines(past.run("sync_tracking")) == ["MLflow has every run of tiny."]
+    assert logged_lines(past.gallerist("sync")) == ["MLflow has every run of tiny."]
     assert everything_shown(past) == before
 
 
@@ -91,7 +91,7 @@ def test_pruned_runs_go_and_stay_away(past):
         for name, shown in before.items()
     }
     gone = counts(before)["superseded"]
-    (line,) = logged_lines(past.run("prune_runs"))
+    (line,) = logged_lines(past.gallerist("prune"))
     assert line.startswith(f"Deleted {gone} superseded runs: 5 in tiny, {gone - 5} in tiny/stages;")
     assert "; 2 of them had failed." in line
     assert everything_shown(past) == current
@@ -99,12 +99,12 @@ def test_pruned_runs_go_and_stay_away(past):
     assert kept == {execution for shown in current.values() for execution in shown}
     assert past.dry_run() == set()
 
-    assert logged_lines(past.run("sync_tracking")) == ["MLflow has every run of tiny."]
+    assert logged_lines(past.gallerist("sync")) == ["MLflow has every run of tiny."]
     assert everything_shown(past) == current
     the_tracking_store_is_deleted(past)
-    past.run("sync_tracking")
+    past.gallerist("sync")
     assert everything_shown(past) == current
-    assert "nothing is deleted" in logged_lines(past.run("prune_runs"))[0]
+    assert "nothing is deleted" in logged_lines(past.gallerist("prune"))[0]
 
 
 @pytest.mark.slow
@@ -113,14 +113,13 @@ def test_what_an_outage_hid_is_logged_once_failures_included(past):
     past.edit_config("tracking", {"uri": "http://127.0.0.1:9", "patience": 5})  # nobody is there
     past.edit_text(SEARCH_SCRIPT, "with stage(snakemake) as run:", BROKEN)
     assert past.run("results/tiny/rankings/long.csv", check=False).returncode != 0
-    refused = past.run("sync_tracking", check=False)
+    refused = past.gallerist("sync", check=False)
     assert refused.returncode != 0
-    assert "MLflow is not up to date" in refused.stdout
+    assert "MLflow could not be reached" in refused.stdout
 
     past.remove_config("tracking")
     assert (
-        logged_lines(past.run("sync_tracking"))[0]
-        == "MLflow lacked 1 run of tiny: it is logged now."
+        logged_lines(past.gallerist("sync"))[0] == "MLflow lacked 1 run of tiny: it is logged now."
     )
     after = everything_shown(past)
     (execution,) = set(after["tiny/stages"]) - set(before["tiny/stages"])

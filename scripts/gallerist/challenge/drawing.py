@@ -4,8 +4,6 @@ Everything comes from packages that hold it: silhouettes of animal-mnist, as in 
 set, and the handwritten digits of scikit-learn as confusion images, in which there is no animal.
 """
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 from PIL import Image
@@ -14,7 +12,6 @@ from gallerist.challenge.truth import CONFUSION, PHOTO, SKETCH, Truth
 from gallerist.data.silhouettes import (
     CLASSES,
     SIDE,
-    SMALLEST,
     distinct_in_seeded_order,
     draw,
     load,
@@ -22,8 +19,8 @@ from gallerist.data.silhouettes import (
     without_near_duplicates,
 )
 from gallerist.io.arrays import Pixels
-from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, temporary_folder
+from gallerist.settings.challenge import EmbeddedChallenge
 
 TRUTH_FILE = "ground_truth.json"
 
@@ -41,56 +38,45 @@ _SHARPER = 3.0
 _Drawn = tuple[str, str, Image.Image]
 
 
-def draw_challenge(
-    folder: PathLike,
-    *,
-    gallery_per_class: int,
-    query_per_class: int,
-    distractors: int,
-    image_size: int,
-    seed: int,
-) -> dict[str, int]:
+def draw_challenge(folder: PathLike, settings: EmbeddedChallenge) -> dict[str, int]:
     """Draw an unlabelled challenge as PNG files, `image_size` pixels a side.
 
-    `folder` gets gallery/, query/ and ground_truth.json (`challenge_truth.Truth`), whole or not at
-    all. The gallery holds silhouettes and `distractors` digits; of the queries one half are
-    silhouettes (domain photo), the other outlines of silhouettes (domain sketch), by turns. Files
-    are numbered in an order drawn by the seed, over both folders: a name says nothing about the
-    class, and no two pictures share one.
+    `folder` gets gallery/, query/ and ground_truth.json (`truth.Truth`), whole or not at all. The
+    gallery holds silhouettes and digits; of the queries one half are silhouettes (domain photo),
+    the other outlines of silhouettes (domain sketch), by turns. Files are numbered in an order
+    drawn by the seed, over both folders: names do not depend on the class, and no two are the same.
 
     The silhouettes of a class are those in the middle of the order in which `draw_tree` takes them
     with the same seed. That data set takes training pictures from the front, gallery and query
     from the back. So none of its pictures is in the challenge unless it needs nearly half of what a
-    class has to offer (about 590). Under another seed, some may be. No two silhouettes of the
-    challenge are equal or nearly so. Larger counts keep the pictures of smaller ones, though not
-    their names or domains.
+    class has to offer (about 590, more than the settings allow here). Under another seed, some may
+    be. No two silhouettes of the challenge are equal or nearly so. Larger counts keep the pictures
+    of smaller ones, though not their names or domains.
 
     Returns the number of pictures drawn for "gallery" (with distractors), "query", "distractors".
-    Raises UserError for counts that cannot be filled, a size below `silhouettes.SMALLEST`,
-    or a folder that holds something already.
+    Raises UserError for a folder that holds something already.
     """
-    counts = (gallery_per_class, query_per_class, distractors)
-    if image_size < SMALLEST or min(counts) < 0 or 0 in counts[:2]:
-        raise UserError(
-            f"a challenge of {gallery_per_class} gallery pictures and {query_per_class} queries a "
-            f"class, {distractors} distractors, {image_size} pixels a side, cannot be drawn: take "
-            f"one of each at least, no distractors or more, and {SMALLEST} pixels or more."
-        )
-    digits = _digits(distractors, seed)
     require_empty(folder)
     with temporary_folder(folder) as temporary:
-        gallery, queries = _animals(gallery_per_class, query_per_class, image_size, seed)
-        gallery += [(CONFUSION, PHOTO, draw(digit, image_size)) for digit in digits]
-        names = _names(len(gallery) + len(queries), seed)
-        listed = {"gallery": names[: len(gallery)], "query": names[len(gallery) :]}
+        gallery, queries = _animals(settings)
+        for digit in _digits(settings.distractors, settings.seed):
+            gallery.append((CONFUSION, PHOTO, draw(digit, settings.image_size)))
+        names = iter(_names(len(gallery) + len(queries), settings.seed))
+        labels: dict[str, dict[str, str]] = {"gallery": {}, "query": {}}
+        domains = {}
         for part, pictures in (("gallery", gallery), ("query", queries)):
-            _save(temporary / part, listed[part], pictures)
-        Truth(
-            {name: label for name, (label, _, _) in zip(listed["query"], queries, strict=True)},
-            {name: label for name, (label, _, _) in zip(listed["gallery"], gallery, strict=True)},
-            {name: domain for name, (_, domain, _) in zip(listed["query"], queries, strict=True)},
-        ).write(temporary / TRUTH_FILE)
-    return {"gallery": len(gallery), "query": len(queries), "distractors": len(digits)}
+            (temporary / part).mkdir()
+            for (label, domain, picture), name in zip(pictures, names, strict=False):
+                picture.save(temporary / part / name)
+                labels[part][name] = label
+                if part == "query":
+                    domains[name] = domain
+        Truth(labels["query"], labels["gallery"], domains).write(temporary / TRUTH_FILE)
+    return {
+        "gallery": len(gallery),
+        "query": len(queries),
+        "distractors": settings.distractors,
+    }
 
 
 def outline(silhouette: Pixels, image_size: int) -> Image.Image:
@@ -106,28 +92,20 @@ def outline(silhouette: Pixels, image_size: int) -> Image.Image:
     return Image.fromarray(np.asarray(lines, dtype=np.uint8)).reduce(_FINER)
 
 
-def _animals(
-    gallery_per_class: int, query_per_class: int, image_size: int, seed: int
-) -> tuple[list[_Drawn], list[_Drawn]]:
+def _animals(settings: EmbeddedChallenge) -> tuple[list[_Drawn], list[_Drawn]]:
     """Class, domain and picture of the gallery's animals, and of the queries."""
     images, labels = load()
-    rows = without_near_duplicates(images, distinct_in_seeded_order(images, seed))
+    rows = without_near_duplicates(images, distinct_in_seeded_order(images, settings.seed))
     gallery: list[_Drawn] = []
     queries: list[_Drawn] = []
     for number, name in enumerate(CLASSES):
         own = _from_the_middle([row for row in rows if labels[row] == name])
-        chosen_gallery, chosen_query = own[0::2][:gallery_per_class], own[1::2][:query_per_class]
-        if (len(chosen_gallery), len(chosen_query)) != (gallery_per_class, query_per_class):
-            raise UserError(
-                f"{gallery_per_class} gallery pictures and {query_per_class} queries of class "
-                f"{name} are asked for, but there are {len(own[0::2])} and {len(own[1::2])} that "
-                "differ enough from each other. Ask for fewer a class."
-            )
-        gallery += [(name, PHOTO, draw(images[row], image_size)) for row in chosen_gallery]
-        for turn, row in enumerate(chosen_query):
+        chosen = own[0::2][: settings.gallery_per_class]
+        gallery += [(name, PHOTO, draw(images[row], settings.image_size)) for row in chosen]
+        for turn, row in enumerate(own[1::2][: settings.query_per_class]):
             # By turns over the classes too: with one query a class, half of all are sketches.
             sketched = (number + turn) % 2 == 1
-            picture = (outline if sketched else draw)(images[row], image_size)
+            picture = (outline if sketched else draw)(images[row], settings.image_size)
             queries.append((name, SKETCH if sketched else PHOTO, picture))
     return gallery, queries
 
@@ -141,23 +119,18 @@ def _from_the_middle(rows: list[int]) -> list[int]:
 
 
 def _digits(count: int, seed: int) -> list[Pixels]:
-    """So many different digits, (28, 28) uint8, 255 is ink, in an order drawn by the seed."""
+    """So many of the 1797 different digits, drawn by the seed: (28, 28) uint8, 255 is ink."""
     from sklearn.datasets import load_digits
 
     images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
     rows = distinct_in_seeded_order(images, seed)
-    if count > len(rows):
-        raise UserError(
-            f"{count} distractors are asked for, but there are {len(rows)} different digits to "
-            "draw as confusion images. Ask for fewer."
-        )
     return [_enlarge(images[row]) for row in rows[:count]]
 
 
 def _enlarge(digit: Pixels) -> Pixels:
     """An (8, 8) digit of the size of a silhouette, with a margin, and edges as sharp.
 
-    Otherwise blur alone would tell confusion images from animals.
+    Otherwise blur alone would distinguish confusion images from animals.
     """
     inner = SIDE - 2 * _MARGIN
     large = np.asarray(
@@ -172,9 +145,3 @@ def _names(count: int, seed: int) -> list[str]:
     digits = len(str(count))
     order = np.random.default_rng(seed).permutation(count) + 1
     return [f"{number:0{digits}d}.png" for number in order.tolist()]
-
-
-def _save(folder: Path, names: list[str], pictures: list[_Drawn]) -> None:
-    folder.mkdir()
-    for name, (_, _, picture) in zip(names, pictures, strict=True):
-        picture.save(folder / name)

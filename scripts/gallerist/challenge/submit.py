@@ -9,7 +9,6 @@ says "sending" before, and what came of it after. A process that is killed betwe
 import hashlib
 import json
 import logging
-import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
@@ -22,13 +21,16 @@ from filelock import FileLock
 from urllib3.exceptions import HTTPError
 
 from gallerist.challenge.answer_file import picture_names
-from gallerist.challenge.lint import lint_bytes, summary
+from gallerist.challenge.lint import format_problems, lint_bytes
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, write_json, write_text
 from gallerist.io.http import reason_of, session, shown_url
-from gallerist.records.record import Artifact, Record, flatten, now, read_record, write_record
+from gallerist.records.provenance import open_record
+from gallerist.records.record import Artifact, flatten, now, read_record, write_record
+from gallerist.settings.challenge import Challenge
 from gallerist.tracking.store import TrackingError
 from gallerist.tracking.sync import refresh_configured
+from gallerist.workflow.experiments import require_experiment
 from gallerist.workflow.results import Results
 from gallerist.workflow.stage import RESULTS
 
@@ -74,17 +76,15 @@ class Receipt:
 
 def configured(config: dict[str, Any], experiment: str) -> dict[str, Any]:
     """Arguments of `send` for the answers of one experiment, by a complete configuration."""
-    challenge = config["challenge"]
-    if experiment not in config["experiments"]:
-        known = ", ".join(config["experiments"])
-        raise UserError(f"no experiment is called {experiment}; there are: {known}")
-    if challenge is None or challenge["submit_to"] is None:
+    challenge = config["challenge"] and Challenge(**config["challenge"])
+    require_experiment(experiment, config["experiments"])
+    if challenge is None or challenge.submit_to is None:
         raise UserError("challenge.submit_to is null, or there is no challenge: docs/challenge.md")
     results = Results.of(config, RESULTS)
-    folder = Path(challenge["folder"] or results.path("challenge/source"))
+    folder = Path(challenge.folder or results.path("challenge/source"))
     file = results.path(f"challenge/submissions/{experiment}/results.json")
     folders = {"gallery": folder / "gallery", "query": folder / "query"}
-    address = {"url": challenge["submit_to"], "k": challenge["k"], "config": config}
+    address = {"url": challenge.submit_to, "k": challenge.k, "config": config}
     return {"results": file, **folders, **address}
 
 
@@ -109,7 +109,7 @@ def send(
         raise ValueError(f"attempts is {attempts} and timeout {timeout}: both must be positive")
     content = Path(results).read_bytes()
     if found := lint_bytes(content, picture_names(gallery), picture_names(query), k):
-        raise UserError(f"{results} is not sent: it has problems.\n{summary(found)}")
+        raise UserError(f"{results} is not sent: it has problems.\n{format_problems(found, 20)}")
     key = hashlib.sha256(content).hexdigest()
     folder = Path(results).parent / "receipts" if receipts is None else Path(receipts)
     message = f"It was being sent when the process ended, and may have arrived. {_ASK}"
@@ -174,11 +174,10 @@ def _record(path: Path, receipt: Receipt, content: bytes) -> None:
     }
     status = {} if receipt.status is None else {"http_status": receipt.status}
     group = json.loads(content)["groupname"]
-    record = Record(
+    record = open_record(
         stage="submit",
         dataset=writer.dataset,
         experiment=writer.experiment,
-        execution=uuid.uuid4().hex,
         title=f"submit {writer.experiment}",
         status="finished" if answered else "failed",
         started=receipt.sent_at,

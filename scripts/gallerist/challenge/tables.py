@@ -1,99 +1,65 @@
 """The graded challenge as tables: every experiment by domain, and what the key fault does to it."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from gallerist.challenge.grading import Grade
-from gallerist.challenge.key_fault import StudyRow
-from gallerist.data.manifest import Manifest
-from gallerist.evaluation.scores import Estimate
+from gallerist.challenge.grading import ALL, Grades
+from gallerist.challenge.key_fault import StudyRow, format_ends
+from gallerist.evaluation.bootstrap import Estimate
+from gallerist.evaluation.tables import markdown_table
 from gallerist.io.files import PathLike, write_csv
-from gallerist.search.ranking import Ranking
 
 COLUMNS = ("experiment", "domain", "queries", "metric", "mean", "low", "high")
-ALL = "all"
-"""What the queries of every domain together are called."""
 
-Answers = dict[str, tuple[str, ...]]
-
-
-def file_names(manifest: Manifest) -> dict[str, str]:
-    """Id -> file name of every picture of a flat folder."""
-    return {picture.id: Path(picture.path).name for picture in manifest}
+_FAULT = (
+    "The published answer file has its keys from the gallery's list of names, not from the "
+    "queries'. So answers are graded by the class of an unrelated gallery picture, most often a "
+    "confusion image, and a ranker gets a high grade for answering with those."
+)
 
 
-def name_answers(
-    ranking: Ranking, queries: Mapping[str, str], gallery: Mapping[str, str]
-) -> Answers:
-    """A ranking with file names in place of ids, as submissions and ground truths have them."""
-    return {
-        queries[query]: tuple(gallery[answer] for answer in answers)
-        for query, answers in zip(ranking.query_ids, ranking.answers, strict=True)
-    }
-
-
-def write_grades(path: PathLike, grades: Mapping[str, Grade]) -> None:
+def write_grades(path: PathLike, grades: Grades) -> None:
     """Write every metric of every experiment over all queries and by domain, as CSV."""
     rows = (
-        (experiment, domain, queries, metric, *("" if x is None else f"{x:.4f}" for x in ends))
-        for experiment, grade in grades.items()
-        for domain, queries, measures in _domains(grade)
-        for metric, each in measures.items()
-        for ends in [(each.mean, each.low, each.high)]
+        (experiment, domain, len(grade.scores.queries), metric, *format_ends(estimate))
+        for experiment, by_domain in grades.items()
+        for domain, grade in by_domain.items()
+        for metric, estimate in grade.estimates.items()
     )
     write_csv(path, COLUMNS, rows)
 
 
-def page(
-    grades: Mapping[str, Grade],
+def format_page(
+    grades: Grades,
     study: Sequence[StudyRow],
     *,
     title: str,
     notes: Sequence[str],
 ) -> str:
-    """The grades as Markdown: by domain, then rightly graded against graded with the key fault."""
-    first = next(iter(grades.values()))
-    metrics = list(first.overall)
-    lines = [f"# {title}", "", _row(["experiment", "domain", "queries", *metrics])]
-    lines.append(_row(["---"] * (3 + len(metrics))))
-    for experiment, grade in grades.items():
-        for domain, queries, measures in _domains(grade):
-            cells = [_format(measures.get(metric)) for metric in metrics]
-            lines.append(_row([experiment, domain, str(queries), *cells]))
-    lines += ["", "## With the published key fault", "", _FAULT, ""]
-    lines += [_row(["ranker", "k", "right", "with the fault", "expected over all orders"])]
-    lines += [_row(["---"] * 5)]
-    lines += [
-        _row([row.ranker, str(row.k), *map(_format, (row.right, row.fault, row.fault_expected))])
+    """The grades as Markdown: by domain, then next to those with the published key fault."""
+    metrics = list(next(iter(grades.values()))[ALL].estimates)
+    by_domain = [
+        {
+            "experiment": experiment,
+            "domain": domain,
+            "queries": str(len(grade.scores.queries)),
+            **{metric: _format(grade.estimates.get(metric)) for metric in metrics},
+        }
+        for experiment, of_domain in grades.items()
+        for domain, grade in of_domain.items()
+    ]
+    columns = ("ranker", "k", "right", "with the fault", "expected over all orders")
+    with_fault = [
+        dict(zip(columns, (row.ranker, str(row.k), *map(_format, row.estimates)), strict=True))
         for row in study
     ]
-    remarks = [f"- {note}" for note in notes]
-    return "\n".join([*lines, "", *remarks]).rstrip() + "\n"
+    lines = [f"# {title}", "", *markdown_table(by_domain), "", "## With the published key fault"]
+    lines += ["", _FAULT, "", *markdown_table(with_fault), "", *(f"- {note}" for note in notes)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
-_FAULT = (
-    "The published answer file has its keys from the gallery's list of names, not from the "
-    "queries'. So answers are judged by the class of an unrelated gallery picture, most often a "
-    "confusion image, and a ranker is rewarded for answering with those."
-)
-
-
-def _domains(grade: Grade) -> Iterator[tuple[str, int, Mapping[str, Estimate]]]:
-    yield ALL, len(grade.domains), grade.overall
-    if len(grade.by_domain) > 1:
-        counts = Counter(grade.domains)
-        for domain, measures in grade.by_domain.items():
-            yield domain, counts[domain], measures
-
-
-def _format(measure: Estimate | None) -> str:
-    if measure is None:
+def _format(estimate: Estimate | None) -> str:
+    if estimate is None:
         return ""
-    if measure.low is None or measure.high is None:
-        return f"{measure.mean:.3f}"
-    return f"{measure.mean:.3f} ({measure.low:.3f} to {measure.high:.3f})"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    if estimate.low is None:
+        return f"{estimate.mean:.3f}"
+    return f"{estimate.mean:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

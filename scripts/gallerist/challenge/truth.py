@@ -33,8 +33,8 @@ COLUMNS = ("file", "part", "label")
 class Truth:
     """The class of every query and every gallery picture.
 
-    query, gallery: file name -> class. `CONFUSION` becomes `DISTRACTOR`, which is nobody's answer:
-        it never matches anything, itself included. A class may be in the gallery only.
+    query, gallery: file name -> class. `CONFUSION` becomes `DISTRACTOR`, which is relevant to no
+        query, itself included. A class may be in the gallery only.
     domains: query name -> photo or sketch; of a query that is not there, the domain is unknown.
 
     The two folders are two: a query and a gallery picture of one name are different pictures.
@@ -47,7 +47,10 @@ class Truth:
     def __post_init__(self) -> None:
         """Name distractors as everywhere else; refuse what is empty, and domains of no query."""
         for part in ("query", "gallery"):
-            labels = {name: _class(label) for name, label in getattr(self, part).items()}
+            labels = {
+                name: DISTRACTOR if label == CONFUSION else label
+                for name, label in getattr(self, part).items()
+            }
             blank = [name for name, label in labels.items() if not label.strip()]
             if blank:
                 raise UserError(f"{blank[0]} of the {part} has no class: write one, or {CONFUSION}")
@@ -73,11 +76,6 @@ class Truth:
         return tuple(sorted(self.relevance.answerable))
 
     @property
-    def excluded(self) -> tuple[str, ...]:
-        """Names of the other queries, sorted: no ranking could answer them. Distractors, too."""
-        return tuple(sorted(self.relevance.excluded))
-
-    @property
     def distractors(self) -> int:
         """How many pictures of the gallery are distractors."""
         return list(self.gallery.values()).count(DISTRACTOR)
@@ -88,12 +86,12 @@ class Truth:
 
     def write(self, path: PathLike) -> None:
         """Write as JSON in the published form, sorted by name, with the domains that are known."""
-        value: dict[str, dict[str, str]] = {
-            part: {name: CONFUSION if label == DISTRACTOR else label for name, label in pairs}
-            for part, pairs in (
-                ("gallery", sorted(self.gallery.items())),
-                ("query", sorted(self.query.items())),
-            )
+        value = {
+            part: {
+                name: CONFUSION if label == DISTRACTOR else label
+                for name, label in sorted(labels.items())
+            }
+            for part, labels in (("gallery", self.gallery), ("query", self.query))
         }
         known = {name: own for name, own in sorted(self.domains.items()) if own != UNKNOWN}
         write_json(path, {**value, "domain": known} if known else value)
@@ -117,39 +115,18 @@ class Truth:
             raise UserError(f"{path} is not a ground truth: {error}.") from error
 
 
-@dataclass(frozen=True)
-class Match:
-    """A ground truth cut to the pictures that are there, and what the two did not share.
+def match(
+    truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]
+) -> tuple[Truth, list[str]]:
+    """Cut a ground truth to the pictures that were searched.
 
-    absent_queries, absent_gallery: names in the truth that no picture has; they count nowhere, not
-    as right pictures that should have been found either. unlabelled_queries: names of queries that
-    the truth lacks, which are not judged. All sorted.
-    """
+    query_names, gallery_names: file names, from the manifests: a picture that the import left out
+    cannot be found by any ranking, and must not be missed.
 
-    truth: Truth
-    absent_queries: tuple[str, ...]
-    absent_gallery: tuple[str, ...]
-    unlabelled_queries: tuple[str, ...]
+    Returns it, and a sentence for each kind of picture that counts nowhere.
 
-    def differences(self) -> list[str]:
-        """A sentence for each kind of difference; none when truth and pictures agree."""
-        kinds = (
-            (self.absent_queries, "queries of the ground truth are not among the pictures"),
-            (self.absent_gallery, "gallery pictures of the ground truth are not in the gallery"),
-            (self.unlabelled_queries, "queries are not in the ground truth, and are not judged"),
-        )
-        return [f"{len(names)} {what}: {first_of(names)}" for names, what in kinds if names]
-
-
-def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]) -> Match:
-    """Compare a ground truth with the pictures that were searched.
-
-    query_names, gallery_names: file names. Take them from the manifests: a picture that the import
-    left out cannot be found by any ranking, and must not be missed.
-
-    A gallery picture that the truth lacks is not taken for a distractor: it may be the right answer
-    to any query, and with a truth of other pictures all would be. Raises UserError naming such
-    pictures, and when no query or no gallery picture is left.
+    A gallery picture that the truth lacks is not taken for a distractor: it may be relevant to any
+    query. Raises UserError naming such pictures, and when no query or no gallery picture is left.
     """
     queries, gallery = set(query_names), set(gallery_names)
     unlabelled = sorted(gallery - set(truth.gallery))
@@ -169,12 +146,16 @@ def match(truth: Truth, query_names: Iterable[str], gallery_names: Iterable[str]
         {name: label for name, label in truth.gallery.items() if name in gallery},
         {name: domain for name, domain in truth.domains.items() if name in queries},
     )
-    return Match(
-        cut,
-        tuple(sorted(set(truth.query) - queries)),
-        tuple(sorted(set(truth.gallery) - gallery)),
-        tuple(sorted(queries - set(truth.query))),
+    kinds = (
+        (set(truth.query) - queries, "queries of the ground truth are not among the pictures"),
+        (
+            set(truth.gallery) - gallery,
+            "pictures of the ground truth are not in the gallery",
+        ),
+        (queries - set(truth.query), "queries are not in the ground truth, and are not graded"),
+        (cut.relevance.excluded, "queries have no picture of their class in the gallery"),
     )
+    return cut, [f"{len(each)} {what}: {first_of(sorted(each))}" for each, what in kinds if each]
 
 
 Parts = tuple[dict[str, str], dict[str, str], dict[str, str]]
@@ -214,13 +195,7 @@ def _read_csv(path: Path) -> Parts:
                 raise UserError(f"{where}: the part {part!r} is neither query nor gallery")
             if name in parts[part]:
                 raise UserError(f"{where}: {name} of the {part} stands in it twice")
-            if domain not in ("", *DOMAINS):
-                raise UserError(f"{where}: {domain!r} is no domain: {', '.join(DOMAINS)} or empty")
             parts[part][name] = label
             if part == "query" and domain:
                 domains[name] = domain
     return parts["query"], parts["gallery"], domains
-
-
-def _class(label: str) -> str:
-    return DISTRACTOR if label == CONFUSION else label

@@ -13,8 +13,9 @@ def lint(results: str, gallery: str, query: str, k: int) -> int:
 
     RESULTS has the form of results.json. The status is 1 where there is a problem.
     """
-    from gallerist.challenge.lint import problem_lines
+    from gallerist.challenge import lint
+    from gallerist.challenge.answer_file import picture_names
 
-    lines = problem_lines(results, gallery, query, k)
-    print("\n".join(lines or ["no fault"]))
-    return int(bool(lines))
+    found = lint.lint(results, picture_names(gallery), picture_names(query), k)
+    print(lint.format_problems(found) or "no problem")
+    return int(bool(found))

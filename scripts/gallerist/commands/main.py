@@ -10,6 +10,7 @@ import click
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.lint import lint
 from gallerist.commands.options import FORESEEN
+from gallerist.commands.prune import prune
 from gallerist.commands.register import register
 from gallerist.commands.search import search
 from gallerist.commands.submit import submit
@@ -23,7 +24,7 @@ GROUPS = {
     "Search": (search,),
     "Evaluate": (evaluate, lint),
     "Share": (register, submit),
-    "Repair": (sync, unlock),
+    "Repair": (sync, prune, unlock),
 }
 """Heading -> its commands. Their modules import what they work with when they run."""
 

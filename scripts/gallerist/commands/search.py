@@ -34,9 +34,9 @@ def search(
 
     PICTURE is any picture file; a query of the data set is asked for with --query.
     """
-    if experiment not in config["experiments"]:
-        known = ", ".join(config["experiments"])
-        raise ValueError(f"no experiment is called {experiment}; there are: {known}")
+    from gallerist.workflow.experiments import require_experiment
+
+    require_experiment(experiment, config["experiments"])
     if (picture is None) == (query is None):
         raise ValueError("name either a picture file, or a query of the data set with --query")
     if count < 1:

@@ -121,22 +121,20 @@ def _check_metrics(whole: Configuration) -> Problems:
 
 def _check_image_sizes(whole: Configuration) -> Problems:
     for name, settings in whole.experiments.items():
-        problem = ""
-        if isinstance(settings, Scratch) and settings.padding == "valid":
-            if settings.image_size < UNPADDED_SIDE:
-                problem = (
-                    f"found {settings.image_size}. Without padding the convolutions need at least "
-                    f"{UNPADDED_SIDE} pixels a side: raise it, or write padding: same."
-                )
-        elif isinstance(settings, Transfer):
-            backbone = BACKBONES.get(getattr(settings, "backbone", ""))  # where it is right
-            if backbone and (settings.image_size or math.inf) < backbone.min_image_size:
-                problem = (
-                    f"{settings.image_size} pixels a side are too few for {backbone.name}, which "
-                    f"needs {backbone.min_image_size}. It was made for {backbone.image_size}."
-                )
-        if problem:
-            yield ("experiments", name, "image_size"), problem
+        path, size = ("experiments", name, "image_size"), getattr(settings, "image_size", 0)
+        backbone = BACKBONES.get(getattr(settings, "backbone", ""))  # where it is right
+        if isinstance(settings, Scratch) and settings.padding == "valid" and size < UNPADDED_SIDE:
+            yield (
+                path,
+                f"found {size}. Without padding the convolutions need at least "
+                f"{UNPADDED_SIDE} pixels a side: raise it, or write padding: same.",
+            )
+        elif backbone and (size or math.inf) < backbone.min_image_size:
+            yield (
+                path,
+                f"{size} pixels a side are too few for {backbone.name}, which needs "
+                f"{backbone.min_image_size}. It was made for {backbone.image_size}.",
+            )
 
 
 def _check_experiments(whole: Configuration) -> Problems:
@@ -193,11 +191,9 @@ def _ranking_problems(settings: RankedByVectors) -> Problems:
 def _check_verification(whole: Configuration) -> Problems:
     depth = whole.search.depth
     for name, settings in whole.experiments.items():
-        verification = getattr(settings, "geometric_verification", None)
-        if depth is not None and verification and verification.first > depth:
-            problem = (
-                f"{verification.first} {_too_many(depth)} Raise search.depth, or verify fewer."
-            )
+        verified = getattr(settings, "geometric_verification", None)
+        if depth is not None and verified and verified.first > depth:
+            problem = f"{verified.first} {_too_many(depth)} Raise search.depth, or verify fewer."
             yield ("experiments", name, "geometric_verification", "first"), problem
 
 
@@ -235,7 +231,7 @@ def _check_tracking(whole: Configuration) -> Problems:
 
 
 def _check_registry(whole: Configuration) -> Problems:
-    experiments = {name: each.model_dump() for name, each in whole.experiments.items()}
+    experiments = whole.experiments
     for number, name in enumerate(whole.registry.experiments):
         path = ("registry", "experiments", number)
         if name == "best":

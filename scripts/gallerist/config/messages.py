@@ -157,16 +157,11 @@ def _value_problem(value: Any, schema: Schema, path: KeyPath) -> str:
         noun = schema.get("x-noun", "one of the choices")
         known = map(yaml_scalar, schema["enum"])
         return f"{format_value(value)} is not {noun}. {did_you_mean(value, known)}"
-    hint = _sweep_hint(value, schema, path) or _hint(value, schema)
+    hint = _hint(value, schema)
+    listed = isinstance(value, list) and not {"array", "object"} & set(types(schema))
+    if listed and path[0] != "experiments":
+        hint = " Only the keys of an experiment take a list of values to try."
     return f"found {format_value(value)}, expected {expectation(schema)}.{hint}"
-
-
-def _sweep_hint(value: Any, schema: Schema, path: KeyPath) -> str:
-    """Where values to try can be listed, for a list that stands elsewhere; or nothing."""
-    if not isinstance(value, list) or {"array", "object"} & set(types(schema)):
-        return ""
-    inside = path[0] == "experiments"
-    return "" if inside else " Only the keys of an experiment take a list of values to try."
 
 
 def format_value(value: Any) -> str:
@@ -177,14 +172,13 @@ def format_value(value: Any) -> str:
         return "a group of settings" if value else "an empty group ({})"
     if isinstance(value, str):
         return _shortened(repr(value))
-    if isinstance(value, float):
-        return yaml_scalar(value) if math.isfinite(value) else str(value)
-    if isinstance(value, int):
+    if isinstance(value, float) and math.isfinite(value):
+        return yaml_scalar(value)
+    if isinstance(value, int | float):
         return _shortened(str(value))
     if isinstance(value, list):
-        return _shortened(
-            f"[{', '.join(map(format_value, value[:5]))}{', ...' if value[5:] else ''}]"
-        )
+        first = ", ".join(map(format_value, value[:5]))
+        return _shortened(f"[{first}{', ...' if value[5:] else ''}]")
     return _shortened(f"{str(value)!r} ({type(value).__name__})")
 
 

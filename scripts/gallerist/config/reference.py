@@ -100,10 +100,8 @@ def _default(key: Key) -> str:
 
 
 def _effect(schema: Schema) -> str:
-    text = str(schema["description"])
-    if "examples" in schema:
-        text += f" Example: `{yaml_scalar(schema['examples'][0])}`."
-    return text.replace("|", "\\|")
+    examples = [f" Example: `{yaml_scalar(each)}`." for each in schema.get("examples", [])[:1]]
+    return "".join([schema["description"], *examples]).replace("|", "\\|")
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ PYTHONPATH=scripts python -m gallerist.config.schema > config/schema.json
 import json
 import math
 import re
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -175,12 +174,8 @@ def editor_schema(model: Model) -> Schema:
     return schema
 
 
-def editor_schema_text(model: Model) -> str:
+def _lines(value: Any, depth: int = 0) -> str:
     """The JSON schema for editors as it is kept: a key of the configuration a line."""
-    return _lines(editor_schema(model), 0) + "\n"
-
-
-def _lines(value: Any, depth: int) -> str:
     if not isinstance(value, dict) or depth == _DEPTH_OF_A_KEY:
         return json.dumps(value, ensure_ascii=False, sort_keys=True)  # pydantic's order varies
     indent = "  " * (depth + 1)
@@ -194,10 +189,10 @@ _DEPTH_OF_A_KEY = 4
 
 def _or_list(schema: Schema) -> Schema:
     """The same value, or a list of such values to try."""
-    around = ("description", "default", "examples")
-    beside: Schema = {key: each for key, each in schema.items() if key in around}
+    around = schema.keys() & {"description", "default", "examples"}
     value = {key: each for key, each in schema.items() if key not in around}
-    return {**beside, "anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
+    choices = [value, {"type": "array", "items": value, "minItems": 1}]
+    return {**{key: schema[key] for key in around}, "anyOf": choices}
 
 
 def types(schema: Schema) -> list[str]:
@@ -261,7 +256,7 @@ def yaml_number(text: str) -> str:
 
 def main() -> None:
     """Write the schema for editors to standard output."""
-    sys.stdout.write(editor_schema_text(Configuration))
+    print(_lines(editor_schema(Configuration)))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from gallerist.config.schema import (
     yaml_scalar,
 )
 from gallerist.io.files import canonical_json, sha256_of_text
+from gallerist.settings.base import Settings
 from gallerist.settings.configuration import Configuration
 
 LARGEST = 1000
@@ -107,17 +108,17 @@ def expand(config: Any, model: Model = Configuration) -> Expansion:
     return expansion
 
 
-def groups(experiments: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+def groups(experiments: Mapping[str, Settings]) -> dict[str, list[str]]:
     """Experiments with the same settings in all but `seed`: name of the group -> theirs.
 
-    experiments: of a complete configuration, swept or written by hand. Every experiment is in one
+    experiments: of a checked configuration, swept or written by hand. Every experiment is in one
     group, alone where no other has its settings; of those with the same seed too, only the first.
     A group is called what its members' names share; its members stand in the order given.
     """
     members: dict[str, dict[Any, str]] = {}
     for name, settings in experiments.items():
-        others = {key: value for key, value in settings.items() if key != "seed"}
-        members.setdefault(canonical_json(others), {}).setdefault(settings.get("seed"), name)
+        others = canonical_json(settings.model_dump(exclude={"seed"}))
+        members.setdefault(others, {}).setdefault(getattr(settings, "seed", None), name)
     named: dict[str, list[str]] = {}
     for by_seed in members.values():
         name = _shared_name(by_seed)
@@ -125,6 +126,10 @@ def groups(experiments: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]
             name = f"{next(iter(by_seed.values()))}_and_{len(by_seed) - 1}_more"
         named[name] = list(by_seed.values())
     return named
+
+
+_Slot = tuple[Model, str] | None
+"""Where a value stands: a key of a model. Without one, nothing is known of the value."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ class _Reader:
         if key is None:
             return [_Alternative(settings)]
         found = []
-        for kind in self._of_key(settings[key], _Slot(), (key,)):
+        for kind in self._of_key(settings[key], None, (key,)):
             model = self._kinds[key].get(kind.value) if isinstance(kind.value, str) else None
             found += [
                 _Alternative(
@@ -167,9 +172,9 @@ class _Reader:
         known = model.model_fields if model else {}
         parts = {}
         for key in [*(key for key in known if key in value), *(k for k in value if k not in known)]:
-            if key not in known:
+            if model is None or key not in known:
                 parts[key] = [_Alternative(value[key])]
-            elif found := self._of_key(value[key], _Slot(model, key), (*written, key)):
+            elif found := self._of_key(value[key], (model, key), (*written, key)):
                 parts[key] = found
         listed = {key: len(found) for key, found in parts.items() if len(found) > 1}
         made = f"{prod(listed.values())} experiments"
@@ -189,22 +194,22 @@ class _Reader:
             for combination in product(*parts.values())
         ]
 
-    def _of_key(self, value: Any, slot: "_Slot", written: KeyPath) -> list[_Alternative]:
-        if isinstance(value, list) and not slot.takes_list:
+    def _of_key(self, value: Any, slot: _Slot, written: KeyPath) -> list[_Alternative]:
+        if isinstance(value, list) and not (slot and takes_list(slot[0].model_fields[slot[1]])):
             return self._list(value, slot, written)
         if isinstance(value, Mapping):
-            return self._group(value, slot.group, written)
+            return self._group(value, _group_of(slot), written)
         return [_Alternative(value)]
 
-    def _list(self, values: list[Any], slot: "_Slot", written: KeyPath) -> list[_Alternative]:
+    def _list(self, values: list[Any], slot: _Slot, written: KeyPath) -> list[_Alternative]:
         keys = tuple(step for step in written if isinstance(step, str))
         found: dict[str, _Alternative] = {}
         for index, value in enumerate(values):
             place = (*written, index)
             is_group = isinstance(value, Mapping)
-            made = self._group(value, slot.group, place) if is_group else [_Alternative(value)]
+            made = self._group(value, _group_of(slot), place) if is_group else [_Alternative(value)]
             for each in made:
-                identity = repr(slot.read(each.value))
+                identity = repr(_read(slot, each.value))
                 if identity in found:
                     first = found[identity].chosen[keys]
                     equal = "has the same settings" if is_group else "is the same"
@@ -228,30 +233,17 @@ class _Reader:
         self._problems.setdefault((*self._entry, *written), problem)
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """Where a value stands: a key of a model; without one, nothing is known of the value."""
+def _group_of(slot: _Slot) -> Model | None:
+    return group_of(slot[0].model_fields[slot[1]]) if slot else None
 
-    model: Model | None = None
-    key: str = ""
 
-    @property
-    def takes_list(self) -> bool:
-        """Whether the value is itself a list."""
-        return bool(self.model and takes_list(self.model.model_fields[self.key]))
-
-    @property
-    def group(self) -> Model | None:
-        """The model of a value that is a group of settings."""
-        return group_of(self.model.model_fields[self.key]) if self.model else None
-
-    def read(self, value: Any) -> Any:
-        """The value with its type and every default; as it is where it is wrong."""
-        try:
-            read = validate_key(self.model, self.key, value) if self.model else value
-        except ValidationError:
-            return value
-        return read.model_dump() if isinstance(read, BaseModel) else read
+def _read(slot: _Slot, value: Any) -> Any:
+    """The value with its type and every default; as it is where it is wrong."""
+    try:
+        read = validate_key(*slot, value) if slot else value
+    except ValidationError:
+        return value
+    return read.model_dump() if isinstance(read, BaseModel) else read
 
 
 def _name(entry: str, labels: Sequence[str]) -> str:
@@ -276,14 +268,14 @@ def _label(keys: KeyPath, value: Any, slot: _Slot) -> str:
 def _word(value: Any, slot: _Slot) -> str:
     """A value in letters, digits, underscores, and the dots and hyphens of numbers (0.5, 1e-5)."""
     if isinstance(value, Mapping):
-        group = slot.group
+        group = _group_of(slot)
         known = group.model_fields if group else {}
         parts = [
-            _label((str(key),), each, _Slot(group, key) if key in known else _Slot())
+            _label((str(key),), each, (group, key) if group and key in known else None)
             for key, each in value.items()
         ]
         return _short("_".join(parts) or "defaults")
-    value = slot.read(value)
+    value = _read(slot, value)
     if value is None or isinstance(value, bool):
         return yaml_scalar(value)
     if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):

@@ -1,6 +1,6 @@
 """Confidence intervals of mean metrics: a bootstrap that resamples originals, not queries.
 
-Copies of one original are right or wrong together. 600 queries made from 100 pictures carry about
+Copies of one original are relevant or not together. 600 queries made from 100 pictures carry about
 as much as 100, and an interval that resamples queries is too narrow by the root of six. What is
 resampled here, with replacement, is the group: all queries made from one original picture. A mean
 is recomputed from the groups' sums and sizes, for all metrics and many rounds in one product.
@@ -57,48 +57,39 @@ class IntervalSettings:
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean with its confidence interval.
-
-    level: of confidence, such as 0.95. originals: groups it rests on.
-    method: "BCa"; "Clopper-Pearson" where all values are 1, or all 0; "constant" where all groups
-    have the same mean otherwise, and the interval has no width.
-    """
+class Estimate:
+    """A mean metric. low, high: ends of its interval; None where too few originals allow none."""
 
     mean: float
-    low: float
-    high: float
-    level: float
-    originals: int
-    method: str
+    low: float | None = None
+    high: float | None = None
 
 
 def mean_intervals(
-    values: Values, groups: Groups, settings: IntervalSettings
-) -> dict[str, Interval]:
+    values: Values, groups: Groups, settings: IntervalSettings, *, signed: bool = False
+) -> dict[str, Estimate]:
     """Intervals for the mean over all queries of each metric.
 
     values: metric -> (queries,) float64 in [0, 1]. groups: (queries,) the original that each query
     was made from, such as its source id. The same samples serve all metrics; the result depends on
     the seed, but not on the order of the queries nor on which other metrics there are.
+    signed: values are differences of two experiments, in [-1, 1]. Paired: a query's difference is
+    resampled, not its two values. So two experiments can differ clearly though their own intervals
+    overlap.
 
-    Raises ValueError with fewer than two groups, and for values outside [0, 1].
+    Raises ValueError with fewer than two groups, and for values outside their range.
     """
-    _check_within(values, 0.0, 1.0)
-    return _mean_intervals(values, groups, settings)
-
-
-def difference_intervals(
-    differences: Values, groups: Groups, settings: IntervalSettings
-) -> dict[str, Interval]:
-    """Intervals for the mean difference of two experiments on the same queries.
-
-    differences: metric -> (queries,) float64 in [-1, 1]. Paired: a query's difference is resampled,
-    not its two values. So two experiments can differ clearly though their own intervals overlap.
-    Other arguments as for `mean_intervals`.
-    """
-    _check_within(differences, -1.0, 1.0)
-    return _mean_intervals(differences, groups, settings, rates=False)
+    _check_within(values, -1.0 if signed else 0.0, 1.0)
+    clusters = _Clusters.of(values, groups)
+    originals = len(clusters.sizes)
+    generator = np.random.default_rng(settings.seed)
+    return _intervals(
+        clusters.means(),
+        clusters.resample(generator, settings.rounds, originals),
+        clusters.influence(),
+        dict.fromkeys(values) if signed else _exact_of(values, originals, settings.confidence),
+        settings.confidence,
+    )
 
 
 def macro_mean_intervals(
@@ -106,7 +97,7 @@ def macro_mean_intervals(
     groups: Groups,
     labels: Sequence[str] | npt.NDArray[np.str_],
     settings: IntervalSettings,
-) -> dict[str, Interval]:
+) -> dict[str, Estimate]:
     """Intervals for the mean over the classes of each class's mean.
 
     The classes stay as they are, and originals are resampled within each: it says how sure the
@@ -138,12 +129,11 @@ def macro_mean_intervals(
     # With classes of different sizes, this many of the smallest gives the widest interval.
     originals = len(strata) * min(len(rows) for rows in members)
     return _intervals(
-        list(values),
         np.mean([stratum.means() for stratum in strata], axis=0),
         resampled / len(strata),
         np.concatenate(influence),
         _exact_of(values, originals, settings.confidence),
-        settings,
+        settings.confidence,
     )
 
 
@@ -199,42 +189,21 @@ class _Clusters:
         return means
 
 
-def _mean_intervals(
-    values: Values, groups: Groups, settings: IntervalSettings, *, rates: bool = True
-) -> dict[str, Interval]:
-    clusters = _Clusters.of(values, groups)
-    originals = len(clusters.sizes)
-    generator = np.random.default_rng(settings.seed)
-    return _intervals(
-        list(values),
-        clusters.means(),
-        clusters.resample(generator, settings.rounds, originals),
-        clusters.influence(),
-        _exact_of(values, originals, settings.confidence) if rates else {},
-        settings,
-    )
-
-
 def _intervals(
-    names: Sequence[str],
     means: Floats,
     resampled: Floats,
     influence: Floats,
-    exact: Mapping[str, tuple[float, float]],
-    settings: IntervalSettings,
-) -> dict[str, Interval]:
-    """Put together each metric's interval: the exact one where there is one, else BCa."""
-    ends = _bca(means, resampled, influence, settings.confidence)
-    found = {}
-    for number, name in enumerate(names):
-        mean, method = float(means[number]), "BCa"
-        low, high = ends[number].tolist()
-        if name in exact:
-            (low, high), method = exact[name], "Clopper-Pearson"
-        elif np.ptp(resampled[:, number]) <= SAME:
-            low, high, method = mean, mean, "constant"
-        found[name] = Interval(mean, low, high, settings.confidence, len(influence), method)
-    return found
+    exact: Mapping[str, tuple[float, float] | None],
+    level: float,
+) -> dict[str, Estimate]:
+    """Each metric's interval: the exact one where there is one, else BCa.
+
+    Without width where every original has the same mean, and it is neither 0 nor 1.
+    """
+    ends = _bca(means, resampled, influence, level)
+    ends[np.ptp(resampled, axis=0) <= SAME] = means[np.ptp(resampled, axis=0) <= SAME, None]
+    columns = zip(exact.items(), means.tolist(), ends.tolist(), strict=True)
+    return {name: Estimate(mean, *(known or found)) for (name, known), mean, found in columns}
 
 
 def _bca(means: Floats, resampled: Floats, influence: Floats, level: float) -> Floats:
@@ -251,23 +220,22 @@ def _bca(means: Floats, resampled: Floats, influence: Floats, level: float) -> F
     spread = (influence**2).sum(axis=0) ** 1.5
     skew = (influence**3).sum(axis=0)
     acceleration = np.divide(skew, 6 * spread, out=np.zeros_like(skew), where=spread > 0)
-    ends = np.empty((len(means), 2))
-    for side, tail in enumerate(((1 - level) / 2, (1 + level) / 2)):
-        shifted = bias + ndtri(tail)
-        stretched = shifted / np.maximum(1 - acceleration * shifted, 1e-9)
-        shares = ndtr(bias + stretched)
-        for number, each in enumerate(shares):
-            ends[number, side] = np.quantile(resampled[:, number], each)
-    return ends
+    tails = ndtri([[(1 - level) / 2], [(1 + level) / 2]])
+    shifted = bias + tails
+    shares = ndtr(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-9))
+    columns = zip(resampled.T, shares.T, strict=True)
+    return np.array([np.quantile(column, each) for column, each in columns]).reshape(-1, 2)
 
 
-def _exact_of(values: Values, originals: int, level: float) -> dict[str, tuple[float, float]]:
+def _exact_of(
+    values: Values, originals: int, level: float
+) -> dict[str, tuple[float, float] | None]:
     """Clopper-Pearson intervals of the metrics whose values are all 1 or all 0."""
     least = ((1 - level) / 2) ** (1 / originals)
+    exact = {0.0: (0.0, 1 - least), 1.0: (least, 1.0)}
     return {
-        name: (least, 1.0) if column[0] == 1 else (0.0, 1 - least)
+        name: exact.get(float(column[0])) if (column == column[0]).all() else None
         for name, column in values.items()
-        if column[0] in (0, 1) and (column == column[0]).all()
     }
 
 
@@ -286,7 +254,7 @@ def _class_of_clusters(of_query: Integers, classes: Integers, groups: AnyArray) 
 def _check_within(values: Values, least: float, most: float) -> None:
     for name, column in values.items():
         if len(column) == 0:
-            raise ValueError(f"{name}: no query was judged")
+            raise ValueError(f"{name}: no query was evaluated")
         # Not "any outside": a NaN is neither inside nor outside.
         if not ((column >= least) & (column <= most)).all():
             raise ValueError(f"{name}: its values are not all between {least:g} and {most:g}")

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, write_csv
 from gallerist.io.metric_names import accuracies, k_of, top
 from gallerist.records.record import Record
 
@@ -72,24 +71,21 @@ def _hit_rates(names: Iterable[str]) -> list[str]:
     return [name for name in accuracies(names) if k_of(name) is not None]
 
 
-def write_table(path: PathLike, rows: Sequence[Row] | pd.DataFrame) -> None:
-    """Write a table as CSV, whole or not at all."""
-    with replacing(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+def write_table(path: PathLike, rows: Sequence[Row]) -> None:
+    """Write a table as CSV, whole or not at all; what is not known is empty."""
+    write_csv(path, rows[0], (row.values() for row in rows))
 
 
-def metric_table(metrics: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def metric_table(metrics: Sequence[Mapping[str, Any]]) -> list[Row]:
     """Every metric of every experiment with its intervals, a line each.
 
     metrics: what each evaluation wrote as metrics.json. The macro mean is over the classes.
     """
-    return pd.DataFrame(
-        [
-            {"experiment": each["experiment"], "metric": name, **figures}
-            for each in metrics
-            for name, figures in each["metrics"].items()
-        ]
-    )
+    return [
+        {"experiment": each["experiment"], "metric": name, **figures}
+        for each in metrics
+        for name, figures in each["metrics"].items()
+    ]
 
 
 def intervals(metrics: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, float]]]:
@@ -155,15 +151,16 @@ def named_hit_rates(rows: Sequence[Row], seeds: Sequence[Row]) -> dict[str, floa
     return named
 
 
-def seed_table(rows: Sequence[Row], ks: Iterable[int]) -> pd.DataFrame:
-    """The table over seeds, a column a number. ks: of the hit rates, for the columns of no rows."""
-    unknown = Spread(*[np.nan] * 4)
+def write_seeds(path: PathLike, seeds: Sequence[Row], ks: Iterable[int]) -> None:
+    """Write the table over seeds as CSV, a column a number. ks: of the hit rates."""
     measured = [*(top(k) for k in sorted(ks)), "training s"]
-    parts = {f"{name} {part}": (name, part) for name in measured for part in Spread._fields}
-    return pd.DataFrame(
-        [
-            {**row, **{c: getattr(row[name] or unknown, part) for c, (name, part) in parts.items()}}
-            for row in rows
-        ],
-        columns=["settings", "seeds", *parts, "experiments"],
+    columns = (f"{name} {part}" for name in measured for part in Spread._fields)
+    rows = (
+        (
+            *(row["settings"], row["seeds"]),
+            *(number for name in measured for number in row[name] or ("",) * 4),
+            row["experiments"],
+        )
+        for row in seeds
     )
+    write_csv(path, ("settings", "seeds", *columns, "experiments"), rows)

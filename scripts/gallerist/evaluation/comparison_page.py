@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.evaluation.comparison import SURPASSED, Row, Spread, hit_rates
+from gallerist.evaluation.tables import markdown_table
 from gallerist.io.files import PathLike
 from gallerist.io.metric_names import top
 
@@ -34,27 +35,11 @@ def format_markdown(
 
     seeds: the second table's rows, if there are any.
     """
-    second = ["## Over seeds", "", *_markdown_table(seeds), "", _OVER_SEEDS, ""] if seeds else []
-    listed = [f"- {caveat}" for caveat in caveats]
-    lines = [f"# {title}", "", *_markdown_table(rows), "", _TOP_K, "", *second, *listed]
+    lines = [f"# {title}", "", *markdown_table(_format(rows)), "", _TOP_K, ""]
+    if seeds:
+        lines += ["## Over seeds", "", *markdown_table(_format(seeds)), "", _OVER_SEEDS, ""]
+    lines += [f"- {caveat}" for caveat in caveats]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _markdown_table(rows: Sequence[Row]) -> list[str]:
-    """The lines of a table whose columns are aligned for the eye."""
-    cells = [
-        {name: value.replace("|", "\\|") for name, value in line.items()} for line in _format(rows)
-    ]
-    header = list(cells[0])
-    widths = {name: max(len(name), *(len(line[name]) for line in cells)) for name in header}
-    return [
-        "| " + " | ".join(name.ljust(widths[name]) for name in header) + " |",
-        "| " + " | ".join("-" * widths[name] for name in header) + " |",
-        *(
-            "| " + " | ".join(line[name].ljust(widths[name]) for name in header) + " |"
-            for line in cells
-        ),
-    ]
 
 
 def format_html(

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom
 
 from gallerist.data.manifest import DISTRACTOR, Manifest
 from gallerist.evaluation.bootstrap import Groups, IntervalSettings, mean_intervals
@@ -24,6 +23,8 @@ from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 
 logger = logging.getLogger("gallerist")
+
+Rows = Sequence[Sequence[bool]] | Booleans
 
 COLUMNS = ("curve", "at", "mean", "low", "high")
 HIT_RATE, PRECISION, AMONG_DISTRACTORS = "hit rate", "precision", "growth"
@@ -116,7 +117,7 @@ def interpolated_precision(ranks: RelevantRanks, levels: int = 11) -> Floats:
     over the queries is the curve. Manning, Raghavan, Schütze, Introduction to Information
     Retrieval (2008), 8.4; iprec_at_recall in trec_eval.
 
-    Only ranks of relevant pictures need to be looked at: between two of them precision falls.
+    Only ranks of relevant pictures matter: between two of them precision falls.
     Raises TruncatedRanking when the rank of any is unknown, as `average_precision` does.
     """
     if levels < 2:
@@ -145,9 +146,8 @@ def precision_recall_curve(
 
 
 def hits_among_distractors(
-    relevant: Booleans, distractor: Booleans, counts: Sequence[int], *, k: int, distractors: int,
-    depth: npt.ArrayLike | None = None,
-) -> Floats:  # fmt: skip
+    relevant: Rows, distractor: Rows, counts: Sequence[int], *, k: int, distractors: int
+) -> Floats:
     """Chance of a hit at k of each query in a gallery with fewer distractors: (queries, n) float64.
 
     Of the gallery's distractors, as many as `counts` says stay, drawn at random; the mean over all
@@ -159,18 +159,16 @@ def hits_among_distractors(
     That holds for rankings by a distance of two pictures. Query expansion, database augmentation,
     re-ranking by neighbours and an index trained on the gallery rank anew in a smaller gallery.
 
-    relevant, distractor: (queries, answers) bool, what answer j of query i is, best first. counts:
-    (n,) numbers of distractors, 0 to `distractors`, the number in the whole gallery. depth:
-    (queries,) answers that a query really has, where rows are padded; all columns unless given.
+    relevant, distractor: for each query what its answers are, best first. counts: (n,) numbers of
+    distractors, 0 to `distractors`, the number in the whole gallery.
 
     Raises CurveError when a first relevant picture stands below the ranking and might be among the
     first k with fewer distractors: then the ranking has to be kept deeper.
     """
-    answers = np.asarray(relevant.shape[1] if depth is None else depth)
-    found = np.asarray(relevant.any(axis=1))
-    first = np.where(found, relevant.argmax(axis=1), answers)
-    ahead = np.arange(relevant.shape[1]) < first[:, None]
-    ahead_of = (distractor & ahead).sum(axis=1)
+    found = np.array([any(row) for row in relevant], dtype=np.bool_)
+    first = np.array([[*row, True].index(True) for row in relevant], dtype=np.int64)
+    before = zip(distractor, first, strict=True)
+    ahead_of = np.array([np.count_nonzero(row[:count]) for row, count in before], dtype=np.int64)
     others = first - ahead_of
     unknown = ~found & (others < k)
     if unknown.any():
@@ -185,9 +183,26 @@ def hits_among_distractors(
             "nor be ranked"
         )
     spare = np.asarray(k - 1 - others)
-    everything = max(distractors, 1)  # of none at all, SciPy has no distribution
-    chances = hypergeom.cdf(spare[:, None], everything, ahead_of[:, None], kept[None, :])
-    return np.asarray(np.clip(np.where(found[:, None], chances, 0.0), 0.0, 1.0))
+    none_too_many = _few_drawn(int(ahead_of.max(initial=0)), kept, distractors, k)
+    chances = none_too_many[ahead_of, :, np.maximum(spare, 0)]
+    return np.asarray(np.where((found & (spare >= 0))[:, None], chances, 0.0))
+
+
+def _few_drawn(most: int, counts: Integers, total: int, k: int) -> Floats:
+    """(most + 1, n, k) chance that of d pictures among `total` at most x are drawn, x below k.
+
+    counts: (n,) pictures that are drawn. One of the d after the other: it is drawn with the chance
+    (n - x) / (total - j) when x of the j before it were. So every chance is a sum of products of
+    positive numbers, to some d roundings.
+    """
+    drawn = np.arange(k)
+    exactly = np.zeros((most + 1, len(counts), k))
+    exactly[0, :, 0] = 1
+    for before in range(most):
+        share = np.clip((counts[:, None] - drawn) / (total - before), 0.0, 1.0)
+        exactly[before + 1] = exactly[before] * (1 - share)
+        exactly[before + 1, :, 1:] += (exactly[before] * share)[:, :-1]
+    return np.asarray(np.minimum(exactly.cumsum(axis=2), 1.0))
 
 
 def curves_of(
@@ -211,13 +226,13 @@ def curves_of(
 
     def among_distractors() -> Curve:
         counts = np.unique(np.linspace(0, distractors, _STEPS).round().astype(int)).tolist()
+        rows = evaluation.results
         chances = hits_among_distractors(
-            evaluation.relevance(),
-            evaluation.distractors(),
+            [each.relevant for each in rows],
+            [[label == DISTRACTOR for label in each.answer_labels] for each in rows],
             counts,
             k=1,
             distractors=distractors,
-            depth=[len(result.answers) for result in evaluation.results],
         )
         return curve(counts, chances, originals, settings)
 

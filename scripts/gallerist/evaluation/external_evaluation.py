@@ -8,9 +8,9 @@ from typing import Any
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.external_rankings import (
-    JudgedRanking,
+    EvaluatedRanking,
     Truth,
-    judge,
+    find_relevant,
     read_ranking,
     read_truth,
     write_qrels,
@@ -69,7 +69,7 @@ class _Result:
     """One ranking: where its relevant answers are, and its figures as JSON holds them."""
 
     ranking: Ranking
-    found: JudgedRanking
+    found: EvaluatedRanking
     scores: Scores
     figures: Mapping[str, Any]
 
@@ -77,7 +77,7 @@ class _Result:
 def evaluate_files(task: Task) -> str:
     """Evaluate rankings, write the files asked for, and return the report for a reader.
 
-    Raises UserError and what reading and judging raise, with the file in the message.
+    Raises UserError and what reading and evaluating raise, with the file in the message.
     """
     for name in task.names:
         metric(full_name(name))
@@ -124,7 +124,7 @@ def _by_kind(files: Sequence[PathLike]) -> tuple[list[str], list[str]]:
 
 def _result(file: str, ranking: Ranking, truth: Truth, task: Task) -> _Result:
     try:
-        found = judge(ranking, truth)
+        found = find_relevant(ranking, truth)
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     scores = score(found.ranks, truth.queries, found.queries, task.names)
@@ -158,8 +158,8 @@ def _write(
 
 def _write_queries(path: PathLike, result: _Result, truth: Truth) -> None:
     excluded, known = result.found.excluded, truth.queries.by_id()
-    strangers = [Picture(q, "", "", "query", q, 0, 0, "") for q in excluded if q not in known]
-    queries = Manifest((*truth.queries, *strangers))
+    unknown = [Picture(q, "", "", "query", q, 0, 0, "") for q in excluded if q not in known]
+    queries = Manifest((*truth.queries, *unknown))
     write_queries(path, result.scores, queries, result.found.ranks, excluded)
 
 
@@ -168,8 +168,7 @@ def _as_json(each: Difference) -> dict[str, Any]:
     return {
         **{"metric": each.metric, "first": pair.first, "second": pair.second},
         "difference": pair.difference,
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
+        **{"low": interval.low, "high": interval.high},
         **{"p": pair.p_value, "p_adjusted": pair.adjusted},
         **{"different": each.different, "test": pair.method},
     }
@@ -183,7 +182,7 @@ def _section(name: str, result: _Result, truth: Truth) -> str:
     gallery = figures["gallery_images"]
     excluded = figures["queries_excluded"]
     counts = [
-        f"{figures['queries']} queries judged (of {figures['originals']} originals)",
+        f"{figures['queries']} queries evaluated (of {figures['originals']} originals)",
         f"{excluded} excluded, which have no relevant picture" if excluded else "0 excluded",
         "size of the gallery unknown" if gallery is None else f"gallery of {gallery} pictures",
     ]
@@ -227,12 +226,10 @@ def _format_difference(each: Difference) -> str:
         return (
             f"{each.metric}: no difference shown between {pair.first} and {pair.second}, {chance}"
         )
-    ahead = pair.difference > 0
-    better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
-    ends = ""
-    if interval is not None:
-        sign = 1 if ahead else -1
-        low, high = sorted((sign * interval.low, sign * interval.high))
-        ends = f" ({low:.4f} to {high:.4f})"
-    by = f"{abs(pair.difference):.4f}{ends}"
+    better, worse = pair.first, pair.second
+    ends = [] if interval.low is None or interval.high is None else [interval.low, interval.high]
+    if pair.difference < 0:
+        better, worse, ends = worse, better, [-end for end in reversed(ends)]
+    between = f" ({ends[0]:.4f} to {ends[1]:.4f})" if ends else ""
+    by = f"{abs(pair.difference):.4f}{between}"
     return f"{each.metric}: {better} is better than {worse} by {by}, {chance} ({pair.method})"

@@ -1,4 +1,4 @@
-"""Rankings and truths of any tool: read and written as plain files, and judged by one another.
+"""Rankings and truths of any tool: read and written as plain files, and evaluated by one another.
 
 `trec_files.FORMS` lists the forms.
 """
@@ -41,7 +41,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class JudgedRanking:
+class EvaluatedRanking:
     """Where a ranking has its relevant answers.
 
     ranks: of the queries that have any. queries: their ids, in the order of the truth. excluded:
@@ -61,7 +61,7 @@ def read_ranking(path: PathLike) -> Ranking:
 
     CSV: rows in any order; the ranks of a query are 1, 2, 3, ... Without distances the rank stands
     for one. TREC run: exactly as trec_eval takes it, so that both see the same ranking. The rank
-    column is not looked at; answers come by score, as a single-precision number, falling, and equal
+    column is ignored; answers come by score, as a single-precision number, falling, and equal
     scores by id, falling, byte by byte. The distance is minus the score.
 
     Raises UserError naming file and line.
@@ -164,10 +164,10 @@ def read_truth(paths: Sequence[PathLike], ranked: Sequence[str]) -> Truth:
     """Read what is relevant: one file of pairs or qrels, or one or several of classes as one.
 
     Classes: `part` says which rows are of queries and which of the gallery; those of training and
-    validation are passed over. Without that column the ids in `ranked`, which rankings have as
+    validation are ignored. Without that column the ids in `ranked`, which rankings have as
     queries, are the queries, and all others the gallery. Pairs: relevant where `relevant` is above
-    0, or everywhere without that column. Qrels: where the relevance is above 0; grades are not told
-    apart.
+    0, or everywhere without that column. Qrels: where the relevance is above 0; grades are not
+    distinguished.
 
     Raises UserError naming file and line.
     """
@@ -253,7 +253,7 @@ def _of_pairs(rows: Iterable[tuple[str, str, str, float]]) -> Truth:
 def write_qrels(truth: Truth, path: PathLike) -> None:
     """Write the relevant pairs as TREC qrels in the order of the gallery, whole or not at all.
 
-    A query without any has no line, so trec_eval leaves it out of its means, as `judge` does.
+    A query without any has no line: trec_eval leaves it out of its means, as `find_relevant` does.
     Raises UserError for an id that is empty or has a blank in it.
     """
     relevance = truth.relevance
@@ -272,10 +272,10 @@ def write_qrels(truth: Truth, path: PathLike) -> None:
     )
 
 
-# -- judging ------------------------------------------------------------------------------------
+# -- evaluating ------------------------------------------------------------------------------------
 
 
-def judge(ranking: Ranking, truth: Truth) -> JudgedRanking:
+def find_relevant(ranking: Ranking, truth: Truth) -> EvaluatedRanking:
     """Find where the relevant answers stand.
 
     R, how many relevant pictures there are, comes from the truth, so of a ranking that does not
@@ -283,15 +283,15 @@ def judge(ranking: Ranking, truth: Truth) -> JudgedRanking:
     excluded; of pairs, also those that are ranked but not in the truth.
 
     Raises UserError when a query of the truth that has relevant pictures is not ranked, when with
-    classes a ranked query has none, when no query can be judged, and for an answer that the gallery
-    does not have.
+    classes a ranked query has none, when no query can be evaluated, and for an answer that the
+    gallery does not have.
     """
     answers = dict(zip(ranking.query_ids, ranking.answers, strict=True))
     known, relevance = truth.queries.by_id(), truth.relevance
-    strangers = tuple(query for query in ranking.query_ids if query not in known)
-    if strangers and truth.gallery is not None:
+    unknown = tuple(query for query in ranking.query_ids if query not in known)
+    if unknown and truth.gallery is not None:
         raise UserError(
-            f"{len(strangers)} queries of the ranking have no class in the truth, {strangers[0]} "
+            f"{len(unknown)} queries of the ranking have no class in the truth, {unknown[0]} "
             "among them"
         )
     chosen = relevance.answerable
@@ -304,6 +304,6 @@ def judge(ranking: Ranking, truth: Truth) -> JudgedRanking:
     if not chosen:
         raise UserError(
             f"none of {len(known)} queries has a relevant picture: are truth and ranking of the "
-            "same data, and are classes spelled alike for queries and gallery?"
+            "same data, and are the classes named alike for queries and gallery?"
         )
-    return JudgedRanking(relevance.ranks(answers), chosen, relevance.excluded + strangers)
+    return EvaluatedRanking(relevance.ranks(answers), chosen, relevance.excluded + unknown)

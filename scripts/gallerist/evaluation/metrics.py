@@ -11,7 +11,6 @@ relevant pictures are still to come, it raises TruncatedRanking.
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -170,36 +169,19 @@ NAMES = (*_WITH_K, *_WITHOUT_K)
 """Every metric; in those with "@k", k stands for a whole number from 1."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric by the name that a configuration gives it.
-
-    k: how many answers it looks at; None when it looks as far as the relevant pictures stand.
-    pattern: its entry in NAMES.
-    """
-
-    name: str
-    pattern: str
-    k: int | None
-
-    def __call__(self, ranks: RelevantRanks) -> Floats:
-        """(queries,) float64. Raises TruncatedRanking when the ranking does not reach so far."""
-        if self.k is None:
-            return _WITHOUT_K[self.pattern](ranks)
-        return _WITH_K[self.pattern](ranks, self.k)
-
-
-def metric(name: str) -> Metric:
+def metric(name: str) -> Callable[[RelevantRanks], Floats]:
     """Find a metric by name, such as "mAP", "mAP@10", "mAP@10/hits", "nDCG@10", "hit rate@5".
 
+    It gives (queries,) float64, or raises TruncatedRanking when the ranking does not reach so far.
     Raises MetricError, which lists what exists and says what may have been meant.
     """
     if name in _WITHOUT_K:
-        return Metric(name, name, None)
+        return _WITHOUT_K[name]
     parts = re.fullmatch(r"([^@]+@)([1-9][0-9]{0,8})(/.*)?", name)
     pattern = f"{parts[1]}k{parts[3] or ''}" if parts else ""
     if parts and pattern in _WITH_K:
-        return Metric(name, pattern, int(parts[2]))
+        at_k, k = _WITH_K[pattern], int(parts[2])
+        return lambda ranks: at_k(ranks, k)
     raise MetricError(
         f"{name!r} is not a metric.{_suggestion(name)}\n  Known: {', '.join(NAMES)}; "
         "k is a whole number from 1, as in mAP@10"
@@ -227,7 +209,7 @@ def macro_mean(values: Floats, labels: Labels) -> float:
 
 def _checked(values: Floats) -> Floats:
     if len(values) == 0:
-        raise MetricError("no query was judged: nothing has a mean")
+        raise MetricError("no query was evaluated: nothing has a mean")
     if not np.isfinite(values).all():
         raise MetricError(f"{int((~np.isfinite(values)).sum())} values are not numbers")
     return values
@@ -279,10 +261,10 @@ def _everything(ranks: RelevantRanks) -> Integers:
 def _suggestion(name: str) -> str:
     """Say what may have been meant, with the k that was given."""
     number = re.search(r"@([1-9][0-9]{0,8})", name)
-    spelled = {known.casefold(): known for known in NAMES}
+    by_folded = {known.casefold(): known for known in NAMES}
     asked = re.sub(r"@[0-9]+", "@k", name).casefold().replace("_", " ")
-    near = difflib.get_close_matches(asked, spelled, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(asked, by_folded, n=1, cutoff=0.6)
     if not near:
         return ""
-    known = spelled[near[0]]
+    known = by_folded[near[0]]
     return f" Did you mean {known.replace('@k', f'@{number[1]}') if number else known}?"

@@ -32,8 +32,8 @@ class RelevantRanks:
     total: (queries,) int64, R: relevant pictures that the gallery has, at least 1.
     depth: (queries,) int64, answers that were kept. What stands below is unknown.
 
-    Raises UserError when the numbers contradict each other, and when R is 0: no ranking could
-    answer such a query, so it is neither hit nor miss. Exclude and count those before.
+    Raises UserError when more are found than there are, and when R is 0: no ranking could answer
+    such a query, so it is neither hit nor miss. Exclude and count those before.
     """
 
     ranks: Integers
@@ -42,25 +42,16 @@ class RelevantRanks:
     depth: Integers
 
     def __post_init__(self) -> None:
-        """Check every number: a metric of inconsistent ones would look like any other."""
-        queries = len(self.total)
-        if len(self.depth) != queries or len(self.offsets) != queries + 1:
-            raise UserError(
-                f"R of {queries} queries, depth of {len(self.depth)} and "
-                f"{len(self.offsets)} offsets do not belong together"
-            )
-        ends = self.offsets[[0, -1]].tolist()
-        if ends != [0, len(self.ranks)] or (self.found < 0).any():
-            raise UserError(f"the offsets do not divide {len(self.ranks)} ranks")
-        _refuse(self.total < 1, "have no relevant picture in the gallery: exclude and count them")
-        _refuse(self.found > self.total, "have more relevant answers than the gallery has")
-        falling = np.diff(self.ranks, prepend=0) < 1
-        falling[self.offsets[:-1][self.found > 0]] = False
-        wrong = falling | (self.ranks < 1) | (self.ranks > self.depth[self.query_of])
-        _refuse(
-            np.bincount(self.query_of[wrong], minlength=queries) > 0,
-            "have ranks that do not rise from 1 to the depth",
-        )
+        """Check what comes from outside: a metric of inconsistent numbers would seem right."""
+        for refused, reason in (
+            (self.total < 1, "have no relevant picture in the gallery: exclude and count them"),
+            (self.found > self.total, "have more relevant answers than the gallery has"),
+        ):
+            if refused.any():
+                raise UserError(
+                    f"{int(refused.sum())} of {len(self)} queries {reason} (the first is number "
+                    f"{int(refused.argmax())})"
+                )
 
     def __len__(self) -> int:
         return len(self.total)
@@ -126,21 +117,17 @@ class RelevantRanks:
         cls,
         marks: Sequence[Sequence[bool]] | Booleans,
         total: npt.ArrayLike,
-        *,
-        depth: npt.ArrayLike | None = None,
     ) -> "RelevantRanks":
-        """Take it from marks of relevance.
+        """Take it from marks: for each query whether answer j is relevant, best answer first.
 
-        marks: for each query whether answer j is relevant, best answer first. total: (queries,) R.
-        depth: (queries,) answers that a query really has, where rows are padded with False; as many
-        as marks unless given.
+        total: (queries,) R. The depth is how many marks there are.
         """
         rows = [np.flatnonzero(np.asarray(row, dtype=np.bool_)) + 1 for row in marks]
         return cls(
             np.concatenate([np.zeros(0, dtype=np.int64), *rows]),
             _offsets(np.array([len(row) for row in rows], dtype=np.int64)),
             np.asarray(total, dtype=np.int64),
-            np.asarray([len(row) for row in marks] if depth is None else depth, dtype=np.int64),
+            np.array([len(row) for row in marks], dtype=np.int64),
         )
 
 
@@ -272,16 +259,6 @@ class Evaluation:
                 "gallery: are the class folders of gallery and query called the same?"
             )
 
-    def relevance(self) -> Booleans:
-        """(queries, answers) bool, padded with False where a query has fewer answers."""
-        return pad([result.relevant for result in self.results])
-
-    def distractors(self) -> Booleans:
-        """(queries, answers) bool, whether an answer is a distractor; padded with False."""
-        return pad(
-            [[label == DISTRACTOR for label in result.answer_labels] for result in self.results]
-        )
-
     def confusion(self) -> tuple[list[str], Integers]:
         """Classes, and counts (class of the query, class of the first answer)."""
         pairs = [(each.label, each.answer_labels[0]) for each in self.results if each.answers]
@@ -297,7 +274,7 @@ class Evaluation:
 def evaluate(
     ranking: Ranking, query_labels: Mapping[str, str], gallery_labels: Mapping[str, str]
 ) -> Evaluation:
-    """Judge a ranking by the labels of its queries and of the gallery, both by id.
+    """Evaluate a ranking by the labels of its queries and of the gallery, both by id.
 
     Raises UserError naming the first id of the ranking that has no label, or a query that is not
     ranked, and as `Relevance.mark`.
@@ -325,14 +302,6 @@ def evaluate(
     return Evaluation(tuple(results), tuple(excluded), ranks)
 
 
-def pad(rows: Sequence[Sequence[bool]]) -> Booleans:
-    """Rows of different lengths as (rows, longest) bool, padded with False."""
-    matrix = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=np.bool_)
-    for line, row in zip(matrix, rows, strict=True):
-        line[: len(row)] = row
-    return matrix
-
-
 def _require_known(ids: Sequence[str], known: Collection[str], part: str) -> None:
     for identifier in ids:
         if identifier not in known:
@@ -341,11 +310,3 @@ def _require_known(ids: Sequence[str], known: Collection[str], part: str) -> Non
 
 def _offsets(counts: npt.NDArray[np.signedinteger]) -> Integers:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
-def _refuse(wrong: Booleans, what: str) -> None:
-    if wrong.any():
-        first = int(np.flatnonzero(wrong)[0])
-        raise UserError(
-            f"{int(wrong.sum())} of {len(wrong)} queries {what} (the first is number {first})"
-        )

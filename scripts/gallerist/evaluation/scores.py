@@ -10,7 +10,7 @@ import numpy as np
 
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation.bootstrap import (
-    Interval,
+    Estimate,
     IntervalSettings,
     macro_mean_intervals,
     mean_intervals,
@@ -21,15 +21,6 @@ from gallerist.io.arrays import Floats, Indices
 from gallerist.io.metric_names import k_of
 
 logger = logging.getLogger("gallerist")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean metric. low, high: ends of its interval; None where too few originals allow none."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class Scores:
         """
         if len(set(self.originals)) < 2:
             return {name: Estimate(overall_mean(column)) for name, column in self.values.items()}
-        return _estimates(mean_intervals(self.values, self.originals, settings))
+        return mean_intervals(self.values, self.originals, settings)
 
     def macro(self, settings: IntervalSettings) -> dict[str, Estimate]:
         """Mean over the classes of each class's mean, so that every class weighs the same.
@@ -65,7 +56,7 @@ class Scores:
         if min(of_class.values(), default=0) < 2:
             means = {name: macro_mean(column, self.labels) for name, column in self.values.items()}
             return {name: Estimate(mean) for name, mean in means.items()}
-        return _estimates(macro_mean_intervals(self.values, self.originals, self.labels, settings))
+        return macro_mean_intervals(self.values, self.originals, self.labels, settings)
 
     def of_classes(self) -> Iterator[tuple[str, "Scores"]]:
         """The queries of each class, by class name in order."""
@@ -119,18 +110,27 @@ def score(
     names: of metrics, such as "mAP" or "top-5". Those for which the ranking is not deep enough are
     in `unknown`, with the reason, and not guessed.
     """
+    values, unknown = compute_metrics(ranks, names)
+    for name, reason in unknown.items():
+        logger.warning("%s is left out: %s", name, reason)
+    by_id = queries.by_id()
+    pictures = [by_id[identifier] for identifier in ids]
+    labels = tuple(picture.label for picture in pictures)
+    originals = tuple(picture.source_id for picture in pictures)
+    return Scores(tuple(ids), labels, originals, values, unknown)
+
+
+def compute_metrics(
+    ranks: RelevantRanks, names: Iterable[str]
+) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Metric -> (queries,) values; and metric -> why the ranking is not deep enough for it."""
     values, unknown = {}, {}
     for name in names:
         try:
             values[name] = metric(full_name(name))(ranks)
         except TruncatedRanking as error:
             unknown[name] = str(error)
-            logger.warning("%s is left out: %s", name, error)
-    by_id = queries.by_id()
-    pictures = [by_id[identifier] for identifier in ids]
-    labels = tuple(picture.label for picture in pictures)
-    originals = tuple(picture.source_id for picture in pictures)
-    return Scores(tuple(ids), labels, originals, values, unknown)
+    return values, unknown
 
 
 def flatten(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
@@ -148,7 +148,3 @@ def flatten(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, floa
 
 def _flat_name(name: str, figure: str) -> str:
     return name if figure == "mean" else f"intervals/{name} {figure.replace('_', ' ')}"
-
-
-def _estimates(found: Mapping[str, Interval]) -> dict[str, Estimate]:
-    return {name: Estimate(each.mean, each.low, each.high) for name, each in found.items()}

@@ -25,9 +25,8 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
-from gallerist.evaluation.bootstrap import Groups, Interval, IntervalSettings, difference_intervals
+from gallerist.evaluation.bootstrap import Estimate, Groups, IntervalSettings, mean_intervals
 from gallerist.evaluation.scores import Scores
 from gallerist.io.arrays import Floats, Integers
 from gallerist.io.errors import UserError
@@ -55,7 +54,7 @@ COLUMNS = (
 
 
 class OtherQueries(UserError):
-    """Experiments that were not judged on the same queries."""
+    """Experiments that were not evaluated on the same queries."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,13 @@ class Difference:
     """Two experiments by one metric.
 
     pair: the test, with its p-value before and after Holm's correction over all pairs by this
-    metric. interval: of the mean difference, first minus second; None with a single original.
+    metric. interval: of the mean difference, first minus second.
     different: the adjusted p-value is at most 1 - confidence.
     """
 
     metric: str
     pair: PairedTest
-    interval: Interval | None
+    interval: Estimate
     different: bool
 
 
@@ -122,8 +121,7 @@ def all_pairs(
     ahead, behind = ([int((sign * column > 0).sum()) for column in columns] for sign in (1, -1))
     hits = all(np.isin(column, (0, 1)).all() for column in values.values())
     if hits and len(names) == len(codes):
-        discordant = zip(ahead, behind, strict=True)
-        p_values = [binomtest(k, k + n).pvalue if k + n else 1.0 for k, n in discordant]
+        p_values = list(map(mcnemar, ahead, behind))
         methods = ["exact McNemar"] * len(pairs)
     else:
         p_values, methods = sign_flip(np.stack(columns, axis=1), seed, rounds)
@@ -132,6 +130,16 @@ def all_pairs(
     firsts, seconds = zip(*pairs, strict=True)
     fields = firsts, seconds, means, ahead, behind, map(float, p_values), methods, adjusted
     return [PairedTest(*each) for each in zip(*fields, strict=True)]
+
+
+def mcnemar(ahead: int, behind: int) -> float:
+    """The exact test's p-value: twice the chance that a fair coin falls so unevenly, at most 1."""
+    tosses = ahead + behind
+    tail = ways = 1
+    for heads in range(1, min(ahead, behind) + 1):
+        ways = ways * (tosses + 1 - heads) // heads
+        tail += ways
+    return min(1.0, tail / 2 ** (tosses - 1)) if tosses else 1.0
 
 
 def sign_flip(differences: Floats, seed: int, rounds: int) -> tuple[list[float], list[str]]:
@@ -184,20 +192,24 @@ def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -
     (name, first), *others = scores.items()
     for other, each in others:
         if each.queries != first.queries:
-            raise OtherQueries(f"{name} and {other} were not judged on the same queries")
-    found = []
+            raise OtherQueries(f"{name} and {other} were not evaluated on the same queries")
+    tests: list[tuple[str, PairedTest]] = []
+    differences = {}
     for metric in first.values:
-        if not all(metric in each.values for _, each in others):
-            continue
-        values = {name: each.values[metric] for name, each in scores.items()}
-        for pair in all_pairs(values, first.originals, seed=settings.seed):
-            interval = None
-            if len(set(first.originals)) > 1:
-                differences = {metric: values[pair.first] - values[pair.second]}
-                interval = difference_intervals(differences, first.originals, settings)[metric]
-            # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
-            different = pair.adjusted + settings.confidence <= 1
-            found.append(Difference(metric, pair, interval, different))
+        if all(metric in each.values for _, each in others):
+            values = {name: each.values[metric] for name, each in scores.items()}
+            for pair in all_pairs(values, first.originals, seed=settings.seed):
+                differences[str(len(tests))] = values[pair.first] - values[pair.second]
+                tests.append((metric, pair))
+    intervals: Mapping[str, Estimate] = {}
+    if tests and len(set(first.originals)) > 1:  # all at once: the same samples serve them
+        intervals = mean_intervals(differences, first.originals, settings, signed=True)
+    found = []
+    for n, (metric, pair) in enumerate(tests):
+        # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
+        different = pair.adjusted + settings.confidence <= 1
+        interval = intervals.get(str(n), Estimate(pair.difference))
+        found.append(Difference(metric, pair, interval, different))
     return found
 
 
@@ -265,7 +277,7 @@ def _random(differences: Floats, seed: int, rounds: int) -> Floats:
 
 def _row(each: Difference) -> tuple[object, ...]:
     pair, interval = each.pair, each.interval
-    ends = ("", "") if interval is None else (f"{interval.low:.4f}", f"{interval.high:.4f}")
+    ends = ("" if end is None else f"{end:.4f}" for end in (interval.low, interval.high))
     return (
         *(each.metric, pair.first, pair.second),
         *(f"{pair.difference:.4f}", *ends, pair.ahead, pair.behind),

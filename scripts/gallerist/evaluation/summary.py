@@ -63,7 +63,7 @@ def image_sets(upstream: Iterable[Record]) -> list[ImageSet]:
 
 
 def in_folders(**paths: Iterable[PathLike]) -> list[tuple[PathLike, str]]:
-    """Files with the folder of artifacts that each is shown in. paths: folder -> files."""
+    """Files with the folder of artifacts that each belongs to. paths: folder -> files."""
     return [(path, folder) for folder, files in paths.items() for path in files]
 
 
@@ -141,7 +141,7 @@ def weights(upstream: Sequence[Record]) -> str:
 
 
 def outline(upstream: Sequence[Record], weights: str) -> dict[str, Scalar]:
-    """The parameters that one looks at first, under short names, the same for every experiment.
+    """The main parameters under short names, the same for every experiment.
 
     kind: the network or the descriptor; of a combination, all of them, joined by +. Where networks
     differ, theirs stand side by side; what an experiment does without is "none", epochs 0.

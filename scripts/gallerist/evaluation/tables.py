@@ -1,7 +1,7 @@
 """The tables of one evaluation as CSV: its queries, its classes, and the published list."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +130,15 @@ def _known(picture: Picture) -> tuple[str, str, str, str]:
 
 def _format(value: float) -> str:
     return str(int(value)) if value in (0.0, 1.0) else repr(value)
+
+
+def markdown_table(lines: Sequence[Mapping[str, str]]) -> list[str]:
+    """The lines of a table whose columns are aligned for the eye. lines: column -> cell."""
+    cells = [{name: text.replace("|", "\\|") for name, text in line.items()} for line in lines]
+    header = {name: name for name in cells[0]}
+    widths = {name: max(len(line[name]) for line in (header, *cells)) for name in header}
+    rule = {name: "-" * width for name, width in widths.items()}
+    return [
+        "| " + " | ".join(line[name].ljust(widths[name]) for name in header) + " |"
+        for line in (header, rule, *cells)
+    ]

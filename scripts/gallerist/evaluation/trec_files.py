@@ -58,7 +58,7 @@ def table(
 ) -> Iterator[tuple[str, list[str], list[str | None]]]:
     """Rows of a CSV: where each stands, its required cells, its optional ones.
 
-    A column that the file lacks gives None; further columns are passed over. Raises
+    A column that the file lacks gives None; further columns are ignored. Raises
     UserError when a row has another number of cells than the header, or nothing in a
     required one.
     """
@@ -83,7 +83,7 @@ def table(
 
 
 def trec_lines(path: PathLike, kind: Kind) -> Iterator[tuple[str, list[str]]]:
-    """Lines of a TREC run or of qrels: where each stands, its fields. Blank lines are passed over.
+    """Lines of a TREC run or of qrels: where each stands, its fields. Blank lines are ignored.
 
     Raises UserError when a line has another number of fields.
     """

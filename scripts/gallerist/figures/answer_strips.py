@@ -1,4 +1,4 @@
-"""The published picture: a query and its answers in a row, relevant ones and wrong ones marked."""
+"""The published picture: a query and its answers in a row, which of them are relevant."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
 from gallerist.data.decoding import BadImage, read_image
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation.metrics import average_precision_at_k
 from gallerist.evaluation.relevance import MARKS, Evaluation, QueryResult, RelevantRanks
-from gallerist.figures.style import RELEVANT, WRONG, entitle, save, shorten
-from gallerist.io.arrays import Pixels
+from gallerist.figures.picture_grid import Tile, draw_grid
+from gallerist.figures.style import RELEVANT, WRONG
 from gallerist.io.files import PathLike
 
 logger = logging.getLogger("gallerist")
@@ -27,14 +25,14 @@ KINDS = ("best", "median", "worst", "chosen")
 UNKNOWN, QUERY = "#666666", "#2166ac"
 _COLOURS = {True: RELEVANT, False: WRONG, None: UNKNOWN}
 
+_LEGEND = {
+    True: (RELEVANT, MARKS[True], "relevant"),
+    False: (WRONG, MARKS[False], "not relevant"),
+    None: (UNKNOWN, MARKS[None], "unknown whether relevant"),
+}
+
 TILE = 128
-"""Pixels a side that a thumbnail is shrunk to."""
-
-_COLUMN = 1.12
-"""Inches from one picture to the next."""
-
-_CAPTION = 6.5
-"""Points of a caption's letters."""
+"""Pixels of a thumbnail's longer side."""
 
 Strip = tuple[str, str, list[tuple[str, str, bool | None]]]
 """Path of the query, its caption, and path, caption and relevance of each answer."""
@@ -81,26 +79,26 @@ def strips(
 
 
 def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
-    """Draw strips below each other into a PNG: query in blue, relevant (o) in green, others in red.
+    """Draw strips below each other into a PNG, the query apart: relevant answers o, others x.
 
-    The number below an answer is its distance to the query. Without rows, says that there are none.
+    Below an answer stand its class and its distance to the query. Without rows, says that there
+    are none.
     """
-    columns = 1 + max((len(tiles) for _, _, tiles in rows), default=0)
-    height = max(len(rows), 1)
-    figure = Figure(figsize=(max(_COLUMN * columns, 5), 1.55 * height + 0.4), layout="constrained")
-    axes = figure.subplots(height, columns, squeeze=False)
-    entitle(figure, title)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    if not rows:
-        axes[0, 0].text(0.5, 0.5, "no such query", fontsize=9, ha="center")
-    for line, (query, caption, tiles) in zip(axes, rows, strict=False):
-        _tile(line[0], query, caption, QUERY, "query")
-        for rank, (axis, (answer, text, relevant)) in enumerate(
-            zip(line[1:], tiles, strict=False), start=1
-        ):
-            _tile(axis, answer, text, _COLOURS[relevant], f"{rank} {MARKS[relevant]}".strip())
-    save(figure, path)
+    grid = [
+        [
+            Tile(_thumbnail(query), "query", caption, QUERY, apart=True),
+            *(
+                Tile(_thumbnail(answer), str(rank), text, _COLOURS[relevant], MARKS[relevant])
+                for rank, (answer, text, relevant) in enumerate(tiles, start=1)
+            ),
+        ]
+        for query, caption, tiles in rows
+    ]
+    met = {relevant for _, _, tiles in rows for *_, relevant in tiles}
+    legend = [(QUERY, "", "query"), *(_LEGEND[each] for each in _LEGEND if each in met)]
+    below = "below an answer: its class, and its distance to the query"
+    texts = {"title": title, "nothing": "no such query", "remark": below}
+    draw_grid(grid, path, side=TILE, legend=legend, **texts)
 
 
 def draw_strips(
@@ -130,30 +128,14 @@ def draw_strips(
     query_files = dict(zip(queries.ids, queries.paths, strict=True))
     results = dict(zip(ids, evaluation.results, strict=True))
     for kind, names in zip(KINDS, wanted, strict=True):
-        shown = [results[name] for name in names if name in results]
-        rows = strips(shown, files, query_files, settings.answers)
+        drawn = [results[name] for name in names if name in results]
+        rows = strips(drawn, files, query_files, settings.answers)
         draw(rows, paths[kind], title=f"{title}: {kind} queries")
 
 
-def _tile(axis: Axes, path: str, caption: str, colour: str, head: str) -> None:
-    axis.set_axis_on()
-    axis.set(xticks=[], yticks=[])
-    axis.imshow(_thumbnail(path), vmin=0, vmax=255)
-    for spine in axis.spines.values():
-        spine.set(color=colour, linewidth=2.5)
-    axis.set_title(head, fontsize=8, color=colour, pad=4, fontweight="bold")
-    # A file's name may have dollar signs, which are no formula.
-    lines = "\n".join(
-        shorten(line, points=_CAPTION, inches=0.9 * _COLUMN) for line in caption.split("\n")
-    )
-    axis.set_xlabel(lines, fontsize=_CAPTION, labelpad=3, parse_math=False)
-
-
-def _thumbnail(path: str) -> Pixels:
-    """The picture at most TILE pixels a side; a grey field where it cannot be read any more."""
+def _thumbnail(path: str) -> Image.Image:
+    """The picture; a grey field where it cannot be read any more."""
     try:
-        image = Image.fromarray(read_image(path))
+        return Image.fromarray(read_image(path))
     except BadImage:
-        return np.full((TILE, TILE, 3), 200, dtype=np.uint8)
-    image.thumbnail((TILE, TILE))
-    return np.asarray(image)
+        return Image.new("RGB", (TILE, TILE), (200, 200, 200))

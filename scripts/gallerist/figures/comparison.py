@@ -58,7 +58,7 @@ def draw_comparison(
     """
     ks = _panels(sorted(next(iter(hit_rates.values()))))
     names = sorted(hit_rates, key=lambda name: -hit_rates[name][ks[0]])
-    looks = styles(configured or list(hit_rates))
+    style_of = styles(configured or list(hit_rates))
     pitch = 0.26 if len(names) <= 12 else 0.17
     figure = Figure(figsize=(WIDTH, 1.5 + pitch * max(len(names), 4)), layout="constrained")
     panels = figure.subplots(1, len(ks), sharey=True, squeeze=False)[0]
@@ -67,14 +67,14 @@ def draw_comparison(
     ends = [spans[name][k][0] for name in spans for k in ks if k in spans[name]]
     for axis, k in zip(panels, ks, strict=True):
         for row, name in enumerate(names):
-            _point(axis, row, hit_rates[name][k], spans.get(name, {}).get(k), looks[name])
+            _point(axis, row, hit_rates[name][k], spans.get(name, {}).get(k), style_of[name])
         axis.set_xlim(rate_axis_bottom(min([lowest, *ends])), 1.02)
         axis.set_title(f"k = {k}", fontsize=NORMAL)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         axis.tick_params(axis="x", labelsize=SMALL)
         axis.grid(alpha=0.3)
-    shown = [shorten(name, points=SMALL, inches=2.2) for name in names]
-    panels[0].set_yticks(range(len(names)), shown, fontsize=SMALL, parse_math=False)
+    labels = [shorten(name, points=SMALL, inches=2.2) for name in names]
+    panels[0].set_yticks(range(len(names)), labels, fontsize=SMALL, parse_math=False)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
     measured = f", {intervals_at(level)}" if ends else ""
     entitle(figure, f"{title}, {queries} queries{measured}")

@@ -5,13 +5,12 @@ of a class's score. L. Chen et al., Adapting Grad-CAM for Embedding Networks (20
 to networks that give vectors, of which here the cosine similarity takes the place of the score.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import keras
 import numpy as np
 import tensorflow as tf
 
+from gallerist.figures.matched_regions import Similarity
 from gallerist.io.arrays import AnyArray, Floats, Vectors
 from gallerist.networks.graph_cut import Graph
 
@@ -22,19 +21,6 @@ _POOLING = (
     keras.layers.GlobalMaxPooling2D,
 )
 """What only makes a map coarser: the small network from scratch pools to a single position."""
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """How alike two pictures are to a network, and where.
-
-    cosine: of their vectors, -1 to 1; 0 where a vector is 0. query_map, answer_map: (h, w) float32
-    from 0 to 1.
-    """
-
-    cosine: float
-    query_map: Vectors
-    answer_map: Vectors
 
 
 class SimilarityMaps:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from PIL import Image
 
 from gallerist.features.key_points import Detector, KeyPoints
-from gallerist.figures.style import SMALL, entitle, save, shorten
+from gallerist.figures.picture_grid import Tile, draw_grid
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
@@ -17,8 +16,8 @@ SHOWN = 100
 """Key points drawn on a picture, the strongest: more would cover it."""
 
 _COLOUR = (0, 255, 0)
-_COLUMN = 2.4
-"""Inches from one picture to the next."""
+_SIDE = 360
+"""Pixels of a picture's longer side."""
 
 _DRAWN_SIDE = 600
 """Pixels that the longer side of a small picture is enlarged to before lines are drawn on it."""
@@ -31,20 +30,8 @@ def draw(paths: Sequence[PathLike], path: PathLike, *, detector: Detector, title
     fewer. Without pictures, says that there are none. The file is whole or not there.
     Raises `images.BadImage` naming the picture that cannot be decoded.
     """
-    pictures = [(Path(one).name, detector.prepare(one)) for one in paths]
-    columns = max(len(pictures), 1)
-    tallest = max((len(pixels) / pixels.shape[1] for _, pixels in pictures), default=0.5)
-    size = (_COLUMN * max(columns, 2), _COLUMN * min(tallest, 2) + 0.8)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)
-    entitle(figure, title)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    if not pictures:
-        axes[0, 0].text(0.5, 0.5, "no such picture", fontsize=SMALL, ha="center")
-    for axis, (name, pixels) in zip(axes.flat, pictures, strict=False):
-        _tile(axis, name, pixels, detector.detect(pixels))
-    save(figure, path)
+    tiles = [_tile(one, detector) for one in paths]
+    draw_grid([tiles] if tiles else [], path, title=title, side=_SIDE, nothing="no such picture")
 
 
 def with_key_points(pixels: Pixels, points: KeyPoints) -> Pixels:
@@ -65,10 +52,10 @@ def with_key_points(pixels: Pixels, points: KeyPoints) -> Pixels:
     return np.asarray(cv2.drawKeypoints(canvas, drawn, None, _COLOUR, flags), dtype=np.uint8)
 
 
-def _tile(axis: Axes, name: str, pixels: Pixels, points: KeyPoints) -> None:
-    axis.imshow(with_key_points(pixels, points))
+def _tile(path: PathLike, detector: Detector) -> Tile:
+    pixels = detector.prepare(path)
+    points = detector.detect(pixels)
     drawn = f" ({SHOWN} strongest drawn)" if len(points) > SHOWN else ""
     number = "1 key point" if len(points) == 1 else f"{len(points)} key points"
-    caption = f"{shorten(name, points=SMALL, inches=0.9 * _COLUMN)}\n{number}{drawn}"
-    # A file's name may have dollar signs, which are no formula.
-    axis.set_xlabel(caption, fontsize=SMALL, labelpad=3, parse_math=False)
+    picture = Image.fromarray(with_key_points(pixels, points))
+    return Tile(picture, below=f"{Path(path).name}\n{number}{drawn}")

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
+from PIL import Image, ImageColor
 
 from gallerist.features.key_points import KeyPoints
-from gallerist.figures.style import RELEVANT, WRONG, entitle, save
-from gallerist.io.arrays import Pixels
+from gallerist.figures.picture_grid import Tile, draw_grid
+from gallerist.figures.style import RELEVANT, WRONG
+from gallerist.io.arrays import AnyArray, Pixels
 from gallerist.io.files import PathLike
 from gallerist.search.geometric_verification import Matches
 
 GAP = 10
 """Pixels of paper between the two pictures."""
 
-_WIDTH, _TALLEST = 7.0, 6.0
-"""Inches: of the figure, and of one pair at most."""
+_SIDE = 1050
+"""Pixels of the longer side of a pair."""
 
 LINES_DRAWN = 80
 """Matches of a pair that are drawn: of more, the pictures could not be seen."""
@@ -47,39 +47,43 @@ def draw(pairs: Sequence[MatchedPictures], path: PathLike, *, title: str) -> Non
 
     Without pairs, says that there are none. The file is whole or not there.
     """
-    boards = [_side_by_side(pair) for pair in pairs]
-    heights = [min(_TALLEST, _WIDTH * b.shape[0] / b.shape[1]) for b in boards] or [1.0]
-    size = (_WIDTH, sum(heights) + 0.35 * len(heights) + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
-    entitle(figure, title)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    if not pairs:
-        axes[0, 0].text(0.5, 0.5, "no such pair", fontsize=9, ha="center")
-    for axis, pair, board in zip(axes.flat, pairs, boards, strict=False):
-        _pair(axis, pair, board)
-    save(figure, path)
+    rows = [[Tile(Image.fromarray(_drawn(pair)), _caption(pair))] for pair in pairs]
+    remark = "green: the matches that agree in their places; faint red: the others"
+    draw_grid(rows, path, title=title, side=_SIDE, nothing="no such pair", remark=remark)
 
 
-def _pair(axis: Axes, pair: MatchedPictures, board: Pixels) -> None:
-    axis.imshow(board)
+def _caption(pair: MatchedPictures) -> str:
+    count = len(pair.matches.pairs)
+    drawn = f", {LINES_DRAWN} drawn" if count > LINES_DRAWN else ""
+    return f"{pair.caption} ({pair.matches.agreeing} of {count} matches agree{drawn})"
+
+
+def _drawn(pair: MatchedPictures) -> Pixels:
+    """(h, w, 3): the pictures with their lines, enlarged so that these are thin."""
+    board = _side_by_side(pair)
+    factor = _SIDE / max(board.shape[:2])
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    board = cv2.resize(board, None, fx=factor, fy=factor, interpolation=method)
     count = len(pair.matches.pairs)
     # Evenly over all, so that the pictures can be seen through the lines.
     drawn = np.unique(np.linspace(0, count - 1, min(count, LINES_DRAWN)).round().astype(np.intp))
     chosen, agree = pair.matches.pairs[drawn], pair.matches.inliers[drawn]
     starts = pair.query.positions[chosen[:, 0]]
     ends = pair.answer.positions[chosen[:, 1]] + [pair.query_pixels.shape[1] + GAP, 0]
-    lines = np.stack([starts, ends], axis=1)
-    axis.add_collection(LineCollection(list(lines[~agree]), colors=WRONG, lw=0.5, alpha=0.5))
-    axis.add_collection(LineCollection(list(lines[agree]), colors=RELEVANT, lw=0.8))
-    for points in (starts[agree], ends[agree]):
-        axis.plot(points[:, 0], points[:, 1], "o", color=RELEVANT, ms=2, mew=0)
-    # A line to a point at the border must not widen the picture.
-    axis.set(xlim=(-0.5, board.shape[1] - 0.5), ylim=(board.shape[0] - 0.5, -0.5))
-    text = f"{pair.caption} ({pair.matches.agreeing} of {count} matches agree"
-    text += f", {len(drawn)} drawn)" if len(drawn) < count else ")"
-    axis.set_title(text, fontsize=7, pad=3, parse_math=False)
+    lines = (np.stack([starts, ends], axis=1) + 0.5) * factor - 0.5
+    faint = _with_lines(board.copy(), lines[~agree], WRONG)
+    board = cv2.addWeighted(board, 0.5, faint, 0.5, 0)
+    return _with_lines(board, lines[agree], RELEVANT)
+
+
+def _with_lines(board: Pixels, lines: AnyArray, colour: str) -> Pixels:
+    """The board itself, with smooth lines and dots at their ends. lines: (n, 2, 2) places."""
+    rgb = ImageColor.getrgb(colour)
+    for start, end in np.rint(16 * lines).astype(int).tolist():  # in sixteenths of a pixel
+        cv2.line(board, start, end, rgb, 2, cv2.LINE_AA, shift=4)
+        for place in (start, end):
+            cv2.circle(board, place, 16 * 3, rgb, cv2.FILLED, cv2.LINE_AA, shift=4)
+    return board
 
 
 def _side_by_side(pair: MatchedPictures) -> Pixels:

@@ -1,18 +1,16 @@
 """What all figures share: one palette, one style an experiment, legends and titles never cut."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import TypedDict
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
-from matplotlib.textpath import text_to_path
-from matplotlib.transforms import Bbox
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 from gallerist.io.files import PathLike, replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito, Color Universal Design (2008): told apart with any colour vision, and in print.
@@ -95,8 +93,10 @@ def intervals_at(level: float) -> str:
     return f"{100 * level:g} % intervals"
 
 
-def entitle(target: Figure | Axes, title: str) -> None:
+def entitle(target: "Figure | Axes", title: str) -> None:
     """Write a title, in several lines where it is long. Dollar signs in it are no formula."""
+    from matplotlib.figure import Figure
+
     figure = target if isinstance(target, Figure) else target.get_figure(root=True)
     width = figure.get_figwidth() if figure is not None else WIDTH
     lines = textwrap.fill(title, max(20, int(_TITLE_LETTERS * width)))
@@ -107,21 +107,29 @@ def entitle(target: Figure | Axes, title: str) -> None:
 
 
 def shorten(line: str, *, points: float, inches: float) -> str:
-    """The line, without its middle where it is wider than that: numbers stand at the end."""
-    shown, kept = line, min(len(line), 60)
-    while kept > 2 and text_width(shown, points) > inches:
+    """The line as a figure's own font shows it in that width: see `shorten_to`."""
+    return shorten_to(line, lambda text: text_width(text, points) <= inches)
+
+
+def shorten_to(line: str, fits: Callable[[str], bool]) -> str:
+    """The line, without its middle where it does not fit: numbers stand at the end."""
+    shortened, kept = line, min(len(line), 60)
+    while kept > 2 and not fits(shortened):
         kept -= 1
-        shown = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
-    return shown
+        shortened = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
+    return shortened
 
 
 def text_width(line: str, points: float) -> float:
     """Inches that a line of letters of that size is wide in a figure's own font."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
     font = FontProperties(size=points)
     return float(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]) / 72
 
 
-def legend_below(figure: Figure, handles: Mapping[str, Line2D]) -> Legend:
+def legend_below(figure: "Figure", handles: "Mapping[str, Line2D]") -> "Legend":
     """A legend under all axes, in as many columns as fit; the figure grows by its rows.
 
     handles: name -> what stands for it. The axes keep their size however many entries there are.
@@ -140,9 +148,18 @@ def legend_below(figure: Figure, handles: Mapping[str, Line2D]) -> Legend:
     return legend
 
 
-def save(figure: Figure, path: PathLike) -> None:
+def save(figure: "Figure", path: PathLike) -> None:
     """Write a figure as PNG, whole or not at all, larger where something reaches over its edges."""
-    figure.draw_without_rendering()
+    from matplotlib.transforms import Bbox
+
+    engine = figure.get_layout_engine()
+    if engine is None:
+        figure.draw_without_rendering()
+    else:  # a second time, because what it moved may take other room there
+        engine.execute(figure)
+        figure.set_dpi(150)
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # or it was laid out once more when it is written
     drawn = figure.get_tightbbox().padded(_MARGIN)
     with replacing(path) as temporary:
         figure.savefig(

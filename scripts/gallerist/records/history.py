@@ -46,14 +46,9 @@ class Entry:
 class History:
     """The executions of one data set. What cannot be kept is a warning, never an error."""
 
-    def __init__(self, folder: PathLike) -> None:
-        """`folder`: made when something is kept in it."""
-        self.folder = Path(folder)
-
-    @classmethod
-    def of(cls, results: PathLike) -> "History":
-        """That of the data set whose results are in this folder."""
-        return cls(Path(results) / "history")
+    def __init__(self, results: PathLike) -> None:
+        """`results`: the folder of the data set's results."""
+        self.folder = Path(results) / "history"
 
     def begin(self, record: Record) -> None:
         """Write the opening record of a stage, for whoever follows it or finds it killed."""
@@ -74,7 +69,7 @@ class History:
     def at_work(self) -> list[Record]:
         """The stages that have begun and not ended, killed ones included, as far as they came."""
         found = map(_read_running, sorted((self.folder / "running").glob("*.jsonl")))
-        return [record for record in found if record is not None]
+        return [*filter(None, found)]
 
     def keep(self, record: Record) -> Entry:
         """Keep a record that has ended, and the files that it shows, as they are now."""
@@ -107,8 +102,7 @@ class History:
 
     def entries(self) -> list[Entry]:
         """All that ended, in order of execution."""
-        found = map(self.entry, self.executions())
-        return [entry for entry in found if entry is not None]
+        return [*filter(None, map(self.entry, self.executions()))]
 
     def complete(self, beside: Iterable[Record], *, none_at_work: bool = False) -> list[Entry]:
         """All that ended, after adding what is missing.
@@ -133,9 +127,8 @@ class History:
         A file that was too large to be kept is shown from its path while its content is the same.
         One that is nowhere any more has a path where nothing is.
         """
-        found = {}
-        for path, name in entry.files.items():
-            found[path] = kept = self._file(name)
+        found = {path: self._file(name) for path, name in entry.files.items()}
+        for path, kept in found.items():
             large = not kept.is_file() and Path(path).is_file()
             if large and sha256_of_file(path) == kept.parent.name:
                 found[path] = Path(path)
@@ -143,20 +136,12 @@ class History:
 
     def remove(self, executions: Iterable[str]) -> int:
         """Forget these executions, and the files that no other shows. Returns the bytes freed."""
-        gone = set(executions)
-        entries = self.entries()
-        needed = {
-            name
-            for entry in entries
-            if entry.record.execution not in gone
-            for name in entry.files.values()
-        }
-        freed = 0
-        for entry in entries:
-            if entry.record.execution in gone:
-                freed += _unlink(self._ended(entry.record.execution))
-                freed += sum(_unlink(self._file(name)) for name in {*entry.files.values()} - needed)
-        return freed
+        entries = {entry.record.execution: entry for entry in self.entries()}
+        gone = [entries.pop(execution) for execution in {*executions} & entries.keys()]
+        needed = {name for entry in entries.values() for name in entry.files.values()}
+        shown = {name for entry in gone for name in entry.files.values()}
+        ended = [self._ended(entry.record.execution) for entry in gone]
+        return sum(map(_unlink, [*ended, *map(self._file, shown - needed)]))
 
     def _store(self, path: Path) -> str | None:
         """Keep a file. Returns its "<sha256>/<name>"; None for what is no file."""
@@ -183,29 +168,18 @@ class History:
 
 
 def merge(fields: dict[str, Any], reported: Mapping[str, Any]) -> None:
-    """Add to fields of a record what was reported since: a later value replaces an earlier.
-
-    Curves are name -> {step: value} in `fields`, and pairs in what is added.
-    """
+    """Add to fields of a record what was reported since: a later value replaces an earlier."""
     for name, value in reported.items():
         if name in ("curves", "machine_use"):
+            curves = fields.setdefault(name, {})
             for curve, points in value.items():
-                fields.setdefault(name, {}).setdefault(curve, {}).update(points)
+                curves[curve] = sorted({**dict(curves.get(curve, ())), **dict(points)}.items())
         elif isinstance(value, Mapping):
             fields[name] = {**fields.get(name, {}), **value}
         elif isinstance(value, list | tuple):
             fields[name] = (*fields.get(name, ()), *value)
         else:
             fields[name] = value
-
-
-def merged(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that `merge` has filled as a record has them: curves in order of step."""
-    curves = {name: fields[name] for name in ("curves", "machine_use") if name in fields}
-    return dict(fields) | {
-        name: {curve: sorted(points.items()) for curve, points in each.items()}
-        for name, each in curves.items()
-    }
 
 
 def _read_running(path: Path) -> Record | None:
@@ -219,7 +193,7 @@ def _read_running(path: Path) -> Record | None:
             with suppress(ValueError):
                 merge(fields, json.loads(line))
     try:
-        return Record.from_json(merged(fields))
+        return Record.from_json(fields)
     except RecordError:
         return None
 

@@ -14,15 +14,18 @@ import socket
 import subprocess
 import threading
 import tomllib
+import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from gallerist import CHECKOUT
-from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_file
+from gallerist import CHECKOUT, LIBRARY
+from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_file, write_text
+from gallerist.records.record import Record, now
 
 logger = logging.getLogger("gallerist")
 
@@ -63,31 +66,35 @@ _WHOLE = ("--full-name", "--directory", "--no-empty-directory", ":/")
 _GIT_TIMEOUT = 10.0
 
 
+def open_record(stage: str, dataset: str, title: str, **further: Any) -> Record:
+    """The record of an execution that begins: by what code, on which machine, in which process.
+
+    further: other fields of the record, which come before what is found here.
+    """
+    commit, dirty = code_state(LIBRARY)
+    found = {
+        "execution": uuid.uuid4().hex,
+        "started": now(),
+        "versions": versions(),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "host": host(),
+        "pid": os.getpid(),
+        "process_started": process_started(os.getpid()),
+    }
+    return Record(stage=stage, dataset=dataset, title=title, **{**found, **further})
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that are installed, without importing any."""
     found = {"python": platform.python_version()}
-    if own := _own_version():
-        found["gallerist"] = own
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    project = CHECKOUT / "pyproject.toml"
+    if project.is_file():  # which an installed package may not be of
+        found["gallerist"] = tomllib.loads(project.read_text("utf-8"))["project"]["version"]
+    for package in ("gallerist", *PACKAGES):
+        with suppress(metadata.PackageNotFoundError):
+            found.setdefault(package, metadata.version(package))
     return found
-
-
-def _own_version() -> str | None:
-    """Gallerist's version: of the checkout this file is in, else of the installed package."""
-    try:
-        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))
-        if project["project"]["name"] == "gallerist":
-            return str(project["project"]["version"])
-    except (OSError, ValueError, KeyError):
-        pass
-    try:
-        return metadata.version("gallerist")
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def code_state(folder: PathLike) -> tuple[str | None, bool | None]:
@@ -165,7 +172,7 @@ def keep_configuration(results: PathLike, config: Mapping[str, Any]) -> Path:
     place = _place(results, canonical_json(config).encode(), "config.yaml")
     if not place.exists():
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
-        _write(place, re.sub(r"(?<=://)[^/@\s]+@", "***@", text).encode())
+        write_text(place, re.sub(r"(?<=://)[^/@\s]+@", "***@", text))
     return place
 
 
@@ -194,7 +201,8 @@ def keep_code_changes(results: PathLike, commit: str, folder: PathLike) -> Path 
     content = head + difference[:_DIFF_LIMIT]
     place = _place(results, content, "code.diff")
     if not place.exists():
-        _write(place, content)
+        with replacing(place) as temporary:
+            temporary.write_bytes(content)
     return place
 
 
@@ -223,33 +231,20 @@ def _place(results: PathLike, content: bytes, name: str) -> Path:
     return Path(results, _FOLDER, hashlib.sha256(content).hexdigest()[:16], name)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def _git(folder: PathLike, *arguments: str) -> bytes | None:
-    """What git answers, cut after one byte more than is kept; None when it cannot, or not soon.
+    """What git answers; None when it cannot, or not soon.
 
     Without its lock a status beside a person's commit neither waits nor makes that commit fail.
     """
     try:
-        process = subprocess.Popen(
+        return subprocess.run(
             ["git", "-c", "core.quotePath=false", *arguments],
             cwd=folder,
             env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-    except OSError:
+            capture_output=True,
+            timeout=_GIT_TIMEOUT,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
         return None
-    timer = threading.Timer(_GIT_TIMEOUT, process.kill)
-    timer.start()
-    with process:
-        assert process.stdout is not None
-        answer = process.stdout.read(_DIFF_LIMIT + 1)
-        if len(answer) > _DIFF_LIMIT:
-            process.kill()
-    timer.cancel()
-    return answer if process.returncode == 0 or len(answer) > _DIFF_LIMIT else None

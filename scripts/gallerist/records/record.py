@@ -145,23 +145,16 @@ class Record:
                 f"written in layout {value['schema']}, this Gallerist reads layout {SCHEMA}: "
                 "run the stage again, or use the Gallerist that wrote it"
             )
-        known = {name: value[name] for name in _FIELDS if name in value}
-        if absent := [
-            name
-            for name in ("stage", "dataset", "execution", "title", "started")
-            if not known.get(name)
-        ]:
+        known = {each.name: value[each.name] for each in fields(cls) if each.name in value}
+        needed = ("stage", "dataset", "execution", "title", "started")
+        if absent := [name for name in needed if not known.get(name)]:
             raise RecordError(f"lacks {', '.join(absent)}")
         try:
-            known |= _typed(known)
-            record = cls(**known)
+            record = cls(**known | _typed(known))
             _ = milliseconds(record.started), record.ended
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise RecordError(f"has a value that does not belong there: {error}") from error
         return record
-
-
-_FIELDS = tuple(field.name for field in fields(Record))
 
 
 def _typed(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,7 +249,7 @@ def find_records(folder: PathLike) -> Iterator[Record]:
     One that cannot be read is named in a warning and left out: it must not hide the others.
     """
     for path in sorted(Path(folder).rglob("*record.json")):
-        if path.name == "record.json" or path.name.endswith(".record.json"):
+        if f".{path.name}".endswith(".record.json"):
             try:
                 yield read_record(path)
             except (RecordError, OSError) as error:
@@ -269,21 +262,20 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Scalar]:
     {"search": {"depth": 50}, "k": [1, 3]} -> {"search.depth": 50, "k": "[1, 3]"}.
     NumPy scalars become Python's; anything else becomes its text.
     """
-    if isinstance(value, Mapping):
-        flat: dict[str, Scalar] = {}
-        for name, inner in value.items():
-            flat |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
-        return flat
-    return {prefix: scalar(value)}
+    if not isinstance(value, Mapping):
+        return {prefix: scalar(value)}
+    flat: dict[str, Scalar] = {}
+    for name, inner in value.items():
+        flat |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+    return flat
 
 
 def scalar(value: Any) -> Scalar:
     """A value as a parameter keeps it: a plain scalar, or the text of anything else."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
-    if value is None or isinstance(value, str | bool | int | float):
-        # Snakemake hands over subclasses of str, which must not be written into a record.
-        return str(value) if isinstance(value, str) else cast(Scalar, value)
+    if value is None or isinstance(value, bool | int | float):
+        return cast(Scalar, value)
     if isinstance(value, list | tuple):
         return json.dumps([scalar(item) for item in value], ensure_ascii=False)
-    return str(value)
+    return str(value)  # also of Snakemake's subclasses of str, which must not be in a record

@@ -21,6 +21,7 @@ from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.io.errors import UserError
 from gallerist.search.exact import Measure, Metric, distances, search
 from gallerist.search.ranking import Ranking
+from gallerist.settings.ranking import Search
 
 logger = logging.getLogger("gallerist")
 
@@ -36,7 +37,7 @@ ADVISED = 39
 """Training vectors for a centroid below which FAISS warns of a bad quantizer."""
 
 USEFUL = 256
-"""Training vectors for a centroid above which FAISS takes no notice of more."""
+"""Training vectors for a centroid above which FAISS samples."""
 
 OPQ_CENTROIDS = 256
 """OPQ learns its rotation with a product quantizer of 8 bits."""
@@ -55,7 +56,7 @@ class IndexReport:
 
     recall: k -> the share of the exact first k answers that are among the first k found, for k of
     1, 10 and the depth; empty when no query has an answer. An answer counts when it is as near as
-    the k-th exact one, so that none of several equally near is wrong. (Aumüller, Bernhardsson and
+    the k-th exact one, so that any of several equally near will do. (Aumüller, Bernhardsson and
     Faithfull, ANN-Benchmarks, 2020.) recall_queries: how many queries that was measured on.
     index_bytes: of the index as a file. build_seconds: training and adding. queries_per_second: of
     finding candidates and ordering them.
@@ -89,70 +90,45 @@ class BuiltIndex:
         return count
 
 
-def check_factory(
-    text: str,
-    length: int,
-    metric: Metric = "cosine",
-    *,
-    nprobe: int | None = None,
-    ef_search: int | None = None,
-) -> int:
-    """How many gallery vectors an index needs at least to be trained: 0 where it learns nothing.
-
-    text: a FAISS factory string. length: of the vectors. Takes milliseconds: nothing is trained.
-    Raises UserError, naming the string, when FAISS cannot build it for vectors of that length
-    with that metric, or when it has no such setting.
-    """
-    index = _empty_index(text, length, metric)
-    _set_effort(index, text, nprobe, ef_search)
-    return 0 if index.is_trained else _centroids(index)
-
-
 def search_approximately(
     queries: Vectors,
     query_ids: Sequence[str],
     gallery: Vectors,
     gallery_ids: Sequence[str],
     depth: int,
+    settings: Search,
     *,
-    index: str,
-    metric: Metric = "euclidean",
     query_norms: Floats | None = None,
     gallery_norms: Floats | None = None,
-    nprobe: int | None = None,
-    ef_search: int | None = None,
     threads: int = 1,
 ) -> tuple[Ranking, IndexReport]:
     """Rank the gallery for every query as `search` does, as far as an index finds the answers.
 
-    index: a FAISS factory string: "Flat", "HNSW32", "IVF1024,PQ64", "OPQ16,IVF256,PQ16". Trained on
-    the gallery. nprobe: cells of an IVF index that are looked through (FAISS's default: 1);
-    ef_search: candidates kept on the way through an HNSW graph (16). They keep FAISS's names, one
-    for each kind of index: their numbers have nothing to do with each other. The rest is as in
-    `search`; fewer than `depth` answers also where the index finds no more.
+    settings: the metric, and an index, which is trained on the gallery: "Flat", "HNSW32",
+    "IVF1024,PQ64", "OPQ16,IVF256,PQ16". nprobe (FAISS's default: 1) and ef_search (16) keep FAISS's
+    names. The rest is as in `search`; fewer than `depth` answers also where the index finds no
+    more.
 
     The index is built by one thread, because a graph depends on the order in which threads come to
     it; `threads` are for the queries.
 
-    Raises UserError as `check_factory` and `search`, and when there are too few vectors to train
-    the index.
+    Raises UserError as `search`; when FAISS cannot build the index for vectors of that length with
+    that metric, or the index has no such setting; and when there are too few vectors to train it.
     """
-    measure = Measure.of(metric, queries, gallery, query_norms, gallery_norms)
-    if depth < 1:
-        raise UserError(f"depth is {depth}; it is at least 1")
-    effort: dict[str, Any] = {"nprobe": nprobe, "ef_search": ef_search}
-    check_factory(index, gallery.shape[1], metric, **effort)
-    built = build_index(gallery, index, measure)
+    measure = Measure.of(settings.metric, queries, gallery, query_norms, gallery_norms)
+    text = str(settings.index)
+    _set_effort(_empty_index(text, gallery.shape[1], measure.metric), text, settings)
+    built = build_index(gallery, text, measure)
     started = time.perf_counter()
     pictures = queries, query_ids, gallery, gallery_ids
-    ranking = search_index(built, *pictures, depth, measure, threads=threads, **effort)
+    ranking = search_index(built, *pictures, depth, measure, settings, threads=threads)
     seconds = time.perf_counter() - started
     sample = _sample(len(queries), SAMPLE)
     exact = search(
         np.asarray(queries)[sample],
         [query_ids[row] for row in sample],
         *(gallery, gallery_ids, depth),
-        metric=metric,
+        metric=settings.metric,
         query_norms=None if query_norms is None else query_norms[sample],
         gallery_norms=gallery_norms,
     )
@@ -174,7 +150,7 @@ def build_index(gallery: Vectors, text: str, measure: Measure) -> BuiltIndex:
     """
     started = time.perf_counter()
     index = _empty_index(text, gallery.shape[1], measure.metric)
-    with _threads(1), _refusals(text):
+    with _threads(1), _faiss_errors(text):
         if not index.is_trained and len(gallery):
             _train(index, text, gallery, measure)
         step = max(1, ADDED_CELLS // max(1, gallery.shape[1]))
@@ -192,16 +168,15 @@ def search_index(
     gallery_ids: Sequence[str],
     depth: int,
     measure: Measure,
+    settings: Search,
     *,
-    nprobe: int | None = None,
-    ef_search: int | None = None,
     threads: int = 1,
 ) -> Ranking:
     """The answers that the index finds, ordered by their exact distance and then by id.
 
     gallery: the vectors that the index was built from, in the same order.
     """
-    _set_effort(built.index, built.factory, nprobe, ef_search)
+    _set_effort(built.index, built.factory, settings)
     answers: list[tuple[str, ...]] = []
     found: list[tuple[float, ...]] = []
     step = max(1, ASKED_CELLS // max(1, gallery.shape[1], depth + 1))
@@ -234,13 +209,13 @@ def recall(
     shares = {}
     for k in sorted({min(k, depth) for k in (1, 10, depth)}):
         wanted = sum(min(k, len(line)) for line in exact)
-        right = sum(
+        hits = sum(
             sum(distance <= best[:k][-1] for distance in line[:k])
             for best, line in zip(exact, found, strict=True)
             if best
         )
         if wanted:
-            shares[k] = right / wanted
+            shares[k] = hits / wanted
     return shares
 
 
@@ -257,7 +232,7 @@ def _candidates(
     if asked == 0 or not len(queries):
         return np.empty(0, np.intp), np.empty(0, np.intp)
     vectors = _as_given(queries, np.arange(len(queries)), measure.queries)
-    with _threads(threads), _refusals(built.factory):
+    with _threads(threads), _faiss_errors(built.factory):
         _, rows = built.index.search(vectors, asked)
     there = rows >= 0  # FAISS fills up with -1
     return np.nonzero(there)[0], rows[there].astype(np.intp)
@@ -278,27 +253,25 @@ def _train(index: Any, text: str, gallery: Vectors, measure: Measure) -> None:
             *(text, len(gallery), ADVISED * centroids, centroids),
         )
     sample = _sample(len(gallery), USEFUL * max(centroids, OPQ_CENTROIDS))
-    with _only_what_is_used(index):
+    with _trained_briefly(index):
         index.train(_as_given(gallery, sample, measure.gallery))
 
 
 def _empty_index(text: str, length: int, metric: Metric) -> Any:
     # The cosine is the inner product of rows of length 1, and 0 for rows of zeros as it should be.
     measured = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-    with _refusals(text, f" for vectors of length {length} by {metric} distance"):
+    with _faiss_errors(text, f" for vectors of length {length} by {metric} distance"):
         index = faiss.index_factory(length, text, measured)
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         raise UserError(f"index '{text}': IDMap is not needed, pictures keep their ids anyway")
     return index
 
 
-def _set_effort(index: Any, text: str, nprobe: int | None, ef_search: int | None) -> None:
-    settings = (("nprobe", "nprobe", nprobe), ("ef_search", "efSearch", ef_search))
-    for name, faiss_name, value in settings:
+def _set_effort(index: Any, text: str, settings: Search) -> None:
+    for name, faiss_name in (("nprobe", "nprobe"), ("ef_search", "efSearch")):
+        value = getattr(settings, name)
         if value is None:
             continue
-        if value < 1:
-            raise UserError(f"{name} is {value}; it is at least 1")
         try:
             faiss.ParameterSpace().set_index_parameter(index, faiss_name, value)
         except RuntimeError as error:
@@ -337,17 +310,19 @@ def _centroids(index: Any) -> int:
 
 
 @contextmanager
-def _only_what_is_used(index: Any) -> Iterator[None]:
+def _trained_briefly(index: Any) -> Iterator[None]:
     """Have FAISS learn no polysemous codes, which take over a second for each byte of a code, and
     print nothing about few vectors, which it does a thousand times for OPQ.
     """
-    lent = []
+    replaced = []
     for part in _parts(index):
         if isinstance(part, faiss.OPQMatrix):
             quantizer = faiss.ProductQuantizer(part.d_out, part.M, 8)
             quantizer.cp.min_points_per_centroid = 1
             part.pq = quantizer
-            lent.append((part, quantizer))  # FAISS has a pointer to it, and does not keep it alive
+            replaced.append(
+                (part, quantizer)
+            )  # FAISS has a pointer to it, and does not keep it alive
         if hasattr(part, "do_polysemous_training"):
             part.do_polysemous_training = False
         for clustered in (part, getattr(part, "pq", part)):
@@ -356,7 +331,7 @@ def _only_what_is_used(index: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        for part, _ in lent:
+        for part, _ in replaced:
             part.pq = None
 
 
@@ -385,7 +360,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _refusals(text: str, wanted: str = "") -> Iterator[None]:
+def _faiss_errors(text: str, wanted: str = "") -> Iterator[None]:
     """Say which index FAISS will not have, and why, without the place in its sources."""
     try:
         yield

@@ -68,7 +68,7 @@ class Measure:
     @classmethod
     def of(
         cls,
-        metric: str,
+        metric: Metric,
         queries: Vectors,
         gallery: Vectors,
         query_norms: Floats | None = None,
@@ -79,25 +79,18 @@ class Measure:
             raise UserError(
                 f"queries {queries.shape} and gallery {gallery.shape} are not of one feature length"
             )
-        named = next((known for known in METRICS if known == metric), None)
-        if named is None:
-            raise UserError(f"'{metric}' is not a metric. Known: {', '.join(METRICS)}")
         if (query_norms is None) != (gallery_norms is None):
             raise UserError("the norms of the queries and of the gallery come together")
         if query_norms is None or gallery_norms is None:
-            return cls(named)
+            return cls(metric)
         _check_norms("query", query_norms, queries)
         _check_norms("gallery", gallery_norms, gallery)
-        if named == "cosine":  # in which a length has no part
-            return cls(named)
+        if metric == "cosine":  # in which a length has no part
+            return cls(metric)
         greatest = max(query_norms.max(initial=0.0), gallery_norms.max(initial=0.0))
         exponent = int(np.frexp(greatest)[1])
-        return cls(
-            named,
-            np.ldexp(query_norms, -exponent),
-            np.ldexp(gallery_norms, -exponent),
-            exponent,
-        )
+        of_queries, of_gallery = (np.ldexp(n, -exponent) for n in (query_norms, gallery_norms))
+        return cls(metric, of_queries, of_gallery, exponent)
 
     def of_queries(self, part: slice) -> "Measure":
         """The same for some of the queries."""
@@ -141,7 +134,7 @@ def search(
     and as much of each of two mapped files as BLOCK_CELLS says.
 
     Raises UserError for vectors of different lengths, norms that do not fit them, and a depth
-    or metric that does not exist.
+    below 1.
     """
     measure = Measure.of(metric, queries, gallery, query_norms, gallery_norms)
     if depth < 1:

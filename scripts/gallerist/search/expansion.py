@@ -1,14 +1,13 @@
 """Vectors mixed with those of their nearest neighbours: query expansion, database augmentation."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from gallerist.features.store import normalise
 from gallerist.io.arrays import Floats, Vectors
-from gallerist.io.errors import UserError
 from gallerist.search.exact import search
+from gallerist.settings.ranking import Neighbourhood
 
 BATCH_CELLS = 4_000_000
 """Elements of mixed vectors held at once: 32 MB of float64."""
@@ -19,11 +18,9 @@ def expand_queries(
     query_ids: Sequence[str],
     gallery: Vectors,
     gallery_ids: Sequence[str],
-    *,
-    neighbours: int,
-    alpha: float,
+    settings: Neighbourhood,
 ) -> Vectors:
-    """Each query, mixed with the nearest `neighbours` vectors of the gallery.
+    """Each query, mixed with the nearest `settings.neighbours` vectors of the gallery.
 
     queries: (q, d), gallery: (g, d) float32, rows of length 1 (or 0: a picture without content).
     Returns (q, d) float32, rows of length 1. A query of zeros stays zeros. A gallery picture with
@@ -35,43 +32,24 @@ def expand_queries(
     Chum, Fine-tuning CNN image retrieval with no human annotation, 2018, where alpha is 3).
 
     Memory beyond arguments and result: that of `search`, and BATCH_CELLS.
-    Raises UserError for neighbours below 1 or a negative alpha.
     """
-    _check(neighbours, alpha)
-    mixed = np.empty(queries.shape, np.float32)
-    start = 0
-    for batch in _mix(queries, query_ids, gallery, gallery_ids, neighbours, alpha):
-        mixed[start : start + len(batch)] = batch
-        start += len(batch)
-    return mixed
+    batches = _mix(queries, query_ids, gallery, gallery_ids, settings)
+    return np.concatenate([np.empty((0, queries.shape[1]), np.float32), *batches])
 
 
 def augment_gallery(
-    gallery: Vectors, gallery_ids: Sequence[str], *, neighbours: int, alpha: float
-) -> Iterator[Vectors]:
-    """Each gallery vector, mixed with its nearest `neighbours` others, in batches in gallery order.
+    gallery: Vectors, gallery_ids: Sequence[str], settings: Neighbourhood
+) -> Vectors:
+    """Each gallery vector, mixed with its nearest `settings.neighbours` others.
 
-    gallery: (g, d) float32, rows of length 1 or 0. The batches, (any number, d) float32 with rows
-    of length 1 (or 0), suit `features.write_features`: a gallery may be larger than the memory.
+    gallery: (g, d) float32, rows of length 1 or 0. Returns as many, of length 1 (or 0).
 
     Database-side feature augmentation (Arandjelovic and Zisserman, Three things everyone should
     know to improve object retrieval, 2012; Gordo et al., End-to-end learning of deep visual
     representations for image retrieval, 2017), with the weights of `expand_queries`. All neighbours
     are those of the gallery as given: no vector is mixed with an already mixed one.
-
-    Raises UserError as `expand_queries`, at once.
     """
-    _check(neighbours, alpha)
-    return _mix(gallery, gallery_ids, gallery, gallery_ids, neighbours, alpha)
-
-
-def _check(neighbours: int, alpha: float) -> None:
-    if neighbours < 1:
-        raise UserError(
-            f"neighbours is {neighbours}; it is at least 1. To mix nothing, switch the step off."
-        )
-    if not (math.isfinite(alpha) and alpha >= 0):
-        raise UserError(f"alpha is {alpha}; it is 0 (plain average) or a positive number")
+    return expand_queries(gallery, gallery_ids, gallery, gallery_ids, settings)
 
 
 def _mix(
@@ -79,11 +57,10 @@ def _mix(
     ids: Sequence[str],
     gallery: Vectors,
     gallery_ids: Sequence[str],
-    neighbours: int,
-    alpha: float,
+    settings: Neighbourhood,
 ) -> Iterator[Vectors]:
     row_of = {gallery_id: row for row, gallery_id in enumerate(gallery_ids)}
-    nearest = search(vectors, ids, gallery, gallery_ids, neighbours).answers
+    nearest = search(vectors, ids, gallery, gallery_ids, settings.neighbours).answers
     others = np.asarray(gallery)  # indexing a np.memmap costs more than reading it
     step = max(1, BATCH_CELLS // max(1, vectors.shape[1]))
     for start in range(0, len(vectors), step):
@@ -91,7 +68,7 @@ def _mix(
         for mixture, answers in zip(mixtures, nearest[start : start + step], strict=True):
             rows = [row_of[answer] for answer in answers]
             if mixture.any():
-                mixture += _weigh(mixture, others[rows].astype(np.float64), alpha)
+                mixture += _weigh(mixture, others[rows].astype(np.float64), settings.alpha)
         yield normalise(mixtures)
 
 

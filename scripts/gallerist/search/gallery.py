@@ -29,19 +29,12 @@ def search_gallery(
     targets = _augment(gallery, settings)
     rows = _expand(queries, targets, gallery, settings)
     data = rows, queries.ids, targets, gallery.ids, depth
-    measure = _distance(queries, gallery, settings)
+    norms = _norms(queries, gallery, settings)
     if settings.index is None:
-        return search(*data, **measure), None
+        return search(*data, metric=settings.metric, **norms), None
     from gallerist.search.approximate import search_approximately
 
-    return search_approximately(
-        *data,
-        index=settings.index,
-        nprobe=settings.nprobe,
-        ef_search=settings.ef_search,
-        threads=threads,
-        **measure,
-    )
+    return search_approximately(*data, settings, threads=threads, **norms)
 
 
 class PreparedGallery:
@@ -60,47 +53,33 @@ class PreparedGallery:
         """Rank the gallery for every query; keep `depth` answers. Raises as `search_gallery`."""
         rows = _expand(queries, self._targets, self._gallery, self._settings)
         data = rows, queries.ids, self._targets, self._gallery.ids, depth
-        measure = _distance(queries, self._gallery, self._settings)
-        if self._settings.index is None:
-            return search(*data, **measure)
-        return self._approximately(data, Measure.of(queries=rows, gallery=self._targets, **measure))
-
-    def _approximately(self, data: Any, measure: Measure) -> Ranking:
+        settings = self._settings
+        norms = _norms(queries, self._gallery, settings)
+        if settings.index is None:
+            return search(*data, metric=settings.metric, **norms)
         from gallerist.search.approximate import build_index, search_index
 
-        settings = self._settings
-        assert settings.index is not None
+        measure = Measure.of(settings.metric, rows, self._targets, **norms)
         # Its vectors are as long as the measure has them, which a very long query changes.
         if self._built is None or self._built[0] != measure.exponent:
             self._built = measure.exponent, build_index(self._targets, settings.index, measure)
-        return search_index(
-            self._built[1],
-            *(*data, measure),
-            nprobe=settings.nprobe,
-            ef_search=settings.ef_search,
-            threads=self._threads,
-        )
+        return search_index(self._built[1], *data, measure, settings, threads=self._threads)
 
 
-def _distance(queries: Features, gallery: Features, settings: Search) -> dict[str, Any]:
-    measure: dict[str, Any] = {"metric": settings.metric}
-    if not (settings.database_augmentation or settings.query_expansion):
-        measure |= {"query_norms": queries.norms, "gallery_norms": gallery.norms}
-    return measure
+def _norms(queries: Features, gallery: Features, settings: Search) -> dict[str, Any]:
+    if settings.database_augmentation or settings.query_expansion:
+        return {}
+    return {"query_norms": queries.norms, "gallery_norms": gallery.norms}
 
 
 def _augment(gallery: Features, settings: Search) -> Vectors:
-    targets = gallery.vectors
-    if settings.database_augmentation:
-        batches = augment_gallery(
-            targets, gallery.ids, **settings.database_augmentation.model_dump()
-        )
-        targets = np.concatenate([np.empty((0, targets.shape[1]), np.float32), *batches])
-    return targets
+    if not settings.database_augmentation:
+        return gallery.vectors
+    return augment_gallery(gallery.vectors, gallery.ids, settings.database_augmentation)
 
 
 def _expand(queries: Features, targets: Vectors, gallery: Features, settings: Search) -> Vectors:
     if not settings.query_expansion:
         return queries.vectors
-    mixture = settings.query_expansion.model_dump()
-    return expand_queries(queries.vectors, queries.ids, targets, gallery.ids, **mixture)
+    data = queries.vectors, queries.ids, targets, gallery.ids
+    return expand_queries(*data, settings.query_expansion)

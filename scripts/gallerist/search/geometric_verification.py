@@ -12,6 +12,7 @@ from gallerist.features.key_points import KeyPoints
 from gallerist.io.arrays import Booleans, Floats, Indices, Vectors
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
+from gallerist.settings.ranking import GeometricVerification
 
 SMALLEST_AGREEMENT = 4
 """Matches that must agree. Any two lie on a similarity, so two or three prove nothing."""
@@ -48,13 +49,13 @@ class Matches:
 
 
 def match_key_points(
-    query: KeyPoints, answer: KeyPoints, *, ratio: float, max_error: float
+    query: KeyPoints, answer: KeyPoints, settings: GeometricVerification
 ) -> Matches:
     """Match the key points of two pictures, and find the similarity that most matches agree with.
 
-    ratio: in (0, 1]; a match is kept when its nearest descriptor is nearer than `ratio` times the
-    second nearest (Lowe, Distinctive image features from scale-invariant keypoints, IJCV 2004).
-    max_error: pixels of the answer between where the model puts a point and its match.
+    Of the settings: ratio, a match being kept when its nearest descriptor is nearer than so many
+    times the second nearest (Lowe, Distinctive image features from scale-invariant keypoints, IJCV
+    2004); max_error, pixels of the answer between where the model puts a point and its match.
 
     The model is found by RANSAC (Fischler and Bolles 1981), on a similarity as the simplest model
     of Philbin et al., Object retrieval with large vocabularies and fast spatial matching (CVPR
@@ -65,11 +66,10 @@ def match_key_points(
 
     The same arguments give the same result, in any thread.
 
-    Raises UserError for other descriptors on one side than on the other, and for a ratio or
-    error outside its range.
+    Raises UserError for other descriptors on one side than on the other.
     """
-    _check_limits(ratio, max_error)
-    pairs = _pairs(query, answer, ratio)
+    max_error = settings.max_error
+    pairs = _pairs(query, answer, settings.ratio)
     nothing = Matches(pairs, np.zeros(len(pairs), dtype=np.bool_), None)
     if len(pairs) < SMALLEST_AGREEMENT:
         return nothing
@@ -93,19 +93,16 @@ def match_key_points(
 def verify(
     ranking: Ranking,
     key_points_of: Callable[[str], KeyPoints],
+    settings: GeometricVerification,
     *,
-    first: int,
-    ratio: float,
-    max_error: float,
     threads: int,
 ) -> Ranking:
     """Order the first answers of every query by their inliers, most first.
 
     key_points_of: the key points of a picture by its id, query or gallery; called from several
     threads at once. Those of KEPT_PICTURES pictures are kept in memory, besides those in use.
-    first: answers of each query that are verified, at least 1. Equal numbers of inliers keep the
-    order they had, and the answers after the first `first` stay where they are.
-    ratio, max_error: see `match_key_points`.
+    settings: `first` answers of each query are verified, by `match_key_points`. Equal numbers of
+    inliers keep the order they had, and the answers after them stay where they are.
 
     Distances become `rerank_distance`, answers that were not verified counting as without
     inliers: they still never fall along a ranking, and order it as the ranks do.
@@ -113,16 +110,10 @@ def verify(
     Raises UserError as `match_key_points` does, naming the pictures, and for a distance below 0 or
     undefined.
     """
-    if first < 1 or threads < 1:
-        raise UserError(f"first is {first} and threads {threads}; both are at least 1")
-    _check_limits(ratio, max_error)
     kept = lru_cache(maxsize=KEPT_PICTURES)(key_points_of)
 
-    def counts(query_id: str, answers: tuple[str, ...]) -> list[int]:
-        return [
-            _agreeing(kept, query_id, answer, ratio=ratio, max_error=max_error)
-            for answer in answers[:first]
-        ]
+    def counts(query: str, answers: tuple[str, ...]) -> list[int]:
+        return [_agreeing(kept, query, each, settings) for each in answers[: settings.first]]
 
     opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a query has a thread already
@@ -149,26 +140,17 @@ def rerank_distance(agreeing: int, distance: float) -> float:
     return 1 / (agreeing + 1 / (1 + distance / 2))
 
 
-def _check_limits(ratio: float, max_error: float) -> None:
-    if not 0 < ratio <= 1:
-        raise UserError(f"ratio is {ratio}; it is above 0 and at most 1 (0.8 is usual)")
-    if not 0 < max_error < float("inf"):
-        raise UserError(f"max_error is {max_error}; it is above 0, in pixels")
-
-
 def _agreeing(
     key_points_of: Callable[[str], KeyPoints],
-    query_id: str,
-    answer_id: str,
-    *,
-    ratio: float,
-    max_error: float,
+    query: str,
+    answer: str,
+    settings: GeometricVerification,
 ) -> int:
-    query, answer = key_points_of(query_id), key_points_of(answer_id)
     try:
-        return match_key_points(query, answer, ratio=ratio, max_error=max_error).agreeing
-    except UserError as fault:
-        raise UserError(f"query {query_id}, answer {answer_id}: {fault}") from fault
+        matches = match_key_points(key_points_of(query), key_points_of(answer), settings)
+    except UserError as error:
+        raise UserError(f"query {query}, answer {answer}: {error}") from error
+    return matches.agreeing
 
 
 def _reorder(

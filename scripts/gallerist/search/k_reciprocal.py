@@ -15,6 +15,7 @@ from gallerist.io.arrays import AnyArray, Floats, Indices, Integers, Vectors
 from gallerist.io.errors import UserError
 from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
+from gallerist.settings.ranking import KReciprocal
 
 logger = logging.getLogger("gallerist")
 
@@ -39,19 +40,17 @@ def k_reciprocal(
     query_ids: Sequence[str],
     gallery: Vectors,
     gallery_ids: Sequence[str],
+    settings: KReciprocal,
     *,
-    k1: int,
-    k2: int,
-    weight: float,
     depth: int,
 ) -> Ranking:
     """Rank the gallery for every query by a mixture of neighbourhood and distance.
 
     queries: (q, d) float32, gallery: (g, d) float32, rows of length 1 (or 0: without content).
-    k1: neighbours of a picture, at least 1 (20 in the paper). k2: pictures whose neighbourhoods are
-    averaged, the picture itself included, at least 1, which averages nothing (6 in the paper).
-    weight: λ of the original distance, in [0, 1] (0.3 in the paper); 1 is the original ranking.
-    depth: answers kept of each query, at least 1. k1 and k2 beyond the gallery mean all of it.
+    settings: k1, neighbours of a picture; k2, pictures whose neighbourhoods are averaged, the
+    picture itself included, of which 1 averages nothing; weight, the λ of the original distance.
+    The defaults are the paper's. k1 and k2 beyond the gallery mean all of it. depth: answers kept
+    of each query, at least 1.
 
     The definition, with d(a, b) = |a - b|² / 2, which for unit vectors is 1 - cosine:
     N(x, k): the k nearest gallery pictures of x, ties by gallery id; of a gallery picture, itself
@@ -73,16 +72,24 @@ def k_reciprocal(
     about 10 KB a gallery picture. The gallery is searched with itself, which takes time with the
     square of its size: beyond MANY_PICTURES a warning says so.
 
-    Raises UserError for a number outside its range, and for vectors and ids that do not fit.
+    Raises UserError for an empty gallery.
     """
-    _check((queries, gallery), (query_ids, gallery_ids), weight, k1=k1, k2=k2, depth=depth)
-    _warn_of_many(len(gallery))
+    if len(gallery) == 0:
+        raise UserError("the gallery is empty: there are no neighbours to rank by")
+    if len(gallery) > MANY_PICTURES:
+        logger.warning(
+            "k-reciprocal re-ranking of %d gallery pictures takes some %d MB, and time with the "
+            "square of their number: it is made for up to %d",
+            *(len(gallery), 300 + len(gallery) // 100, MANY_PICTURES),
+        )
+    k1, k2, weight = settings.k1, settings.k2, settings.weight
     row_of = {identifier: row for row, identifier in enumerate(gallery_ids)}
-    place = _alphabetical_places(gallery_ids)
+    place = np.empty(len(gallery), np.intp)
+    place[sorted(range(len(gallery)), key=gallery_ids.__getitem__)] = np.arange(len(gallery))
     neighbourhoods = _of_gallery(gallery, gallery_ids, row_of, k1, k2)
     answers: list[tuple[str, ...]] = []
     distances: list[tuple[float, ...]] = []
-    pictures = max(1, len(gallery))
+    pictures = len(gallery)
     step = max(1, CHUNK_CELLS // pictures)
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
@@ -94,21 +101,6 @@ def k_reciprocal(
             answers.append(tuple(gallery_ids[row] for row in rows[order]))
             distances.append(tuple(mixed[order].tolist()))
     return Ranking(tuple(query_ids), tuple(answers), tuple(distances))
-
-
-def _alphabetical_places(ids: Sequence[str]) -> Indices:
-    places = np.empty(len(ids), np.intp)
-    places[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-    return places
-
-
-def _warn_of_many(pictures: int) -> None:
-    if pictures > MANY_PICTURES:
-        logger.warning(
-            "k-reciprocal re-ranking of %d gallery pictures takes some %d MB, and time with the "
-            "square of their number: it is made for up to %d",
-            pictures, 300 + pictures // 100, MANY_PICTURES,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,23 +231,3 @@ def _half_squares(vectors: Vectors, rows: Indices, others: Indices) -> Floats:
         difference = vectors[rows[pairs]].astype(np.float64) - vectors[others[pairs]]
         result[pairs] = np.einsum("ij,ij->i", difference, difference) / 2
     return result
-
-
-def _check(
-    vectors: tuple[Vectors, Vectors],
-    ids: tuple[Sequence[str], Sequence[str]],
-    weight: float,
-    **numbers: int,
-) -> None:
-    if [*map(len, vectors)] != [*map(len, ids)]:
-        raise UserError(
-            f"{len(vectors[0])} query and {len(vectors[1])} gallery vectors do not belong to "
-            f"{len(ids[0])} and {len(ids[1])} ids"
-        )
-    if len(vectors[1]) == 0:
-        raise UserError("the gallery is empty: there are no neighbours to rank by")
-    for name, value in numbers.items():
-        if value < 1:
-            raise UserError(f"{name} is {value}; it is at least 1")
-    if not 0 <= weight <= 1:
-        raise UserError(f"weight is {weight}; it is from 0 (neighbourhoods only) to 1")

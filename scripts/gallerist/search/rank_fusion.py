@@ -51,9 +51,9 @@ def _check_queries(rankings: Sequence[Ranking]) -> None:
     for number, ranking in enumerate(rankings[1:], start=2):
         asked = Counter(ranking.query_ids)
         if asked != expected:
-            odd = min((asked - expected) | (expected - asked))
+            differing = min((asked - expected) | (expected - asked))
             raise UserError(
                 f"ranking {number} answers {len(ranking.query_ids)} queries, the first "
-                f"{len(rankings[0].query_ids)}, and they are not the same ({odd} is in one only): "
-                "rank the same queries with every member"
+                f"{len(rankings[0].query_ids)}, and they are not the same ({differing} is in one "
+                "only): rank the same queries with every member"
             )

@@ -7,7 +7,6 @@ the names of its pictures: see `package`, which makes it.
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,6 +19,7 @@ from gallerist.features.extractors import extract
 from gallerist.features.store import Features, check_comparable
 from gallerist.io.files import PathLike, read_json
 from gallerist.search.gallery import PreparedGallery
+from gallerist.serving.answers import Answers
 from gallerist.serving.extractor import extractor_of
 from gallerist.serving.requests import as_files
 from gallerist.settings.ranking import Search
@@ -27,20 +27,6 @@ from gallerist.workflow.results import Results
 
 SETTINGS = "searchable.json"
 """The file of an artifact that says what it holds."""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The answers to one picture, best first; one item an answer in each.
-
-    names: of the gallery's files, within their common folder. labels: their classes.
-    ids: of their content. distances: from the picture, by the experiment's own measure.
-    """
-
-    names: list[str]
-    labels: list[str]
-    ids: list[str]
-    distances: list[float]
 
 
 class SearchableGallery:
@@ -88,26 +74,25 @@ class SearchableGallery:
         if not pictures:
             return []
         with as_files(pictures) as given, self._lock:
-            # One row for one content: a file that is given twice is one query.
-            at = {identifier: place for place, identifier in enumerate(given.ids)}
-            paths = [given.paths[place] for place in at.values()]
-            queries = extract(self._extractor, paths, list(at))
+            paths = dict(given)  # a picture that is given twice is one query
+            queries = extract(self._extractor, list(paths.values()), list(paths))
             check_comparable(queries, self._features)
             found = self._gallery.rank(queries, max(answers, self._least_depth))
-        row_of = {identifier: row for row, identifier in enumerate(found.query_ids)}
-        rows = [row_of[identifier] for identifier in given.ids]
-        return [
-            self._answers(found.answers[row][:answers], found.distances[row][:answers])
-            for row in rows
-        ]
+        best = {
+            query: self._answers(ids[:answers], distances[:answers])
+            for query, ids, distances in zip(
+                found.query_ids, found.answers, found.distances, strict=True
+            )
+        }
+        return [best[identifier] for identifier, _ in given]
 
     def _answers(self, ids: Sequence[str], distances: Sequence[float]) -> Answers:
         pictures = [self._pictures[identifier] for identifier in ids]
         return Answers(
-            [picture.path for picture in pictures],
-            [picture.label for picture in pictures],
-            list(ids),
-            list(distances),
+            names=[picture.path for picture in pictures],
+            labels=[picture.label for picture in pictures],
+            ids=list(ids),
+            distances=list(distances),
         )
 
 

@@ -15,11 +15,6 @@ LICENCES = {
 UNKNOWN = "that of their authors, see keras.io/api/applications"
 
 
-def licence_of(backbone: str) -> str:
-    """The licence of a backbone's ImageNet weights."""
-    return next((text for name, text in LICENCES.items() if backbone.startswith(name)), UNKNOWN)
-
-
 def licences(
     networks: Iterable[tuple[Mapping[str, Any], str]], *, embedded: bool
 ) -> dict[str, str]:
@@ -37,7 +32,8 @@ def licences(
         if backbone is None or started_from.startswith("random"):
             continue
         if started_from == "imagenet":
-            found[f"ImageNet weights of {backbone}"] = licence_of(backbone)
+            known = (text for name, text in LICENCES.items() if backbone.startswith(name))
+            found[f"ImageNet weights of {backbone}"] = next(known, UNKNOWN)
         else:
             found[f"weights {started_from} of {backbone}"] = "that of the file's owner"
     return found

@@ -4,7 +4,6 @@ The model is `serving.pyfunc`, as code, over a folder in the layout of the resul
 extracts and searches with what the workflow does. It is code and data, nothing is pickled.
 """
 
-import ast
 import base64
 import os
 import shutil
@@ -13,15 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from gallerist import LIBRARY
 from gallerist.data.manifest import Manifest
 from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text, write_json
 from gallerist.records.record import Record, read_record
+from gallerist.serving.answers import Answers
 from gallerist.serving.gallery import SETTINGS, example_picture
 from gallerist.serving.licences import licences
-from gallerist.workflow.dependencies import library_files
+from gallerist.serving.requests import FORMS
+from gallerist.workflow.dependencies import imported_names, library_files
 from gallerist.workflow.experiments import (
     Experiments,
     check_searchable,
@@ -135,23 +136,13 @@ def _copy(source: Path, target: Path) -> None:
 def _requirements(code: Sequence[Path]) -> tuple[str, ...]:
     """The packages that these modules import, as they are installed here."""
     distributions = packages_distributions()
-    roots = {name for file in code for name in _imported_roots(file)} - sys.stdlib_module_names
+    imported = {name.split(".")[0] for file in code for name in imported_names(file)}
     names = {
         root if root in distributions[root] else distributions[root][0]
-        for root in {*roots, *_ALWAYS}
+        for root in {*imported, *_ALWAYS} - sys.stdlib_module_names - {"gallerist"}
         if root in distributions
     }
     return tuple(f"{name}=={version(name)}" for name in sorted(names, key=str.lower))
-
-
-def _imported_roots(file: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
-    return found - {"gallerist"}
 
 
 def experiment_record(results: Results, experiment: str) -> Record:
@@ -207,26 +198,19 @@ def save(packed: Packed, path: PathLike) -> None:
 
 
 def _signature() -> Any:
+    """The columns that a model takes and gives, and its parameter."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    texts, numbers = Array(DataType.string), Array(DataType.double)
+    binary, text = DataType.binary, DataType.string
+    types = {list[str]: Array(text), list[float]: Array(DataType.double)}
     return ModelSignature(
         inputs=Schema(
-            [
-                ColSpec(DataType.string, "path", required=False),
-                ColSpec(DataType.binary, "bytes", required=False),
-                ColSpec(DataType.string, "base64", required=False),
-            ]
+            [ColSpec(binary if form == "bytes" else text, form, required=False) for form in FORMS]
         ),
         outputs=Schema(
-            [
-                ColSpec(texts, "names"),
-                ColSpec(texts, "labels"),
-                ColSpec(texts, "ids"),
-                ColSpec(numbers, "distances"),
-            ]
+            [ColSpec(types[kind], name) for name, kind in get_type_hints(Answers).items()]
         ),
         params=ParamSchema([ParamSpec("answers", DataType.long, 10)]),
     )

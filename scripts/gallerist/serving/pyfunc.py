@@ -62,7 +62,7 @@ class Searchable(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A row of answers a picture: see `gallery.Answers`. params: answers, how many."""
+        """A row of answers a picture: see `answers.Answers`. params: answers, how many."""
         rows: Any = model_input.to_dict("records")
         try:
             found = self._gallery.rank(rows, (params or {}).get("answers", 10))

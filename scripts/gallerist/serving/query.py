@@ -70,8 +70,8 @@ def search_query(results: Results, ranking: str, query: Picture, count: int) -> 
     if query.id not in found.query_ids:
         raise UserError(f"{query.path} has not been searched for: run the workflow again")
     row = found.query_ids.index(query.id)
-    ranked = zip(found.answers[row][:count], found.distances[row], strict=False)
-    return _answers(results, list(ranked), query.label)
+    best = found.answers[row][:count], found.distances[row][:count]
+    return _answers(results, *best, query.label)
 
 
 def search_file(
@@ -110,8 +110,7 @@ def search_file(
         query, gallery, count, Search(**settings["search"]), threads=threads
     )
     label = _known_label(results, identifier)
-    ranked = zip(ranking.answers[0], ranking.distances[0], strict=True)
-    return label, _answers(results, list(ranked), label)
+    return label, _answers(results, ranking.answers[0], ranking.distances[0], label)
 
 
 def _known_label(results: Results, identifier: str) -> str | None:
@@ -123,12 +122,12 @@ def _known_label(results: Results, identifier: str) -> str | None:
 
 
 def _answers(
-    results: Results, ranked: Sequence[tuple[str, float]], label: str | None
+    results: Results, ids: Sequence[str], distances: Sequence[float], label: str | None
 ) -> list[Answer]:
     pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
-    if not pictures.keys() >= {answer for answer, _ in ranked}:
+    if not pictures.keys() >= set(ids):
         raise UserError("the gallery has changed since it was ranked: run the workflow again")
-    labels = {answer: pictures[answer].label for answer, _ in ranked}
+    labels = {answer: pictures[answer].label for answer in ids}
     relevance = None if label is None else Relevance.of_classes({"": label}, labels)
     return [
         Answer(
@@ -137,5 +136,5 @@ def _answers(
             distance,
             None if relevance is None else relevance.is_relevant("", answer),
         )
-        for rank, (answer, distance) in enumerate(ranked, start=1)
+        for rank, (answer, distance) in enumerate(zip(ids, distances, strict=True), start=1)
     ]

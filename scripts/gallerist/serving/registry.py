@@ -21,6 +21,7 @@ from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import stages_of
 from gallerist.serving.champion import Candidate, Decision, decide
 from gallerist.serving.package import GALLERY, PER_QUERY, Packed, experiment_record, pack, save
+from gallerist.settings.evaluation import Evaluation
 from gallerist.tracking.client import Client, connect, experiment_id, first_line, runs
 from gallerist.tracking.runs import log_record
 from gallerist.tracking.store import (
@@ -30,7 +31,12 @@ from gallerist.tracking.store import (
     prepare,
     resolve_uri,
 )
-from gallerist.workflow.experiments import NotSearchable, check_searchable
+from gallerist.workflow.experiments import (
+    NotSearchable,
+    check_searchable,
+    refusal,
+    require_experiment,
+)
 from gallerist.workflow.results import Results
 
 CHAMPION = "champion"
@@ -71,15 +77,13 @@ def register(
 
     config: complete. experiments: names, or BEST for the one that is best.
     root: the folder of all results. crown: let each be champion without a test.
-    Raises NotSearchable, UserError, TrackingError, and ValueError for
-    an experiment that the configuration does not have.
+    Raises NotSearchable, TrackingError, and UserError, also for an experiment that the
+    configuration does not have.
     """
     results = Results.of(dict(config), root)
     chosen = [best(results, config) if name == BEST else name for name in experiments]
     for name in chosen:
-        if name not in config["experiments"]:
-            known = ", ".join(config["experiments"])
-            raise ValueError(f"no experiment is called {name}; there are: {known}")
+        require_experiment(name, config["experiments"])
         check_searchable(name, config["experiments"][name])
     uri = resolve_uri(config["tracking"]["uri"], root)
     client = connect(uri, request_timeout=_UPLOAD_LIMIT)
@@ -99,20 +103,16 @@ def best(results: Results, config: Mapping[str, Any]) -> str:
     The first in the configuration, of equal ones. Raises NotSearchable when none can be registered.
     """
     metric = config["evaluation"]["decided_by"]
+    refusals = {name: refusal(name, each) for name, each in config["experiments"].items()}
     reached: dict[str, float] = {}
-    refusals = []
-    for name, settings in config["experiments"].items():
-        try:
-            check_searchable(name, settings)
-        except NotSearchable as error:
-            refusals.append(str(error))
-            continue
+    for name in (name for name, reason in refusals.items() if reason is None):
         found = read_json(results.path(f"evaluation/{name}/metrics.json"))["metrics"]
         if metric in found:
             reached[name] = found[metric]["mean"]
     if not reached:
-        raise NotSearchable("; ".join(refusals) or f"no experiment was evaluated by {metric}")
-    return max(reached, key=lambda name: reached[name])
+        reasons = "; ".join(filter(None, refusals.values()))
+        raise NotSearchable(reasons or f"no experiment was evaluated by {metric}")
+    return max(reached, key=reached.__getitem__)
 
 
 def _register(
@@ -227,13 +227,13 @@ def _promote(
     if crown:
         found = Decision(True, f"{_title(version)} is champion as asked, without a test")
     else:
-        evaluation = config["evaluation"]
+        evaluation = Evaluation(**config["evaluation"])
         settings = IntervalSettings(
-            evaluation["seed"], evaluation["bootstrap_rounds"], evaluation["confidence"]
+            evaluation.seed, evaluation.bootstrap_rounds, evaluation.confidence
         )
         challenger = _candidate(client, version)
         present = None if champion is None else _candidate(client, champion)
-        found = decide(challenger, present, evaluation["decided_by"], settings)
+        found = decide(challenger, present, evaluation.decided_by, settings)
     if found.moves:
         client.set_registered_model_alias(model, CHAMPION, version.version)
     return found

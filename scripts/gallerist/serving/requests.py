@@ -1,17 +1,14 @@
 """Pictures as a client gives them: the path of a file, its bytes, or its bytes as base64."""
 
 import base64
-import binascii
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gallerist.data.decoding import BadImage, format_of, image_format
+from gallerist.data.decoding import BadImage, image_format
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
 
@@ -22,48 +19,33 @@ FOLDER = "GALLERIST_PICTURES"
 """The variable that names the folder in which paths are read; else it is the working directory."""
 
 
-@dataclass(frozen=True)
-class RequestedPictures:
-    """Pictures as files. names: what to call each. ids: as in a manifest, by their content."""
-
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    ids: tuple[str, ...]
-
-
 @contextmanager
-def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[RequestedPictures]:
-    """Pictures as files that exist while the block runs; BadImage within it names the row.
+def as_files(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[tuple[str, Path]]]:
+    """Pictures as files that exist while the block runs: the id of each by its content, its path.
 
     rows: a mapping a picture, with a value under one of FORMS. A path is read only below the folder
     that $GALLERIST_PICTURES names, or the working directory: whoever may ask a server may not
     therefore look through its disk.
-    Raises UserError, within the block too, saying which picture it is and what is wrong.
+    Raises UserError, also for a BadImage within the block, with the picture and what is wrong.
     """
     with TemporaryDirectory(prefix="gallerist-") as folder:
-        paths, names, ids = [], [], []
+        given, names = [], {}
         for number, row in enumerate(rows, start=1):
             form, value = _form(number, row)
-            names.append(f"picture {number} ({form})")
+            name = f"picture {number} ({form})"
             try:
-                path = _allowed_path(value) if form == "path" else Path(folder) / f"{number:08d}"
-                if form == "path":
-                    image_format(path)
-                    ids.append(sha256_of_file(path)[:16])
-                else:
-                    data = _content(form, value)
-                    format_of(data)
-                    path.write_bytes(data)
-                    ids.append(hashlib.sha256(data).hexdigest()[:16])
+                path = _file(form, value, Path(folder, f"{number:08d}"))
+                image_format(path)
             except BadImage as error:
-                raise UserError(f"{names[-1]}: {error}") from error
-            paths.append(path)
+                raise UserError(f"{name}: {error}") from error
+            given.append((sha256_of_file(path)[:16], path))
+            names[os.fspath(path)] = name
         try:
-            yield RequestedPictures(tuple(paths), tuple(names), tuple(ids))
+            yield given
         except BadImage as error:
             message = str(error)
-            for path, name in zip(paths, names, strict=True):
-                message = message.replace(os.fspath(path), name)
+            for file, name in names.items():
+                message = message.replace(file, name)
             raise UserError(message) from error
 
 
@@ -76,16 +58,20 @@ def _form(number: int, row: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _is_there(value: Any) -> bool:
-    return not (value is None or (isinstance(value, float) and value != value))  # NaN of a table
+    return value is not None and not (isinstance(value, float) and value != value)  # NaN of a table
 
 
-def _content(form: str, value: Any) -> bytes:
-    if form == "bytes":
-        return bytes(value)
+def _file(form: str, value: Any, temporary: Path) -> Path:
+    """Where the picture is: what is no path is written to a temporary file."""
+    if form == "path":
+        return _allowed_path(value)
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
+        temporary.write_bytes(
+            base64.b64decode(value, validate=True) if form == "base64" else bytes(value)
+        )
+    except ValueError as error:
         raise BadImage(f"not base64: {error}") from error
+    return temporary
 
 
 def _allowed_path(value: str) -> Path:

@@ -21,6 +21,7 @@ class Settings(BaseModel):
         strict=True,
         allow_inf_nan=False,
         use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 
@@ -57,17 +58,13 @@ def key(
             schema.pop("default", None)
 
     if absent:
-        bounds["exclude_if"] = _is_none
+        bounds["exclude_if"] = lambda value: value is None
     return Field(default, description=doc, json_schema_extra=extend, **bounds)
 
 
 def item(expects: str, **bounds: Any) -> Any:
     """Metadata of one value of a list: what it must be, in words, and its bounds."""
     return Field(json_schema_extra={"x-expects": expects}, **bounds)
-
-
-def _is_none(value: Any) -> bool:
-    return value is None
 
 
 def _number(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from gallerist.settings.augmentation import Augmentation
 from gallerist.settings.base import Settings, key
@@ -35,6 +35,20 @@ Experiment = Annotated[
     | Annotated[Fusion, Tag("fusion")],
     Discriminator(kind_of),
 ]
+
+_EXPERIMENT: TypeAdapter[Settings] = TypeAdapter(Experiment, config=ConfigDict(defer_build=True))
+
+
+def read_experiment(settings: Settings | Mapping[str, Any]) -> Settings:
+    """The settings of an experiment of whatever kind; a model comes back as it is.
+
+    Raises pydantic's ValidationError.
+    """
+    if isinstance(settings, Settings):
+        return settings
+    return _EXPERIMENT.validate_python(settings)
+
+
 NAME_IN_WORDS = (
     "a name of letters, digits, hyphens, underscores and dots before a digit that begins with a "
     "letter or digit"

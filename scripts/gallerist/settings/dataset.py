@@ -1,16 +1,8 @@
 """Section `dataset`: which pictures, and how they are divided."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from gallerist.settings.base import (
-    Count,
-    Int,
-    OpenShare,
-    Positive,
-    Seed,
-    Settings,
-    key,
-)
+from gallerist.settings.base import Count, Int, OpenShare, Positive, Seed, Settings, key
 from gallerist.settings.texts import FileOrUrl, Folder, Subfolder
 
 _A_FOLDER = "the path of a folder"
@@ -53,20 +45,20 @@ class Archive(Settings):
     """An archive that unpacks to more than this is refused."""
 
 
+def _share_of_classes(example: float, purpose: str) -> Any:
+    doc = f"Share to {purpose}. Layout `classes` only, and needed there."
+    return key(None, "fraction", doc=doc, expects=_OPEN_SHARE, example=example, absent=True)
+
+
 class Split(Settings):
     """Shares of every class's pictures. Layout `tree` needs `validation` alone: a share of the
     training pictures. Layout `classes` needs all four, which add up to 1.
     """
 
     validation: OpenShare = key(0.2, "fraction", doc="Share held out of training, to validate by.")
-    training: OpenShare | None = key(
-        None, "fraction", expects=_OPEN_SHARE, example=0.5, absent=True
-    )
-    """Share to train on. Layout `classes` only, and needed there."""
-    gallery: OpenShare | None = key(None, "fraction", expects=_OPEN_SHARE, example=0.2, absent=True)
-    """Share to find. Layout `classes` only, and needed there."""
-    query: OpenShare | None = key(None, "fraction", expects=_OPEN_SHARE, example=0.1, absent=True)
-    """Share to search with. Layout `classes` only, and needed there."""
+    training: OpenShare | None = _share_of_classes(0.5, "train on")
+    gallery: OpenShare | None = _share_of_classes(0.2, "find")
+    query: OpenShare | None = _share_of_classes(0.1, "search with")
     seed: Seed = key(99, doc="Divides the pictures of each class.")
 
 

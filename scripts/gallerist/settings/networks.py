@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from gallerist.settings.base import (
     ALL_DIFFER,
@@ -166,7 +166,7 @@ class Scratch(RankedByVectors, Trained, _ScratchKeys):
 
 
 Network = Annotated[Transfer | Scratch, Field(discriminator="network")]
-_NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
+_NETWORK: TypeAdapter[Network] = TypeAdapter(Network, config=ConfigDict(defer_build=True))
 
 
 def read_network(**settings: Any) -> Network:

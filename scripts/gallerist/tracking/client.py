@@ -9,15 +9,10 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from gallerist.tracking.store import (
-    PASSWORD,
-    USERNAME,
-    TrackingError,
-    hide_passwords,
-    separated,
-)
+from gallerist.tracking.store import PASSWORD, USERNAME, TrackingError, hide_passwords, separated
 
 Client = Any
 """An mlflow.MlflowClient in a RetryingClient; MLflow is not imported to say so."""
@@ -59,28 +54,24 @@ class RetryingClient:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._client, name)
-        return retrying(found) if callable(found) else found
+        return partial(retry, found) if callable(found) else found
 
 
-def retrying(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A call that is repeated as those of a RetryingClient are."""
-
-    def repeated(*args: Any, **kwargs: Any) -> Any:
-        deadline = time.monotonic() + _LOCKED_FOR
-        pause, races = 0.05, 0
-        while True:
-            try:
-                return call(*args, **kwargs)
-            except Exception as error:
-                reason = str(error)
-                races += any(sign in reason for sign in _LOST_RACE)
-                passing = "is locked" in reason or 0 < races <= _RACES
-                if not passing or time.monotonic() + pause > deadline:
-                    raise
-                time.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(2 * pause, 2.0)
-
-    return repeated
+def retry(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Make a call, repeated as those of a RetryingClient are."""
+    deadline = time.monotonic() + _LOCKED_FOR
+    pause, races = 0.05, 0
+    while True:
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            reason = str(error)
+            races += any(sign in reason for sign in _LOST_RACE)
+            passing = "is locked" in reason or 0 < races <= _RACES
+            if not passing or time.monotonic() + pause > deadline:
+                raise
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, 2.0)
 
 
 def connect(uri: str, *, request_timeout: int = 10) -> Client:
@@ -106,7 +97,7 @@ def connect(uri: str, *, request_timeout: int = 10) -> Client:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     from mlflow import MlflowClient
 
-    return RetryingClient(retrying(MlflowClient)(tracking_uri=address))
+    return RetryingClient(retry(MlflowClient, tracking_uri=address))
 
 
 def experiment_id(client: Client, name: str) -> str:
@@ -124,7 +115,7 @@ def runs(
     from mlflow.entities import ViewType
 
     token: str | None = None
-    while experiment_ids:
+    while token is None or token:
         page = client.search_runs(
             list(experiment_ids),
             filter_string=question,
@@ -133,9 +124,7 @@ def runs(
             page_token=token,
         )
         yield from page
-        token = page.token
-        if not token:
-            return
+        token = page.token or ""
 
 
 def is_active(run: Any) -> bool:

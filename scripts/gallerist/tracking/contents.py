@@ -84,18 +84,14 @@ def description_of(record: Record, run_id: str) -> dict[str, str]:
     """What MLflow shows above a run: why it failed, else its own text, else what it worked on."""
     if record.error:
         return {DESCRIPTION: _cut(f"Failed: {record.error}", _TAG_LIMIT)}
-    text = record.tags.get(DESCRIPTION) or _default_description(record)
-    return {DESCRIPTION: _cut(text.replace(RUN_ID, run_id), _TAG_LIMIT)}
-
-
-def _default_description(record: Record) -> str:
     lines = [f"**{record.title}** on the data set **{record.dataset}**."]
     if purpose := record.tags.get("purpose"):
         lines.append(f"What it does: {purpose}")
     if record.datasets:
         pictures = ", ".join(f"{each.name} ({each.images})" for each in record.datasets)
         lines.append(f"Pictures: {pictures}.")
-    return "\n\n".join(lines)
+    text = record.tags.get(DESCRIPTION, "\n\n".join(lines))
+    return {DESCRIPTION: _cut(text.replace(RUN_ID, run_id), _TAG_LIMIT)}
 
 
 def allowed_name(name: str) -> str:

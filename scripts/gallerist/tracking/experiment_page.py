@@ -62,16 +62,12 @@ def _description(record: Record) -> str:
 def _view(metrics: Mapping[str, float]) -> dict[str, Any]:
     accurate = accuracies(metrics)
     narrow = [f"metrics.`{name}`" for name in accurate]
-    wide = [
-        *(f"metrics.`{name}`" for name in _COSTS),
-        *(f"params.`{name}`" for name in OUTLINE),
-    ]
+    wide = [f"metrics.`{name}`" for name in _COSTS] + [f"params.`{name}`" for name in OUTLINE]
     columns = [*narrow, *wide]
-    sorted_by = next((name for name in _SORTED_BY if name in metrics), None)
-    order = {"orderByKey": f"metrics.`{sorted_by}`", "orderByAsc": False} if sorted_by else {}
+    sorted_by = [f"metrics.`{name}`" for name in _SORTED_BY if name in metrics][:1]
     charts, sections = _charts(accurate)
     return {
-        **order,
+        **({"orderByKey": sorted_by[0], "orderByAsc": False} if sorted_by else {}),
         "searchFilter": CURRENT,
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", *columns],

@@ -16,7 +16,7 @@ from gallerist.tracking.client import (
     experiment_id,
     first_line,
     is_active,
-    retrying,
+    retry,
     runs,
 )
 from gallerist.tracking.store import Store, TrackingError, exclusive
@@ -91,7 +91,7 @@ def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Prune
     for run in filter(is_active, superseded):
         client.delete_run(run.info.run_id)
     # Before they are erased: whoever is cut short here finds them again, and they do not come back.
-    pruned.kept_bytes = History.of(results).remove(
+    pruned.kept_bytes = History(results).remove(
         run.data.tags["gallerist.execution"] for run in superseded
     )
     if pruned.for_good:
@@ -108,7 +108,7 @@ def _erase(client: Client, run: Any) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-    retrying(client._tracking_client.store._hard_delete_run)(run.info.run_id)
+    retry(client._tracking_client.store._hard_delete_run, run.info.run_id)
     address = urlparse(run.info.artifact_uri)
     if address.scheme == "file":
         with suppress(OSError):  # the folder that was of this run alone is empty

@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.records.record import SUBJECT, Record, milliseconds
-from gallerist.tracking.client import (
-    Client,
-    experiment_id,
-    first_line,
-    is_active,
-    runs,
-)
+from gallerist.tracking.client import Client, experiment_id, first_line, is_active, runs
 from gallerist.tracking.contents import (
     Point,
     allowed_name,
@@ -71,7 +65,10 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
             tags=tags,
         )
         _log_datasets(client, run_id, record)
-        _describe_experiment(client, run.info.experiment_id, record)
+        present = client.get_experiment(run.info.experiment_id).tags
+        for name, text in experiment_tags(record).items():
+            if present.get(name) != text:
+                client.set_experiment_tag(run.info.experiment_id, name, text)
         status = "FINISHED" if record.status == "finished" else "FAILED"
         client.set_terminated(run_id, status, record.ended)
     if record.status == "finished":
@@ -249,14 +246,6 @@ def missing_points(record: Record, known: set[PointKey]) -> list[Point]:
     new = [point for key, point in missing.items() if key not in known]
     known.update(missing)
     return new
-
-
-def _describe_experiment(client: Client, identity: str, record: Record) -> None:
-    """Say on the MLflow experiment itself what it lists, and how to look at it."""
-    present = client.get_experiment(identity).tags
-    for name, text in experiment_tags(record).items():
-        if present.get(name) != text:
-            client.set_experiment_tag(identity, name, text)
 
 
 def _log_datasets(client: Client, run_id: str, record: Record) -> None:

@@ -135,7 +135,7 @@ def exclusive(results: PathLike, timeout: float, owner: str = "") -> Iterator[bo
     Yields whether the last one that was let in was `owner`, too. Raises Busy when another has not
     come to its end within `timeout` seconds.
     """
-    folder = History.of(results).folder
+    folder = History(results).folder
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / ".writer"
     lock = FileLock(folder / ".writer.lock", timeout=timeout)
@@ -155,21 +155,16 @@ def exclusive(results: PathLike, timeout: float, owner: str = "") -> Iterator[bo
 def prepare(uri: str, artifact_root: str | None, experiments: Sequence[str]) -> None:
     """Make the store and these MLflow experiments exist, however many processes try at once.
 
-    Cheap when they do: for SQLite one query, without MLflow. A fresh database is set up by one
-    process, under a lock beside it: MLflow's migrations fail when two run them together.
-    Raises TrackingError when the store cannot be set up.
+    A fresh SQLite database is set up by one process, under a lock beside it: MLflow's migrations
+    fail when two run them together. Raises TrackingError when the store cannot be set up.
     """
     database = database_path(uri)
     if database is None:
         _create_experiments(uri, artifact_root, experiments)
         return
-    if _has_experiments(database, experiments):
-        return
     database.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{database}.lock", timeout=_SETUP_LIMIT):
-            if _has_experiments(database, experiments):
-                return
             if database.exists() and database.stat().st_size:
                 _create_experiments(uri, artifact_root, experiments)
                 return
@@ -220,7 +215,7 @@ def shows_exactly(
     other store, and where something is to be put right.
     """
     database = database_path(store.uri)
-    if database is None or not _has_experiments(database, experiments):
+    if database is None or not all(known_experiment(database, name) for name in experiments):
         return False
     marks = ",".join("?" * len(experiments))
     runs = (
@@ -229,21 +224,11 @@ def shows_exactly(
         "JOIN experiments x USING (experiment_id) "
         "JOIN tags e ON e.run_uuid = r.run_uuid AND e.key = 'gallerist.execution' "
         "LEFT JOIN tags l ON l.run_uuid = r.run_uuid AND l.key = 'gallerist.logged' "
-        f"WHERE r.lifecycle_stage = 'active' AND x.name IN ({marks})"
+        "WHERE r.lifecycle_stage = 'active' AND x.lifecycle_stage = 'active' "
+        f"AND x.name IN ({marks})"
     )
     found = _query(database, runs, [str(store.artifact_root), *experiments])
     return Counter(found or ()) == Counter((*record, 1) for record in records)
-
-
-def _has_experiments(database: Path, experiments: Sequence[str]) -> bool:
-    """Whether the database lists these experiments as active, and is therefore complete.
-
-    They are created last, after every migration, so a half-made database has none.
-    """
-    names = sorted(set(experiments))
-    marks = ",".join("?" * len(names))
-    question = f"SELECT 1 FROM experiments WHERE lifecycle_stage = 'active' AND name IN ({marks})"
-    return len(_query(database, question, names) or ()) == len(names)
 
 
 def _query(database: Path, question: str, values: Sequence[str]) -> list[Any] | None:

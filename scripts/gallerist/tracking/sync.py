@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gallerist import LIBRARY
 from gallerist.io.files import PathLike
@@ -27,7 +27,7 @@ logger = logging.getLogger("gallerist")
 _SETUP_LIMIT = 120.0
 _ADVICE = (
     "The results do not depend on it: their records are among them, and the next start of the "
-    "workflow logs it, or `snakemake sync_tracking`."
+    "workflow logs it, or `gallerist sync`."
 )
 
 
@@ -95,7 +95,10 @@ class _Process:
                 "OPENBLAS_NUM_THREADS": "1",
             },
         )
-        self._listener = threading.Thread(target=self._listen, name="MLflow", daemon=True)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._stdin, reports = self.process.stdin, self.process.stdout
+        self._listener = threading.Thread(target=self._listen, args=(reports,), daemon=True)
         self._listener.start()
         order = {
             "store": [store.uri, store.artifact_root, store.patience],
@@ -109,8 +112,7 @@ class _Process:
 
         Returns how many records it logged; None, after a warning, when MLflow has not got all.
         """
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self._stdin.close()
         try:
             if self.process.wait(limit) != 0:
                 self._warn("could not be reached: the process that talks to it has died")
@@ -124,13 +126,11 @@ class _Process:
 
     def _send(self, message: bytes) -> None:
         """Write what fits into the pipe: this never waits."""
-        assert self.process.stdin is not None
         with suppress(OSError):  # it has died, as its end will say
-            self.process.stdin.write(message)
+            self._stdin.write(message)
 
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as reports:
+    def _listen(self, reports: IO[bytes]) -> None:
+        with reports:
             for report in map(json.loads, reports):
                 if "warning" in report:
                     logger.warning("%s", report["warning"])
@@ -173,7 +173,7 @@ class WorkflowWriter(_Process):
 
 def _is_up_to_date(store: Store, dataset: str, results: PathLike) -> bool:
     """Whether there is nothing to do, as far as can be told without MLflow."""
-    history = History.of(results)
+    history = History(results)
     if history.at_work():
         return False
     records = [entry.record for entry in history.entries()]

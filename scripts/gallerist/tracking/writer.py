@@ -52,7 +52,7 @@ class Writer:
     def __init__(self, store: Store, dataset: str, results: PathLike) -> None:
         """`results`: of the data set."""
         self._store, self._dataset, self._results = store, dataset, Path(results)
-        self._history = History.of(results)
+        self._history = History(results)
         self._owner = uuid.uuid4().hex
         self._client: Client | None = None
         self._logged: set[str] = set()

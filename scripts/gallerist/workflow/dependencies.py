@@ -4,6 +4,7 @@ import ast
 import os
 from collections.abc import Iterator, Set
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 RECORD_KEEPING = frozenset({"records", "settings", "tracking", "workflow"})
@@ -31,32 +32,41 @@ def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEE
     found: set[Path] = set()
     waiting = [script]
     while waiting:
-        for name in _imported(waiting.pop(), library.name):
-            module = library.joinpath(*name.split(".")).with_suffix(".py")
-            if module not in found and module.is_file() and not without & set(_prefixes(name)):
+        for name, module in _imported(waiting.pop(), library).items():
+            prefixes = accumulate(name.split("."), "{}.{}".format)  # a, a.b, a.b.c
+            if module not in found and without.isdisjoint(prefixes):
                 found.add(module)
                 waiting.append(module)
     return sorted(found)
 
 
-def _prefixes(name: str) -> Iterator[str]:
-    """a.b.c -> a, a.b, a.b.c."""
-    parts = name.split(".")
-    return (".".join(parts[: end + 1]) for end in range(len(parts)))
-
-
 @cache
-def _imported(source: Path, package: str) -> frozenset[str]:
-    """Dotted names below the package that one file imports anywhere in its text.
+def _imported(source: Path, library: Path) -> dict[str, Path]:
+    """The modules of the library that one file imports anywhere, by dotted name below it."""
+    start = f"{library.name}."
+    below = (name.removeprefix(start) for name in imported_names(source) if name.startswith(start))
+    modules = {name: library.joinpath(*name.split(".")).with_suffix(".py") for name in below}
+    return {name: module for name, module in modules.items() if module.is_file()}
+
+
+def imported_names(source: Path) -> set[str]:
+    """Dotted names that one file imports anywhere.
 
     What is imported from a module may be a module itself, so both are named.
     """
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
             names.add(str(node.module))
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-    start = f"{package}."
-    return frozenset(name.removeprefix(start) for name in names if name.startswith(start))
+    return names
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Those below a node: most of a tree are expressions, in which nothing is imported."""
+    for each in ast.iter_child_nodes(node):
+        if not isinstance(each, ast.expr):
+            yield each
+            yield from _statements(each)

@@ -5,18 +5,23 @@ Rules, configuration and serving ask this, so it imports nothing that takes long
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import starmap
 from typing import Any, Literal
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_text
 from gallerist.records.record import verify_output
+from gallerist.settings.base import Settings
+from gallerist.settings.configuration import read_experiment
+from gallerist.settings.networks import Transfer
 from gallerist.workflow.results import Results, feature_files
 
-Settings = Mapping[str, Any]
-"""An experiment of a complete configuration."""
+Given = Settings | Mapping[str, Any]
+"""The settings of an experiment: a model, or what one was written out as."""
 
-Experiments = Mapping[str, Settings]
-"""Those of a complete configuration, by name."""
+Experiments = Mapping[str, Any]
+"""Those of a configuration, by name, each `Given`."""
 
 Kind = Literal["network", "descriptor", "vocabulary", "fused_vectors", "fused_rankings"]
 """How an experiment's vectors are made; fused rankings have none."""
@@ -73,35 +78,49 @@ TRUNK_KEYS = ("backbone", "weights", "image_size", "look", "freeze_until", "trun
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment, by its name and its settings in a complete configuration."""
+    """One experiment of a configuration, by its name."""
 
     name: str
     settings: Settings
 
+    @classmethod
+    def of(cls, name: str, settings: Given) -> "Experiment":
+        """The same from settings that may have been written out."""
+        return cls(name, read_experiment(settings))
+
+    def get(self, key: str) -> Any:
+        """One of its settings; None where its kind has no such key."""
+        return getattr(self.settings, key, None)
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """Its settings in plain values, which every job's parameters are taken from."""
+        return self.settings.model_dump()
+
     @property
     def kind(self) -> Kind:
         """How its vectors are made."""
-        if "network" in self.settings:
+        if self.get("network"):
             return "network"
-        if "descriptor" in self.settings:
-            return "vocabulary" if "encoding" in self.settings else "descriptor"
-        return "fused_rankings" if self.settings.get("fusion") == "ranks" else "fused_vectors"
+        if self.get("descriptor"):
+            return "vocabulary" if self.get("encoding") else "descriptor"
+        return "fused_rankings" if self.get("fusion") == "ranks" else "fused_vectors"
 
     @property
     def members(self) -> list[str]:
         """The experiments that it is combined from."""
-        return list(self.settings.get("of", []))
+        return self.get("of") or []
 
     @property
     def extraction(self) -> dict[str, Any]:
         """The settings that decide its vectors; not those of the steps after them."""
         later = {step.name for step in STEPS}
-        return {key: value for key, value in self.settings.items() if key not in later}
+        return {key: value for key, value in self.plain.items() if key not in later}
 
     @property
     def steps(self) -> list[Step]:
         """The steps that it takes, in order."""
-        return [step for step in STEPS if self.settings.get(step.name)]
+        return [step for step in STEPS if self.get(step.name)]
 
     def rankings(self, before: str | None = None) -> list[str]:
         """The rankings that lead to its last one, which it is evaluated by.
@@ -126,28 +145,28 @@ class Experiment:
     @property
     def ranked_by_distance(self) -> bool:
         """Whether an answer's place depends on nothing but its own distance to the query."""
-        search = self.settings.get("search", {})
+        search = self.get("search")
         return (
-            self.kind != "fused_rankings"
+            search is not None
             and all(step.ranks_by_distance for step in self.steps)
-            and not any(search.get(key) for key in MIXING)
+            and not any(getattr(search, key) for key in MIXING)
         )
 
     @property
     def weights_file(self) -> str | None:
         """The weights file that the user names, if any."""
-        weights = self.settings.get("weights")
+        weights = self.get("weights")
         return None if weights in ("auto", "imagenet", "random") else weights
 
     @property
     def pretrained(self) -> str | None:
         """One name for equal backbones with equal weights, which are fetched once; else None."""
-        if self.settings.get("network") != "transfer":
+        if not isinstance(self.settings, Transfer):
             return None
-        weights = self.settings["weights"]
+        weights = self.settings.weights
         if self.weights_file is not None:
             weights = f"file-{sha256_of_text(weights)[:8]}"
-        return f"{self.settings['backbone']}-{weights}"
+        return f"{self.settings.backbone}-{weights}"
 
     @property
     def learned(self) -> dict[str, list[str]]:
@@ -158,19 +177,18 @@ class Experiment:
             found[f"models/{name}/training"] = [f"models/{name}/{file}" for file in files]
         if self.kind == "vocabulary":
             found[f"vocabularies/{name}"] = [f"vocabularies/{name}.npz"]
-        if self.settings.get("fusion") == "weighted":
+        if self.get("fusion") == "weighted":
             found[f"fusions/{name}"] = [f"fusions/{name}.json"]
-        if self.settings.get("reduction"):
+        if self.get("reduction"):
             found[f"reductions/{name}"] = [f"reductions/{name}.npz"]
         return found
 
     @property
     def trunk_settings(self) -> dict[str, Any]:
         """What decides its frozen layers' output, where that is kept; else nothing."""
-        kept = self.pretrained is not None and self.settings["trunk_cache"]
-        if not kept or self.settings["freeze_until"] == "nothing":
+        if not self.get("trunk_cache") or self.get("freeze_until") == "nothing":
             return {}
-        return {key: self.settings[key] for key in TRUNK_KEYS}
+        return {key: self.plain[key] for key in TRUNK_KEYS}
 
     @property
     def trunk(self) -> str | None:
@@ -182,31 +200,35 @@ class Experiment:
         look = [settings["look"]] if settings["look"] != "colour" else []
         return "-".join(map(str, [self.pretrained, *kept, *look]))
 
+    @property
+    def refusal(self) -> str | None:
+        """Why one picture alone cannot be ranked as the experiment ranks; None where it can."""
+        if self.kind == "fused_rankings":
+            return (
+                f"{self.name} joins the rankings of other experiments: "
+                f"search with one of them ({', '.join(self.members)})"
+            )
+        step = next((step.name for step in self.steps if not step.single_query), None)
+        if step is None:
+            return None
+        return f"{self.name} orders its answers again by {step}, which the workflow does"
 
-def refusal(experiment: str, settings: Settings) -> str | None:
+
+def refusal(experiment: str, settings: Given) -> str | None:
     """Why one picture alone cannot be ranked as the experiment ranks; None where it can."""
-    asked = Experiment(experiment, settings)
-    if asked.kind == "fused_rankings":
-        return (
-            f"{experiment} joins the rankings of other experiments: "
-            f"search with one of them ({', '.join(asked.members)})"
-        )
-    step = next((step.name for step in asked.steps if not step.single_query), None)
-    if step is None:
-        return None
-    return f"{experiment} orders its answers again by {step}, which the workflow does"
+    return Experiment.of(experiment, settings).refusal
 
 
-def check_searchable(experiment: str, settings: Settings) -> None:
+def check_searchable(experiment: str, settings: Given) -> None:
     """Raise NotSearchable unless one picture alone can be ranked as the experiment ranks."""
     if reason := refusal(experiment, settings):
         raise NotSearchable(reason)
 
 
-def with_members(experiment: str, experiments: Experiments) -> dict[str, Settings]:
+def with_members(experiment: str, experiments: Experiments) -> dict[str, Any]:
     """The experiments by which features are extracted: the members, if it has any, and itself."""
-    members = experiments[experiment].get("of", [])
-    return {name: experiments[name] for name in dict.fromkeys([*members, experiment])}
+    members = Experiment.of(experiment, experiments[experiment]).members
+    return {name: experiments[name] for name in [*members, experiment]}
 
 
 def verify_networks(results: Results, experiment: str, experiments: Experiments) -> None:
@@ -215,16 +237,20 @@ def verify_networks(results: Results, experiment: str, experiments: Experiments)
     Raises UserError where one is missing, and RecordError naming the file.
     """
     for name, settings in with_members(experiment, experiments).items():
-        if "network" in settings:
+        if Experiment.of(name, settings).kind == "network":
             model = results.path(f"models/{name}/model.keras")
             verify_output(model, results.path(f"models/{name}/training.record.json"))
 
 
 def extractor_files(experiment: str, experiments: Experiments) -> list[str]:
     """Files of the results that features are extracted with, and the gallery's features."""
-    found = []
-    for name, settings in with_members(experiment, experiments).items():
-        for files in Experiment(name, settings).learned.values():
-            found += files
-    reduced = bool(experiments[experiment].get("reduction"))
+    used = starmap(Experiment.of, with_members(experiment, experiments).items())
+    found = [file for each in used for files in each.learned.values() for file in files]
+    reduced = bool(Experiment.of(experiment, experiments[experiment]).get("reduction"))
     return [*found, *feature_files(experiment, "gallery", reduced=reduced)]
+
+
+def require_experiment(name: str, experiments: Experiments) -> None:
+    """Raise UserError, with the names that there are, unless an experiment has this one."""
+    if name not in experiments:
+        raise UserError(f"no experiment is called {name}; there are: {', '.join(experiments)}")

@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,30 +30,29 @@ def logging_to(path: PathLike | None) -> Iterator[int]:
     Yields the file descriptor of the standard error as it was, for a word to whoever started this.
     Without a path only logging is set up, on standard error.
     """
-    terminal = os.dup(2)
-    kept = (os.dup(1), sys.stdout, sys.stderr)
+    if path is None:
+        with _logger_on(sys.stderr):
+            yield 2
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    output, terminal = os.dup(1), os.dup(2)
     try:
-        if path is None:
-            with _logger_on(sys.stderr):
-                yield terminal
-            return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        descriptor = os.open(path, flags, 0o666)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        file = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-        sys.stdout = sys.stderr = file
-        with file, _logger_on(file), _crashes_logged_to(file):
+        with (
+            Path(path).open("w", 1, encoding="utf-8", errors="backslashreplace") as file,
+            redirect_stdout(file),
+            redirect_stderr(file),
+            _logger_on(file),
+            _crashes_logged_to(file),
+        ):
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
             yield terminal
     finally:
-        output, sys.stdout, sys.stderr = kept
-        os.dup2(output, 1)
-        os.dup2(terminal, 2)
-        os.close(output)
-        os.close(terminal)
+        for kept, stream in ((output, 1), (terminal, 2)):
+            os.dup2(kept, stream)
+            os.close(kept)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import psutil
 
@@ -41,7 +42,7 @@ class MachineUse:
     threads, is all that is sampled.
     """
 
-    def __init__(self, report: Callable[[int, Mapping[str, float]], None] | None = None) -> None:
+    def __init__(self, report: Callable[[int, Mapping[str, float]], None] = lambda *_: None):
         """Begin. report: is given each sample, on the thread: second, name -> value."""
         self._report = report
         self._seen: Use = {}
@@ -68,10 +69,8 @@ class MachineUse:
     def _keep(self, values: Mapping[str, float]) -> None:
         second = round(time.monotonic() - self._started)
         for name, value in values.items():
-            points = self._seen.setdefault(name, [])
-            points.append((second, value))
-        if self._report is not None:
-            self._report(second, values)
+            self._seen.setdefault(name, []).append((second, value))
+        self._report(second, values)
         if max(map(len, self._seen.values()), default=0) >= POINTS:
             self._seen = {name: points[1::2] for name, points in self._seen.items()}
             self._interval *= 2
@@ -145,18 +144,10 @@ def parse_gpu_use(answer: str) -> dict[str, float]:
         if len(row) != len(_GPU_QUERY.split(",")) or not row[0].isdecimal():
             continue  # "No devices were found", a warning of the driver
         card = f"system/gpu_{row[0]}"
-        busy, used, total = map(_number, row[1:])
-        if busy is not None:
-            found[f"{card}_utilization_percentage"] = busy
-        if used is not None:
+        with suppress(ValueError):
+            found[f"{card}_utilization_percentage"] = float(row[1])
+        with suppress(ValueError, ZeroDivisionError):
+            used = float(row[2])
             found[f"{card}_memory_usage_megabytes"] = round(used * _MEBIBYTE, 1)
-            if total:
-                found[f"{card}_memory_usage_percentage"] = round(100 * used / total, 1)
+            found[f"{card}_memory_usage_percentage"] = round(100 * used / float(row[3]), 1)
     return found
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -1,10 +1,12 @@
 """Which files each job of the workflow takes and leaves: what the rules ask for, by wildcards."""
 
 import posixpath
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-from gallerist.workflow.experiments import Experiment, Kind, extractor_files, refusal
+from gallerist.io.files import PathLike
+from gallerist.settings.configuration import Configuration
+from gallerist.workflow.experiments import Experiment, Kind, extractor_files
 from gallerist.workflow.results import Results, feature_files, vector_files
 
 Files = str | list[str]
@@ -21,14 +23,15 @@ CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
 
 
 class Plan:
-    """The experiments of a complete configuration and the files that jobs leave for each other."""
+    """The experiments of a checked configuration and the files that jobs leave for each other."""
 
-    def __init__(self, config: Mapping[str, Any], root: str = "results") -> None:
+    def __init__(self, config: Configuration, root: PathLike = "results") -> None:
         self.config = config
-        self.dataset, self.challenge = config["dataset"], config["challenge"]
-        self.results = Results.of(config, root)
-        named = config["experiments"]
-        self.experiments = {name: Experiment(name, settings) for name, settings in named.items()}
+        self.dataset, self.challenge = config.dataset, config.challenge
+        self.results = Results(Path(root, config.dataset.name))
+        self.experiments = {
+            name: Experiment(name, each) for name, each in config.experiments.items()
+        }
         every = self.experiments.values()
         self.pretrained = {each.pretrained: each for each in every if each.pretrained}
         self.trunks = {each.trunk: each for each in every if each.trunk}
@@ -36,12 +39,13 @@ class Plan:
     @property
     def source(self) -> str:
         """Where the pictures come from: embedded, folder or archive."""
-        return next(kind for kind in ("embedded", "folder", "archive") if self.dataset.get(kind))
+        sources = ("embedded", "folder", "archive")
+        return next(source for source in sources if getattr(self.dataset, source))
 
     @property
     def imported(self) -> list[str]:
         """The parts of the data set that are imported from a folder."""
-        return [*FOLDERS[self.dataset["layout"]], *(["pool"] if self.dataset["extend"] else [])]
+        return [*FOLDERS[self.dataset.layout], *(["pool"] if self.dataset.extend else [])]
 
     @property
     def challenge_parts(self) -> list[str]:
@@ -51,7 +55,8 @@ class Plan:
     @property
     def challenge_folder(self) -> str:
         """The folder that holds the challenge's gallery/ and query/."""
-        return self.challenge["folder"] or self.results.file("challenge/source")
+        assert self.challenge
+        return self.challenge.folder or self.results.file("challenge/source")
 
     @property
     def extracted(self) -> list[str]:
@@ -62,23 +67,23 @@ class Plan:
         """The folder that a part is imported from."""
         if part in CHALLENGE_PARTS:
             return posixpath.join(self.challenge_folder, part.removeprefix("challenge_"))
-        if part == "pool":
-            return str(self.dataset["extend"]["pool"])
-        subfolder = self.dataset["archive"]["subfolder"] if self.source == "archive" else ""
-        source = posixpath.normpath(posixpath.join(self.results.file("source"), subfolder))
-        source = self.dataset["folder"] if self.source == "folder" else source
-        return posixpath.normpath(posixpath.join(source, FOLDERS[self.dataset["layout"]][part]))
+        if part == "pool" and self.dataset.extend:
+            return self.dataset.extend.pool
+        inside = self.dataset.archive.subfolder if self.dataset.archive else ""
+        source = self.dataset.folder or posixpath.join(self.results.file("source"), inside)
+        return posixpath.normpath(posixpath.join(source, FOLDERS[self.dataset.layout][part]))
 
     def part_source(self, part: str) -> Files:
         """What must exist before a part is imported: nothing, where the pictures are the user's."""
         if part in CHALLENGE_PARTS:
-            return [] if self.challenge["folder"] else self.challenge_folder
+            source = self.results.file("challenge/source")
+            return [] if self.challenge_folder != source else source
         users = part == "pool" or self.source == "folder"
         return [] if users else self.results.file("source")
 
     def manifest(self, part: str) -> str:
         """The manifest that the networks and the search read for a part."""
-        extended = part == "training" and self.dataset["extend"]
+        extended = part == "training" and self.dataset.extend
         return self.results.file(f"manifests/{'extended_training' if extended else part}.csv")
 
     def of_kind(self, kind: Kind) -> list[str]:
@@ -92,13 +97,13 @@ class Plan:
 
     def augmented_copies(self, experiment: str) -> Files:
         """The manifest of augmented copies, where there are any and the experiment uses them."""
-        wanted = self.experiments[experiment].settings.get("augmented")
-        there = self.config["augmentation"]["copies"]
+        wanted = self.experiments[experiment].get("augmented")
+        there = self.config.augmentation.copies
         return self.manifest("augmented") if wanted and there else []
 
     def training_parts(self, experiment: str) -> list[str]:
         """The parts that an experiment is trained and validated on; none without epochs."""
-        if not self.experiments[experiment].settings.get("epochs"):
+        if not self.experiments[experiment].get("epochs"):
             return []
         copies = ["augmented"] if self.augmented_copies(experiment) else []
         return ["training", *copies, "validation"]
@@ -120,7 +125,7 @@ class Plan:
 
         That is for several views of each, and in a challenge, whose gallery is seen once.
         """
-        pictures = self.experiments[experiment].settings["views"] or part in CHALLENGE_PARTS
+        pictures = self.experiments[experiment].get("views") or part in CHALLENGE_PARTS
         return [] if pictures else self.trunk_rows(experiment, [part])
 
     def features(self, experiment: str, part: str) -> list[str]:
@@ -129,7 +134,7 @@ class Plan:
 
     def searched_features(self, experiment: str, part: str) -> list[str]:
         """The vectors of a part as they are searched: reduced, where the experiment says so."""
-        reduced = bool(self.experiments[experiment].settings["reduction"])
+        reduced = bool(self.experiments[experiment].get("reduction"))
         return [*map(self.results.file, feature_files(experiment, part, reduced=reduced))]
 
     def member_features(self, experiment: str, part: str) -> list[str]:
@@ -139,7 +144,7 @@ class Plan:
 
     def fusion_weights(self, experiment: str) -> Files:
         """How much each member of a fusion counts, where that is learned."""
-        learned = self.experiments[experiment].settings["fusion"] == "weighted"
+        learned = self.experiments[experiment].get("fusion") == "weighted"
         return self.results.file(f"fusions/{experiment}.json") if learned else []
 
     def ranking(self, experiment: str, folder: str = "", before: str | None = None) -> str:
@@ -163,7 +168,7 @@ class Plan:
 
     def explanations(self, experiment: str) -> list[str]:
         """The pictures that explain an experiment, beside those of its evaluation."""
-        asked, wanted = self.experiments[experiment], self.config["evaluation"]["explanations"]
+        asked, wanted = self.experiments[experiment], self.config.evaluation.explanations
         names = []
         if "map" in wanted and asked.kind != "fused_rankings":
             names.append(f"evaluation/{experiment}/map.png")
@@ -191,7 +196,7 @@ class Plan:
             *([] if self.source == "folder" else ["source"]),
             *(f"manifests/{part}" for part in self.imported),
             "manifests/split",
-            *(["manifests/extended_training"] if self.dataset["extend"] else []),
+            *(["manifests/extended_training"] if self.dataset.extend else []),
         ]
 
     def _vector_outputs(self, experiment: str) -> list[str]:
@@ -201,39 +206,38 @@ class Plan:
             return []
         searched, names = ["gallery", "query"], []
         if asked.kind == "network":
-            seen = [] if asked.settings["views"] else searched
+            seen = [] if asked.get("views") else searched
             names += ["manifests/augmented"] if self.augmented_copies(experiment) else []
             names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
             parts = [*self.training_parts(experiment), *seen] if asked.trunk else []
             names += [f"trunks/{asked.trunk}/{part}" for part in parts]
-        folders = ["features", *(["reduced"] if asked.settings["reduction"] else [])]
+        folders = ["features", *(["reduced"] if asked.get("reduction") else [])]
         ends = [f"{folder}/{experiment}/{part}" for folder in folders for part in searched]
         return [*names, *asked.learned, *ends]
 
     @property
     def challenge_truth(self) -> Files:
         """The file that a challenge is graded by; none where nobody has it."""
-        if self.challenge["truth"]:
-            return str(self.challenge["truth"])
-        return [] if self.challenge["folder"] else self.results.file("challenge/truth.json")
+        assert self.challenge
+        drawn = "" if self.challenge.folder else self.results.file("challenge/truth.json")
+        return self.challenge.truth or drawn or []
 
     @property
     def registered_names(self) -> list[str]:
         """What is registered, when models are asked for: experiments by name, or the best."""
-        return self.config["registry"]["experiments"] or ["best"]
+        return self.config.registry.experiments or ["best"]
 
     @property
     def registered(self) -> list[str]:
         """The experiments of which models are made, or may be: of all that can, one is the best."""
         named = [name for name in self.registered_names if name != "best"]
         if "best" in self.registered_names:
-            every = self.config["experiments"].items()
-            named += [name for name, settings in every if not refusal(name, settings)]
+            named += [name for name, each in self.experiments.items() if not each.refusal]
         return list(dict.fromkeys(named))
 
     @property
     def model_files(self) -> list[str]:
         """What the models are made of."""
-        every = self.config["experiments"]
+        every = self.config.experiments
         names = [file for name in self.registered for file in extractor_files(name, every)]
         return [self.results.file(name) for name in dict.fromkeys(names)]

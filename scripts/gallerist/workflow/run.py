@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.records.history import History, merge, merged
+from gallerist.records.history import History, merge
 from gallerist.records.provenance import InputHashes
 from gallerist.records.record import (
     Artifact,
@@ -198,18 +198,16 @@ class Run:
         use = self._machine.stop()  # no sample lies behind the end
         seconds = round(time.monotonic() - self._started, 3)
         merge(self._fields, {"metrics": {"seconds": seconds}})
-        fields = merged(self._fields)
-        shown = (each for each in fields.pop("artifacts") if Path(each.path).exists())
-        return replace(
-            self._opening,
-            status=status,
-            finished=now(),
-            seconds=seconds,
-            inputs=self._inputs.result(patience),
-            machine_use=use,
-            artifacts=(*shown, *self._log),
-            **fields,
-        )
+        shown = (each for each in self._fields["artifacts"] if Path(each.path).exists())
+        ended = {
+            "status": status,
+            "finished": now(),
+            "seconds": seconds,
+            "inputs": self._inputs.result(patience),
+            "machine_use": use,
+            "artifacts": (*shown, *self._log),
+        }
+        return replace(self._opening, **self._fields | ended)
 
     def _row(self, row: Record, record: Record) -> Record:
         """A row of the comparison, with what it shares with the record of its stage."""

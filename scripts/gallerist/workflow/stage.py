@@ -5,14 +5,14 @@ with stage(snakemake) as run:
     run.metrics(images=len(images))
 """
 
-import ast
 import json
 import logging
 import os
+import re
 import traceback
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,13 @@ from gallerist import LIBRARY
 from gallerist.records.history import History
 from gallerist.records.provenance import (
     InputHashes,
-    code_state,
     host,
     keep_code_changes,
     keep_configuration,
     last_rule_graph,
-    process_started,
-    versions,
+    open_record,
 )
-from gallerist.records.record import Artifact, Record, Scalar, flatten, now, scalar
+from gallerist.records.record import Artifact, Scalar, flatten, scalar
 from gallerist.workflow.log import explain, logging_to, stoppable
 from gallerist.workflow.machine import MachineUse
 from gallerist.workflow.run import Run
@@ -81,33 +79,25 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     """Start everything that goes on beside the body."""
     config, wildcards = snakemake.config, _named(snakemake.wildcards)
     results = Path(RESULTS, config["dataset"]["name"])
-    history = History.of(results)
-    commit, dirty = code_state(LIBRARY)
-    changes, setup = None, []
-    # A rule that keeps no record leaves nothing else either.
-    if "record" in _named(snakemake.output):
-        if commit and dirty:
-            changes = keep_code_changes(results, commit, LIBRARY)
-        setup = [keep_configuration(results, config), last_rule_graph(results)]
-    opening = Record(
+    history = History(results)
+    opening = open_record(
         stage=str(snakemake.rule),
         dataset=str(config["dataset"]["name"]),
         experiment=wildcards.get("experiment"),
         item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
         part=wildcards.get("part"),
-        execution=uuid.uuid4().hex,
         title=title,
-        started=now(),
         parameters=_parameters(_named(snakemake.params)),
-        versions=versions(),
-        git_commit=commit,
-        git_dirty=dirty,
-        host=host(),
-        pid=os.getpid(),
-        process_started=process_started(os.getpid()),
         tags={"threads": str(snakemake.threads), **_purpose(snakemake)},
-        artifacts=() if changes is None else (Artifact(str(changes)),),
     )
+    setup: list[Path | None] = []
+    # A rule that keeps no record leaves nothing else either.
+    if "record" in _named(snakemake.output):
+        if opening.git_commit and opening.git_dirty:
+            changes = keep_code_changes(results, opening.git_commit, LIBRARY)
+            if changes is not None:
+                opening = replace(opening, artifacts=(Artifact(str(changes)),))
+        setup = [keep_configuration(results, config), last_rule_graph(results)]
 
     def report(second: int, use: Mapping[str, float]) -> None:
         history.add(opening, machine_use={name: [(second, each)] for name, each in use.items()})
@@ -133,24 +123,18 @@ def _title(snakemake: Any) -> str:
 def _purpose(snakemake: Any) -> dict[str, str]:
     """What the first line of the rule's script says after its name, as a tag."""
     path = Path(getattr(snakemake, "scriptdir", "")) / f"{snakemake.rule}.py"
-    try:
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    except (OSError, SyntaxError):
-        return {}
-    _, _, purpose = text.partition("\n\n")[0].partition(": ")
-    return {"purpose": " ".join(purpose.split())} if purpose else {}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.match(r'"""[^:"]*: ([^"]+?)(\n\n|""")', text)
+    return {"purpose": " ".join(found[1].split())} if found else {}
 
 
 def _named(values: Any) -> dict[str, Any]:
     """The named values of one of Snakemake's lists, or of anything that has attributes."""
     if hasattr(values, "items"):
-        return {str(name): _plain(value) for name, value in values.items()}
+        # Without Snakemake's own subclasses of str, which should not travel further.
+        plain = {name: str(value) for name, value in values.items() if isinstance(value, str)}
+        return dict(values.items()) | plain
     return dict(vars(values)) if hasattr(values, "__dict__") else {}
-
-
-def _plain(value: Any) -> Any:
-    """Without Snakemake's own subclasses of str, which should not travel further."""
-    return str(value) if isinstance(value, str) else value
 
 
 def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:

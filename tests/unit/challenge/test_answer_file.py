@@ -10,7 +10,7 @@ from checkout import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.challenge.answer_file import Submission
+from gallerist.challenge.answer_file import name_answers, write_answer_table, write_answers
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
@@ -37,11 +37,10 @@ RANKING = Ranking(
 
 
 @st.composite
-def submissions(draw):
+def every_answers(draw):
     queries = draw(st.lists(names, max_size=5, unique=True))
-    answers = st.lists(names, max_size=6).map(tuple)
-    group = draw(names.filter(str.strip))
-    return Submission(group, {query: draw(answers) for query in queries})
+    answers = st.lists(names, max_size=6)
+    return {query: draw(answers) for query in queries}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,8 @@ def file(tmp_path_factory):
 
 
 def test_a_ranking_becomes_the_published_form(tmp_path):
-    Submission.from_ranking(RANKING, QUERIES, GALLERY, "Primati", 2).write(tmp_path / "r.json")
+    answers = name_answers(RANKING, QUERIES, GALLERY, 2)
+    write_answers(tmp_path / "r.json", "Primati", answers)
     assert json.loads((tmp_path / "r.json").read_bytes()) == {
         "groupname": "Primati",
         "images": {"a.jpg": ["y.jpg", "a.jpg"], "b.jpg": ["a.jpg", "x.jpg"]},
@@ -58,7 +58,7 @@ def test_a_ranking_becomes_the_published_form(tmp_path):
 
 
 def test_the_csv_has_a_row_an_answer(tmp_path):
-    Submission.from_ranking(RANKING, QUERIES, GALLERY, "Primati", 2).write_csv(tmp_path / "r.csv")
+    write_answer_table(tmp_path / "r.csv", name_answers(RANKING, QUERIES, GALLERY, 2))
     table = pd.read_csv(tmp_path / "r.csv")
     assert table.columns.tolist() == ["query", "rank", "answer"]
     assert table.to_numpy().tolist() == [
@@ -70,31 +70,31 @@ def test_the_csv_has_a_row_an_answer(tmp_path):
 
 
 @settings(max_examples=100, deadline=None)
-@given(submission=submissions())
-def test_what_is_written_is_read_again(file, submission):
-    submission.write(file)
-    assert Submission.read(file) == submission
-    file.read_bytes().decode("utf-8")
+@given(group=names, answers=every_answers())
+def test_what_is_written_is_read_again(file, group, answers):
+    write_answers(file, group, answers)
+    found = json.loads(file.read_bytes().decode("utf-8"))
+    assert found == {"groupname": group, "images": answers}
 
 
 @settings(max_examples=50, deadline=None)
-@given(submission=submissions())
-def test_the_csv_holds_the_same_answers(file, submission):
-    submission.write_csv(file)
+@given(answers=every_answers())
+def test_the_csv_holds_the_same_answers(file, answers):
+    write_answer_table(file, answers)
     with file.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.reader(opened))[1:]
     expected = [
         [query, str(rank), answer]
-        for query in sorted(submission.answers)
-        for rank, answer in enumerate(submission.answers[query], start=1)
+        for query in sorted(answers)
+        for rank, answer in enumerate(answers[query], start=1)
     ]
     assert rows == expected
 
 
 def test_the_order_of_the_queries_does_not_change_the_bytes(tmp_path):
     answers = {"b": ("1",), "a": ("2",), "ä": ("3",)}
-    Submission("g", answers).write(tmp_path / "one")
-    Submission("g", dict(reversed(answers.items()))).write(tmp_path / "two")
+    write_answers(tmp_path / "one", "g", answers)
+    write_answers(tmp_path / "two", "g", dict(reversed(answers.items())))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert "ä".encode() in (tmp_path / "one").read_bytes()
 
@@ -104,74 +104,38 @@ def test_two_files_of_one_name_are_refused_with_both_paths(part):
     twice = manifest(part, "data/cats/1.jpg", "data/dogs/1.jpg")
     queries, gallery = (twice, GALLERY) if part == "query" else (QUERIES, twice)
     with pytest.raises(UserError) as fault:
-        Submission.from_ranking(RANKING, queries, gallery, "g", 1)
+        name_answers(RANKING, queries, gallery, 1)
     for word in (part, "1.jpg", "data/cats/1.jpg", "data/dogs/1.jpg", "one flat folder"):
         assert word in str(fault.value)
 
 
 def test_a_query_and_a_gallery_picture_may_have_one_name():
-    submission = Submission.from_ranking(RANKING, QUERIES, GALLERY, "g", 1)
-    assert submission.answers["b.jpg"] == ("a.jpg",)
+    assert name_answers(RANKING, QUERIES, GALLERY, 1)["b.jpg"] == ("a.jpg",)
+
+
+def test_without_a_number_of_answers_the_whole_ranking_is_named():
+    assert name_answers(RANKING, QUERIES, GALLERY)["b.jpg"] == ("a.jpg", "x.jpg", "y.jpg")
 
 
 def test_too_few_answers_are_refused_with_the_query():
     with pytest.raises(UserError, match=r"3 answers to b\.jpg, and 4 are to be sent"):
-        Submission.from_ranking(RANKING, QUERIES, GALLERY, "g", 4)
+        name_answers(RANKING, QUERIES, GALLERY, 4)
 
 
 def test_a_query_without_any_answer_is_refused():
     only_one = Ranking(RANKING.query_ids[:1], RANKING.answers[:1], RANKING.distances[:1])
     with pytest.raises(UserError, match=r"0 answers to a\.jpg"):
-        Submission.from_ranking(only_one, QUERIES, GALLERY, "g", 1)
+        name_answers(only_one, QUERIES, GALLERY, 1)
 
 
 def test_a_ranking_of_other_pictures_is_refused():
     with pytest.raises(UserError, match="query picture query1, which the manifest"):
-        Submission.from_ranking(RANKING, manifest("query", "b.jpg"), GALLERY, "g", 1)
+        name_answers(RANKING, manifest("query", "b.jpg"), GALLERY, 1)
     with pytest.raises(UserError, match="gallery picture gallery2, which the manifest"):
-        Submission.from_ranking(RANKING, QUERIES, manifest("gallery", "x", "y"), "g", 1)
+        name_answers(RANKING, QUERIES, manifest("gallery", "x", "y"), 1)
 
 
-@pytest.mark.parametrize("group", ["", "  \n"])
-def test_a_group_without_a_name_is_refused(group):
-    with pytest.raises(UserError, match="no name"):
-        Submission.from_ranking(RANKING, QUERIES, GALLERY, group, 1)
-
-
-def test_k_below_one_is_refused():
-    with pytest.raises(ValueError, match="k is 0"):
-        Submission.from_ranking(RANKING, QUERIES, GALLERY, "g", 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "Expecting value"),
-        ("[]", "keys are not groupname and images"),
-        ('{"images": {}}', "keys are not groupname and images"),
-        ('{"groupname": "g", "images": {}, "more": 1}', "keys are not groupname and images"),
-        ('{"groupname": 1, "images": {}}', "groupname is not text"),
-        ('{"groupname": "g", "images": []}', "images is not an object"),
-        ('{"groupname": "", "images": {}}', "no name"),
-        ('{"groupname": "g", "images": {"q": "x"}}', "'q' are not a list of texts"),
-        ('{"groupname": "g", "images": {"q": [1]}}', "'q' are not a list of texts"),
-        ('{"groupname": "g", "images": {"q": [], "q": []}}', "q stands in it twice"),
-        ("[" * 100_000, "recursion"),
-    ],
-)
-def test_another_form_is_refused_with_the_file_and_the_form(tmp_path, text, reason):
-    (tmp_path / "r.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=rf"(?s)r\.json.*{reason}.*The form is"):
-        Submission.read(tmp_path / "r.json")
-
-
-def test_bytes_that_are_no_utf8_are_refused(tmp_path):
-    (tmp_path / "r.json").write_bytes(b'{"groupname": "\xe4", "images": {}}')
-    with pytest.raises(UserError, match=r"r\.json is not in the form"):
-        Submission.read(tmp_path / "r.json")
-
-
-def test_the_real_challenge_is_answered_whole(tmp_path):
+def test_the_real_challenge_is_answered_whole():
     if not (SHARED / "data/challenge").is_dir():
         pytest.skip("the challenge's pictures are not here")
     parts = {
@@ -181,9 +145,6 @@ def test_the_real_challenge_is_answered_whole(tmp_path):
     answers = tuple(parts["gallery"].ids[:12])
     count = len(parts["query"])
     ranking = Ranking(tuple(parts["query"].ids), (answers,) * count, (tuple(range(12)),) * count)
-    Submission.from_ranking(ranking, parts["query"], parts["gallery"], "g", 10).write(
-        tmp_path / "r.json"
-    )
-    images = json.loads((tmp_path / "r.json").read_bytes())["images"]
+    images = name_answers(ranking, parts["query"], parts["gallery"], 10)
     assert set(images) == {Path(path).name for path in parts["query"].paths}
     assert {len(names) for names in images.values()} == {10}

@@ -11,8 +11,8 @@ from checkout import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.challenge.answer_file import Submission
-from gallerist.challenge.lint import MEANING, lint, lint_bytes, summary
+from gallerist.challenge.answer_file import write_answers
+from gallerist.challenge.lint import format_problems, lint, lint_bytes
 
 QUERIES = ["q1.jpg", "q2.jpg", "Käfer.jpg"]
 GALLERY = ["a.jpg", "4.5", "b.jpg", "c.jpg", "Äffin.png", "e.jpg", "1.2.jpg"]
@@ -28,7 +28,7 @@ GOOD = {
 
 
 def found(value, k=K):
-    """The faults of a value (written as JSON), of a text, or of bytes."""
+    """The problems of a value (written as JSON), of a text, or of bytes."""
     if not isinstance(value, str | bytes):
         value = json.dumps(value, ensure_ascii=False)
     content = value.encode() if isinstance(value, str) else value
@@ -198,25 +198,28 @@ MUTATIONS = {
 }
 
 
-def test_a_good_submission_has_no_fault():
+def test_a_good_submission_has_no_problem():
     assert found(GOOD) == []
     assert found(json.dumps(GOOD)) == []  # escapes are as good as UTF-8
     assert found(json.dumps(GOOD, indent=4) + "\r\n") == []
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_mutation_gives_its_faults_and_no_others(name):
+def test_a_mutation_gives_its_problems_and_no_others(name):
     value, expected, words = MUTATIONS[name]
     messages = [problem.message for problem in found(value)]
     assert sorted(codes(value)) == sorted(expected)
     assert any(re.search(words, message, re.DOTALL) for message in messages), messages
 
 
-def test_every_code_is_given_by_some_mutation_and_has_a_message_of_its_own(tmp_path):
+CODES = {code for _, codes, _ in MUTATIONS.values() for code in codes} | {"unreadable"}
+
+
+def test_there_are_28_codes_each_with_messages_of_its_own(tmp_path):
     given_ = [problem for value, _, _ in MUTATIONS.values() for problem in found(value)]
     given_ += lint(tmp_path / "none", GALLERY, QUERIES, K)
-    assert {problem.code for problem in given_} == set(MEANING)
-    assert len(set(MEANING.values())) == len(MEANING) == 28
+    assert {problem.code for problem in given_} == CODES
+    assert len(CODES) == 28
     shapes = {}
     for problem in given_:
         shape = re.sub(r"'[^']*'|\d+", "#", problem.message)
@@ -233,7 +236,7 @@ def test_no_message_can_break_a_terminal_or_a_utf8_file():
         assert problem.message.encode("utf-8")
 
 
-def test_all_faults_are_reported_at_once():
+def test_all_problems_are_reported_at_once():
     value = {
         "groupname": "",
         "note": 1,
@@ -257,12 +260,12 @@ def test_all_faults_are_reported_at_once():
     )
 
 
-def test_the_faults_behind_both_values_of_a_double_key_are_found():
+def test_the_problems_behind_both_values_of_a_double_key_are_found():
     value = text().replace('"q2.jpg":', '"q1.jpg": ["z.jpg", "e.jpg", "c.jpg"], "q2.jpg":')
     assert codes(value) == ["duplicate_key", "answer_unknown"]
 
 
-def test_the_published_fault_is_named_for_every_key():
+def test_the_published_key_fault_is_named_for_every_key():
     value = {"groupname": "g", "images": dict.fromkeys(GALLERY[:3], GALLERY[:3])}
     assert codes(value) == ["key_from_gallery"] * 3 + ["query_missing"] * 3
 
@@ -277,7 +280,7 @@ def test_a_backslash_that_belongs_to_a_name_is_no_path():
     assert lint_bytes(json.dumps(value).encode(), ["g\\1"], ["q\\1"], 1) == []
 
 
-def test_a_word_like_nan_inside_a_name_is_no_fault():
+def test_a_word_like_nan_inside_a_name_is_no_problem():
     value = {"groupname": "NaN", "images": {'a"NaN': ["Infinity"]}}
     assert lint_bytes(json.dumps(value).encode(), ["Infinity"], ['a"NaN'], 1) == []
 
@@ -286,7 +289,7 @@ def test_no_queries_want_no_answers():
     assert lint_bytes(b'{"groupname": "g", "images": {}}', ["a"], [], 10) == []
 
 
-def test_a_file_is_read_and_a_missing_one_is_a_fault(tmp_path):
+def test_a_file_is_read_and_a_missing_one_is_a_problem(tmp_path):
     (tmp_path / "r.json").write_text(text(), encoding="utf-8")
     assert lint(tmp_path / "r.json", GALLERY, QUERIES, K) == []
     (missing,) = lint(tmp_path / "none.json", GALLERY, QUERIES, K)
@@ -300,20 +303,21 @@ def test_k_below_one_is_refused():
         lint_bytes(b"", [], [], 0)
 
 
-def test_the_summary_counts_what_it_does_not_show():
+def test_the_list_of_problems_counts_those_that_it_leaves_out():
     value = with_answer("z.jpg")
     value["images"]["q2.jpg"] = ["x1", "x2", "x3"]
-    assert summary(found(value), shown=2) == (
-        "answer_unknown: an answer is not in the gallery (4)\n"
-        "  - 'q1.jpg', answer 2: 'z.jpg' is not in the gallery: write the name of a file of its "
-        "folder.\n"
-        "  - 'q2.jpg', answer 1: 'x1' is not in the gallery: write the name of a file of its "
-        "folder.\n"
-        "  - and 2 more"
+    assert format_problems(found(value), most=2) == (
+        "answer_unknown: 'q1.jpg', answer 2: 'z.jpg' is not in the gallery: write the name of a "
+        "file of its folder.\n"
+        "answer_unknown: 'q2.jpg', answer 1: 'x1' is not in the gallery: write the name of a "
+        "file of its folder.\n"
+        "and 2 more"
     )
+    assert "more" not in format_problems(found(value), most=4)
+    assert format_problems([]) == ""
 
 
-def test_a_big_file_of_faults_is_reported_whole():
+def test_a_big_file_of_problems_is_reported_whole():
     """20 000 queries of ten answers, all wrong, against a gallery of 50 000 with like names."""
     gallery = [f"{number}.JPG" for number in range(50_000)]
     queries = [f"q{number}.jpg" for number in range(20_000)]
@@ -339,19 +343,19 @@ def challenges(draw):
     queries, gallery = every[:cut], every[cut:]
     k = draw(st.integers(2, len(gallery)))
     answers = {query: tuple(draw(st.permutations(gallery))[:k]) for query in queries}
-    return Submission(draw(folder_names.filter(str.strip)), answers), gallery, queries, k
+    return draw(folder_names.filter(str.strip)), answers, gallery, queries, k
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    return tmp_path_factory.mktemp("faults") / "results.json"
+    return tmp_path_factory.mktemp("problems") / "results.json"
 
 
 @settings(max_examples=100, deadline=None)
 @given(challenge=challenges())
-def test_any_submission_that_is_written_has_no_fault(file, challenge):
-    submission, gallery, queries, k = challenge
-    submission.write(file)
+def test_any_submission_that_is_written_has_no_problem(file, challenge):
+    group, answers, gallery, queries, k = challenge
+    write_answers(file, group, answers)
     assert lint(file, gallery, queries, k) == []
 
 
@@ -393,11 +397,11 @@ KINDS = {
 @settings(max_examples=200, deadline=None)
 @given(challenge=challenges(), kind=st.sampled_from(sorted(KINDS)), data=st.data())
 def test_any_one_mutation_of_a_kind_gives_that_code(challenge, kind, data):
-    submission, gallery, queries, k = challenge
-    images = {query: list(answers) for query, answers in submission.answers.items()}
+    group, answers, gallery, queries, k = challenge
+    images = {query: list(names) for query, names in answers.items()}
     mutate, follows = KINDS[kind]
     mutate(images, data.draw(st.sampled_from(queries)), gallery)
-    content = json.dumps({"groupname": submission.group, "images": images}).encode()
+    content = json.dumps({"groupname": group, "images": images}).encode()
     assert {problem.code for problem in lint_bytes(content, gallery, queries, k)} == {
         kind
     } | follows
@@ -405,10 +409,10 @@ def test_any_one_mutation_of_a_kind_gives_that_code(challenge, kind, data):
 
 @settings(max_examples=200, deadline=None)
 @given(content=st.one_of(st.binary(), st.text().map(str.encode)))
-def test_whatever_the_bytes_there_is_a_fault_and_no_crash(content):
+def test_whatever_the_bytes_there_is_a_problem_and_no_crash(content):
     given_ = lint_bytes(content, GALLERY, QUERIES, K)
     assert given_
-    assert {problem.code for problem in given_} <= set(MEANING)
+    assert {problem.code for problem in given_} <= CODES
 
 
 json_values = st.recursive(
@@ -425,9 +429,9 @@ json_values = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(value=json_values)
-def test_whatever_the_json_its_faults_are_messages(value):
+def test_whatever_the_json_its_problems_are_messages(value):
     for problem in lint_bytes(json.dumps(value).encode(), GALLERY, QUERIES, K):
-        assert problem.code in MEANING
+        assert problem.code in CODES
         assert problem.message.endswith((".", "?"))
 
 

@@ -19,7 +19,7 @@ import urllib3.util.connection
 import urllib3.util.retry
 from grading_server import GRADE, Server
 
-from gallerist.challenge.answer_file import Submission
+from gallerist.challenge.answer_file import write_answers
 from gallerist.challenge.submit import ANSWER_LIMIT, Receipt
 from gallerist.challenge.submit import send as send_file
 from gallerist.io.errors import UserError
@@ -57,7 +57,7 @@ def file(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     path = tmp_path / "results.json"
-    Submission("Primati", {"q1.jpg": ("a.jpg", "ä.jpg"), "q2.jpg": ("b.jpg", "a.jpg")}).write(path)
+    write_answers(path, "Primati", {"q1.jpg": ("a.jpg", "ä.jpg"), "q2.jpg": ("b.jpg", "a.jpg")})
     return path
 
 
@@ -139,7 +139,7 @@ def test_what_was_answered_is_sent_again_on_demand_and_both_answers_are_kept(ser
 
 def test_another_content_is_another_submission(server, send, file):
     send()
-    Submission("Primati", {"q1.jpg": ("a.jpg", "b.jpg"), "q2.jpg": ("b.jpg", "a.jpg")}).write(file)
+    write_answers(file, "Primati", {"q1.jpg": ("a.jpg", "b.jpg"), "q2.jpg": ("b.jpg", "a.jpg")})
     send()
     assert len(server.graded) == 2
     assert len({receipt.key for receipt in kept(file)}) == 2
@@ -214,7 +214,7 @@ def test_a_dry_run_of_what_was_answered_says_that_nothing_would_be_sent(server, 
     assert len(server.requests) == len(kept(file)) == 1
 
 
-def test_a_dry_run_finds_faults(send, file):
+def test_a_dry_run_finds_problems(send, file):
     file.write_text("{", encoding="utf-8")
     assert "not_json" in str(failure_of(send, dry_run=True))
 
@@ -284,19 +284,19 @@ def test_a_server_that_comes_up_meanwhile_is_reached(server, send, monkeypatch):
     assert len(server.graded) == 1
 
 
-def test_an_unknown_name_is_said_so(send, file, waits, monkeypatch):
+def test_an_unknown_name_is_named(send, file, waits, monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     failure = failure_of(send, url="http://nowhere.invalid/submit", attempts=3, wait=1.0)
-    said = "No connection to http://nowhere.invalid/submit: Name or service not known"
-    assert said in str(failure)
+    expected = "No connection to http://nowhere.invalid/submit: Name or service not known"
+    assert expected in str(failure)
     assert len(waits) == 1
     assert states(file) == ["not sent"]
 
 
-def test_a_connection_that_does_not_come_about_is_said_so(send, file, waits, monkeypatch):
+def test_a_connection_that_times_out_is_reported(send, file, waits, monkeypatch):
     def silent(*_, **__):
         raise TimeoutError("timed out")
 
@@ -306,7 +306,7 @@ def test_a_connection_that_does_not_come_about_is_said_so(send, file, waits, mon
     assert states(file) == ["not sent"]
 
 
-def test_a_server_without_tls_is_said_so_and_not_tried_again(server, send, file, waits):
+def test_a_server_without_tls_is_reported_and_not_tried_again(server, send, file, waits):
     failure = failure_of(send, url=server.url.replace("http:", "https:"))
     assert re.search(r"No connection to https://.*: \[SSL", str(failure))
     assert "Nothing was sent" in str(failure)
@@ -324,7 +324,7 @@ def test_a_server_that_did_nothing_is_tried_again_when_it_says(server, send, wai
     assert waits == [17.0, 2.0]
 
 
-def test_503_without_end_is_said_and_may_be_sent_later(server, send, file, waits):
+def test_503_without_end_is_reported_and_may_be_sent_later(server, send, file, waits):
     server.misdeeds = [server.answer(503, body=b"overloaded")] * 3
     failure = failure_of(send, attempts=3)
     assert "HTTP 503 Service Unavailable: overloaded" in str(failure)
@@ -426,7 +426,7 @@ def test_a_process_killed_while_sending_leaves_a_doubt(server, file, send):
     ("status", "meaning"),
     [(400, "Change what"), (401, "login"), (403, "login"), (404, "address"), (413, "the file")],
 )
-def test_a_refusal_is_told_with_its_text_and_not_tried_again(
+def test_a_refusal_is_reported_with_its_text_and_not_tried_again(
     server, send, file, waits, status, meaning
 ):
     server.misdeeds = [server.answer(status, body="Gruppe »Primati« unbekannt".encode())]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import LIBRARY
 from grading_server import GRADE, Server
 from mlflow import MlflowClient
 from tracked import a_record, store_in
@@ -19,6 +21,7 @@ from gallerist.challenge.submit import Receipt, send
 from gallerist.commands.main import main
 from gallerist.io.errors import UserError
 from gallerist.io.files import write_json
+from gallerist.records.provenance import code_state, host, versions
 from gallerist.records.record import find_records, write_record
 from gallerist.tracking.store import artifact_root_of, prepare, resolve_uri
 from gallerist.tracking.sync import refresh
@@ -110,7 +113,7 @@ def test_the_answers_of_an_experiment_go_to_the_configured_address(work, server,
 
 
 @pytest.mark.parametrize(
-    ("experiment", "challenge", "said"),
+    ("experiment", "challenge", "message"),
     [
         ("hob", {}, "no experiment is called hob; there are: hog, edges"),
         ("hog", {"submit_to": None}, "challenge.submit_to is null"),
@@ -123,20 +126,20 @@ def test_the_answers_of_an_experiment_go_to_the_configured_address(work, server,
     ],
 )
 def test_what_is_not_configured_is_named_and_nothing_is_sent(
-    work, server, capsys, experiment, challenge, said
+    work, server, capsys, experiment, challenge, message
 ):
     configure(**{"submit_to": server.url, **challenge})
     assert submit(experiment=experiment) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert server.requests == []
 
 
 def test_a_password_does_not_belong_into_the_configuration(work, capsys):
     configure(submit_to="https://ann:s3cret@server.example/submit")
     assert submit() == 1
-    said = capsys.readouterr().err
-    assert "config.yaml: challenge.submit_to: has a user or a password in it" in said
-    assert "s3cret" not in said
+    message = capsys.readouterr().err
+    assert "config.yaml: challenge.submit_to: has a user or a password in it" in message
+    assert "s3cret" not in message
 
 
 def test_answers_that_were_not_written_yet_are_asked_for(work, capsys):
@@ -184,6 +187,8 @@ def test_a_grade_becomes_a_record_beside_the_receipt(work, server):
     }
     assert record.tags == {"state": "answered", "answer": json.dumps(GRADE)}
     assert record.inputs == {RESULTS["hog"]: receipt.key}
+    assert (record.versions, record.host, record.pid) == (versions(), host(), os.getpid())
+    assert (record.git_commit, record.git_dirty) == code_state(LIBRARY)
     sent, kept = (work / artifact.path for artifact in record.artifacts)
     assert sent.read_bytes() == server.requests[0].body
     assert Receipt.read(kept) == receipt

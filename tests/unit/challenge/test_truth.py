@@ -33,9 +33,9 @@ def csv_file(tmp_path):
     return write
 
 
-def test_queries_without_a_right_picture_and_distractor_queries_are_excluded():
+def test_queries_without_a_relevant_picture_and_distractor_queries_are_excluded():
     assert TRUTH.answerable == ("q1.jpg", "q2.jpg")
-    assert TRUTH.excluded == ("q3.jpg", "q4.jpg")
+    assert TRUTH.relevance.excluded == ("q3.jpg", "q4.jpg")
 
 
 def test_both_names_of_the_distractors_are_one_class():
@@ -67,7 +67,7 @@ def test_a_truth_comes_back_as_it_was(folder, query, gallery, data):
     assert Truth.read(folder / "truth.json") == truth
 
 
-def test_csv_says_the_same_as_json(csv_file):
+def test_a_truth_as_csv_equals_that_as_json(csv_file):
     file = csv_file(
         "file,part,label,domain\nq1.jpg,query,cat,sketch\nq2.jpg,query,dog,photo\n"
         "q3.jpg,query,emu,\nq4.jpg,query,distractor,\na.jpg,gallery,cat,\nb.jpg,gallery,dog,photo\n"
@@ -83,7 +83,7 @@ def test_csv_needs_no_domains(csv_file):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "columns are not file, part, label"),
         ("file,label,part\n", "columns are not"),
@@ -93,19 +93,22 @@ def test_csv_needs_no_domains(csv_file):
             "file,part,label\na,query,cat\na,query,dog\n",
             "line 3: a of the query stands in it twice",
         ),
-        ("file,part,label,domain\na,query,cat,painting\n", "'painting' is no domain"),
+        (
+            "file,part,label,domain\na,query,cat,painting\nb,gallery,cat,\n",
+            "the domain of a is 'painting'",
+        ),
         ("file,part,label\na,query,cat\n", "there is no gallery picture"),
         ("file,part,label\na,query, \nb,gallery,cat\n", "a of the query has no class"),
     ],
 )
-def test_csv_of_another_form_is_refused_by_name(csv_file, text, said):
+def test_csv_of_another_form_is_refused_by_name(csv_file, text, message):
     with pytest.raises(UserError, match=r"truth\.csv is not a ground truth") as caught:
         Truth.read(csv_file(text))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[]", "no object with the keys gallery and query"),
         ('{"gallery": {"a": "cat"}}', "no object with the keys"),
@@ -117,11 +120,11 @@ def test_csv_of_another_form_is_refused_by_name(csv_file, text, said):
         ("{", "is not a ground truth"),
     ],
 )
-def test_json_of_another_form_is_refused_by_name(tmp_path, text, said):
+def test_json_of_another_form_is_refused_by_name(tmp_path, text, message):
     (tmp_path / "truth.json").write_text(text)
     with pytest.raises(UserError, match=r"truth\.json") as caught:
         Truth.read(tmp_path / "truth.json")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
@@ -132,19 +135,23 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
 
 
 def test_a_truth_of_the_same_pictures_is_left_as_it_is():
-    found = match(TRUTH, TRUTH.query, TRUTH.gallery)
-    assert (found.truth, found.differences()) == (TRUTH, [])
+    cut, differences = match(TRUTH, TRUTH.query, TRUTH.gallery)
+    assert cut == TRUTH
+    assert differences == [
+        "2 queries have no picture of their class in the gallery: q3.jpg, q4.jpg"
+    ]
 
 
 def test_pictures_that_are_not_there_count_nowhere_and_are_named():
-    found = match(TRUTH, ["q1.jpg", "q2.jpg", "new.jpg"], ["a.jpg", "c.jpg", "d.jpg"])
-    assert found.truth.answerable == ("q1.jpg",)  # the only dog is gone: none for q2
-    assert found.truth.excluded == ("q2.jpg",)
-    assert found.truth.domain("q1.jpg") == "sketch"
-    assert found.absent_queries == ("q3.jpg", "q4.jpg")
-    assert found.absent_gallery == ("b.jpg", "e.jpg")
-    assert found.unlabelled_queries == ("new.jpg",)
-    assert len(found.differences()) == 3
+    cut, differences = match(TRUTH, ["q1.jpg", "q2.jpg", "new.jpg"], ["a.jpg", "c.jpg", "d.jpg"])
+    assert cut.answerable == ("q1.jpg",)  # the only dog is gone: none for q2
+    assert cut.domain("q1.jpg") == "sketch"
+    assert differences == [
+        "2 queries of the ground truth are not among the pictures: q3.jpg, q4.jpg",
+        "2 pictures of the ground truth are not in the gallery: b.jpg, e.jpg",
+        "1 queries are not in the ground truth, and are not graded: new.jpg",
+        "1 queries have no picture of their class in the gallery: q2.jpg",
+    ]
 
 
 def test_a_gallery_picture_that_the_truth_lacks_is_not_taken_for_a_distractor():

@@ -72,12 +72,12 @@ def test_a_folder_that_is_not_flat_or_empty_or_missing_is_refused(challenge):
         picture_names("nowhere")
 
 
-def test_a_right_answer_file_has_no_fault(challenge, capsys):
+def test_a_right_answer_file_has_no_problem(challenge, capsys):
     assert main(["lint", "results.json", *FOLDERS]) == 0
-    assert capsys.readouterr().out == "no fault\n"
+    assert capsys.readouterr().out == "no problem\n"
 
 
-def test_each_fault_is_on_a_line_of_its_own(challenge, capsys):
+def test_each_problem_is_on_a_line_of_its_own(challenge, capsys):
     answer(challenge / "results.json", "b.png", "q.jpg", "a.jpg")
     assert main(["lint", "results.json", *FOLDERS]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -98,14 +98,14 @@ def test_ten_answers_are_wanted_unless_another_number_is_given(challenge, capsys
 def test_answers_are_sent_once_and_the_servers_answer_is_printed(challenge, server, capsys):
     url, got, _ = server
     assert main(["submit", "results.json", url, *FOLDERS]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert f"{url} answered HTTP 200" in said[0]
-    assert said[-1] == GRADE.decode()
+    printed = capsys.readouterr().out.splitlines()
+    assert f"{url} answered HTTP 200" in printed[0]
+    assert printed[-1] == GRADE.decode()
     assert got == [(challenge / "results.json").read_bytes()]
     (receipt,) = (challenge / "receipts").glob("*.json")
     assert Receipt.read(receipt).state == "answered"
     assert main(["submit", "results.json", url, *FOLDERS]) == 0
-    assert capsys.readouterr().out.splitlines() == said
+    assert capsys.readouterr().out.splitlines() == printed
     assert len(got) == 1
     assert main(["submit", "results.json", url, *FOLDERS, "--again"]) == 0
     assert len(got) == 2
@@ -130,13 +130,13 @@ def test_a_refusal_is_an_error_with_the_servers_words(challenge, server, capsys)
     url, got, status = server
     status[0] = 400
     assert main(["submit", "results.json", url, *FOLDERS, "--attempts", "1"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "top1" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "top1" in printed.err
     assert len(got) == 1
 
 
-def test_a_file_with_faults_is_not_sent(challenge, server, capsys):
+def test_a_file_with_problems_is_not_sent(challenge, server, capsys):
     url, got, _ = server
     answer(challenge / "results.json", "a.jpg")
     assert main(["submit", "results.json", url, *FOLDERS]) == 1

@@ -78,13 +78,14 @@ def table(said):
     return {line[0]: line[1:] for line in lines[head + 1 :] if len(line) == len(lines[head])}
 
 
-def test_a_ranking_is_judged_without_any_configuration(here, capsys):
+def test_a_ranking_is_evaluated_without_any_configuration(here, capsys):
     # The distractor has no right picture, and need not be ranked.
     assert main(["evaluate", "poor.csv", "truth.csv"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("poor  (poor.csv)\n")
     assert (
-        "24 queries judged (of 12 originals); 1 excluded, which have no relevant picture; " in said
+        "24 queries evaluated (of 12 originals); 1 excluded, which have no relevant picture; "
+        in said
     )
     assert "gallery of 12 pictures" in said
     expected = hits("poor", 3)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import Discriminator, Field, Tag
 
-from gallerist.config.completion import ConfigurationError, complete, read
+from gallerist.config.completion import ConfigurationError, check, complete, read
 from gallerist.config.reference import reference
 from gallerist.config.schema import json_schema, keys, types, yaml_number
 from gallerist.config.warnings import find_warnings
@@ -117,7 +117,7 @@ def test_the_default_configuration_is_complete_but_for_defaults_and_raises_no_ey
     assert whole["experiments"]["efficientnet_lite2"]["learning_rate"] == 1e-4
     assert whole["experiments"]["scratch"]["early_stopping"] == {"min_delta": 0, "patience": 5}
     assert whole["dataset"]["extend"] is None
-    assert find_warnings(whole) == []
+    assert find_warnings(check(whole)) == []
 
 
 @pytest.mark.parametrize("name", ["descriptors.yaml", "rerankings.yaml"])
@@ -125,7 +125,7 @@ def test_the_other_configurations_on_the_embedded_pictures_are_whole(name):
     whole = complete(load(name))
     assert list(whole["experiments"]) == list(load(name)["experiments"])
     assert whole["search"]["depth"] is None
-    assert find_warnings(whole) == []
+    assert find_warnings(check(whole)) == []
 
 
 def test_the_configuration_for_sketches_has_drawn_copies_for_those_that_train(tmp_path):
@@ -133,7 +133,7 @@ def test_the_configuration_for_sketches_has_drawn_copies_for_those_that_train(tm
     whole = complete(config)
     assert 0 < whole["augmentation"]["drawings"] < 1
     assert whole["experiments"]["mobile_tuned"]["augmented"]
-    assert find_warnings(whole) == []
+    assert find_warnings(check(whole)) == []
 
 
 def test_the_configuration_for_the_challenge_learns_nothing(tmp_path):
@@ -142,7 +142,7 @@ def test_the_configuration_for_the_challenge_learns_nothing(tmp_path):
     whole = complete(edited("challenge.folder", str(tmp_path), load("challenge.yaml")))
     networks = [each for each in whole["experiments"].values() if "network" in each]
     assert [each["epochs"] for each in networks] == [0, 0]
-    assert find_warnings(whole) == []
+    assert find_warnings(check(whole)) == []
 
 
 def test_the_published_configuration_has_the_published_settings(tmp_path):
@@ -232,7 +232,7 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
     }
     assert whole["evaluation"]["k"] == [1, 3, 5, 10]
     assert whole["search"]["depth"] == 10
-    assert find_warnings(whole) == []
+    assert find_warnings(check(whole)) == []
 
 
 def test_the_committed_reference_is_the_generated_one():
@@ -660,7 +660,7 @@ def test_a_trunk_is_kept_exactly_unless_said_otherwise():
     assert problem.startswith("experiments.net.trunk_cache: 'float61' is not a way to keep")
     assert "Did you mean float16?" in problem
     trained = {**net, "trunk_cache": "float16", "freeze_until": "nothing"}
-    assert find_warnings(complete(edited("experiments.net", trained, minimal()))) == [
+    assert find_warnings(check(edited("experiments.net", trained, minimal()))) == [
         "experiments.net: nothing is frozen, so trunk_cache keeps nothing"
     ]
 
@@ -673,7 +673,7 @@ def test_settings_that_make_little_sense_are_noticed():
     config["experiments"]["Scratch"] = dict(config["experiments"]["scratch"])
     config["experiments"]["resnet152"] |= {"weights": "random", "freeze_until": "everything"}
     config["augmentation"]["max_side"] = 80
-    lines = find_warnings(complete(config))
+    lines = find_warnings(check(config))
     assert len(lines) == 5
     assert "experiments.resnet152: the backbone is random and none of it is trained" in lines
     assert "experiments.scratch and experiments.Scratch have the same settings" in lines
@@ -714,7 +714,7 @@ def test_a_new_kind_of_experiment_needs_only_a_model():
     config = edited("experiments.local", {"network": "siamese"})
     whole = complete(config, WithSiamese)
     assert whole["experiments"]["local"] == {"network": "siamese", "numbers": 512}
-    assert find_warnings(whole) == []
+    assert find_warnings(check(whole, WithSiamese)) == []
     with pytest.raises(ConfigurationError, match=r"numbers: found 1\.5, expected a whole number"):
         complete(edited("experiments.local.numbers", 1.5, config), WithSiamese)
     assert "### network: siamese\n\nTwo branches with one head." in reference(WithSiamese)
@@ -914,7 +914,7 @@ def check_complete(config: Any) -> None:
         assert complete(whole) == whole
         assert STANDARD.is_valid(whole)
         assert yaml.safe_load(yaml.safe_dump(whole)) == whole
-        assert all(isinstance(line, str) for line in find_warnings(whole))
+        assert all(isinstance(line, str) for line in find_warnings(check(whole)))
     assert repr(config) == before
 
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.config.completion import ConfigurationError, complete
+from gallerist.config.completion import ConfigurationError, check, complete
 from gallerist.config.schema import json_schema
 from gallerist.config.sweeps import LARGEST, LONGEST_NAME, expand, groups
 from gallerist.config.warnings import find_warnings
@@ -262,7 +262,7 @@ def test_what_a_whole_sweep_does_wrong_is_noticed_in_one_line():
     config = configured(
         net=transfer(weights="random", freeze_until="everything", seed=[1, 2, 3, 4])
     )
-    assert find_warnings(complete(config)) == [
+    assert find_warnings(check(config)) == [
         "experiments.net-seed1, experiments.net-seed2, experiments.net-seed3 and 1 more: "
         "the backbone is random and none of it is trained"
     ]
@@ -343,7 +343,7 @@ def test_a_completed_sweep_is_its_own_completion_and_holds_no_list(
 
 
 def grouped(**experiments: Any) -> dict[str, list[str]]:
-    return groups(complete(configured(**experiments))["experiments"])
+    return groups(check(configured(**experiments)).experiments)
 
 
 def test_experiments_that_differ_in_nothing_but_the_seed_are_a_group():
@@ -401,7 +401,7 @@ def test_the_same_seed_twice_counts_once():
 
 
 def test_an_experiment_without_a_seed_is_alone():
-    assert groups({"a": {"network": "sift"}, "b": {"network": "surf"}}) == {"a": ["a"], "b": ["b"]}
+    assert grouped(a={"descriptor": "hog"}, b={"descriptor": "gabor"}) == {"a": ["a"], "b": ["b"]}
 
 
 @settings(max_examples=30, deadline=None)
@@ -411,7 +411,7 @@ def test_a_sweep_over_seeds_has_a_group_for_every_combination_of_the_rest(
 ):
     entry = {**drawn[0], **drawn[1], "seed": 5}
     rest, made = expanded(net=entry), expanded(net={**entry, "seed": seeds})
-    found = groups(made)
+    found = grouped(**made)
     assert len(found) == len(rest)
     assert sorted(itertools.chain(*found.values())) == sorted(made)
     for names in found.values():

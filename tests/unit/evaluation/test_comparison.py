@@ -12,10 +12,10 @@ from gallerist.evaluation.comparison import (
     hit_rates,
     intervals,
     metric_table,
-    seed_table,
     spread,
     summarise_seeds,
     table_rows,
+    write_seeds,
     write_table,
 )
 from gallerist.evaluation.comparison_page import format_html, format_markdown
@@ -260,12 +260,16 @@ def test_a_metric_that_is_unknown_leaves_an_empty_cell_and_no_rate(tmp_path):
 
 
 def test_the_table_of_metrics_has_a_line_for_each_of_each_experiment(tmp_path):
-    frame = metric_table(
+    import pandas as pd
+
+    table = metric_table(
         [
             {"experiment": "net", "queries": 600, "metrics": MEASURED, "unknown": {}},
             {"experiment": "colour", "metrics": {"top-1": figures(0.5)}, "unknown": {"mAP": "?"}},
         ]
     )
+    write_table(tmp_path / "metrics.csv", table)
+    frame = pd.read_csv(tmp_path / "metrics.csv")
     assert list(frame.columns) == [
         *("experiment", "metric", "mean", "low", "high"),
         *("macro_mean", "macro_low", "macro_high"),
@@ -327,11 +331,14 @@ def test_experiments_of_one_group_are_summed_up_over_their_seeds():
     assert summarise_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
 
 
-def test_only_hit_rates_that_all_of_a_group_have_are_summed_up():
+def test_only_hit_rates_that_all_of_a_group_have_are_summed_up(tmp_path):
+    import pandas as pd
+
     rows = [{**BY_SEED[0], "top-5": None}, *BY_SEED[1:]]
     seeds = summarise_seeds(rows, GROUPS)
     assert list(hit_rates(seeds[0])) == [1]
-    [line] = seed_table(seeds, [1, 5]).to_dict("records")
+    write_seeds(tmp_path / "seeds.csv", seeds, [1, 5])
+    [line] = pd.read_csv(tmp_path / "seeds.csv").to_dict("records")
     assert line["top-1 mean"] == pytest.approx(0.5)
     assert math.isnan(line["top-5 mean"])
     assert "± 0.3606" in format_markdown(rows, title="t", caveats=[], seeds=seeds)
@@ -358,7 +365,8 @@ def test_a_rate_that_is_no_number_is_not_averaged_away():
 def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
     import pandas as pd
 
-    frame = seed_table(summarise_seeds(BY_SEED, GROUPS), [5, 1])
+    write_seeds(tmp_path / "seeds.csv", summarise_seeds(BY_SEED, GROUPS), [5, 1])
+    frame = pd.read_csv(tmp_path / "seeds.csv")
     measured = ["top-1", "top-5", "training s"]
     numbers = [f"{name} {part}" for name in measured for part in ("mean", "sd", "min", "max")]
     assert list(frame.columns) == ["settings", "seeds", *numbers, "experiments"]
@@ -366,9 +374,8 @@ def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
     assert (line["settings"], line["seeds"]) == ("net", 3)
     assert line["experiments"] == "net-seed1 net-seed2 net-seed3"
     assert line["training s max"] == 60
-    frame.to_csv(tmp_path / "seeds.csv", index=False)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "seeds.csv"), frame)
-    nothing = seed_table([], [1, 5])
+    write_seeds(tmp_path / "none.csv", [], [1, 5])
+    nothing = pd.read_csv(tmp_path / "none.csv")
     assert list(nothing.columns) == list(frame.columns)
     assert nothing.empty
 

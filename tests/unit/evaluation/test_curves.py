@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from sklearn.metrics import precision_recall_curve as sklearn_curve
@@ -199,6 +200,18 @@ def test_the_chance_among_fewer_distractors_is_that_of_all_draws(
     assert (np.diff(chances[0]) <= 1e-12).all()
 
 
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("total", [1, 30, 100_000])
+def test_the_chances_of_many_distractors_are_scipys(total, k):
+    counts = np.unique(np.linspace(0, total, 12).round().astype(int))
+    ahead = np.unique(np.linspace(0, min(total, 1000), 9).round().astype(int))
+    distractor = np.arange(ahead[-1] + 1) < ahead[:, None]
+    right = np.arange(ahead[-1] + 1) == ahead[:, None]
+    chances = hits_among_distractors(right, distractor, counts, k=k, distractors=total)
+    expected = scipy.stats.hypergeom.cdf(k - 1, total, ahead[:, None], counts)
+    np.testing.assert_allclose(chances, expected, rtol=1e-9, atol=1e-300)
+
+
 def test_with_all_distractors_the_chance_is_the_hit_rate_and_with_none_they_are_passed_over():
     right = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]], dtype=bool)
     distractor = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]], dtype=bool)
@@ -206,12 +219,11 @@ def test_with_all_distractors_the_chance_is_the_hit_rate_and_with_none_they_are_
     np.testing.assert_array_equal(chances, [[1, 0], [0, 0], [1, 1]])
 
 
-def test_a_padded_ranking_is_read_to_its_depth_only():
-    right = np.zeros((1, 6), dtype=bool)
-    distractor = np.array([[1, 0, 0, 0, 0, 0]], dtype=bool)
+def test_rankings_of_different_depths_are_read_to_their_ends():
+    distractor = [[True, False, False, False, False, False]]
     with pytest.raises(CurveError, match="1 queries have no relevant picture"):
-        hits_among_distractors(right, distractor, [1], k=3, distractors=1, depth=[2])
-    chances = hits_among_distractors(right, distractor, [0, 1], k=3, distractors=1, depth=[6])
+        hits_among_distractors([[False] * 2], distractor, [1], k=3, distractors=1)
+    chances = hits_among_distractors([[False] * 6], distractor, [0, 1], k=3, distractors=1)
     np.testing.assert_array_equal(chances, [[0, 0]])
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.external_rankings import (
-    judge,
+    find_relevant,
     read_ranking,
     read_truth,
     write_qrels,
@@ -68,7 +68,7 @@ def trec_eval(run, qrels):
 
 
 def assert_agreement(ranking, truth, theirs, names):
-    found = judge(ranking, truth)
+    found = find_relevant(ranking, truth)
     assert set(found.queries) == set(theirs)
     for name in names:
         measure, k = ORACLE[name]
@@ -131,7 +131,7 @@ def test_of_a_truncated_run_only_what_it_shows_is_known(tmp_path, case):
     truth = read_truth([qrels], ())
     names = [name for name in ORACLE if name.endswith(("@1", "@2"))]
     assert_agreement(cut, truth, trec_eval(tmp_path / "run", qrels), names)
-    ranks = judge(cut, truth).ranks
+    ranks = find_relevant(cut, truth).ranks
     if (ranks.found < ranks.total).any():
         with pytest.raises(TruncatedRanking, match="mAP cannot be known"):
             metric("mAP")(ranks)
@@ -237,7 +237,7 @@ GALLERY = ["a,cat,gallery", "b,dog,gallery", "c,cat,gallery", "d,distractor,gall
 def test_classes_say_what_is_right_and_distractors_are_for_none(tmp_path):
     path = put(tmp_path / "truth", *LABELS, *GALLERY, "x,cat,training", "y,cat,validation")
     ranking = ranking_of(t="abcd", s="dabc", r="abcd", q="bacd")
-    found = judge(ranking, read_truth([path], ranking.query_ids))
+    found = find_relevant(ranking, read_truth([path], ranking.query_ids))
     assert found.queries == ("q", "r")
     assert found.excluded == ("s", "t")
     assert found.ranks.ranks.tolist() == [2, 3, 2]
@@ -248,9 +248,9 @@ def test_classes_say_what_is_right_and_distractors_are_for_none(tmp_path):
 def test_without_parts_what_is_ranked_is_a_query_and_all_else_the_gallery(tmp_path):
     lines = [line.rpartition(",")[0] for line in [*LABELS, *GALLERY]]
     ranking = ranking_of(q="bacd", r="abcd", s="dabc", t="abcd")
-    found = judge(ranking, read_truth([put(tmp_path / "truth", *lines)], ranking.query_ids))
+    found = find_relevant(ranking, read_truth([put(tmp_path / "truth", *lines)], ranking.query_ids))
     with_parts = read_truth([put(tmp_path / "parts", *LABELS, *GALLERY)], ())
-    expected = judge(ranking, with_parts)
+    expected = find_relevant(ranking, with_parts)
     assert (found.queries, found.excluded) == (expected.queries, expected.excluded)
     assert found.ranks.ranks.tolist() == expected.ranks.ranks.tolist()
     assert found.ranks.total.tolist() == expected.ranks.total.tolist()
@@ -268,7 +268,7 @@ def test_two_manifests_are_one_truth_and_copies_have_their_originals(tmp_path):
     )
     paths = [tmp_path / "gallery.csv", tmp_path / "query.csv"]
     truth = read_truth(paths, ())
-    found = judge(ranking_of(q="ba", r="ab"), truth)
+    found = find_relevant(ranking_of(q="ba", r="ab"), truth)
     assert found.queries == ("q", "r")
     assert [picture.source_id for picture in truth.queries] == ["o", "o"]
     assert found.ranks.ranks.tolist() == [2, 1]
@@ -279,14 +279,14 @@ def test_two_manifests_are_one_truth_and_copies_have_their_originals(tmp_path):
 def test_a_picture_that_is_query_and_gallery_is_no_answer_to_itself(tmp_path):
     rows = [f"{name},{label},{part}" for part in ("query", "gallery") for name, label in OWN]
     truth = read_truth([put(tmp_path / "truth", "id,label,part", *rows)], ())
-    found = judge(ranking_of(a="cb", b="ac", c="ab"), truth)
+    found = find_relevant(ranking_of(a="cb", b="ac", c="ab"), truth)
     assert found.ranks.total.tolist() == [1, 1]
     assert found.ranks.ranks.tolist() == [2, 1]
     assert found.excluded == ("c",)
     write_qrels(truth, tmp_path / "qrels")
     assert (tmp_path / "qrels").read_text() == "a 0 b 1\nb 0 a 1\n"
     with pytest.raises(UserError, match="its own answer"):
-        judge(ranking_of(a="abc", b="ac", c="ab"), truth)
+        find_relevant(ranking_of(a="abc", b="ac", c="ab"), truth)
 
 
 OWN = (("a", "cat"), ("b", "cat"), ("c", "dog"))
@@ -310,7 +310,7 @@ def test_pairs_and_qrels_say_the_same(tmp_path):
     ]
     ranking = ranking_of(q="dacb", r="abcd", unknown="ab")
     for path in files:
-        found = judge(ranking, read_truth([path], ()))
+        found = find_relevant(ranking, read_truth([path], ()))
         assert found.queries == ("q", "r")
         assert found.excluded == ("unknown",)
         assert found.ranks.ranks.tolist() == [2, 3, 2]
@@ -319,7 +319,7 @@ def test_pairs_and_qrels_say_the_same(tmp_path):
 
 def test_a_query_without_any_right_picture_is_excluded_and_has_no_line_of_qrels(tmp_path):
     truth = read_truth([put(tmp_path / "truth", "q 0 a 1", "r 0 a 0")], ())
-    found = judge(ranking_of(r="ab", q="ba"), truth)
+    found = find_relevant(ranking_of(r="ab", q="ba"), truth)
     assert (found.queries, found.excluded) == (("q",), ("r",))
     write_qrels(truth, tmp_path / "qrels")
     assert (tmp_path / "qrels").read_text() == "q 0 a 1\n"
@@ -368,11 +368,11 @@ def test_truths_that_do_not_go_together_are_refused(tmp_path):
 def test_a_ranking_of_other_pictures_is_refused(tmp_path):
     truth = read_truth([put(tmp_path / "truth", *LABELS[:3], *GALLERY)], ())
     with pytest.raises(UserError, match="1 queries of the truth are not in the ranking, r"):
-        judge(ranking_of(q="abcd"), truth)
+        find_relevant(ranking_of(q="abcd"), truth)
     with pytest.raises(UserError, match=r"1 queries of the ranking have no class.* z among"):
-        judge(ranking_of(q="abcd", r="abcd", z="abcd"), truth)
+        find_relevant(ranking_of(q="abcd", r="abcd", z="abcd"), truth)
     with pytest.raises(UserError, match="names x, which the gallery does not have"):
-        judge(ranking_of(q="abcx", r="abcd"), truth)
+        find_relevant(ranking_of(q="abcx", r="abcd"), truth)
     none = read_truth([put(tmp_path / "none", "id,label,part", "q,cat,query", "a,Cat,gallery")], ())
-    with pytest.raises(UserError, match="are classes spelled alike"):
-        judge(ranking_of(q="a"), none)
+    with pytest.raises(UserError, match="are the classes named alike"):
+        find_relevant(ranking_of(q="a"), none)

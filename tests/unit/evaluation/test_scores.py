@@ -97,7 +97,7 @@ def rankings(draw, whole=False, least=0):
 
 
 def naive_hits(ranking, queries, gallery, k):
-    """Whether each judged query hits, and whether a right picture may stand below the ranking."""
+    """Whether each query hits, and whether a relevant picture may stand below the ranking."""
     hits, unsure = [], False
     for query, answers in zip(ranking.query_ids, ranking.answers, strict=True):
         label = queries[query]
@@ -246,10 +246,10 @@ def test_a_query_ranked_as_its_own_answer_is_refused():
         assessed(ranked(d1="d1 c1"), {"d1": "dog"}, GALLERY, ["top-1"])
 
 
-def test_what_nothing_was_judged_for_has_no_mean():
+def test_what_nothing_was_evaluated_for_has_no_mean():
     nothing = Scores((), (), (), {"top-1": np.zeros(0)}, {})
     for mean in (nothing.overall, nothing.macro):
-        with pytest.raises(MetricError, match="no query was judged"):
+        with pytest.raises(MetricError, match="no query was evaluated"):
             mean(DRAWN)
     assert list(nothing.of_classes()) == []
 
@@ -342,13 +342,13 @@ def test_metrics_by_query_equal_trec_evals():
         np.testing.assert_allclose(found.values[name], expected, atol=1e-9)
 
 
-def test_values_stand_in_the_order_of_the_judged_queries_and_not_of_the_manifest():
+def test_values_stand_in_the_order_of_the_evaluated_queries_and_not_of_the_manifest():
     queries = manifest({"q1": "cat", "q2": "dog", "q3": "bird"}, "query", {"q2": "original"})
     ranking = ranked(q2="d1 d2", q1="d1 c1", q3="c1 b1")
-    judged = ["q3", "q2"]
-    ranks = ranks_of(ranking, queries.label_of, GALLERY, judged, 2)
+    evaluated = ["q3", "q2"]
+    ranks = ranks_of(ranking, queries.label_of, GALLERY, evaluated, 2)
     assert ranks.total.tolist() == [1, 2]
-    found = score(ranks, queries, judged, ["MRR", "top-1"])
+    found = score(ranks, queries, evaluated, ["MRR", "top-1"])
     assert found.queries == ("q3", "q2")
     assert found.labels == ("bird", "dog")
     assert found.originals == ("q3", "original")
@@ -370,16 +370,16 @@ def test_some_queries_keep_all_that_is_known_of_them():
 def test_intervals_are_those_of_the_bootstrap_by_originals():
     rng = np.random.default_rng(5)
     originals = [f"o{number}" for number in rng.integers(0, 12, 60)]
-    judged = of_values(originals, x=rng.random(60), hit=rng.integers(0, 2, 60))
-    found = judged.overall(DRAWN)
-    expected = mean_intervals(judged.values, originals, IntervalSettings(1, 500, 0.95))
+    evaluated = of_values(originals, x=rng.random(60), hit=rng.integers(0, 2, 60))
+    found = evaluated.overall(DRAWN)
+    expected = mean_intervals(evaluated.values, originals, IntervalSettings(1, 500, 0.95))
     for name, each in found.items():
-        assert each.mean == pytest.approx(judged.values[name].mean())
+        assert each.mean == pytest.approx(evaluated.values[name].mean())
         assert (each.low, each.high) == (expected[name].low, expected[name].high)
         assert each.low < each.mean < each.high
-    narrow = judged.overall(IntervalSettings(seed=1, rounds=500, confidence=0.6))
+    narrow = evaluated.overall(IntervalSettings(seed=1, rounds=500, confidence=0.6))
     assert narrow["x"].high - narrow["x"].low < found["x"].high - found["x"].low
-    assert judged.overall(IntervalSettings(seed=2, rounds=500, confidence=0.95)) != found
+    assert evaluated.overall(IntervalSettings(seed=2, rounds=500, confidence=0.95)) != found
 
 
 def test_copies_of_one_original_do_not_make_the_mean_surer():
@@ -398,15 +398,15 @@ def test_copies_of_one_original_do_not_make_the_mean_surer():
 
 
 def test_a_single_original_has_a_mean_and_no_interval():
-    judged = of_values(["o", "o", "o"], x=[0.0, 0.5, 1.0])
-    for found in (judged.overall(DRAWN)["x"], judged.macro(DRAWN)["x"]):
+    evaluated = of_values(["o", "o", "o"], x=[0.0, 0.5, 1.0])
+    for found in (evaluated.overall(DRAWN)["x"], evaluated.macro(DRAWN)["x"]):
         assert found.mean == pytest.approx(0.5)
         assert (found.low, found.high) == (None, None)
 
 
 def test_a_class_with_a_single_original_leaves_only_the_macro_mean_without_an_interval():
-    judged = of_values(labels=["cat", "cat", "cat", "dog"], x=[0.2, 0.4, 0.6, 1.0])
-    overall, macro = judged.overall(DRAWN)["x"], judged.macro(DRAWN)["x"]
+    evaluated = of_values(labels=["cat", "cat", "cat", "dog"], x=[0.2, 0.4, 0.6, 1.0])
+    overall, macro = evaluated.overall(DRAWN)["x"], evaluated.macro(DRAWN)["x"]
     assert overall.mean == pytest.approx(0.55)
     assert overall.low is not None
     assert overall.low < 0.55 < overall.high
@@ -415,17 +415,17 @@ def test_a_class_with_a_single_original_leaves_only_the_macro_mean_without_an_in
 
 
 def test_every_class_weighs_the_same_in_the_macro_mean():
-    judged = of_values(labels=["cat"] * 6 + ["dog"] * 2, x=[1, 1, 1, 1, 1, 0, 0, 0.5])
-    macro = judged.macro(DRAWN)["x"]
+    evaluated = of_values(labels=["cat"] * 6 + ["dog"] * 2, x=[1, 1, 1, 1, 1, 0, 0, 0.5])
+    macro = evaluated.macro(DRAWN)["x"]
     assert macro.mean == pytest.approx((5 / 6 + 1 / 4) / 2)
     assert macro.low < macro.mean < macro.high
 
 
 def test_wrong_settings_are_refused_and_do_not_just_leave_no_interval():
-    judged = of_values(labels=["cat", "cat", "dog", "dog"], x=[0.2, 0.4, 0.6, 1.0])
+    evaluated = of_values(labels=["cat", "cat", "dog", "dog"], x=[0.2, 0.4, 0.6, 1.0])
     for wrong in ((1, 10, 0.95), (1, 1000, 95.0)):
         with pytest.raises(ValueError, match=r"10 rounds are too few|confidence of 95"):
-            judged.overall(IntervalSettings(*wrong))
+            evaluated.overall(IntervalSettings(*wrong))
 
 
 # What a reader gets
@@ -451,9 +451,9 @@ def test_measured_is_json_without_numbers_that_json_lacks(tmp_path):
 @settings(deadline=None, max_examples=30)
 @given(rankings(least=1))
 def test_no_measured_figure_is_ever_nan(case):
-    judged = assessed(*case, EVERY, depth=len(case[0].answers[0]))
-    assume(judged.queries)
-    found = judged.as_json(DRAWN)
+    evaluated = assessed(*case, EVERY, depth=len(case[0].answers[0]))
+    assume(evaluated.queries)
+    found = evaluated.as_json(DRAWN)
     json.dumps(found, allow_nan=False)
     assert set(found["metrics"]) | set(found["unknown"]) == set(EVERY)
     assert not set(found["metrics"]) & set(found["unknown"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, false_discovery_control
 
 from gallerist.evaluation import significance as paired_tests
-from gallerist.evaluation.bootstrap import IntervalSettings, difference_intervals
+from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
 from gallerist.evaluation.scores import Scores
 from gallerist.evaluation.significance import (
     COLUMNS,
@@ -455,7 +455,7 @@ def test_intervals_are_those_of_the_paired_differences():
     first, second = rng.random(40), rng.random(40)
     two = {"a": scored(originals, mAP=first), "b": scored(originals, mAP=second)}
     [found] = find_differences(two, DRAWN)
-    expected = difference_intervals({"mAP": first - second}, originals, DRAWN)["mAP"]
+    expected = mean_intervals({"mAP": first - second}, originals, DRAWN, signed=True)["mAP"]
     assert found.interval == expected
     assert found.interval.low < (first - second).mean() < found.interval.high
 
@@ -477,7 +477,7 @@ def test_changing_the_two_turns_the_difference_round():
 def test_a_single_original_has_neither_an_interval_nor_a_difference():
     one = scored(["o", "o"], x=[1.0, 0.9])
     [found] = find_differences({"a": one, "b": scored(["o", "o"], x=[0.1, 0.0])}, DRAWN)
-    assert found.interval is None
+    assert (found.interval.low, found.interval.high) == (None, None)
     assert found.pair.adjusted == 1
     assert not found.different
 
@@ -491,11 +491,11 @@ def test_wrong_settings_are_refused_and_do_not_just_leave_no_interval():
 
 
 @pytest.mark.parametrize("queries", [("q1", "q0", "q2"), ("q0", "q1"), ("q0", "q1", "q3")])
-def test_experiments_judged_on_other_queries_are_refused_by_name(queries):
+def test_experiments_evaluated_on_other_queries_are_refused_by_name(queries):
     first, same = scored(x=[1, 0, 1]), scored(x=[0, 0, 1])
     values = {"x": np.ones(len(queries))}
     other = Scores(queries, ("cat",) * len(queries), queries, values, {})
-    with pytest.raises(OtherQueries, match="net and colour were not judged on the same queries"):
+    with pytest.raises(OtherQueries, match="net and colour were not evaluated on the same queries"):
         find_differences({"net": first, "twin": same, "colour": other}, DRAWN)
 
 

@@ -47,7 +47,7 @@ ANSWERS = (("g2", "g1", "g3"), ("g3", "g2"), ("g1", "g2", "g3"), ("g4",))
 DISTANCES = ((0.1, 0.1234567, 2.0), (0.0, 1 / 3), (0.1, 0.2, 0.3), (0.5,))
 
 
-def test_every_judged_query_has_its_first_answers_marked_right_or_wrong(tmp_path):
+def test_every_evaluated_query_has_its_first_answers_marked_right_or_wrong(tmp_path):
     header, *lines = written(tmp_path / "answers.csv", 2, ANSWERS, DISTANCES)
     assert header == HEADER
     assert lines == [
@@ -72,7 +72,7 @@ def test_the_marks_agree_with_the_evaluation(tmp_path):
     assert not any(line[3] == "o" for line in found if line[5] == DISTRACTOR)
 
 
-def test_without_a_judged_query_there_is_only_the_header(tmp_path):
+def test_without_a_evaluated_query_there_is_only_the_header(tmp_path):
     evaluation = evaluate(Ranking(("q3",), (("g1",),), ((0.1,),)), {"q3": "whale"}, GALLERY)
     path = tmp_path / "answers.csv"
     write_answers(path, evaluation, manifest(QUERIES, "query"), manifest(GALLERY, "gallery"), 5)

@@ -16,7 +16,7 @@ from gallerist.figures import classes as module
 from gallerist.figures.classes import ClassBar, class_bars, draw_class_bars, draw_confusion
 
 
-def judged(classes: int, each: int = 6) -> tuple[np.ndarray, list[str], list[str]]:
+def evaluated(classes: int, each: int = 6) -> tuple[np.ndarray, list[str], list[str]]:
     """Values, labels and originals of queries, two queries an original."""
     generator = np.random.default_rng(4)
     labels = [f"class_{n}_{'x' * (n % 19)}" for n in range(classes) for _ in range(each)]
@@ -32,7 +32,7 @@ def bars_of(values, labels, originals, *, seed, rounds=10_000, level=0.95) -> li
 
 
 def test_means_and_counts_are_those_of_pandas():
-    values, labels, originals = judged(10)
+    values, labels, originals = evaluated(10)
     bars = bars_of(values, labels, originals, seed=1)
     grouped = pd.Series(values).groupby(labels)
     names = [bar.name for bar in bars]
@@ -42,7 +42,7 @@ def test_means_and_counts_are_those_of_pandas():
 
 
 def test_intervals_are_those_of_the_class_alone():
-    values, labels, originals = judged(3)
+    values, labels, originals = evaluated(3)
     bars = bars_of(values, labels, originals, seed=7)
     for bar in bars:
         rows = [i for i, label in enumerate(labels) if label == bar.name]
@@ -53,8 +53,8 @@ def test_intervals_are_those_of_the_class_alone():
 
 
 def test_the_level_is_that_of_the_bootstrap_and_the_title_says_it(figures, tmp_path):
-    wide = bars_of(*judged(3), seed=7, rounds=1500, level=0.99)
-    narrow = bars_of(*judged(3), seed=7, rounds=1500, level=0.5)
+    wide = bars_of(*evaluated(3), seed=7, rounds=1500, level=0.99)
+    narrow = bars_of(*evaluated(3), seed=7, rounds=1500, level=0.5)
     widths = np.array([[bar.high - bar.low for bar in bars] for bars in (wide, narrow)])
     assert (widths[0] >= widths[1]).all()
     assert widths[0].sum() > widths[1].sum()
@@ -63,7 +63,7 @@ def test_the_level_is_that_of_the_bootstrap_and_the_title_says_it(figures, tmp_p
 
 
 def test_the_order_of_the_queries_does_not_matter():
-    values, labels, originals = judged(5)
+    values, labels, originals = evaluated(5)
     mixed = np.random.default_rng(0).permutation(len(values))
     one = bars_of(values, labels, originals, seed=7)
     other = bars_of(
@@ -98,7 +98,7 @@ METRIC = "hit rate at 1 (share of queries)"
 def test_every_class_has_its_bar_its_name_and_its_queries_and_nothing_is_cut(
     figures, tmp_path, count
 ):
-    bars = bars_of(*judged(count), seed=1)
+    bars = bars_of(*evaluated(count), seed=1)
     draw_class_bars(bars, tmp_path / "bars.png", title="challenge, resnet152", metric=METRIC)
     (figure,) = figures
     names, widths = [], []
@@ -122,7 +122,7 @@ def test_every_class_has_its_bar_its_name_and_its_queries_and_nothing_is_cut(
 
 
 def test_whiskers_reach_from_end_to_end_of_the_intervals(figures, tmp_path):
-    bars = bars_of(*judged(5), seed=1)
+    bars = bars_of(*evaluated(5), seed=1)
     draw_class_bars(bars, tmp_path / "bars.png", title="t", metric=METRIC)
     (lines,) = figures[0].axes[0].collections
     drawn = [segment[:, 0].tolist() for segment in lines.get_segments()]

@@ -35,12 +35,12 @@ def captions(monkeypatch):
     """What stands below the pictures of the figures that are drawn."""
     seen = []
 
-    def noted(figure, path):
-        seen.extend(axis.get_xlabel() for axis in figure.axes)
-        original(figure, path)
+    def noted(rows, path, **texts):
+        seen.extend(tile.below for row in rows for tile in row)
+        original(rows, path, **texts)
 
-    original = key_point_pictures.save
-    monkeypatch.setattr(key_point_pictures, "save", noted)
+    original = key_point_pictures.draw_grid
+    monkeypatch.setattr(key_point_pictures, "draw_grid", noted)
     return seen
 
 

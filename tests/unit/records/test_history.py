@@ -24,7 +24,7 @@ def work(tmp_path, monkeypatch):
 
 @pytest.fixture
 def history(work):
-    return History.of("results/monkeys")
+    return History("results/monkeys")
 
 
 def showing(path, content, **changes):

@@ -13,7 +13,7 @@ from gallerist.search.approximate import IndexReport
 from gallerist.search.exact import search
 from gallerist.search.expansion import augment_gallery, expand_queries
 from gallerist.search.gallery import search_gallery
-from gallerist.settings.ranking import Search
+from gallerist.settings.ranking import Neighbourhood, Search
 
 AUGMENTED = {"neighbours": 3, "alpha": 1}
 EXPANDED = {"neighbours": 2, "alpha": 3}
@@ -92,7 +92,8 @@ def test_an_unknown_metric_is_refused():
 
 
 def test_expansion_alone_mixes_the_queries_with_the_gallery():
-    rows = expand_queries(QUERIES.vectors, QUERIES.ids, GALLERY.vectors, GALLERY.ids, **EXPANDED)
+    data = QUERIES.vectors, QUERIES.ids, GALLERY.vectors, GALLERY.ids
+    rows = expand_queries(*data, Neighbourhood(**EXPANDED))
     for metric in ("cosine", "euclidean"):
         ranking, _ = found(metric=metric, query_expansion=EXPANDED)
         assert ranking == search(rows, QUERIES.ids, GALLERY.vectors, GALLERY.ids, 10, metric=metric)
@@ -100,18 +101,19 @@ def test_expansion_alone_mixes_the_queries_with_the_gallery():
 
 
 def test_augmentation_alone_leaves_the_queries_as_they_are():
-    rows = np.concatenate(list(augment_gallery(GALLERY.vectors, GALLERY.ids, **AUGMENTED)))
+    rows = augment_gallery(GALLERY.vectors, GALLERY.ids, Neighbourhood(**AUGMENTED))
     ranking, _ = found(database_augmentation=AUGMENTED)
     assert ranking == search(QUERIES.vectors, QUERIES.ids, rows, GALLERY.ids, 10, metric="cosine")
     assert ranking.answers != found()[0].answers
 
 
 def test_the_gallery_is_augmented_before_the_queries_are_expanded():
-    rows = np.concatenate(list(augment_gallery(GALLERY.vectors, GALLERY.ids, **AUGMENTED)))
+    rows = augment_gallery(GALLERY.vectors, GALLERY.ids, Neighbourhood(**AUGMENTED))
     both, _ = found(database_augmentation=AUGMENTED, query_expansion=EXPANDED)
 
     def ranked(mixed_with):
-        queries = expand_queries(QUERIES.vectors, QUERIES.ids, mixed_with, GALLERY.ids, **EXPANDED)
+        data = QUERIES.vectors, QUERIES.ids, mixed_with, GALLERY.ids
+        queries = expand_queries(*data, Neighbourhood(**EXPANDED))
         return search(queries, QUERIES.ids, rows, GALLERY.ids, 10, metric="cosine")
 
     assert both == ranked(rows)

@@ -32,7 +32,7 @@ def executed(folder, number, name="worst", **changes):
         artifacts=(Artifact(str(picture), "pictures"),),
         **changes,
     )
-    History.of(folder).keep(record)
+    History(folder).keep(record)
     if record.status == "finished":
         write_record(folder / f"{name}.record.json", record)
     return record
@@ -64,9 +64,9 @@ def test_superseded_and_failed_runs_go_and_stay_away(results, dataset, store):
         left = {key for (key,) in Runs(results).query(f"SELECT run_uuid FROM {table}")}
         assert not left & set(gone)
     assert not any(list(results.rglob(key)) for key in gone)
-    kept = {entry.record.execution for entry in History.of(folder).entries()}
+    kept = {entry.record.execution for entry in History(folder).entries()}
     assert kept == {rows[1].execution, jobs[2].execution}
-    assert len(list(History.of(folder).folder.glob("files/*/*"))) == 2
+    assert len(list(History(folder).folder.glob("files/*/*"))) == 2
 
     assert refresh(store, dataset, folder) == 0
     assert str(prune(store, dataset, folder)) == (
@@ -125,7 +125,7 @@ def test_what_somebody_deleted_in_mlflow_and_is_superseded_goes_for_good(results
     client.delete_run(run["id"])
     assert prune(store, dataset, folder).runs[stages] == 1
     assert Runs(results).query("SELECT 1 FROM runs WHERE run_uuid = ?", run["id"]) == []
-    assert [entry.record.execution for entry in History.of(folder).entries()] == [new.execution]
+    assert [entry.record.execution for entry in History(folder).entries()] == [new.execution]
     assert old.execution not in executions(results, stages)
 
 
@@ -138,5 +138,5 @@ def test_without_mlflow_nothing_is_deleted(tmp_path, dataset):
     store = Store(f"sqlite:///{blocked}/mlflow.db", Path(blocked).as_uri(), 5.0)
     with pytest.raises(TrackingError, match="nothing is deleted"):
         prune(store, dataset, folder)
-    assert len(History.of(folder).entries()) == 2
+    assert len(History(folder).entries()) == 2
     shutil.rmtree(folder)

@@ -65,22 +65,6 @@ def test_a_set_up_that_was_killed_is_done_again(tmp_path):
     assert Runs(tmp_path).experiments() == ["Default", "mine", "mine/stages"]
 
 
-def test_a_store_that_is_ready_costs_no_import_of_mlflow(store, results):
-    code = (
-        "import sys; from gallerist.tracking.store import prepare; "
-        f"prepare({store.uri!r}, None, ['first', 'first/stages']); print('mlflow' in sys.modules)"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
-    assert answer.stdout == "False\n"
-    assert answer.stderr == ""
-
-
 def test_an_experiment_deleted_in_mlflow_comes_back(client, store, dataset, results):
     client.delete_experiment(client.get_experiment_by_name(dataset).experiment_id)
     prepare(store.uri, store.artifact_root, [dataset, f"{dataset}/stages"])

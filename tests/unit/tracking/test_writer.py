@@ -48,7 +48,7 @@ def begun(results, dataset, uri=None, patience=60):
 
 
 def history_of(results, dataset):
-    return History.of(results / dataset)
+    return History(results / dataset)
 
 
 def shown(results, dataset):
@@ -521,7 +521,7 @@ def test_a_deleted_database_is_rebuilt_from_the_records(tmp_path):
         ),
         a_record("mine", stage="experiment", destination="comparison", title="scratch"),
     ]
-    writer, history = begun(results, "mine"), History.of(results / "mine")
+    writer, history = begun(results, "mine"), History(results / "mine")
     history.begin(running(records[0]))
     history.add(running(records[0]), curves={"loss": [(1, 2.0)]})
     wait_for(lambda: shown(results, "mine"))
@@ -588,7 +588,7 @@ def test_a_server_gets_what_was_missed_once_and_live_runs_too(server, dataset, t
     record = a_record(
         dataset, title="live", artifacts=(Artifact(str(picture), "pictures"),), **later
     )
-    writer, history = begun(tmp_path, dataset, uri), History.of(tmp_path / dataset)
+    writer, history = begun(tmp_path, dataset, uri), History(tmp_path / dataset)
     history.begin(running(record))
     history.add(running(record), curves={"loss": [(1, 2.0)]})
     client = connect(uri)
@@ -635,7 +635,7 @@ def test_pruning_on_a_server_leaves_the_last_step_to_the_server(server, dataset,
         moment = f"2026-01-01T{hour}:00:00.000+00:00"
         shown = (Artifact(str(picture), "pictures"),)
         record = a_record(dataset, started=moment, finished=moment, artifacts=shown)
-        History.of(tmp_path).keep(record)
+        History(tmp_path).keep(record)
     assert refresh(store, dataset, tmp_path) == 2
     pruned = prune(store, dataset, tmp_path)
     assert pruned.runs == {dataset: 0, f"{dataset}/stages": 1}
@@ -643,6 +643,6 @@ def test_pruning_on_a_server_leaves_the_last_step_to_the_server(server, dataset,
     client = connect(uri)
     (run,) = client.search_runs([client.get_experiment_by_name(f"{dataset}/stages").experiment_id])
     assert run.data.tags["gallerist.execution"] == record.execution
-    assert [entry.record for entry in History.of(tmp_path).entries()] == [record]
+    assert [entry.record for entry in History(tmp_path).entries()] == [record]
     assert refresh(store, dataset, tmp_path) == 0
     assert prune(store, dataset, tmp_path).runs == {dataset: 0, f"{dataset}/stages": 0}

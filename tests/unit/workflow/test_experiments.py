@@ -11,16 +11,14 @@ from gallerist.workflow.experiments import (
     refusal,
 )
 
-HOG = {"descriptor": "hog", "reduction": None, "search": {"metric": "cosine"}}
+HOG = {"descriptor": "hog"}
 TRANSFER = {
     "network": "transfer",
     "backbone": "MobileNetV2",
     "weights": "imagenet",
     "image_size": 224,
-    "look": "colour",
     "freeze_until": "block_16",
     "trunk_cache": "float16",
-    "views": None,
 }
 K_RECIPROCAL = {"k_reciprocal": {"k1": 3}}
 VERIFICATION = {"geometric_verification": {"first": 4}}
@@ -28,7 +26,7 @@ VERIFICATION = {"geometric_verification": {"first": 4}}
 
 def experiment(*settings):
     merged = {key: value for each in settings for key, value in each.items()}
-    return Experiment("one", merged)
+    return Experiment.of("one", merged)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +36,9 @@ def experiment(*settings):
         (TRANSFER, "network"),
         (HOG, "descriptor"),
         ({"descriptor": "sift", "encoding": "vlad"}, "vocabulary"),
-        ({"fusion": "concatenation"}, "fused_vectors"),
-        ({"fusion": "weighted"}, "fused_vectors"),
-        ({"fusion": "ranks"}, "fused_rankings"),
+        ({"fusion": "concatenation", "of": ["a"]}, "fused_vectors"),
+        ({"fusion": "weighted", "of": ["a"]}, "fused_vectors"),
+        ({"fusion": "ranks", "of": ["a"]}, "fused_rankings"),
     ],
 )
 def test_a_kind_follows_from_what_an_experiment_names(settings, kind):
@@ -48,8 +46,12 @@ def test_a_kind_follows_from_what_an_experiment_names(settings, kind):
 
 
 def test_the_settings_of_later_steps_decide_no_vectors():
-    steps = {step.name: {"some": "setting"} for step in STEPS}
-    assert experiment({"descriptor": "hog"}, steps).extraction == {"descriptor": "hog"}
+    steps = {"reduction": {"method": "pca", "dimensions": 3}, **K_RECIPROCAL, **VERIFICATION}
+    asked = experiment(HOG, steps).extraction
+    assert asked == experiment(HOG).extraction
+    assert asked["descriptor"] == "hog"
+    assert not asked.keys() & {step.name for step in STEPS}
+    assert "views" not in experiment(TRANSFER, {"views": {}}).extraction
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_every_step_has_a_ranking_and_a_key_of_its_own():
         ({**HOG, "search": {"database_augmentation": {"neighbours": 2}}}, False),
         ({**HOG, **K_RECIPROCAL}, False),
         ({**HOG, **VERIFICATION}, False),
-        ({"fusion": "concatenation", "of": ["hog"], "search": {}}, True),
+        ({"fusion": "concatenation", "of": ["hog"]}, True),
         ({"fusion": "ranks", "of": ["hog"]}, False),
     ],
 )
@@ -102,7 +104,8 @@ def test_only_a_plain_search_ranks_by_distance_alone(settings, expected):
 
 def test_one_picture_is_ranked_unless_a_step_needs_the_whole_workflow():
     assert refusal("one", HOG) is None
-    assert refusal("one", {**HOG, "reduction": {"method": "pca"}, "views": {"flip": True}}) is None
+    assert refusal("one", {**HOG, "reduction": {"method": "pca"}}) is None
+    assert refusal("one", {**TRANSFER, "views": {"flip": True}}) is None
     assert refusal("one", {**HOG, **VERIFICATION}) == (
         "one orders its answers again by geometric_verification, which the workflow does"
     )
@@ -130,7 +133,6 @@ def test_one_picture_is_ranked_unless_a_step_needs_the_whole_workflow():
         ),
         ({"freeze_until": "nothing"}, "MobileNetV2-imagenet", None),
         ({"trunk_cache": False}, "MobileNetV2-imagenet", None),
-        ({"network": "scratch"}, None, None),
     ],
 )
 def test_equal_weights_and_equal_trunks_have_one_name(changes, pretrained, trunk):
@@ -138,6 +140,11 @@ def test_equal_weights_and_equal_trunks_have_one_name(changes, pretrained, trunk
     assert asked.pretrained == pretrained
     assert asked.trunk == trunk
     assert bool(asked.trunk_settings) == (trunk is not None)
+
+
+def test_a_network_from_random_weights_has_neither_pretrained_weights_nor_a_trunk():
+    asked = experiment({"network": "scratch"})
+    assert (asked.pretrained, asked.trunk, asked.trunk_settings) == (None, None, {})
 
 
 def test_a_file_of_weights_is_known_by_its_path():
@@ -150,7 +157,7 @@ def test_features_are_extracted_with_the_files_of_all_members():
     experiments = {
         "net": {"network": "scratch"},
         "sift": {"descriptor": "sift", "encoding": "vlad", "reduction": {"method": "pca"}},
-        "both": {"fusion": "weighted", "of": ["net", "sift"], "reduction": None},
+        "both": {"fusion": "weighted", "of": ["net", "sift"]},
     }
     assert extractor_files("both", experiments) == [
         "models/net/model.keras",

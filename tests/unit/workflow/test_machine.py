@@ -162,7 +162,7 @@ def test_mlflow_gets_it_from_the_record_at_the_time_it_was_seen(tmp_path, monkey
 
 def test_samples_from_their_thread_do_not_end_up_inside_what_the_stage_reports(tmp_path):
     loss = [(step, step / 7) for step in range(2000)]
-    opening, history = running(a_record("monkeys")), History.of(tmp_path)
+    opening, history = running(a_record("monkeys")), History(tmp_path)
     history.begin(opening)
 
     def sample():

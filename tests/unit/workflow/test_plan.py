@@ -2,44 +2,42 @@
 
 import pytest
 
+from gallerist.settings.configuration import Configuration
 from gallerist.workflow.plan import Plan
 
-NETWORK = {"network": "scratch", "epochs": 2, "augmented": True, "views": None, "reduction": None}
+NETWORK = {"network": "scratch", "epochs": 2}
 TRANSFER = {
     **NETWORK,
     "network": "transfer",
     "backbone": "MobileNetV2",
     "weights": "random",
     "image_size": 32,
-    "look": "colour",
     "freeze_until": "block_16",
-    "trunk_cache": "float32",
 }
 TRUNK = "MobileNetV2-random-32-block_16-float32"
-HOG = {"descriptor": "hog", "reduction": {"method": "pca"}, "search": {}}
-SIFT = {"descriptor": "sift", "encoding": "vlad", "reduction": None, "search": {}}
+HOG = {"descriptor": "hog", "reduction": {"method": "pca"}}
+SIFT = {"descriptor": "sift"}
 EXPERIMENTS = {
     "scratch": NETWORK,
     "transfer": TRANSFER,
     "hog": HOG,
     "sift": {**SIFT, "geometric_verification": {"first": 3}},
-    "both": {"fusion": "weighted", "of": ["hog", "sift"], "reduction": None},
-    "side_by_side": {"fusion": "concatenation", "of": ["hog", "sift"], "reduction": None},
+    "both": {"fusion": "weighted", "of": ["hog", "sift"]},
+    "side_by_side": {"fusion": "concatenation", "of": ["hog", "sift"]},
     "by_rank": {"fusion": "ranks", "of": ["hog", "sift"]},
 }
 CONFIG = {
-    "dataset": {"name": "tiny", "folder": "pictures", "layout": "tree", "extend": None},
+    "dataset": {"name": "tiny", "folder": "pictures"},
     "augmentation": {"copies": 1},
     "experiments": EXPERIMENTS,
     "evaluation": {"explanations": []},
-    "challenge": None,
-    "registry": {"experiments": []},
 }
-CHALLENGE = {"folder": None, "truth": None}
+ARCHIVE = {"location": "a.zip", "sha256": 64 * "0"}
+CHALLENGE = {"embedded": {}}
 
 
 def plan(**changes):
-    return Plan({**CONFIG, **changes})
+    return Plan(Configuration.model_validate({**CONFIG, **changes}))
 
 
 def dataset(**changes):
@@ -63,16 +61,16 @@ def three(stem):
 def test_a_part_is_imported_from_its_folder_of_the_source():
     assert plan().part_folder("gallery") == "pictures/validation/gallery"
     assert plan().part_source("gallery") == []
-    archive = dataset(folder=None, archive={"subfolder": "a/b"}, layout="classes")
+    archive = dataset(folder=None, archive={**ARCHIVE, "subfolder": "a/b"}, layout="classes")
     assert plan(**archive).part_folder("originals") == "results/tiny/source/a/b"
     assert plan(**archive).part_source("originals") == "results/tiny/source"
     assert plan(**archive).imported == ["originals"]
-    embedded = dataset(folder=None, embedded={"classes": 10})
+    embedded = dataset(folder=None, embedded={})
     assert plan(**embedded).part_folder("query") == "results/tiny/source/validation/query"
 
 
 def test_a_pool_is_imported_from_where_it_is_and_extends_the_training_part():
-    extended = plan(**dataset(extend={"pool": "more/pictures"}))
+    extended = plan(**dataset(extend={"pool": "more/pictures", "per_class": 9}))
     assert extended.imported == ["originals", "gallery", "query", "pool"]
     assert extended.part_folder("pool") == "more/pictures"
     assert extended.part_source("pool") == []
@@ -88,7 +86,7 @@ def test_the_parts_of_a_challenge_are_extracted_where_there_is_one():
     assert drawn.part_folder("challenge_query") == "results/tiny/challenge/source/query"
     assert drawn.part_source("challenge_query") == "results/tiny/challenge/source"
     assert drawn.challenge_truth == "results/tiny/challenge/truth.json"
-    own = plan(challenge={"folder": "mine", "truth": None})
+    own = plan(challenge={"folder": "mine"})
     assert own.part_folder("challenge_gallery") == "mine/gallery"
     assert own.part_source("challenge_gallery") == []
     assert own.challenge_truth == []
@@ -209,7 +207,7 @@ def test_an_accuracy_rests_on_the_records_of_every_job_before_it(experiment, exp
 
 
 def test_data_that_was_made_here_has_a_record_too():
-    extended = dataset(folder=None, archive={"subfolder": ""}, extend={"pool": "more"})
+    extended = dataset(folder=None, archive=ARCHIVE, extend={"pool": "more", "per_class": 9})
     records = below(plan(**extended).upstream_records("hog"))
     assert records[0] == "source.record.json"
     assert {"manifests/pool.record.json", "manifests/extended_training.record.json"} < set(records)

@@ -241,7 +241,7 @@ def test_a_row_of_the_comparison_is_a_record_of_its_own(work):
 def test_a_rule_without_a_record_or_a_log_is_a_stage_too(work):
     with stage(a_job(output=SimpleNamespace(), log=[])) as run:
         run.metrics(images=1)
-    (entry,) = History.of("results/monkeys").entries()
+    (entry,) = History("results/monkeys").entries()
     assert entry.record.metrics["images"] == 1.0
     assert list(work.iterdir()) == [work / "results"]
 
@@ -427,7 +427,7 @@ def test_snakemake_shows_the_message_and_both_runs_are_told(work):
     assert "at work" not in answer.stdout + answer.stderr
     produced = sorted(path.name for path in (work / "results" / "monkeys").iterdir())
     assert produced == ["good.npy", "good.record.json", "history", "origin"]
-    kept = {entry.record.title: entry.record for entry in History.of("results/monkeys").entries()}
+    kept = {entry.record.title: entry.record for entry in History("results/monkeys").entries()}
     assert {title: record.status for title, record in kept.items()} == {
         "extract_features good": "finished",
         "extract_features bad": "failed",
