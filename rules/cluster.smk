@@ -27,8 +27,7 @@ def small_rules():
     if not SENDING:
         return []
     names = [each.name for each in workflow.rules]
-    pictures = count_pictures(PLAN, config["dataset"])
-    return needs.small(names, pictures, config["cluster"]["least_minutes"])
+    return needs.small(names, count_pictures(PLAN), CONFIG.cluster.least_minutes)
 
 
 def choose_command_for_states():

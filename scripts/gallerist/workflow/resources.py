@@ -9,7 +9,7 @@ ROW_BYTES a picture, and vectors have their own size, which is pictures x length
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,16 +210,14 @@ def measure(files: Iterable[str]) -> tuple[float, float]:
     return pictures, vectors
 
 
-def count_pictures(plan: Plan, dataset: Mapping[str, Any]) -> float:
-    """The pictures of a data set before anything was imported; infinity where nobody can tell.
-
-    dataset: that section of the configuration, in plain values.
-    """
-    if plan.source == "embedded":
-        parts = ("training", "gallery", "query")
-        return 10.0 * sum(float(dataset["embedded"][f"{part}_per_class"]) for part in parts)
-    if plan.source == "folder":
-        return float(sum(len(files) for _, _, files in os.walk(dataset["folder"])))
+def count_pictures(plan: Plan) -> float:
+    """The pictures of a data set before anything was imported; infinity where nobody can tell."""
+    drawn, folder = plan.dataset.embedded, plan.dataset.folder
+    if drawn:
+        every = (drawn.training_per_class, drawn.gallery_per_class, drawn.query_per_class)
+        return 10.0 * sum(every)
+    if folder:
+        return float(sum(len(files) for _, _, files in os.walk(folder)))
     manifests = [Path(plan.manifest(part)) for part in plan.imported]
     if all(path.is_file() for path in manifests):
         return measure(map(str, manifests))[0]

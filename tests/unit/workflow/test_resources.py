@@ -11,7 +11,7 @@ from checkout import CHECKOUT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallerist.config.completion import complete
+from gallerist.config.completion import check
 from gallerist.workflow.plan import Plan
 from gallerist.workflow.resources import NEEDS, ROW_BYTES, Needs, count_pictures, measure
 
@@ -37,11 +37,11 @@ def pictures(tmp_path_factory):
 
 
 def planned(**dataset):
-    return Plan(complete({**CONFIG, "dataset": {"name": "many", **dataset}}))
+    return Plan(check({**CONFIG, "dataset": {"name": "many", **dataset}}))
 
 
 def counted(**dataset):
-    return count_pictures(planned(**dataset), dataset)
+    return count_pictures(planned(**dataset))
 
 
 @pytest.fixture(scope="module")
