@@ -17,14 +17,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A card that the driver can see: its libraries come from a lock of their own.
 GPU ?= $(shell nvidia-smi --list-gpus >/dev/null 2>&1 && echo yes)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# uv, configured as pip is; or pip, where uv cannot be had.
+INSTALL := $(BIN)/python envs/install.py
+# tensorflow-cpu, and TensorFlow with all for GPUs, lie in the same folder.
+GPU_LIBRARIES = $(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu tensorflow && \
+	$(INSTALL) --no-deps --require-hashes -r envs/requirements-gpu.lock)
 
 .PHONY: run test test-all bench check format ui report reference lock
 .DELETE_ON_ERROR:
+# Nothing is compiled when it is installed, but when it is first imported, and kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 run: $(VENV)/run.stamp
 	$(BIN)/gallerist unlock $(ARGS)
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --logger-gallerist-no-table $(ARGS)
 	$(BIN)/gallerist summary $(ARGS)
 
 ui: $(VENV)/run.stamp
@@ -66,11 +72,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: envs/requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r envs/requirements.lock
-	$(if $(GPU),$(PIP) install --require-hashes -r envs/requirements-gpu.lock)
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(INSTALL) --no-deps --require-hashes -r envs/requirements.lock
+	$(GPU_LIBRARIES)
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/dev.stamp: envs/requirements-dev.lock $(VENV)/run.stamp
-	$(PIP) install --require-hashes -r envs/requirements-dev.lock
+	$(INSTALL) --no-deps --require-hashes -r envs/requirements-dev.lock
+	$(GPU_LIBRARIES)
 	touch $@

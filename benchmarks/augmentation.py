@@ -1,6 +1,7 @@
-"""Augmentation with the published ranges: the warp alone, and from file to file."""
+"""Augmentation with the published ranges: the warp alone, and from files to a network's input."""
 
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -13,12 +14,16 @@ from benchmarks.machine import threads
 from benchmarks.photos import Photos, photos
 from benchmarks.rounds import Way, compared
 from benchmarks.tables import Table
-from gallerist.data.augmentation import apply, augment, draw_warp
-from gallerist.data.preprocessing import Preprocessing
+from gallerist.data.augmentation import augment, draw_warp, write_copies
+from gallerist.data.manifest import Manifest
+from gallerist.data.preprocessing import Preprocessing, decode_ahead
+from gallerist.data.warping import apply
 from gallerist.settings.augmentation import Augmentation
 
 SETTINGS = Augmentation(copies=published.COPIES)
 SEED = 99
+READ_SIDE = 224
+"""Pixels a side of what the network reads."""
 
 
 def measure(rounds: int, *, quick: bool = False) -> Table:
@@ -27,7 +32,7 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
         ways = {
             **_warps(pictures, 250),
             **_warps(pictures, 224),
-            **_from_file_to_file(pictures, Path(folder)),
+            **_from_files_to_a_network(pictures, Path(folder)),
         }
         return compared(
             "augmentation",
@@ -36,10 +41,11 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
             rounds,
             item=("copy", "copies"),
             notes=(
-                "warp alone: on one thread, the draw included; files: read, decoded, warped, "
-                f"encoded and written, {published.COPIES} copies a picture",
-                "the published way writes JPEG, Gallerist PNG, which loses nothing and takes "
-                "longer; Gallerist also computes each copy's perceptual hash",
+                "warp alone: on one thread, the draw included",
+                f"published, files: {published.COPIES} copies a picture decoded, warped, written "
+                f"as JPEG, then read as a network of {READ_SIDE} pixels does",
+                "Gallerist, recipes: drawn and listed, then warped where the network reads; files: "
+                "written as BMP, which loses nothing, and read",
             ),
         )
 
@@ -55,42 +61,57 @@ def _warps(pictures: Photos, side: int) -> dict[str, Way]:
             drawn.random_transform(each)
 
     def our_warps() -> None:
-        before = cv2.getNumThreads()
-        cv2.setNumThreads(1)
         for row, each in enumerate(pixels):
-            apply(
-                each,
-                draw_warp(SETTINGS, seed=SEED, picture_id=f"{row:016x}", copy=1),
-                SETTINGS.fill,
-            )
-        cv2.setNumThreads(before)
+            warp = draw_warp(SETTINGS, seed=SEED, picture_id=f"{row:016x}", copy=1)
+            apply(each, warp, SETTINGS.fill)
 
     theirs = f"published, warp alone at {side}"
     against = {"times the published": theirs}
     return {
         theirs: Way(keras_warps, len(pixels), against),
-        f"Gallerist, warp alone at {side}": Way(our_warps, len(pixels), against),
+        f"Gallerist, warp alone at {side}": Way(_alone(our_warps), len(pixels), against),
     }
 
 
-def _from_file_to_file(pictures: Photos, folder: Path) -> dict[str, Way]:
-    manifest = pictures.manifest("training")
+def _from_files_to_a_network(pictures: Photos, folder: Path) -> dict[str, Way]:
+    """Each ends with the pixels of every copy as a network reads them, once."""
+    manifest, preprocessing = pictures.manifest("training"), Preprocessing(READ_SIDE)
     copies = published.COPIES * len(manifest)
     # A new one each time: file systems make sure of a file's content before they replace it.
     folders = (folder / str(number) for number in count())
 
-    def ours(at_once: int) -> None:
-        augment(
-            manifest,
-            next(folders),
-            SETTINGS,
-            threads=at_once,
-        )
+    def theirs() -> None:
+        target = next(folders)
+        published.augment(pictures.paths, target)
+        published.read(sorted(target.iterdir()), READ_SIDE)
 
-    theirs = "published, files"
-    against = {"times the published": theirs}
+    def ours(at_once: int, *, files: bool = False) -> None:
+        target = next(folders)
+        listed = augment(manifest, SETTINGS)
+        if files:
+            listed = write_copies(listed, target / "copies", threads=at_once)
+        listed.write(target / "copies.csv")
+        read = Manifest.read(target / "copies.csv").pictures
+        for _ in decode_ahead(read, preprocessing, threads=at_once):
+            pass
+
+    slow = "published, files"
+    against = {"times the published": slow}
     return {
-        theirs: Way(lambda: published.augment(pictures.paths, next(folders)), copies, against),
-        "Gallerist, files, 1 thread": Way(partial(ours, 1), copies, against),
-        f"Gallerist, files, {threads()} threads": Way(partial(ours, threads()), copies, against),
+        slow: Way(theirs, copies, against),
+        "Gallerist, recipes, 1 thread": Way(_alone(partial(ours, 1)), copies, against),
+        "Gallerist, files, 1 thread": Way(_alone(partial(ours, 1, files=True)), copies, against),
+        f"Gallerist, recipes, {threads()} threads": Way(partial(ours, threads()), copies, against),
     }
+
+
+def _alone(work: Callable[[], None]) -> Callable[[], None]:
+    """The same work without OpenCV's own threads."""
+
+    def run() -> None:
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        work()
+        cv2.setNumThreads(before)
+
+    return run

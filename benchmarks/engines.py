@@ -71,7 +71,7 @@ def _runs(network: "keras.Model", folder: Path) -> dict[str, Run]:
     """Every way through the network, with all threads."""
     import tensorflow as tf
 
-    from gallerist.networks.inference import compile_network
+    from gallerist.networks.tensorflow_inference import compile_network
 
     size = network.input_shape[1]
     spec = tf.TensorSpec((None, size, size, 3), tf.uint8)
@@ -110,7 +110,7 @@ def _write_onnx(network: "keras.Model", path: Path) -> None:
 
 def _openvino(network: "keras.Model", folder: Path) -> dict[str, Run]:
     """As its manual begins, and for throughput: from the ONNX file, which has nothing of ours."""
-    from gallerist.networks.inference import import_openvino
+    from gallerist.networks.exported import import_openvino
 
     openvino = import_openvino()
     path = str(folder / "network.onnx")

@@ -71,7 +71,8 @@ def _in_turn(classes: list[list[Path]]) -> Iterator[Path]:
 
 def _silhouettes(folder: Path) -> Path:
     from gallerist.data.silhouettes import draw_tree
+    from gallerist.settings.dataset import EmbeddedPictures
 
-    draw_tree(folder, training_per_class=20, gallery_per_class=2, query_per_class=10,
-              image_size=SIDE, seed=99)  # fmt: skip
+    counts = {"training_per_class": 20, "gallery_per_class": 2, "query_per_class": 10}
+    draw_tree(folder, EmbeddedPictures(**counts, image_size=SIDE))
     return folder

@@ -89,6 +89,14 @@ def augment(paths: Sequence[Path], folder: Path) -> None:
             next(copies)
 
 
+def read(paths: Sequence[Path], side: int) -> None:
+    """Read pictures one by one as pixels of a square, as training from the files does."""
+    import keras
+
+    for path in paths:
+        keras.utils.img_to_array(keras.utils.load_img(path, target_size=(side, side)))
+
+
 def fit(
     network: "keras.Model", training: Batches, held_out: Batches, epochs: int, callback: Any
 ) -> dict[str, list[float]]:

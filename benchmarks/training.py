@@ -146,7 +146,7 @@ def as_published(task: Task) -> Course:
 
 def with_kept_rows(task: Task) -> Course:
     """What the rules extract_trunk and train_network do."""
-    from gallerist.networks.inference import compile_network
+    from gallerist.networks.tensorflow_inference import compile_network
     from gallerist.networks.trunk import after_trunk, trunk_identity, trunk_of
     from gallerist.training import loop as training
     from gallerist.training.checkpoint import Checkpoint

@@ -24,7 +24,12 @@ def pins(lock: str) -> list[str]:
 
 
 def conda_environment(lock: str) -> str:
-    """The text of gallerist.yaml."""
+    """The text of gallerist.yaml.
+
+    conda has pip look for what packages need, which finds no tensorflow in tensorflow-cpu.
+    """
+    plain = [pin for pin in pins(lock) if not pin.startswith("tensorflow-cpu==")]
+    plain = [pin.partition(" ")[0] if pin.startswith("tensorflow==") else pin for pin in plain]
     lines = [
         "# Written by `make lock` from requirements.lock; do not edit.",
         "channels:",
@@ -33,7 +38,7 @@ def conda_environment(lock: str) -> str:
         "  - python >=3.11,<3.14",
         "  - pip",
         "  - pip:",
-        *(f'      - "{pin}"' for pin in pins(lock)),
+        *(f'      - "{pin}"' for pin in plain),
     ]
     return "\n".join(lines).replace(" ; ", "; ") + "\n"
 
@@ -41,15 +46,21 @@ def conda_environment(lock: str) -> str:
 def compile_lock(source: str, target: str, *constraints: str) -> None:
     """Resolve one requirements file, keeping to the versions of the locks before it."""
     options = [option for file in constraints for option in ("-c", str(ENVS / file))]
+    if source != "requirements-gpu.in":
+        options += ["--overrides", str(ENVS / "overrides.in")]
     command = [*COMPILE, str(ENVS / source), *options, "-o", str(ENVS / target)]
     subprocess.run([sys.executable, "-m", *command], check=True)
 
 
 if __name__ == "__main__":
     compile_lock("requirements.in", "requirements.lock")
+    compile_lock("requirements-uv.in", "requirements-uv.lock")
     compile_lock("requirements-gpu.in", "requirements-gpu.lock", "requirements.lock")
     compile_lock("requirements-server.in", "requirements-server.lock", "requirements.lock")
     compile_lock("requirements-slurm.in", "requirements-slurm.lock", "requirements.lock")
-    compile_lock("requirements-dev.in", "requirements-dev.lock", "requirements.lock")
+    compile_lock(
+        *("requirements-dev.in", "requirements-dev.lock", "requirements.lock"),
+        "requirements-uv.lock",
+    )
     lock = (ENVS / "requirements.lock").read_text(encoding="utf-8")
     (ENVS / "gallerist.yaml").write_text(conda_environment(lock), encoding="utf-8")

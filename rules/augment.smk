@@ -1,14 +1,15 @@
-# Stage 4: warped copies of training pictures. Nothing held out is ever augmented.
+# Stage 4: copies of training pictures, warped where they are read. Nothing held out is ever augmented.
 
 
 rule augment_images:
-    """Draw the configured number of warped copies of every training picture."""
+    """Draw the numbers of every copy of a training picture, and show some copies."""
     input:
         training=manifest("training"),
-        code=library("augment_images"),
+        code=library("augment_images", copies=True),
     output:
-        folder=directory(results("augmented")),
+        **({"folder": directory(results("augmented"))} if config["augmentation"]["files"] else {}),
         manifest=results("manifests/augmented.csv"),
+        samples=reported("reports/augmented.png", "augmented", figure="augmented copies"),
         record=results("manifests/augmented.record.json"),
     log:
         logs("augment_images.log"),

@@ -1,5 +1,6 @@
 # The configuration, checked and completed before any rule is read.
 import re
+import snakemake.benchmark
 import sys
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from gallerist.io.files import canonical_json
 from gallerist.config.sweeps import groups
 
 use_library_in(SCRIPTS)
+
+# Seconds between two looks at a job's memory. A look takes 30 ms of a processor, and Snakemake has
+# no setting for it (its issue 851); by itself it looks twice a second.
+snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2
 
 
 def checked_config(given):

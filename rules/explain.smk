@@ -33,6 +33,7 @@ rule draw_similarity:
     """Show which regions of a query and its first answer make their vectors similar."""
     input:
         model=results("models/{experiment}/model.keras"),
+        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
         training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         ranking=ranking(),
@@ -58,6 +59,7 @@ rule draw_similarity:
     resources:
         **needs.of("draw_similarity"),
     params:
+        compute=as_text(CONFIG.compute),
         strips_drawn=CONFIG.evaluation.strips_drawn,
     script:
         "../scripts/draw_similarity.py"

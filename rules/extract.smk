@@ -6,6 +6,7 @@ rule extract_features:
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         model=results("models/{experiment}/model.keras"),
+        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
         training=results("models/{experiment}/training.record.json"),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         rows=of_part(PLAN.extraction_rows),

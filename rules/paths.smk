@@ -2,7 +2,7 @@
 import os
 
 from gallerist.data.folders import folder_fingerprint
-from gallerist.workflow.dependencies import library_files
+from gallerist.workflow.dependencies import COPYING, RECORD_KEEPING, library_files
 from gallerist.workflow.plan import Plan
 
 RESULTS = "results"
@@ -13,6 +13,10 @@ PLAN = Plan(CONFIG, RESULTS)
 # A file of this data set's results, and the manifest of a part.
 results = PLAN.results.file
 manifest = PLAN.manifest
+
+
+# Endings of the files that hold a network for OpenVINO: graph, weights, description.
+EXPORTED = (".xml", ".bin", ".json")
 
 
 def logs(path):
@@ -44,10 +48,14 @@ def reported(path, caption, **labels):
     )
 
 
-def library(script):
-    """A script and the library files it runs through: its job is repeated when one changes."""
+def library(script, copies=False):
+    """A script and the library files it runs through: its job is repeated when one changes.
+
+    copies: whether the job makes or reads augmented copies.
+    """
     source = SCRIPTS / f"{script}.py"
-    files = [source, *library_files(source, SCRIPTS / "gallerist")]
+    without = RECORD_KEEPING if copies else RECORD_KEEPING | COPYING
+    files = [source, *library_files(source, SCRIPTS / "gallerist", without=without)]
     return [os.path.relpath(file) for file in files]
 
 

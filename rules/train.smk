@@ -9,9 +9,13 @@ rule train_network:
         validation=manifest("validation"),
         weights=of_experiment(PLAN.weights),
         rows=of_experiment(PLAN.training_rows),
-        code=library("train_network"),
+        code=lambda wildcards: library(
+            "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
+        ),
     output:
         model=results("models/{experiment}/model.keras"),
+        # The same for OpenVINO, so that who only runs it loads neither Keras nor TensorFlow.
+        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
         preprocessing=results("models/{experiment}/preprocessing.json"),
         history=results("models/{experiment}/history.csv"),
         record=results("models/{experiment}/training.record.json"),

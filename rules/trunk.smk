@@ -26,12 +26,37 @@ rule fetch_weights:
         "../scripts/fetch_weights.py"
 
 
+rule export_trunk:
+    """Write the frozen layers of a backbone for OpenVINO, once for all pictures."""
+    input:
+        weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
+        code=library("export_trunk"),
+    output:
+        exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
+        record=results("trunks/{trunk}/trunk.record.json"),
+    log:
+        logs("export_trunk/{trunk}.log"),
+    benchmark:
+        benchmarks("export_trunk/{trunk}.tsv")
+    conda:
+        "../envs/gallerist.yaml"
+    threads: processors(8)
+    resources:
+        **needs.of("export_trunk"),
+    params:
+        settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
+    script:
+        "../scripts/export_trunk.py"
+
+
 rule extract_trunk:
     """Compute the frozen layers of a backbone for every picture of a part, and keep what they give."""
     input:
         manifest=lambda wildcards: manifest(wildcards.part),
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
-        code=library("extract_trunk"),
+        exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
+        export=results("trunks/{trunk}/trunk.record.json"),
+        code=lambda wildcards: library("extract_trunk", copies=wildcards.part == "augmented"),
     output:
         rows=results("trunks/{trunk}/{part}.npy"),
         ids=results("trunks/{trunk}/{part}.ids.csv"),

@@ -1,18 +1,19 @@
-"""Rule augment_images: training pictures -> warped or drawn copies, and their manifest."""
+"""Rule augment_images: training pictures -> the recipes of warped or drawn copies, and samples."""
 
-from gallerist.data.augmentation import augment
+from gallerist.data.augmentation import augment, draw_samples, write_copies
 from gallerist.data.manifest import Manifest
 from gallerist.settings.augmentation import Augmentation
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    augmented = augment(
-        Manifest.read(snakemake.input.training),
-        snakemake.output.folder,
-        run.settings_as(Augmentation),
-        max_pixels=snakemake.params.max_pixels,
-        threads=snakemake.threads,
-    )
-    augmented.write(snakemake.output.manifest)
-    run.metrics(images=len(augmented))
-    run.dataset("augmented", snakemake.output.manifest, augmented.digest, len(augmented))
+    output, limit = snakemake.output, snakemake.params.max_pixels
+    settings = run.settings_as(Augmentation)
+    training = Manifest.read(snakemake.input.training)
+    copies = augment(training, settings)
+    draw_samples(training, copies, output.samples, max_pixels=limit)
+    if settings.files:
+        copies = write_copies(copies, output.folder, threads=snakemake.threads, max_pixels=limit)
+    copies.write(output.manifest)
+    run.metrics(images=len(copies))
+    run.dataset("augmented", output.manifest, copies.digest, len(copies))
+    run.artifact(output.samples)

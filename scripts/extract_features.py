@@ -4,24 +4,26 @@ from gallerist.records.record import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    verify_output(snakemake.input.model, snakemake.input.training)
-    # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    for file in (snakemake.input.model, snakemake.input.exported[2]):
+        verify_output(file, snakemake.input.training)
+    # Imported with the stage open, because a kill may come while they load.
     from gallerist.data.manifest import Manifest
     from gallerist.features.network import NetworkExtractor
     from gallerist.features.store import write_features
     from gallerist.features.views import Views
-    from gallerist.networks.runtime import configure
+    from gallerist.networks.inference import prepare
     from gallerist.networks.trunk_cache import TrunkCache
 
     given, output = snakemake.input, snakemake.output
     compute = run.param("compute")
-    device = configure(threads=snakemake.threads, gpu_precision=compute["gpu_precision"])
+    engine, threads = compute["engine"], snakemake.threads
+    device = prepare(engine=engine, threads=threads, gpu_precision=compute["gpu_precision"])
     images = Manifest.read(given.manifest)
     extractor = NetworkExtractor(
         given.model,
         given.preprocessing,
-        threads=snakemake.threads,
-        engine=compute["engine"],
+        threads=threads,
+        engine=engine,
         xla=compute["gpu_xla"],
         views=Views(**run.param("views") or {}),
     )

@@ -2,53 +2,57 @@
 
 import logging
 
+from gallerist.records.record import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    # Imported with the stage open, because a kill may come while they load.
     from gallerist.data.manifest import Manifest
     from gallerist.data.preprocessing import Preprocessing, decode_ahead
-    from gallerist.networks import trunk
-    from gallerist.networks.architectures import backbone_on_pixels
-    from gallerist.networks.inference import compile_network
-    from gallerist.networks.runtime import configure
+    from gallerist.networks.exported import Exported
+    from gallerist.networks.inference import compile_exported, prepare
     from gallerist.networks.trunk_cache import write_trunk_cache
     from gallerist.networks.weights import Weights
 
-    params, output, threads = snakemake.params, snakemake.output, snakemake.threads
+    given, output, threads = snakemake.input, snakemake.output, snakemake.threads
     settings, compute = run.settings, run.param("compute")
-    device = configure(threads=threads, gpu_precision=compute["gpu_precision"])
-    images = Manifest.read(snakemake.input.manifest)
-    weights = Weights.read(snakemake.input.weights)
-    preprocessing = Preprocessing(settings["image_size"], params.max_pixels, settings["look"])
-    network = backbone_on_pixels(
-        settings["backbone"], settings["image_size"], settings["freeze_until"], weights.file
-    )
-    cut = trunk.cut_of_network(network)
-    logging.getLogger("gallerist").info("kept of each picture: %s", cut)
-    forward = compile_network(
-        trunk.trunk_of(network), engine=compute["engine"], threads=threads, xla=compute["gpu_xla"]
-    )
+    engine, description = compute["engine"], given.exported[2]
+    verify_output(description, given.export)
+    device = prepare(engine=engine, threads=threads, gpu_precision=compute["gpu_precision"])
+    images, weights = Manifest.read(given.manifest), Weights.read(given.weights)
+    size, max_pixels = settings["image_size"], snakemake.params.max_pixels
+    preprocessing = Preprocessing(size, max_pixels, settings["look"])
+    exported = Exported.read(description, f"Remove {description}, and it is made again.")
+    facts = exported.facts
+    logging.getLogger("gallerist").info("kept of each picture: %s", facts["cut"])
+
+    def in_keras():  # noqa: D103
+        from gallerist.networks.trunk import load_trunk
+
+        return load_trunk(settings, weights.file)[0]
+
+    xla = compute["gpu_xla"]
+    forward = compile_exported(exported, in_keras, engine=engine, threads=threads, xla=xla)
     with run.timed("extraction_seconds") as timer:
         cache = write_trunk_cache(
-            forward.stream(decode_ahead(images.paths, preprocessing, threads=threads)),
+            forward.stream(decode_ahead(images.pictures, preprocessing, threads=threads)),
             images.ids,
             part=snakemake.wildcards.part,
-            trunk=trunk.trunk_identity(network),
+            trunk=exported.model,
             preprocessing=preprocessing.sha256,
-            values=cut.values,
+            values=exported.length,
             dtype=settings["trunk_cache"],
             rows=output.rows,
             ids_file=output.ids,
             origin=output.origin,
         )
 
-    run.parameters(device=device, engine=forward.name, cut=str(cut), weights_used=weights.label)
+    run.parameters(device=device, engine=forward.name, cut=facts["cut"], weights_used=weights.label)
     run.metrics(
         images=len(images),
         images_per_second=len(images) / timer.seconds,
-        values=cut.values,
+        values=exported.length,
         bytes=cache.rows.bytes,
-        share_of_multiply_adds=cut.trunk_share,
+        share_of_multiply_adds=facts["share_of_multiply_adds"],
     )
-    run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))
+    run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

@@ -43,6 +43,7 @@ with stage(snakemake) as run:
     )
     training.save(network, output.model)
     run.made(output.model)
+    run.made(output.exported[2])
     preprocessing.write(output.preprocessing)
     trained.write_history(output.history)
     checkpoint.remove()

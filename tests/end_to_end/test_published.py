@@ -35,6 +35,7 @@ def test_it_plans_the_jobs_of_its_two_experiments(published):
         "report_leaks",
         "augment_images",
         "fetch_weights ResNet152-imagenet",
+        "export_trunk ResNet152-imagenet-224-conv5-float32",
         *(
             f"extract_trunk ResNet152-imagenet-224-conv5-float32 {part}"
             for part in ("training", "augmented", "validation", "gallery", "query")

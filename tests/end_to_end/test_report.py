@@ -76,6 +76,13 @@ def test_faults_and_leaks_of_the_pictures_are_there(entries):
     assert "differ in at most 4 of 64 bits" in caption(entries["reports/leaks.csv"])
 
 
+def test_some_augmented_copies_are_there_beside_their_originals(entries):
+    samples = entries["reports/augmented.png"]
+    assert "each first as it is and then its augmented copies" in caption(samples)
+    with Image.open(BytesIO(content(samples))) as image:
+        assert image.height > image.width  # eight originals, one copy of each
+
+
 def test_nothing_is_shown_without_a_caption(entries):
     for path, entry in entries.items():
         assert len(caption(entry)) > 40, path

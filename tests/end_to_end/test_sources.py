@@ -61,7 +61,7 @@ def config(location, sha256):
             "layout": "classes",
             "split": SHARES,
         },
-        "augmentation": {"copies": 1},
+        "augmentation": {"copies": 1, "files": True},
         "experiments": {"small": {**EXPERIMENT, "epochs": 1}},
         "search": {"depth": 5},
         "evaluation": {"k": [1, 5], "answers_drawn": 3, "strips_drawn": 1, "explanations": []},
@@ -134,6 +134,13 @@ def test_the_parts_say_their_name_and_only_training_is_augmented(archived):
     assert {row["source_id"] for row in copies} == {
         row["id"] for row in manifest(archived, "training")
     }
+
+
+def test_copies_that_were_asked_for_as_files_are_there_and_listed(archived):
+    files = {str(path) for path in (archived.results / "augmented").rglob("*.bmp")}
+    listed = {str(archived.folder / row["path"]) for row in manifest(archived, "augmented")}
+    assert files == listed
+    assert len(files) == len(manifest(archived, "training"))
 
 
 def test_the_accuracy_is_over_the_queries_of_the_split(archived):

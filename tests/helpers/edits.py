@@ -251,6 +251,11 @@ def augmentation_is_edited(workflow):
     change_code(workflow, "gallerist/data/augmentation.py")
 
 
+@calls_for(AUGMENT)
+def warping_is_edited(workflow):
+    change_code(workflow, "gallerist/data/warping.py")
+
+
 @calls_for(TRAIN)
 def training_is_edited(workflow):
     change_code(workflow, "gallerist/training/loop.py")
@@ -370,7 +375,7 @@ def the_comparison_is_deleted(workflow):
 
 @calls_for(NOTHING)
 def what_nothing_needs_any_more_is_deleted_to_save_space(workflow):
-    for name in ("augmented", "models", "features"):
+    for name in ("models", "features"):
         shutil.rmtree(workflow.results / name)
 
 

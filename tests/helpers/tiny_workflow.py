@@ -124,7 +124,7 @@ WRITER = "scripts/gallerist/tracking/writer.py"
 SHOWS_NOTHING = """
 import sys
 sys.stdin.read()
-print('{"done": 0, "refused": 0}')
+print('{"logged": 0}')
 """
 """In the place of the process that shows a workflow in MLflow, which takes some seconds to load."""
 
@@ -233,7 +233,7 @@ class Workflow:
     def run(self, *arguments, check=True, env=None, timeout=600):
         """Run snakemake. With `check`, a failure raises with the end of what was said.
 
-        env: further environment variables. Returns the completed process; stdout has everything.
+        env: further environment variables. Returns the completed process; stdout is the screen.
         """
         command = [COMMANDS / "snakemake", *SIDE_BY_SIDE, *arguments]
         return self.call(command, check=check, env=env, timeout=timeout)
@@ -329,10 +329,11 @@ def jobs_of(result):
     Raises AssertionError when one job was done twice.
     """
     announced = {number: name for number, name, _ in _announced(result)}
-    if "This was a dry-run" in result.stdout:
+    said = all_said(result)
+    if "This was a dry-run" in said:
         done = list(announced.values())
     else:
-        finished = re.findall(r"^Finished jobid: (\d+)", result.stdout, flags=re.MULTILINE)
+        finished = re.findall(r"^Finished jobid: (\d+)", said, flags=re.MULTILINE)
         done = [announced[number] for number in finished]
     assert len(done) == len(set(done)), f"a job was done twice: {sorted(done)}"
     return set(done) - {"all"}
@@ -347,10 +348,16 @@ def outputs_of(result):
     }
 
 
+def all_said(result):
+    """All that snakemake said: its log, where there is one, for the screen shows a line a job."""
+    logs = re.findall(r"Log: (/.+\.snakemake\.log)$", result.stdout, flags=re.MULTILINE)
+    return "\n".join([result.stdout, *(Path(log).read_text(encoding="utf-8") for log in logs)])
+
+
 def _announced(result):
     """Number, name and fields of every job that snakemake says it begins."""
     blocks = re.findall(
-        r"^(?:local)?rule (\w+):\n((?:    .+\n)+)", result.stdout + "\n", flags=re.MULTILINE
+        r"^(?:local)?rule (\w+):\n((?:    .+\n)+)", all_said(result) + "\n", flags=re.MULTILINE
     )
     for rule, block in blocks:
         fields = dict(re.findall(r"^    (\w+): (.*)$", block, flags=re.MULTILINE))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from edits import dry_runs
+from edits import change_code, dry_runs
 from tiny_workflow import CONFIG, TRANSFER, Workflow, draw_picture, jobs_of, wait_for
 
 PARTS = ("training", "augmented", "validation", "gallery", "query")
@@ -19,6 +19,11 @@ TRUNK = "MobileNetV2-random-32-block_16-float32"
 
 def trunk_jobs(name=TRUNK, parts=PARTS):
     return {f"extract_trunk {name} {part}" for part in parts}
+
+
+def trunk_of(name):
+    """All jobs of a trunk that there was none of."""
+    return trunk_jobs(name) | {f"export_trunk {name}"}
 
 
 def chain(experiment):
@@ -108,18 +113,22 @@ EDITS = {
     "an experiment more": (add_an_experiment, chain("three")),
     "what is frozen": (
         set_key("experiments.one.freeze_until", "block_15"),
-        chain("one") | trunk_jobs(f"{OTHER}-block_15-float32"),
+        chain("one") | trunk_of(f"{OTHER}-block_15-float32"),
     ),
     "the precision kept": (
         set_key("experiments.one.trunk_cache", "float16"),
-        chain("one") | trunk_jobs(f"{OTHER}-block_16-float16"),
+        chain("one") | trunk_of(f"{OTHER}-block_16-float16"),
     ),
     "the cache off": (set_key("experiments.one.trunk_cache", False), chain("one")),
     "nothing trained": (
         set_key("experiments.one.freeze_until", "everything"),
-        chain("one") | trunk_jobs(f"{OTHER}-everything-float32"),
+        chain("one") | trunk_of(f"{OTHER}-everything-float32"),
     ),
     "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
+    "how copies are warped": (
+        lambda workflow: change_code(workflow, "gallerist/data/warping.py"),
+        {"augment_images"}.union(trunk_jobs(parts=["augmented"]), *map(chain, EXPERIMENTS)),
+    ),
     "the k": (
         set_key("evaluation.k", [1, 2]),
         {"compare_experiments"} | {f"evaluate_retrieval {name}" for name in EXPERIMENTS},

@@ -108,7 +108,8 @@ def test_another_experiment_draws_no_evaluation_again(workflow):
 def test_an_exchanged_model_is_refused_by_name_before_it_is_opened(workflow):
     model = workflow.results / "models/long/model.keras"
     record = read_json(workflow.results / "models/long/training.record.json")
-    assert list(record["made"].values()) == [sha256_of_file(model)]
+    made = [sha256_of_file(file) for file in (model, model.with_suffix(".json"))]
+    assert list(record["made"].values()) == made
     similarity = "results/tiny/evaluation/long/similarity.png"
     assert workflow.rerun(similarity) == {"draw_similarity long"}
     shutil.copy(workflow.results / "models/short/model.keras", model)  # a whole, loadable model

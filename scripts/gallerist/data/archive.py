@@ -1,6 +1,7 @@
 """Archives unpacked into a folder that nothing leaves, by its name, by a link or by its size."""
 
 import logging
+import posixpath
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ def unpack(
     try:
         with temporary_folder(target) as staging:
             unpacking = _Unpacking(source, staging, max_bytes, max_files)
-            for member in members(source, staging, max_bytes):
+            for member in members(source, max_bytes):
                 unpacking.take(member)
             return unpacking.finish()
     except OSError as error:
@@ -57,7 +58,8 @@ class _Unpacking:
     def __init__(self, archive: Path, root: Path, max_bytes: int, max_files: int) -> None:
         self.archive, self.root = archive, root
         self.max_bytes, self.max_files = max_bytes, max_files
-        self.bytes = self.files = self.folders = self.replaced = self.left_out = 0
+        self.bytes = self.replaced = self.left_out = 0
+        self.counts = {"files": 0, "folders": 0}
         self.links: list[tuple[Member, Path]] = []
 
     def take(self, member: Member) -> None:
@@ -65,34 +67,37 @@ class _Unpacking:
         if _is_of_macos(member.name):
             self.left_out += 1
             return
-        path = self._path(member)
-        if member.kind == "folder":
-            self._count_folder(member)
-            with self._writing(member):
-                path.mkdir(parents=True, exist_ok=True)
-            return
-        if path == self.root:
+        if "\0" in member.name + member.target:
+            raise self._refusal(member, "has a NUL in its name.")
+        if _is_absolute(member.name):
+            raise self._refusal(member, "has an absolute path; those in an archive are relative.")
+        inside = _normal(member.name)
+        if inside is None:
+            raise self._refusal(member, "leads out of the folder.")
+        path = self.root / inside
+        if path == self.root and member.kind != "folder":
             raise self._refusal(member, "is a file without a name.")
         with self._writing(member):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        if member.kind == "file":
+            (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
+        if member.kind == "folder":
+            self._count(member, "folders")
+        elif member.kind == "file":
             self._write(member, path)
         else:
-            self._count_file(member)
-            self._link_end(member, path)
+            self._count(member, "files")
             self.links.append((member, path))
 
     def finish(self) -> int:
         """Make the links; return the number of files and links."""
         self._make_hard_links()
         self._make_symbolic_links()
-        if not self.files:
+        if not self.counts["files"]:
             raise UserError(f"{self.archive} holds no file.")
         if self.replaced:
             logger.warning("%s: %d files replaced by later ones", self.archive, self.replaced)
         if self.left_out:
             logger.info("%s: %d additions of macOS left out", self.archive, self.left_out)
-        return self.files
+        return self.counts["files"]
 
     def _write(self, member: Member, path: Path) -> None:
         self._check_size(member, member.size)
@@ -100,7 +105,7 @@ class _Unpacking:
             if path.is_file():
                 self.replaced += 1
             else:
-                self._count_file(member)
+                self._count(member, "files")
             with path.open("wb") as file:
                 for piece in member.content:
                     self._check_size(member, len(piece))
@@ -110,56 +115,34 @@ class _Unpacking:
     def _make_hard_links(self) -> None:
         for member, path in self.links:
             if member.kind == "hard link":
-                original = self._link_end(member, path)
-                if not original.is_file():
-                    raise self._refusal(
-                        member, f"is a link to {member.target!r}, which is no file of the archive."
-                    )
+                inside = None if _is_absolute(member.target) else _normal(member.target)
+                if inside is None:
+                    raise self._leads_out(member)
+                if not (self.root / inside).is_file():
+                    what = f"is a link to {member.target!r}, which is no file of the archive."
+                    raise self._refusal(member, what)
                 with self._writing(member):
-                    path.hardlink_to(original)
+                    path.hardlink_to(self.root / inside)
 
     def _make_symbolic_links(self) -> None:
         made = [(member, path) for member, path in self.links if member.kind == "symbolic link"]
         for member, path in made:
             with self._writing(member):
                 path.symlink_to(member.target)
-        # Through one link another may leave the folder though the words of neither do.
+        # Checked when all are there: through one link another may leave the folder.
         for member, path in made:
             try:
-                end = path.resolve(strict=True)
+                if not path.resolve().is_relative_to(self.root):
+                    raise self._leads_out(member)
+                path.resolve(strict=True)
             except (OSError, RuntimeError) as error:
                 what = f"is a link to {member.target!r}, which is not in the archive."
                 raise self._refusal(member, what) from error
-            if not end.is_relative_to(self.root):
-                raise self._leads_out(member)
 
-    def _path(self, member: Member) -> Path:
-        if "\0" in member.name:
-            raise self._refusal(member, "has a NUL in its name.")
-        if _is_absolute(member.name):
-            raise self._refusal(member, "has an absolute path; those in an archive are relative.")
-        inside = _normal(member.name)
-        if inside is None:
-            raise self._refusal(member, "leads out of the folder.")
-        return self.root / inside
-
-    def _link_end(self, member: Member, path: Path) -> Path:
-        """Where a link points, by its words. A symbolic one starts at its own folder."""
-        base = path.parent.relative_to(self.root) if member.kind == "symbolic link" else ""
-        inside = _normal(f"{base}/{member.target}")
-        if inside is None or _is_absolute(member.target) or "\0" in member.target:
-            raise self._leads_out(member)
-        return self.root / inside
-
-    def _count_file(self, member: Member) -> None:
-        self.files += 1
-        if self.files > self.max_files:
-            raise self._refusal(member, f"is one more than the {self.max_files} files allowed.")
-
-    def _count_folder(self, member: Member) -> None:
-        self.folders += 1
-        if self.folders > self.max_files:
-            raise self._refusal(member, f"is one more than the {self.max_files} folders allowed.")
+    def _count(self, member: Member, what: str) -> None:
+        self.counts[what] += 1
+        if self.counts[what] > self.max_files:
+            raise self._refusal(member, f"is one more than the {self.max_files} {what} allowed.")
 
     def _check_size(self, member: Member, size: int) -> None:
         if self.bytes + size > self.max_bytes:
@@ -197,12 +180,5 @@ def _is_absolute(path: str) -> bool:
 
 def _normal(path: str) -> PurePosixPath | None:
     """A path without `.` and `..`, by its words alone; None if it climbs above its beginning."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return PurePosixPath(*parts)
+    normal = PurePosixPath(posixpath.normpath(path))
+    return None if ".." in normal.parts else normal

@@ -26,20 +26,6 @@ _LONGEST_READ = 1 << 24
 """Bytes. tarfile reads a header (long name, attributes) at once; no real one is so long."""
 _LONGEST_LINK = 4096
 """Bytes of a link's target: PATH_MAX of Linux."""
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-"""What the readers of the standard library raise on bytes that make no sense."""
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _COMPRESSIONS: dict[bytes, tuple[str, Callable[[BinaryIO], Any]]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
@@ -72,10 +58,9 @@ class Member:
     content: Iterable[bytes] = ()
 
 
-def members(path: Path, folder: Path, max_bytes: int) -> Iterator[Member]:
+def members(path: Path, max_bytes: int) -> Iterator[Member]:
     """Yield what is in an archive, in its order; the format is known by the content.
 
-    folder: where it will be unpacked; tarfile's own filter wants to know.
     max_bytes: a zip that declares more is refused before its first member.
     Raises UserError for unknown formats, damage, devices and encryption.
     """
@@ -85,7 +70,7 @@ def members(path: Path, folder: Path, max_bytes: int) -> Iterator[Member]:
         if start.startswith(_ZIP):
             yield from _zip_members(file, path, max_bytes)
         else:
-            yield from _tar_members(file, start, path, folder, max_bytes)
+            yield from _tar_members(file, start, path, max_bytes)
 
 
 def refusal(archive: Path, name: str, what: str) -> UserError:
@@ -94,7 +79,10 @@ def refusal(archive: Path, name: str, what: str) -> UserError:
 
 
 def _pieces(archive: Path, name: str, opened: Callable[[], IO[bytes] | None]) -> Iterator[bytes]:
-    """The bytes of one file. Here only reading fails: what is done with a piece happens outside."""
+    """The bytes of one file. Here only reading fails: what is done with a piece happens outside.
+
+    On bytes that make no sense the standard library raises everything from OSError to struct.error.
+    """
     try:
         stream = opened()
         while stream is not None and (piece := stream.read(_CHUNK)):
@@ -102,7 +90,7 @@ def _pieces(archive: Path, name: str, opened: Callable[[], IO[bytes] | None]) ->
     except NotImplementedError as error:
         what = f"cannot be read: {error}. Unpack it by hand, and pack it again as a tar."
         raise refusal(archive, name, what) from error
-    except _DAMAGE as error:
+    except Exception as error:
         raise refusal(archive, name, f"is damaged: {error}. Fetch the archive again.") from error
 
 
@@ -128,19 +116,17 @@ class _Guarded(io.RawIOBase):
         return self.stream.tell()
 
 
-def _tar_members(
-    file: BinaryIO, start: bytes, path: Path, folder: Path, max_bytes: int
-) -> Iterator[Member]:
+def _tar_members(file: BinaryIO, start: bytes, path: Path, max_bytes: int) -> Iterator[Member]:
     progress = Progress(f"bytes of {path.name}", path.stat().st_size)
     compressions = [value for magic, value in _COMPRESSIONS.items() if start.startswith(magic)]
     compression, opener = compressions[0] if compressions else ("", lambda same: same)
     stream = _Guarded(opener(file))
     try:
         tar = tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape")
-    except _DAMAGE as error:
+    except Exception as error:
         raise _no_tar(path, compression, start, error) from error
     while (info := _next_info(tar, path)) is not None:
-        yield _tar_member(tar, info, path, folder)
+        yield _tar_member(tar, info, path)
         if step := file.tell() - progress.done:  # of the compressed bytes, whose end is known
             progress.advance(step)
     _check_end(stream, path, max_bytes)
@@ -151,11 +137,8 @@ def _no_tar(path: Path, compression: str, start: bytes, error: Exception) -> Use
         return UserError(
             f"{path} is compressed by {compression}, but its content is damaged or no tar: {error}."
         )
-    if start:
-        known = [what for magic, what in _OTHERS.items() if start.startswith(magic)]
-        what = known[0] if known else f"It begins with {start[:8]!r}."
-    else:
-        what = "It is empty."
+    begins = f"It begins with {start[:8]!r}." if start else "It is empty."
+    what = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), begins)
     return UserError(
         f"{path} is neither a tar (plain, gzip, bzip2 or xz) nor a zip. {what}\n"
         "  Get it in one of these formats, or unpack it by hand, and give the folder."
@@ -166,7 +149,7 @@ def _next_info(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
     at = tar.offset
     try:
         info = tar.next()
-    except _DAMAGE as error:
+    except Exception as error:
         raise UserError(
             f"{path} is damaged or cut short near byte {at} of the tar: {error}. Fetch it again."
         ) from error
@@ -174,8 +157,9 @@ def _next_info(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
     return info
 
 
-def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path, folder: Path) -> Member:
-    name, target = _utf8_or_latin1(info.name), _utf8_or_latin1(info.linkname)
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path) -> Member:
+    raw = (each.encode("utf-8", "surrogateescape") for each in (info.name, info.linkname))
+    name, target = map(_utf8_or_latin1, raw)
     if info.size < 0:  # tarfile would go back, and read the same for ever
         raise refusal(path, name, "is damaged: it has a size below 0.")
     if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
@@ -183,25 +167,12 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path, folder:
         raise refusal(path, name, f"is {kind}; only files, folders and links are unpacked.")
     if info.isdir():
         return Member(name, "folder")
-    if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; a second opinion beside our own
-        _filter(info, name, target, path, folder)
     if info.issym():
         return Member(name, "symbolic link", target=target)
     if info.islnk():
         return Member(name, "hard link", target=target)
     content = _pieces(path, name, lambda: tar.extractfile(info))
     return Member(name, "file", info.size, content=content)
-
-
-def _filter(info: tarfile.TarInfo, name: str, target: str, path: Path, folder: Path) -> None:
-    try:
-        tarfile.data_filter(info, str(folder))
-    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError) as error:
-        raise refusal(path, name, f"is a link out of the folder, to {target!r}.") from error
-    except tarfile.OutsideDestinationError as error:
-        raise refusal(path, name, "leads out of the folder.") from error
-    except (tarfile.FilterError, ValueError, OSError) as error:
-        raise refusal(path, name, f"is refused: {error}.") from error
 
 
 def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
@@ -217,7 +188,7 @@ def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
         while (piece := stream.read(_CHUNK)) and after <= allowed:
             after += len(piece)
             meaning |= piece.count(0) < len(piece)
-    except _DAMAGE as error:
+    except Exception as error:
         raise UserError(f"{path} is damaged at its end: {error}. Fetch it again.") from error
     if after > allowed:
         raise UserError(f"{path} has more than {allowed} bytes after its end mark.")
@@ -225,9 +196,8 @@ def _check_end(stream: _Guarded, path: Path, max_bytes: int) -> None:
         logger.warning("%s: the bytes after the end mark of the tar are ignored", path)
 
 
-def _utf8_or_latin1(name: str) -> str:
+def _utf8_or_latin1(raw: bytes) -> str:
     """A name that is not UTF-8 is of an old system; Latin-1 is the likeliest, and never fails."""
-    raw = name.encode("utf-8", "surrogateescape")
     return _utf8(raw) or raw.decode("latin-1")
 
 
@@ -244,7 +214,7 @@ def _utf8(raw: bytes) -> str | None:
 def _zip_members(file: BinaryIO, path: Path, max_bytes: int) -> Iterator[Member]:
     try:
         archive = zipfile.ZipFile(file)
-    except (*_DAMAGE, NotImplementedError) as error:
+    except Exception as error:
         raise UserError(
             f"{path} is a zip that is damaged or cut short: {error}. Fetch it again."
         ) from error
@@ -272,8 +242,7 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> 
     if stat.S_ISLNK(mode):
         if info.file_size > _LONGEST_LINK:
             raise refusal(path, name, f"is a link with a target of {info.file_size} bytes.")
-        raw = b"".join(content)
-        return Member(name, "symbolic link", target=_utf8(raw) or raw.decode("latin-1"))
+        return Member(name, "symbolic link", target=_utf8_or_latin1(b"".join(content)))
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise refusal(
             path, name, "is a device or a pipe; only files, folders and links are unpacked."

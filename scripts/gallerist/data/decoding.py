@@ -11,7 +11,7 @@ import re
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import (
     BmpImagePlugin,
-    ExifTags,
     GifImagePlugin,
     Image,
     ImageFile,
+    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -80,17 +80,6 @@ _NOT_IMAGES = (
 )
 
 _NOT_A_FILE = "a pipe, socket or device, not a file"
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation -> how to turn the stored pixels so that the picture stands upright."""
 
 
 class BadImage(UserError):
@@ -197,21 +186,9 @@ def _check_size(width: int, height: int, *, max_pixels: int, min_side: int) -> N
 def _upright_rgb(image: ImageFile.ImageFile) -> Image.Image:
     raw_mode = image.tile[0].args if image.tile else None
     image.load()
-    rgb = _rgb(image, raw_mode)
-    turn = _TURNS.get(_orientation(image))
-    return rgb if turn is None else rgb.transpose(turn)
-
-
-def _orientation(image: ImageFile.ImageFile) -> int:
-    """EXIF orientation, 1 (upright) where it is absent or unreadable.
-
-    Pillow has turned a TIFF already when it is loaded, and then says 1.
-    """
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a picture is not lost because its EXIF block is
-        return 1
-    return value if isinstance(value, int) else 1
+    with suppress(Exception):  # a picture is not lost because its EXIF block is
+        ImageOps.exif_transpose(image, in_place=True)
+    return _rgb(image, raw_mode)
 
 
 def _rgb(image: ImageFile.ImageFile, raw_mode: Any) -> Image.Image:
@@ -322,16 +299,12 @@ def _png_reaches_end(data: bytes) -> bool:
 
 def _open_regular(path: PathLike) -> FileIO:
     """Open a regular file, without a buffer: all but its first bytes are read at once."""
-    file = FileIO(path, opener=_without_waiting)
+    # Without waiting for somebody who writes to a pipe.
+    file = FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
     raise BadImage(_NOT_A_FILE)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open; a pipe, too, that nobody writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def decode_plain_jpeg(data: bytes, *, max_pixels: int) -> Pixels | None:
     Plain: 8 bits, three components in one scan, no Exif block (which may turn the picture), no
     Adobe block (which may say that the colours are not the usual ones), at most `max_pixels`
     pixels, and not cut short. OpenCV then gives the bits that Pillow gives, in less time: both have
-    libjpeg-turbo inside. What is not plain, or damaged, is left to `images`.
+    libjpeg-turbo inside. What is not plain, or damaged, is left to `decoding`.
     """
     position, frame = 2, None
     while (found := _MARKER.match(data, position)) is not None:

@@ -11,10 +11,11 @@ import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, read_json, sha256_of_file, write_json
+from gallerist.io.files import PathLike, sha256_of_file, write_json
 
 IGNORED = frozenset({"thumbs.db", "desktop.ini"})
 """What file managers leave behind, in lower case. Names with a leading dot are ignored too."""
@@ -24,7 +25,8 @@ _RACY_NS = 2_000_000_000
 
 A file changed so recently is not remembered, as git does with its index."""
 
-_Known = dict[str, list[Any]]
+_CACHE = TypeAdapter(dict[str, tuple[int, int, int, str]])
+"""Path -> size, times of content and of status, SHA-256 of the content."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,17 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
     Raises UserError when the folder cannot be listed.
     """
     tree = walk(folder)
-    known = {} if cache is None else _read_cache(cache)
-    remembered: _Known = {}
+    known: dict[str, tuple[int, int, int, str]] = {}
+    if cache is not None:
+        with contextlib.suppress(OSError, ValueError):
+            known = _CACHE.validate_json(Path(cache).read_bytes())
+    remembered: dict[str, tuple[int, int, int, str]] = {}
     digest = hashlib.sha256()
     now = time.time_ns()
     for relative, status in tree.files.items():
         content = "unreadable"
         if status is not None and stat.S_ISREG(status.st_mode):
-            identity = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            identity = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             entry = known.get(relative)
             if entry is not None and entry[:3] == identity:
                 content = entry[3]
@@ -71,7 +76,7 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
                     content = sha256_of_file(os.path.join(folder, relative))  # noqa: PTH118
             settled = now - status.st_ctime_ns > _RACY_NS
             if settled and content != "unreadable" and is_utf8(relative):
-                remembered[relative] = [*identity, content]
+                remembered[relative] = (*identity, content)
         name = os.fsencode(relative)
         digest.update(b"%d:%b:%b\n" % (len(name), name, content.encode()))
     if cache is not None and remembered != known:
@@ -107,11 +112,14 @@ def walk(folder: PathLike) -> Tree:
                     if entry.name.startswith(".") or entry.name.lower() in IGNORED:
                         continue
                     below = f"{relative}/{entry.name}" if relative else entry.name
-                    if _is_folder(entry):
+                    found = None
+                    with contextlib.suppress(OSError):
+                        found = entry.stat()
+                    if found is not None and stat.S_ISDIR(found.st_mode):
                         folders.append(below)
                         waiting.append((below, above | {identity}))
                     else:
-                        files[below] = _status(entry)
+                        files[below] = found
         except OSError as error:
             troubles[relative] = f"this folder cannot be listed: {error.strerror or error}"
     if "" in troubles:
@@ -122,38 +130,3 @@ def walk(folder: PathLike) -> Tree:
 def is_utf8(name: str) -> bool:
     """Whether a name from the file system can stand in a UTF-8 file."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads back to itself
-        return False
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat()
-    except OSError:
-        return None
-
-
-def _read_cache(cache: PathLike) -> _Known:
-    """Read the cache; anything that is not one counts as empty."""
-    try:
-        value = read_json(cache)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    return {path: entry for path, entry in value.items() if _is_entry(entry)}
-
-
-def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, list)
-        and len(entry) == 4
-        and all(isinstance(number, int) for number in entry[:3])
-        and isinstance(entry[3], str)
-        and len(entry[3]) == 64
-    )

@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass
-from functools import partial
 from pathlib import PurePath
 from typing import Literal
 
@@ -50,16 +49,6 @@ class Import:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    label: str
-    relative: str
-    path: str
-
-
-_Examined = tuple[Picture | None, Problem | None]
-
-
 def import_folder(
     folder: PathLike,
     *,
@@ -79,7 +68,7 @@ def import_folder(
     are followed. Pictures come by label, then by path, compared code point by code point. Paths are
     `folder`, as given, joined with what lies below it.
 
-    A file is skipped, with its reason, when it is no usable picture (see `images.decode_image`;
+    A file is skipped, with its reason, when it is no usable picture (see `decoding.decode_image`;
     `min_side` and `max_pixels` are in pixels), when it lies in no class folder, and when an earlier
     file has the same content. It is used, with a warning, when its name promises another format.
     `threads` pictures are decoded at a time, and only as many are in memory.
@@ -87,8 +76,12 @@ def import_folder(
     Raises UserError when the folder is missing, holds no class folder, or no usable picture.
     """
     tree = walk(folder)
-    candidates, problems = _candidates(os.fspath(folder), tree, flat)
-    examine = partial(_examine, part=part, min_side=min_side, max_pixels=max_pixels)
+    base = os.fspath(folder)
+    candidates, problems = _candidates(base, tree, flat)
+
+    def examine(candidate: tuple[str, str]) -> tuple[Picture | None, Problem | None]:
+        return _examine(base, *candidate, part=part, min_side=min_side, max_pixels=max_pixels)
+
     pictures: dict[str, Picture] = {}
     with closing(ordered(examine, candidates, threads=threads, ahead=16 * threads)) as examined:
         for found, problem in tracked(examined, "pictures examined", len(candidates)):
@@ -99,7 +92,7 @@ def import_folder(
     if not pictures:
         raise UserError(_nothing_usable(folder, problems))
     if not flat:
-        problems += _empty_classes(os.fspath(folder), tree, pictures.values())
+        problems += _empty_classes(base, tree, pictures.values())
     skipped = sum(problem.severity == "skipped" for problem in problems)
     logger.info("%s: %d pictures, %d files skipped", folder, len(pictures), skipped)
     return Import(Manifest(tuple(pictures.values())), tuple(sorted(problems)))
@@ -134,9 +127,9 @@ def write_problems(path: PathLike, problems: Iterable[Problem]) -> None:
     write_csv(path, header, rows, quoting=csv.QUOTE_ALL, errors="backslashreplace")
 
 
-def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], list[Problem]]:
-    """Files to be tried, in manifest order, and the problems that names alone show."""
-    candidates: list[_Candidate] = []
+def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[tuple[str, str]], list[Problem]]:
+    """(label, path below the folder) of files to be tried, and the problems that names show."""
+    candidates: list[tuple[str, str]] = []
     problems = [
         Problem(_join(folder, relative), "skipped", reason)
         for relative, reason in tree.troubles.items()
@@ -146,12 +139,11 @@ def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[_Candidate], 
             reason = "a folder, though its name is a picture's; the files in it are tried"
             problems.append(Problem(_join(folder, relative), "warning", reason))
     for relative in tree.files:
-        path = _join(folder, relative)
         if problem := _unusable_name(relative, flat):
-            problems.append(Problem(path, "skipped", problem))
+            problems.append(Problem(_join(folder, relative), "skipped", problem))
         else:
-            candidates.append(_Candidate("" if flat else _label(relative), relative, path))
-    return sorted(candidates, key=lambda found: (found.label, found.relative)), problems
+            candidates.append(("" if flat else _label(relative), relative))
+    return sorted(candidates), problems
 
 
 def _unusable_name(relative: str, flat: bool) -> str | None:
@@ -172,38 +164,30 @@ def _join(folder: str, relative: str) -> str:
     return os.path.join(folder, relative)  # noqa: PTH118 - the folder stays as it was given
 
 
-def _examine(candidate: _Candidate, *, part: str, min_side: int, max_pixels: int) -> _Examined:
+def _examine(
+    folder: str, label: str, relative: str, *, part: str, min_side: int, max_pixels: int
+) -> tuple[Picture | None, Problem | None]:
     """Return the picture, its problem, or a picture with a warning."""
+    path = _join(folder, relative)
     try:
-        data = read_bytes(candidate.path, max_pixels=max_pixels)
+        data = read_bytes(path, max_pixels=max_pixels)
         pixels = decode_image(data, max_pixels=max_pixels, min_side=min_side)
     except BadImage as error:
-        return None, Problem(candidate.path, "skipped", str(error))
+        return None, Problem(path, "skipped", str(error))
     identity = hashlib.sha256(data).hexdigest()[:16]
-    picture = Picture(
-        id=identity,
-        path=candidate.path,
-        label=candidate.label,
-        part=part,
-        source_id=identity,
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        phash=str(imagehash.phash(Image.fromarray(pixels))),
-    )
-    warning = _misnamed(candidate.relative, format_of(data))
-    return picture, Problem(candidate.path, "warning", warning) if warning else None
+    height, width = pixels.shape[:2]
+    phash = str(imagehash.phash(Image.fromarray(pixels)))
+    picture = Picture(identity, path, label, part, identity, width, height, phash)
+    warning = _misnamed(PurePath(relative).suffix, format_of(data))
+    return picture, Problem(path, "warning", warning) if warning else None
 
 
-def _misnamed(relative: str, content: str) -> str | None:
-    suffix = PurePath(relative).suffix
+def _misnamed(suffix: str, content: str) -> str | None:
     promised = FORMAT_OF_SUFFIX.get(suffix.lower())
     if promised == content:
         return None
-    if promised is not None:
-        return f"the content is {content}, though the name says {promised}"
-    if suffix:
-        return f"the content is {content}, though '{suffix}' is no picture's extension"
-    return f"the content is {content}, though the name has no extension"
+    says = f"'{suffix}' is no picture's extension" if suffix else "the name has no extension"
+    return f"the content is {content}, though {f'the name says {promised}' if promised else says}"
 
 
 def _same_picture(copy: Picture, first: Picture) -> Problem:

@@ -1,7 +1,7 @@
 """The manifest: one row an image, the only list of pictures that any stage reads."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
@@ -17,13 +17,15 @@ class Picture:
     """One row of a manifest.
 
     id: first 16 hexadecimal digits of the SHA-256 of the file's bytes; for an augmented copy, of
-        its original's id and its number followed by the bytes. Unique in a manifest.
+        its original's id and its recipe. So it depends on content and recipe alone, and equal ids
+        mean equal pixels. Unique in a manifest.
     path: where the file is, as the workflow opens it.
     label: the class, which is the name of the folder the picture came from.
     part: training, validation, gallery or query.
     source_id: the id of the picture this one was made from; its own id for an original.
     width, height: pixels, as seen (after EXIF orientation).
-    phash: 64-bit DCT perceptual hash as 16 hexadecimal digits.
+    phash: 64-bit DCT perceptual hash as 16 hexadecimal digits; empty for a copy.
+    recipe: what makes the picture of its file, see `warping.Recipe`; empty where the file is it.
     """
 
     id: str
@@ -34,9 +36,11 @@ class Picture:
     width: int
     height: int
     phash: str
+    recipe: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Picture))
+"""Of a manifest of copies; others have no recipe, and leave the last one out."""
 _TYPES = get_type_hints(Picture)
 
 
@@ -98,7 +102,9 @@ class Manifest:
 
     def write(self, path: PathLike) -> None:
         """Write as CSV with a header, whole or not at all."""
-        write_csv(path, COLUMNS, map(astuple, self.pictures))
+        columns = COLUMNS if any(picture.recipe for picture in self) else COLUMNS[:-1]
+        rows = (astuple(picture)[: len(columns)] for picture in self)
+        write_csv(path, columns, rows)
 
     @classmethod
     def read(cls, *paths: PathLike) -> "Manifest":
@@ -110,17 +116,18 @@ class Manifest:
         return cls(tuple(picture for path in paths for picture in _read_rows(path)))
 
 
-def _read_rows(path: PathLike) -> Iterable[Picture]:
+def _read_rows(path: PathLike) -> Iterator[Picture]:
     with Path(path).open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
-        if tuple(next(rows, ())) != COLUMNS:
-            raise ValueError(f"{path}: the columns of a manifest are {', '.join(COLUMNS)}")
+        columns = tuple(next(rows, ()))
+        if columns not in (COLUMNS, COLUMNS[:-1]):
+            raise ValueError(f"{path}: the columns of a manifest are {', '.join(COLUMNS[:-1])}")
         for cells in rows:
             try:
-                row = {name: _TYPES[name](cell) for name, cell in zip(COLUMNS, cells, strict=True)}
+                row = {name: _TYPES[name](cell) for name, cell in zip(columns, cells, strict=True)}
             except ValueError:
                 raise ValueError(
-                    f"{path}, line {rows.line_num}: a manifest's rows are {', '.join(COLUMNS)}; "
+                    f"{path}, line {rows.line_num}: a manifest's rows are {', '.join(columns)}; "
                     "this one has too few or too many, or a size that is no number"
                 ) from None
             yield Picture(**row)

@@ -9,13 +9,11 @@ bits are set, and any two such pictures look alike. Hashes with so few bits are 
 to anything; such pictures are found when their files are equal, and otherwise not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.files import PathLike, write_csv
@@ -26,8 +24,6 @@ FEWEST_BITS = 9
 _COMPARISONS = 2**17
 """Pairs of hashes compared at a time: 1 MB, which stays in the processor's cache."""
 
-_KINDS: tuple[Literal["exact"], Literal["near"]] = ("exact", "near")
-
 
 @dataclass(frozen=True, slots=True)
 class Leak:
@@ -37,7 +33,7 @@ class Leak:
     bits: in which the two hashes differ.
     """
 
-    kind: Literal["exact", "near"]
+    kind: str
     part_a: str
     path_a: str
     label_a: str
@@ -61,8 +57,10 @@ def near_pairs(
     Returns (index in a, index in b, bits), sorted. Every hash counts here, telling or not.
     Compares all with all, a block at a time: 20,000 x 20,000 take about two seconds.
     """
-    hashes_a = _as_numbers(a)
-    hashes_b = hashes_a if b is None else _as_numbers(b)
+    hashes_a, hashes_b = (
+        np.array([int(digits, 16) for digits in hashes], dtype=np.uint64)
+        for hashes in (a, a if b is None else b)
+    )
     pairs: list[tuple[int, int, int]] = []
     rows = max(1, _COMPARISONS // max(1, len(hashes_b)))
     for start in range(0, len(hashes_a), rows):
@@ -85,15 +83,13 @@ def near_pictures(
     Without `b`, pairs within `a`, each once. Returns (picture of a, picture of b, bits), in order
     of a, then of b. Pictures with equal ids count like any other.
     """
-    telling_a = [picture for picture in a if is_telling(picture.phash)]
-    hashes_a = [picture.phash for picture in telling_a]
-    if b is None:
-        telling_b, hashes_b = telling_a, None
-    else:
-        telling_b = [picture for picture in b if is_telling(picture.phash)]
-        hashes_b = [picture.phash for picture in telling_b]
-    pairs = near_pairs(hashes_a, hashes_b, distance)
-    return [(telling_a[i], telling_b[j], bits) for i, j, bits in pairs]
+    telling = [
+        [picture for picture in pictures if is_telling(picture.phash)]
+        for pictures in ((a,) if b is None else (a, b))
+    ]
+    hashes = [[picture.phash for picture in pictures] for pictures in telling]
+    pairs = near_pairs(hashes[0], None if b is None else hashes[1], distance)
+    return [(telling[0][i], telling[-1][j], bits) for i, j, bits in pairs]
 
 
 def find_leaks(parts: Mapping[str, Manifest], distance: int) -> list[Leak]:
@@ -105,8 +101,14 @@ def find_leaks(parts: Mapping[str, Manifest], distance: int) -> list[Leak]:
     """
     leaks: list[Leak] = []
     for a, b in combinations(parts, 2):
-        leaks.extend(_exact_leaks(a, parts[a], b, parts[b]))
-        leaks.extend(_near_leaks(a, parts[a], b, parts[b], distance))
+        others = parts[b].by_id()
+        found = [("exact", one, others[one.id], 0) for one in parts[a] if one.id in others]
+        near = near_pictures(parts[a], parts[b], distance)
+        found += [("near", one, other, bits) for one, other, bits in near if one.id != other.id]
+        leaks += [
+            Leak(kind, a, one.path, one.label, b, other.path, other.label, bits)
+            for kind, one, other, bits in found
+        ]
     return leaks
 
 
@@ -115,7 +117,7 @@ def summarise_leaks(leaks: Iterable[Leak], parts: Sequence[str]) -> dict[str, in
 
     Every pair of `parts`, in the order given to `find_leaks`, has both its counts, zeros included.
     """
-    counts = {f"{kind}_{a}_{b}": 0 for a, b in combinations(parts, 2) for kind in _KINDS}
+    counts = {f"{kind}_{a}_{b}": 0 for a, b in combinations(parts, 2) for kind in ("exact", "near")}
     for leak in leaks:
         counts[f"{leak.kind}_{leak.part_a}_{leak.part_b}"] += 1
     return counts
@@ -124,23 +126,3 @@ def summarise_leaks(leaks: Iterable[Leak], parts: Sequence[str]) -> dict[str, in
 def write_leaks(path: PathLike, leaks: Iterable[Leak]) -> None:
     """Write leaks as CSV with a header, whole or not at all."""
     write_csv(path, (field.name for field in fields(Leak)), map(astuple, leaks))
-
-
-def _as_numbers(hashes: Sequence[str]) -> npt.NDArray[np.uint64]:
-    return np.array([int(digits, 16) for digits in hashes], dtype=np.uint64)
-
-
-def _exact_leaks(part_a: str, a: Manifest, part_b: str, b: Manifest) -> Iterator[Leak]:
-    others = b.by_id()
-    for one in a:
-        if one.id in others:
-            other = others[one.id]
-            yield Leak("exact", part_a, one.path, one.label, part_b, other.path, other.label, 0)
-
-
-def _near_leaks(
-    part_a: str, a: Manifest, part_b: str, b: Manifest, distance: int
-) -> Iterator[Leak]:
-    for one, other, bits in near_pictures(a, b, distance):
-        if one.id != other.id:
-            yield Leak("near", part_a, one.path, one.label, part_b, other.path, other.label, bits)

@@ -1,14 +1,12 @@
 """More training pictures from a pool, without letting a held-out picture in."""
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.near_duplicates import near_pictures
-from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, write_csv
+from gallerist.io.files import PathLike, sha256_of_text, write_csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,7 @@ def extend_training(
     taken, so what one class gets does not depend on how much another lacks.
 
     Added pictures get part "training".
-    Raises UserError when `per_class` or `distance` is negative.
     """
-    if per_class < 0 or distance < 0:
-        raise UserError(
-            f"per_class ({per_class}) and distance ({distance}) must be 0 or more: "
-            "pictures a class, and bits of 64"
-        )
     present = Counter(training.labels)
     refusals = [
         Refusal(picture.path, f"class '{picture.label}' is not one of the training classes")
@@ -67,7 +59,7 @@ def extend_training(
         if picture.label not in present
     ]
     known = [picture for picture in pool if picture.label in present]
-    known.sort(key=lambda picture: _order_key(seed, picture))
+    known.sort(key=lambda picture: sha256_of_text(f"{seed}:{picture.id}"))
     forbidden = _forbidden(known, [*held_out, training], distance)
     alike = _alike(known, forbidden, distance)
 
@@ -75,10 +67,16 @@ def extend_training(
     shortfalls: dict[str, int] = {}
     for label in training.classes:
         missing = per_class - present[label]
-        candidates = [picture for picture in known if picture.label == label]
-        taken, refused = _fill(missing, candidates, forbidden, alike)
-        added += taken
-        refusals += refused
+        taken: dict[str, Picture] = {}
+        for picture in (each for each in known if each.label == label):
+            if len(taken) >= missing:
+                break
+            reason = forbidden.get(picture.id) or _clash(picture, alike[picture.id], taken)
+            if reason is None:
+                taken[picture.id] = replace(picture, part="training")
+            else:
+                refusals.append(Refusal(picture.path, reason))
+        added += taken.values()
         if len(taken) < missing:
             shortfalls[label] = missing - len(taken)
     return ExtendedTraining(Manifest((*training, *added)), tuple(refusals), shortfalls)
@@ -87,31 +85,6 @@ def extend_training(
 def write_refusals(path: PathLike, refusals: Iterable[Refusal]) -> None:
     """Write refused pool pictures as CSV (path, reason), whole or not at all."""
     write_csv(path, ("path", "reason"), map(astuple, refusals))
-
-
-def _fill(
-    missing: int,
-    candidates: Sequence[Picture],
-    forbidden: Mapping[str, str],
-    alike: Mapping[str, list[tuple[Picture, int]]],
-) -> tuple[list[Picture], list[Refusal]]:
-    """Take candidates of one class in their order until `missing` are found."""
-    taken: dict[str, Picture] = {}
-    refused: list[Refusal] = []
-    for picture in candidates:
-        if len(taken) >= missing:
-            break
-        reason = forbidden.get(picture.id) or _clash(picture, alike.get(picture.id, []), taken)
-        if reason is None:
-            taken[picture.id] = replace(picture, part="training")
-        else:
-            refused.append(Refusal(picture.path, reason))
-    return list(taken.values()), refused
-
-
-def _order_key(seed: int, picture: Picture) -> str:
-    """Place of a picture in the order of consideration: a hash of seed and content."""
-    return hashlib.sha256(f"{seed}:{picture.id}".encode()).hexdigest()
 
 
 def _forbidden(

@@ -5,7 +5,6 @@ is stored inside the model; what happens before, decoding and resizing, is store
 `preprocessing.json`. Features carry the hash of both.
 """
 
-import os
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -13,11 +12,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from gallerist.data.decoding import BadImage, decode_image, read_bytes
-from gallerist.data.fast_jpeg import decode_plain_jpeg
+from gallerist.data.reading import Readable, of_one_file, read_pixels
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike, canonical_json, read_json, sha256_of_text, write_json
-from gallerist.io.parallel import ordered, stack_batches
+from gallerist.io.parallel import flattened, ordered, stack_batches
 
 ColourMode = Literal["colour", "grey", "drawing"]
 
@@ -38,20 +36,20 @@ class Preprocessing:
     version: int = 1
     """Raised whenever `load` would give other pixels for the same settings."""
 
-    def load(self, path: PathLike) -> Pixels:
-        """Read one file: uint8 (image_size, image_size, 3) RGB.
+    def load(self, picture: Readable) -> Pixels:
+        """Read a file, or a picture of a manifest: uint8 (image_size, image_size, 3) RGB.
 
         A side that is too long is shrunk by averaging over the covered area, which does not alias;
         one that is too short is then enlarged bilinearly.
         Raises `decoding.BadImage` naming the file when it cannot be decoded.
         """
-        try:
-            data = read_bytes(path, max_pixels=self.max_pixels)
-            pixels = decode_plain_jpeg(data, max_pixels=self.max_pixels)
-            if pixels is None:
-                pixels = decode_image(data, max_pixels=self.max_pixels)
-        except BadImage as error:
-            raise BadImage(f"{os.fspath(path)}: {error}") from error
+        return self.load_group([picture])[0]
+
+    def load_group(self, pictures: Sequence[Readable]) -> list[Pixels]:
+        """Read pictures of one file, as an original's copies are, and decode it once."""
+        return [self._fit(each) for each in read_pixels(pictures, max_pixels=self.max_pixels)]
+
+    def _fit(self, pixels: Pixels) -> Pixels:
         pixels = _in_colour_mode(pixels, self.look)
         size = self.image_size
         height, width = pixels.shape[:2]
@@ -88,25 +86,26 @@ def _in_colour_mode(pixels: Pixels, mode: ColourMode) -> Pixels:
 
 
 def decode_ahead(
-    paths: Sequence[PathLike],
+    pictures: Sequence[Readable],
     preprocessing: Preprocessing,
     *,
     threads: int,
     batch_size: int | None = None,
     ahead: int = 2,
 ) -> Generator[Pixels]:
-    """Decode and resize files in `threads` threads: uint8 (n, s, s, 3) batches, in the order given.
+    """Read and resize pictures in `threads` threads: uint8 (n, s, s, 3) batches, in their order.
 
-    Every batch has `batch_size` pictures but the last; None is 32, or two for each thread where
-    those are more. While one batch is used, the next `ahead` are decoded, and no more, so that
-    memory is bounded. The threads start with the first batch that is asked for, and end with the
-    last one, with an error, or when the iterator is closed or dropped.
+    Pictures of one file that stand next to each other, as an original's copies do, are read
+    together. Every batch has `batch_size` pictures but the last; None is 32, or two for each thread
+    where those are more. While one batch is used, as many files are read as the next `ahead` need,
+    and no more, so that memory is bounded. The threads start with the first batch that is asked
+    for, and end with the last one, with an error, or when the iterator is closed or dropped.
 
     Raises BadImage naming the first file, in their order, that cannot be decoded; the batches
     before it have been given by then.
     """
     size = batch_size or max(32, 2 * threads)
-    pictures = ordered(
-        preprocessing.load, paths, threads=threads, ahead=ahead * size, name="decoding"
-    )
-    return stack_batches(pictures, size)
+    groups = of_one_file(pictures)
+    files = -(-ahead * size * len(groups) // max(1, len(pictures)))
+    read = ordered(preprocessing.load_group, groups, threads=threads, ahead=files, name="decoding")
+    return stack_batches(flattened(read), size)

@@ -20,6 +20,7 @@ from gallerist.io.arrays import Pixels
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, temporary_folder
 from gallerist.io.unpickling import NUMPY_ARRAYS, packaged_file, restricted_load
+from gallerist.settings.dataset import EmbeddedPictures
 
 logger = logging.getLogger("gallerist")
 
@@ -31,9 +32,6 @@ CLASSES = (
 
 SIDE = 28
 """Pixels a side of a silhouette as the package holds it."""
-
-SMALLEST = 8
-"""Pixels a side of the smallest picture that is drawn."""
 
 HASHED_SIDE = 96
 NEAR = 4
@@ -49,20 +47,15 @@ _CONTRAST = 2.0
 def load() -> tuple[Pixels, list[str]]:
     """Read the package: silhouettes (10000, 28, 28) uint8, 255 is animal, and the class of each.
 
-    Raises UserError without the package, UserError when its files hold anything
-    but two arrays of numbers, UserError when these are not of the expected shape.
+    Raises UserError without the package, and when its files hold anything else.
     """
     images = _read_array("animal_data_version_3.gz")
     labels = _read_array("animal_label_version_3.gz")
-    if images.shape != (len(labels), SIDE, SIDE) or images.dtype != np.uint8:
+    shaped = images.shape == (len(labels), SIDE, SIDE) and images.dtype == np.uint8
+    if not shaped or not np.isin(labels, range(len(CLASSES))).all():
         raise UserError(
-            f"the package {DISTRIBUTION} holds {images.dtype} {images.shape} and "
-            f"{len(labels)} labels, not {SIDE} x {SIDE} grey pictures with a label each. "
-            "Install the version that envs/ pins."
-        )
-    if not np.isin(labels, range(len(CLASSES))).all():
-        raise UserError(
-            f"the package {DISTRIBUTION} holds labels other than 0 to {len(CLASSES) - 1}. "
+            f"the package {DISTRIBUTION} holds {images.dtype} {images.shape}, not {SIDE} x {SIDE} "
+            f"grey pictures with a label each, or labels other than 0 to {len(CLASSES) - 1}. "
             "Install the version that envs/ pins."
         )
     return images, [CLASSES[label] for label in labels]
@@ -96,16 +89,8 @@ def draw(silhouette: Pixels, image_size: int) -> Image.Image:
     return Image.fromarray(picture)
 
 
-def draw_tree(
-    folder: PathLike,
-    *,
-    training_per_class: int,
-    gallery_per_class: int,
-    query_per_class: int,
-    image_size: int,
-    seed: int,
-) -> dict[str, int]:
-    """Draw a sample of each class as PNG files, `image_size` pixels a side.
+def draw_tree(folder: PathLike, settings: EmbeddedPictures) -> dict[str, int]:
+    """Draw a sample of each class as PNG files, `settings.image_size` pixels a side.
 
     `folder` gets training/<class>/, validation/gallery/<class>/ and validation/query/<class>/,
     whole or not at all. A file is named for its row in the package, NNNN.png: a silhouette has the
@@ -118,16 +103,10 @@ def draw_tree(
 
     Returns the number of pictures drawn for "training", "gallery" and "query". How many silhouettes
     of the package are no choice, being like another one, is logged.
-    Raises UserError for counts that a class cannot fill, a size below SMALLEST, or a
-    folder that holds something already.
+    Raises UserError for counts that a class cannot fill, or a folder that holds something already.
     """
-    if image_size < SMALLEST:
-        raise UserError(
-            f"dataset.embedded.image_size: {image_size} pixels are too few for an animal to be "
-            f"seen; use {SMALLEST} or more"
-        )
     images, labels = load()
-    distinct = distinct_in_seeded_order(images, seed)
+    distinct = distinct_in_seeded_order(images, settings.seed)
     rows = without_near_duplicates(images, distinct)
     logger.info(
         "of %d silhouettes %d equal another one and %d nearly do; drawing from the other %d",
@@ -136,21 +115,21 @@ def draw_tree(
         len(distinct) - len(rows),
         len(rows),
     )
-    drawn = {"training": 0, "gallery": 0, "query": 0}
+    counts = (settings.training_per_class, settings.gallery_per_class, settings.query_per_class)
     require_empty(folder)
     with temporary_folder(folder) as temporary:
         for name in CLASSES:
             own = [row for row in rows if labels[row] == name]
-            _check_counts(name, len(own), training_per_class, gallery_per_class, query_per_class)
-            parts = _share_out(own, training_per_class, gallery_per_class, query_per_class)
-            for part, chosen in parts.items():
+            if sum(counts) > len(own):
+                raise UserError(_too_many(name, len(own), counts))
+            for part, chosen in _share_out(own, *counts).items():
                 below = "training" if part == "training" else f"validation/{part}"
                 target = temporary / below / name
                 target.mkdir(parents=True)
                 for row in chosen:
-                    draw(images[row], image_size).save(target / f"{row:04d}.png")
-                drawn[part] += len(chosen)
-    return drawn
+                    draw(images[row], settings.image_size).save(target / f"{row:04d}.png")
+    every = (count * len(CLASSES) for count in counts)
+    return dict(zip(("training", "gallery", "query"), every, strict=True))
 
 
 def distinct_in_seeded_order(images: Pixels, seed: int) -> list[int]:
@@ -195,14 +174,13 @@ def _share_out(rows: list[int], training: int, gallery: int, query: int) -> dict
     return {"training": chosen_training, "gallery": chosen_gallery, "query": chosen_query}
 
 
-def _check_counts(name: str, available: int, training: int, gallery: int, query: int) -> None:
-    if training + gallery + query > available:
-        raise UserError(
-            f"dataset.embedded: {training} + {gallery} + {query} = {training + gallery + query} "
-            f"pictures a class are asked for, but of class {name} only {available} differ enough "
-            "from each other. Lower dataset.embedded.training_per_class, "
-            "dataset.embedded.gallery_per_class or dataset.embedded.query_per_class."
-        )
+def _too_many(name: str, available: int, counts: tuple[int, ...]) -> str:
+    return (
+        f"dataset.embedded: {' + '.join(map(str, counts))} = {sum(counts)} pictures a class are "
+        f"asked for, but of class {name} only {available} differ enough from each other. Lower "
+        "dataset.embedded.training_per_class, dataset.embedded.gallery_per_class or "
+        "dataset.embedded.query_per_class."
+    )
 
 
 def require_empty(folder: PathLike) -> None:

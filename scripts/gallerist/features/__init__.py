@@ -1,4 +1,4 @@
 """A picture to a vector: descriptors, key points, networks; reduction and fusion.
 
-It may import io, settings, workflow, data and networks; TensorFlow only in `network`.
+It may import io, settings, workflow, data and networks.
 """

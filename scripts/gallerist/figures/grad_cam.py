@@ -5,39 +5,27 @@ of a class's score. L. Chen et al., Adapting Grad-CAM for Embedding Networks (20
 to networks that give vectors, of which here the cosine similarity takes the place of the score.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import cv2
-import keras
 import numpy as np
-import tensorflow as tf
 
 from gallerist.figures.matched_regions import Similarity
 from gallerist.io.arrays import AnyArray, Floats, Vectors
-from gallerist.networks.graph_cut import Graph
 
-_POOLING = (
-    keras.layers.AveragePooling2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.GlobalAveragePooling2D,  # these give maps of one position where `keepdims` is set
-    keras.layers.GlobalMaxPooling2D,
-)
-"""What only makes a map coarser: the small network from scratch pools to a single position."""
+Pooled = tuple[Floats, Callable[[Floats], Floats]]
 
 
 class SimilarityMaps:
-    """A network without its head, prepared to say where two pictures are alike.
+    """A network prepared to say where two pictures are alike."""
 
-    It is divided, sharing its weights, at the last feature map (n, h, w, channels) in it before
-    anything pools: that of its backbone, or else of its last convolution and what follows it.
-    """
+    def __init__(self, maps_of: Callable[[AnyArray], AnyArray], pooling: Mapping[str, Any]) -> None:
+        """maps_of: (2, s, s, 3) uint8 pixels -> (2, h, w, channels), the last feature maps.
 
-    def __init__(self, network: keras.Model) -> None:
-        """Divide a functional model: (n, s, s, 3) pixels -> (n, features).
-
-        Raises ValueError where no layer gives a feature map, or the vector is not made of the last
-        one alone.
+        pooling: what makes vectors of them, see `feature_map.feature_map_of`.
         """
-        self._size = tuple(network.input_shape[1:])
-        self._maps_of, self._vectors_of = _halves(network)
+        self._maps_of, self._pooling = maps_of, pooling
 
     def __call__(self, query: AnyArray, answer: AnyArray) -> Similarity:
         """Where the query is like the answer, and where the answer is like the query.
@@ -49,54 +37,77 @@ class SimilarityMaps:
         A map of zeros says that nowhere does anything speak for the match, or that a vector is 0.
         Raises ValueError for pictures of another size.
         """
-        pictures = (query, answer)
-        for picture in pictures:
-            self._check(picture.shape)
-        maps = self._maps_of(np.stack(pictures).astype(np.float32), training=False)
-        with tf.GradientTape() as tape:
-            tape.watch(maps)
-            vectors = tf.cast(self._vectors_of(maps, training=False), tf.float32)
-        cosine, towards = _cosine(vectors.numpy())
-        gradients = tape.gradient(vectors, maps, output_gradients=tf.constant(towards))
-        values, slopes = (tf.cast(each, tf.float64).numpy() for each in (maps, gradients))
-        weights = slopes.mean(axis=(1, 2), keepdims=True)
-        heats = np.maximum((weights * values).sum(axis=3), 0)
+        try:
+            maps = self._maps_of(np.stack((query, answer)).astype(np.uint8)).astype(np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: load it with the preprocessing that is stored beside the network"
+            ) from error
+        vectors, slopes_of = pool(maps, **self._pooling)
+        cosine, towards = _cosine(vectors)
+        heats = np.maximum((slopes_of(towards)[:, None, None] * maps).sum(axis=3), 0)
         return Similarity(
             cosine, _enlarged(heats[0], query.shape), _enlarged(heats[1], answer.shape)
         )
 
-    def _check(self, shape: tuple[int, ...]) -> None:
-        fits = len(shape) == len(self._size) and all(
-            wanted in (None, side) for side, wanted in zip(shape, self._size, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"a picture of shape {shape} was given to a network for {self._size}: load it with "
-                "the preprocessing that is stored beside the network"
-            )
+
+def pool(maps: Floats, *, pooling: str, **settings: Any) -> Pooled:
+    """The vectors of feature maps, and how they change with the maps.
+
+    maps: (n, h, w, channels). pooling, settings: as `feature_map.feature_map_of` gives them.
+    Returns (n, d) vectors, and the function from a gradient by the vectors, (n, d), to the mean
+    over the positions of the gradient by the maps, (n, channels).
+    """
+    poolings: dict[str, Callable[..., Pooled]] = {
+        "avg": lambda: (maps.mean(axis=(1, 2)), lambda towards: towards / maps[0, ..., 0].size),
+        "max": lambda: (maps.max(axis=(1, 2)), lambda towards: towards / maps[0, ..., 0].size),
+        "flatten": lambda **given: _flatten(maps, **given),
+        "gem": lambda **given: _generalised_mean(maps, **given),
+        "rmac": lambda **given: _regional_maxima(maps, **given),
+    }
+    return poolings[pooling](**settings)
 
 
-def _halves(network: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Pixels -> the last feature maps, and these -> vectors, by the layers of the network."""
-    graph = Graph.of(network)
-    unpooled = [call for call in graph.calls if not isinstance(call.operation, _POOLING)]
-    found = [x for call in unpooled for x in call.outputs if len(x.shape) == 4]
-    if not found:
-        raise ValueError(
-            f"no layer of the network {network.name} gives a feature map (n, h, w, channels): "
-            "there is no place in the picture that its vector comes from"
-        )
-    (pixels,), (vectors,) = graph.inputs, graph.outputs
-    try:
-        return keras.Model(pixels, found[-1]), keras.Model(found[-1], vectors)
-    except ValueError as error:
-        raise ValueError(
-            f"the vector of the network {network.name} is not made of its last feature map alone "
-            f"(shape {tuple(found[-1].shape)}), so that this map cannot explain it"
-        ) from error
+def _flatten(maps: Floats, block: int) -> Pooled:
+    """block: positions a side that are averaged first; what they leave at the edge is left out."""
+    count, height, width, channels = maps.shape
+    rows, columns = height // block, width // block
+    blocks = maps[:, : rows * block, : columns * block]
+    means = blocks.reshape(count, rows, block, columns, block, channels).mean(axis=(2, 4))
+
+    def slopes(towards: Floats) -> Floats:
+        summed = towards.reshape(means.shape).sum(axis=(1, 2))
+        return np.asarray(summed / (height * width))
+
+    return means.reshape(count, -1), slopes
 
 
-def _cosine(vectors: Vectors) -> tuple[float, Vectors]:
+def _generalised_mean(maps: Floats, p: float, epsilon: float) -> Pooled:
+    kept = np.maximum(maps, epsilon)
+    largest = kept.max(axis=(1, 2), keepdims=True)
+    shares = kept / largest
+    mean = (shares**p).mean(axis=(1, 2))
+    change = (shares ** (p - 1) * (maps > epsilon)).mean(axis=(1, 2)) * mean ** (1 / p - 1)
+    vectors = largest[:, 0, 0] * mean ** (1 / p)
+    return vectors, lambda towards: towards * change / maps[0, ..., 0].size
+
+
+def _regional_maxima(maps: Floats, regions: Sequence[Sequence[int]]) -> Pooled:
+    maxima = [maps[:, y : y + side, x : x + side].max(axis=(1, 2)) for y, x, side in regions]
+    lengths = [np.linalg.norm(each, axis=1, keepdims=True) for each in maxima]
+    units = [each / np.maximum(of, 1e-12) for each, of in zip(maxima, lengths, strict=True)]
+
+    def slopes(towards: Floats) -> Floats:
+        across = [
+            (towards - unit * (unit * towards).sum(axis=1, keepdims=True)) / np.maximum(of, 1e-12)
+            for unit, of in zip(units, lengths, strict=True)
+        ]
+        return np.asarray(np.sum(across, axis=0) / maps[0, ..., 0].size)
+
+    return np.sum(units, axis=0), slopes
+
+
+def _cosine(rows: Floats) -> tuple[float, Floats]:
     """The cosine of two rows, (2, d), and the direction of its gradient by each of them, (2, d).
 
     The length of the own vector is held fixed, so that the direction is the other one's unit
@@ -104,12 +115,11 @@ def _cosine(vectors: Vectors) -> tuple[float, Vectors]:
     become more alike still, is 0 where they are the same, and under average pooling gives maps that
     sum to 0 however much the pictures have in common. Zeros where a vector is 0.
     """
-    rows = vectors.astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not lengths.all():
-        return 0.0, np.zeros_like(vectors)
+        return 0.0, np.zeros_like(rows)
     units = rows / lengths
-    return float(np.clip(units[0] @ units[1], -1, 1)), units[::-1].astype(np.float32)
+    return float(np.clip(units[0] @ units[1], -1, 1)), units[::-1]
 
 
 def _enlarged(heat: Floats, shape: tuple[int, ...]) -> Vectors:

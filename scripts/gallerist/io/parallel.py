@@ -42,6 +42,13 @@ def ordered(
         workers.shutdown(wait=True, cancel_futures=True)
 
 
+def flattened(groups: Generator[list[Result]]) -> Generator[Result]:
+    """The members of each group, in order. Ends `groups` when it is closed or dropped."""
+    with closing(groups):
+        for group in groups:
+            yield from group
+
+
 def stack_batches(arrays: Generator[AnyArray], size: int) -> Generator[AnyArray]:
     """Arrays of one shape as batches of `size`, the last one perhaps smaller.
 

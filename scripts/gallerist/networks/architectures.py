@@ -4,11 +4,17 @@ Both end in a layer named "embedding", whose output is the feature vector, and a
 classifies it. Cutting the head off gives the extractor.
 """
 
-from dataclasses import dataclass, field
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike
 from gallerist.networks.backbones import BACKBONES, Scaling
+from gallerist.networks.exported import Sizes
 from gallerist.networks.pooling import RMAC, GeM
 from gallerist.settings.networks import Network
 
@@ -108,6 +114,15 @@ def scaling_layer(scaling: Scaling) -> PixelScaling:
     return PixelScaling(scaling.mean, scaling.deviation, scaling.channels, name="pixel_scaling")
 
 
+_POOLINGS = {
+    "flatten": keras.layers.Flatten,
+    "avg": keras.layers.GlobalAveragePooling2D,
+    "max": keras.layers.GlobalMaxPooling2D,
+    "gem": GeM,
+    "rmac": RMAC,
+}
+
+
 @dataclass(frozen=True)
 class Transfer:
     """A pretrained backbone, frozen up to a layer, called in inference mode throughout.
@@ -134,7 +149,7 @@ class Transfer:
         """
         maps = backbone_on_pixels(self.backbone, self.image_size, self.freeze_until, weights)
         keras.utils.set_random_seed(seed)
-        embedding = _pooling(self.pooling)(maps.output)
+        embedding = _POOLINGS[self.pooling](name=EMBEDDING)(maps.output)
         return keras.Model(maps.input, self.head.attach(embedding, classes), name="transfer")
 
 
@@ -161,6 +176,13 @@ def backbone_on_pixels(
     return keras.Model(pixels, maps, name="backbone_on_pixels")
 
 
+_BLOCKS = (
+    *((8, 7, 3, True), (16, 3, 2, False), (16, 3, 1, True)),
+    *((32, 3, 2, False), (32, 3, 1, True)),
+)
+"""Of the small network: filters, kernel size, stride, and whether dropout follows."""
+
+
 @dataclass(frozen=True)
 class Scratch:
     """The published small network: five convolutions, batch normalisation and dropout.
@@ -172,11 +194,6 @@ class Scratch:
     image_size: int
     padding: str
     head: Head
-    blocks: tuple[tuple[int, int, int, bool], ...] = field(
-        default=((8, 7, 3, True), (16, 3, 2, False), (16, 3, 1, True), (32, 3, 2, False),
-                 (32, 3, 1, True)),
-    )  # fmt: skip
-    """Filters, kernel size, stride, and whether dropout follows."""
 
     def build(self, classes: int, weights: str | None = None, seed: int = 0) -> keras.Model:
         """(n, image_size, image_size, 3) RGB pixels 0-255 -> (n, classes) probabilities.
@@ -188,7 +205,7 @@ class Scratch:
         keras.utils.set_random_seed(seed)
         pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")
         x = keras.layers.Rescaling(1 / 255, name="pixel_scaling")(pixels)
-        for number, (filters, kernel, stride, drops) in enumerate(self.blocks, start=1):
+        for number, (filters, kernel, stride, drops) in enumerate(_BLOCKS, start=1):
             x = keras.layers.Conv2D(
                 filters,
                 kernel,
@@ -207,10 +224,7 @@ class Scratch:
         return keras.Model(pixels, self.head.attach(embedding, classes), name="scratch")
 
 
-Architecture = Transfer | Scratch
-
-
-def architecture(settings: Network) -> Architecture:
+def architecture(settings: Network) -> Transfer | Scratch:
     """The architecture that a completed experiment of the configuration describes."""
     head = Head(
         kind=settings.head,
@@ -267,12 +281,70 @@ def without_head(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer(EMBEDDING).output, name="extractor")
 
 
-def _pooling(kind: str) -> keras.layers.Layer:
-    layers = {
-        "flatten": keras.layers.Flatten,
-        "avg": keras.layers.GlobalAveragePooling2D,
-        "max": keras.layers.GlobalMaxPooling2D,
-        "gem": GeM,
-        "rmac": RMAC,
-    }
-    return layers[kind](name=EMBEDDING)
+def load_headless(model: PathLike) -> keras.Model:
+    """A stored network without its head; nothing that is stored in the file is executed.
+
+    Raises UserError naming the file when it is damaged or holds something else, FileNotFoundError.
+    """
+    try:
+        if not zipfile.is_zipfile(model):  # Keras would call it "not found"
+            raise ValueError("not a whole .keras file")
+        stored = keras.models.load_model(os.fspath(model), compile=False, safe_mode=True)
+        return without_head(stored)
+    except Exception as error:  # Keras raises everything from KeyError to BadZipFile
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{os.fspath(model)} cannot be read as a trained network ({reason}). "
+            "Remove it and train it again."
+        ) from error
+
+
+def sizes_of(network: keras.Model) -> Sizes:
+    """Which sizes of pictures a network without its head takes."""
+    embedding = network.get_layer(EMBEDDING)
+    if isinstance(embedding, keras.layers.Flatten):
+        return "fixed"
+    # The regions of R-MAC are worked out from the size when the layer is called.
+    return "by Keras" if isinstance(embedding, RMAC) else "any"
+
+
+def resize_input(network: keras.Model, image_size: int) -> keras.Model:
+    """A network without its head for pictures of another size, with the same layers and weights.
+
+    network: as `without_head` gives it. The vectors have the same length. Where sizes
+    differ by whole steps of 32 pixels it is the network that a build at that size gives; otherwise
+    convolutions with a stride may be padded on the other side.
+    Raises ValueError where the network flattens its last map.
+    """
+    if sizes_of(network) == "fixed":
+        raise ValueError("a network that flattens its last map takes pictures of one size")
+
+    def fit_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, InferenceMode):
+            inside = _on_other_pixels(layer.layer, image_size, _without_size)
+            return InferenceMode(inside, name=layer.name)
+        return layer
+
+    return _on_other_pixels(network, image_size, fit_layer)
+
+
+def _on_other_pixels(
+    model: keras.Model,
+    image_size: int,
+    layer_for: Callable[[keras.layers.Layer], keras.layers.Layer],
+) -> keras.Model:
+    """Call a functional model's layers, or others for them, on pixels of another size."""
+    (given,) = model.inputs
+    pixels = keras.Input((image_size, image_size, 3), dtype=given.dtype, name="pixels")
+    return keras.models.clone_model(
+        keras.Model(given, model.outputs[0], name=model.name),  # not compiled, whatever `model` is
+        input_tensors=pixels,
+        clone_function=layer_for,
+    )
+
+
+def _without_size(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer itself; or its layers in a new row, where a row (as in ConvNeXt) has a size."""
+    if isinstance(layer, keras.Sequential):
+        return keras.Sequential(layer.layers, name=layer.name)
+    return layer

@@ -12,17 +12,15 @@ its prefix: stem_, block1a_, block2a_, block2b_ ... block7a_, top_.
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 
 from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.io.unpickling import Allowed, packaged_file, restricted_load
-
-if TYPE_CHECKING:
-    import keras
 
 IMAGE_SIZE = 260
 """Pixels a side of the pictures that the weights were trained on."""
@@ -55,15 +53,13 @@ filters."""
 
 def build(
     input_shape: tuple[int | None, int | None, int] = (IMAGE_SIZE, IMAGE_SIZE, 3),
-) -> "keras.Model":
+) -> keras.Model:
     """Build the network without top and with random weights.
 
     input_shape: (height, width, 3), of any height and width, None included.
     The model takes float32 (n, height, width, 3), already normalised (see INPUT_MEAN), and gives
     the last feature map (n, ceil(height / 32), ceil(width / 32), 1280), values from 0 to 6.
     """
-    import keras
-
     inputs = keras.Input(input_shape, name="normalised_image")
     x = keras.layers.Conv2D(
         _STEM, 3, strides=2, padding="same", use_bias=False,
@@ -84,13 +80,11 @@ def weights_file() -> Path:
     return packaged_file(_DISTRIBUTION, _FILE)
 
 
-def load_imagenet_weights(model: "keras.Model") -> None:
+def load_imagenet_weights(model: keras.Model) -> None:
     """Fill a model made by `build` with the ImageNet weights.
 
     Raises UserError where the package is absent or its file is another one.
     """
-    import keras
-
     tensors = read_state_dict(weights_file())
     in_order = (tensors[name] for name in tensors if not name.endswith("num_batches_tracked"))
     for layer in model.layers:  # whose weights stand in the file's order, layer by layer
@@ -106,8 +100,6 @@ def load_imagenet_weights(model: "keras.Model") -> None:
 def _inverted_residual(
     inputs: Any, name: str, kernel: int, stride: int, expansion: int, filters: int
 ) -> Any:
-    import keras
-
     x, channels = inputs, inputs.shape[-1]
     if expansion != 1:
         x = _pointwise(x, channels * expansion, f"{name}_expand_conv")
@@ -124,29 +116,20 @@ def _inverted_residual(
 
 
 def _pointwise(x: Any, filters: int, name: str) -> Any:
-    import keras
-
-    return keras.layers.Conv2D(
-        filters, 1, use_bias=False, kernel_initializer=_initializer(), name=name
-    )(x)
+    start = _initializer()
+    return keras.layers.Conv2D(filters, 1, use_bias=False, kernel_initializer=start, name=name)(x)
 
 
 def _batch_norm(x: Any, name: str) -> Any:
-    import keras
-
     return keras.layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=name)(x)
 
 
 def _relu6(x: Any, name: str) -> Any:
-    import keras
-
     return keras.layers.ReLU(6.0, name=name)(x)
 
 
 def _initializer() -> Any:
     """A new one for each layer: an initializer used twice gives the same numbers twice."""
-    import keras
-
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
 
 

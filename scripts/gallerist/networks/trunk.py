@@ -7,7 +7,6 @@ part is found by `graph_cut`.
 """
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import keras
 
 from gallerist.io.files import canonical_json
-from gallerist.networks.architectures import InferenceMode
+from gallerist.networks.architectures import InferenceMode, backbone_on_pixels
 from gallerist.networks.graph_cut import Call, Cut, Graph, Part, Step, cut_of, reading_step
 
 
@@ -26,6 +25,12 @@ def cut_of_network(network: keras.Model) -> Cut:
     Raises ValueError for another one.
     """
     return cut_of(_Anatomy.of(network).backbone)
+
+
+def has_frozen_layers(network: keras.Model) -> bool:
+    """Whether a network has a backbone of which a layer is frozen, so that it has a trunk."""
+    backbones = [each.layer for each in network.layers if isinstance(each, InferenceMode)]
+    return any(not layer.trainable for backbone in backbones for layer in backbone.layers)
 
 
 def trunk_of(network: keras.Model) -> keras.Model:
@@ -44,14 +49,32 @@ def trunk_of(network: keras.Model) -> keras.Model:
     rows = []
     if made:
         (scaled,) = _replay(anatomy.before, {id(image): pixels}, [anatomy.given])
-        maps = [_flat(_thin(part.tensor, part.step)) for part in made]
+        maps = [_flat(part.tensor, part.step) for part in made]
         (given,) = cut.graph.inputs
         frozen = InferenceMode(keras.Model(given, maps), name="trunk")
         rows = keras.tree.flatten(frozen(scaled))
     if len(made) < len(cut.parts):
-        rows = [_flat(pixels), *rows]
+        rows = [_flat(pixels, (1, 1)), *rows]
     row = rows[0] if len(rows) == 1 else keras.layers.Concatenate(dtype="float32")(rows)
     return keras.Model(pixels, row, name="trunk")
+
+
+def load_trunk(
+    settings: Mapping[str, Any], weights: str | None
+) -> tuple[keras.Model, dict[str, Any]]:
+    """The trunk of a backbone as the experiments on it have it, and its description.
+
+    settings: `Experiment.trunk_settings`. weights: a Keras weights file, or None for random ones.
+    The description has the fields of `exported.Exported` that tell of a trunk.
+    """
+    network = backbone_on_pixels(
+        settings["backbone"], settings["image_size"], settings["freeze_until"], weights
+    )
+    cut = cut_of_network(network)
+    facts = {"cut": str(cut), "share_of_multiply_adds": cut.trunk_share}
+    identity = trunk_identity(network)
+    described = {"model": identity, "trunk": identity, "length": cut.values, "facts": facts}
+    return trunk_of(network), described
 
 
 def after_trunk(network: keras.Model) -> keras.Model:
@@ -70,7 +93,7 @@ def after_trunk(network: keras.Model) -> keras.Model:
     stored: list[Any] = []
     start = 0
     for part in cut.parts:
-        piece = _RowPart(start, part.shape, dtype="float32", name=f"part{len(stored)}")(rows)
+        piece = keras.ops.reshape(rows[:, start : start + part.values], (-1, *part.shape))
         if _is_image(part, cut):
             (piece,) = _replay(anatomy.before, {id(image): piece}, [anatomy.given])
         stored.append(piece)
@@ -93,30 +116,6 @@ def trunk_identity(network: keras.Model) -> str:
     for piece in _identity_parts(anatomy, cut_of(anatomy.backbone)):
         digest.update(piece)
     return digest.hexdigest()
-
-
-class _RowPart(keras.layers.Layer):  # type: ignore[misc]
-    """Takes one tensor out of a row: (n, d) -> (n, *part)."""
-
-    def __init__(self, start: int, part: tuple[int, ...], **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.start, self.stop, self.part = start, start + math.prod(part), tuple(part)
-
-    def call(self, rows: keras.KerasTensor) -> keras.KerasTensor:
-        """Numbers `start` to `stop` of each row, in the shape of the part."""
-        return keras.ops.reshape(rows[:, self.start : self.stop], (-1, *self.part))
-
-
-class _EveryNth(keras.layers.Layer):  # type: ignore[misc]
-    """Every `step`-th row and column of a map."""
-
-    def __init__(self, step: Step, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.step = step
-
-    def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
-        """(n, h, w, c) -> (n, ceil(h / rows), ceil(w / columns), c)."""
-        return maps[:, :: self.step[0], :: self.step[1], :]
 
 
 class _AtEveryPosition(keras.layers.Wrapper):  # type: ignore[misc]
@@ -165,12 +164,10 @@ def _is_image(part: Part, cut: Cut) -> bool:
     return any(part.tensor is tensor for tensor in cut.graph.inputs)
 
 
-def _flat(tensor: Any) -> Any:
-    return keras.layers.Flatten(dtype="float32")(tensor)
-
-
-def _thin(tensor: Any, step: Step) -> Any:
-    return tensor if step == (1, 1) else _EveryNth(step, dtype=tensor.dtype)(tensor)
+def _flat(tensor: Any, step: Step) -> Any:
+    """(n, ...) -> (n, values), of a map every `step`-th row and column."""
+    thinned = tensor if step == (1, 1) else tensor[:, :: step[0], :: step[1]]
+    return keras.layers.Flatten(dtype="float32")(thinned)
 
 
 def _replay(calls: Iterable[Call], tensors: Mapping[int, Any], wanted: Iterable[Any]) -> list[Any]:

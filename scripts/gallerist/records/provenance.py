@@ -32,6 +32,7 @@ logger = logging.getLogger("gallerist")
 PACKAGES = (
     "snakemake",
     "tensorflow",
+    "tensorflow-cpu",
     "keras",
     "numpy",
     "pandas",

@@ -14,16 +14,16 @@ def extractor_of(
     *,
     threads: int,
     max_pixels: int,
-    engine: Any = "tensorflow",
+    engine: Any = "auto",
 ) -> Extractor:
     """Load what made an experiment's vectors, reduction included.
 
     threads: of processors. max_pixels: larger pictures are refused. engine: of networks, see
-    `inference.compile_network`; "tensorflow" is ready soonest, "auto" is quicker from then on.
+    `inference.compile_exported`.
     Raises UserError where one is missing, and as the extractors.
     """
-    # Each kind is imported where it is used: TensorFlow takes seconds, and a served model carries
-    # only the code that its experiment needs.
+    # Each kind is imported where it is used: a served model carries only the code that its
+    # experiment needs.
     settings = experiments[experiment]
     extractor: Extractor
     if "fusion" in settings:

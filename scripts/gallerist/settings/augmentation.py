@@ -34,4 +34,8 @@ class Augmentation(Settings):
     Each is drawn, then changed like the others; around it is white, whatever the fill."""
     max_side: Int = key(512, "pixels", ge=16, le=LARGEST_SIDE)
     """Larger pictures are shrunk to this longer side before they are changed."""
+    files: bool = key(False)
+    """Writes the copies as files, to `augmented/` of the results, and trains on these. Otherwise a
+    copy is its original and the drawn numbers, warped when it is read. The pixels are the same;
+    files save time where large photos are read in every epoch."""
     seed: Seed = key(99, doc="Draws the angles, shifts, shears, zooms and flips.")

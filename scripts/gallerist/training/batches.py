@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gallerist.data.manifest import Manifest
 from gallerist.data.preprocessing import Preprocessing, decode_ahead
+from gallerist.data.reading import Readable
 from gallerist.io.arrays import AnyArray, Integers
 from gallerist.io.files import PathLike
 from gallerist.io.parallel import ordered
@@ -93,20 +94,20 @@ class ImageBatches(Batches):
 
     def __init__(
         self,
-        paths: Sequence[PathLike],
+        pictures: Sequence[Readable],
         targets: npt.ArrayLike,
         preprocessing: Preprocessing,
         batch_size: int,
         threads: int,
         seed: int | None,
     ) -> None:
-        """paths: (n) files. threads: that decode."""
+        """pictures: (n), files or rows of a manifest. threads: that decode."""
         super().__init__(targets, batch_size, seed)
-        self.paths, self.preprocessing, self.threads = paths, preprocessing, threads
+        self.pictures, self.preprocessing, self.threads = pictures, preprocessing, threads
 
     def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
         return decode_ahead(
-            [self.paths[row] for chunk in chunks for row in chunk],
+            [self.pictures[row] for chunk in chunks for row in chunk],
             self.preprocessing,
             threads=self.threads,
             batch_size=self.batch_size,
@@ -161,7 +162,7 @@ class TrainingData:
 
         def batches(images: Manifest, seed: int | None) -> ImageBatches:
             return ImageBatches(
-                images.paths,
+                images.pictures,
                 targets_of(images, self.training.classes),
                 self.preprocessing,
                 batch_size=self.batch_size,

@@ -36,7 +36,9 @@ def identity_of(*parts: Any) -> str:
     parts: settings, digests of data and weights, the device and its threads. The code counts
     because a training is often stopped to correct it, and must not go on with what was wrong.
     """
-    versions = [version(name) for name in ("tensorflow", "keras", "numpy")]
+    import tensorflow as tf  # which has two names where it is installed, and no other version
+
+    versions = [tf.__version__, version("keras"), version("numpy")]
     code = [sha256_of_file(path) for path in sorted(LIBRARY.rglob("*.py"))]
     return sha256_of_text(canonical_json([parts, versions, code]))
 

@@ -18,14 +18,19 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gallerist.io.files import PathLike, replacing
+from gallerist.io.files import PathLike, replacing, sha256_of_file
+from gallerist.networks.architectures import sizes_of, without_head
+from gallerist.networks.export import export
+from gallerist.networks.exported import Kind
+from gallerist.networks.feature_map import feature_map_of
+from gallerist.networks.trunk import after_trunk, has_frozen_layers, trunk_identity
 from gallerist.settings.networks import Trained
 from gallerist.training.batches import Batch, Batches
 from gallerist.training.checkpoint import Checkpoint
@@ -229,6 +234,26 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
 
 
 def save(model: keras.Model, path: PathLike) -> None:
-    """Store the network without its optimiser, whole or not at all."""
+    """Store the network without its optimiser, whole or not at all, and export it for OpenVINO.
+
+    Exported is the network without its head, for pictures and, where a part of its backbone is
+    frozen, for rows of that trunk too; and what gives its last feature map: see `Exported`.
+    """
     with replacing(path) as temporary:
         keras.Model(model.inputs, model.outputs, name=model.name).save(os.fspath(temporary))
+    headless = without_head(model)
+    graphs: dict[Kind, keras.Model] = {"pixels": headless}
+    if has_frozen_layers(headless):
+        graphs["rows"] = after_trunk(headless)
+    facts = {}
+    with suppress(ValueError):  # a network of another kind has no map that its vector comes from
+        graphs["maps"], facts["pooling"] = feature_map_of(headless)
+    export(
+        path,
+        graphs,
+        model=sha256_of_file(path),
+        trunk=trunk_identity(headless) if "rows" in graphs else None,
+        length=headless.output_shape[-1],
+        sizes=sizes_of(headless),
+        facts=facts,
+    )

@@ -11,6 +11,10 @@ RECORD_KEEPING = frozenset({"records", "settings", "tracking", "workflow"})
 """Packages that configure, log, record and count: what of them touches a result is in the rules'
 parameters, which are compared themselves. All that only they use is left out with them."""
 
+COPYING = frozenset({"data.warping"})
+"""What makes the pixels of augmented copies: whatever reads pictures imports it, but runs through
+it only where a manifest lists copies."""
+
 
 def use_library_in(scripts: Path) -> None:
     """Let the processes started from here import the library from the folder `scripts`.

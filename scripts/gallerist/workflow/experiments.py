@@ -76,6 +76,10 @@ TRUNK_KEYS = ("backbone", "weights", "image_size", "look", "freeze_until", "trun
 """Settings that decide what the frozen layers of a network put out."""
 
 
+NETWORK_FILES = ("model.keras", "model.xml", "model.bin", "model.json")
+"""What a training leaves of a network: for Keras, and in three files for OpenVINO."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One experiment of a configuration, by its name."""
@@ -173,7 +177,7 @@ class Experiment:
         """What its features are extracted with: the name of its record -> files."""
         name, found = self.name, dict[str, list[str]]()
         if self.kind == "network":
-            files = ("model.keras", "preprocessing.json")
+            files = (*NETWORK_FILES, "preprocessing.json")
             found[f"models/{name}/training"] = [f"models/{name}/{file}" for file in files]
         if self.kind == "vocabulary":
             found[f"vocabularies/{name}"] = [f"vocabularies/{name}.npz"]
@@ -238,8 +242,9 @@ def verify_networks(results: Results, experiment: str, experiments: Experiments)
     """
     for name, settings in with_members(experiment, experiments).items():
         if Experiment.of(name, settings).kind == "network":
-            model = results.path(f"models/{name}/model.keras")
-            verify_output(model, results.path(f"models/{name}/training.record.json"))
+            for file in ("model.keras", "model.json"):
+                model = results.path(f"models/{name}/{file}")
+                verify_output(model, results.path(f"models/{name}/training.record.json"))
 
 
 def extractor_files(experiment: str, experiments: Experiments) -> list[str]:

@@ -94,6 +94,7 @@ NEEDS = {
     "report_leaks": Need(2, 0.0005, kilobytes_a_picture=3),
     "augment_images": Need(3, 0.008, megabytes=400, disk_kilobytes_a_picture=100),
     "fetch_weights": Need(10, megabytes=1100),
+    "export_trunk": Need(20, megabytes=2200),
     "extract_trunk": Need(
         20, _extraction, megabytes=2000, disk_kilobytes_a_picture=200, on_gpu=True
     ),

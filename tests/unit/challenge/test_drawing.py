@@ -16,6 +16,7 @@ from gallerist.data import silhouettes
 from gallerist.data.silhouettes import CLASSES, draw_tree
 from gallerist.io.errors import UserError
 from gallerist.settings.challenge import EmbeddedChallenge
+from gallerist.settings.dataset import EmbeddedPictures
 
 SMALL = {
     "gallery_per_class": 4,
@@ -138,7 +139,7 @@ def test_the_same_seed_draws_the_same_bytes_and_another_one_others(challenge, tm
 
 def test_no_silhouette_is_in_the_embedded_data_set_of_the_same_seed(challenge, truth, tmp_path):
     tree = {"training_per_class": 40, "gallery_per_class": 20, "query_per_class": 10}
-    draw_tree(tmp_path / "tree", **tree, image_size=48, seed=99)
+    draw_tree(tmp_path / "tree", EmbeddedPictures(**tree, image_size=48, seed=99))
     known = {pixels(path).tobytes() for path in (tmp_path / "tree").rglob("*.png")}
     assert len(known) == 700
     drawn = {pixels(path).tobytes() for path in challenge.rglob("*.png")}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import imagehash
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,18 +15,13 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage, stats
 
-from gallerist.data.augmentation import (
-    FILLS,
-    Warp,
-    apply,
-    augment,
-    copy_id,
-    draw_warp,
-    matrix,
-    shrink,
-)
+from gallerist.data.augmentation import augment, copy_id, draw_samples, draw_warp, write_copies
+from gallerist.data.decoding import BadImage, decode_image
 from gallerist.data.line_drawings import draw_lines, is_sketch
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.data.preprocessing import Preprocessing, decode_ahead
+from gallerist.data.reading import read_pixels
+from gallerist.data.warping import FILLS, Recipe, Warp, apply, matrix, shrink
 from gallerist.io.errors import UserError
 from gallerist.settings.augmentation import Augmentation
 
@@ -77,16 +71,16 @@ def photos(tmp_path: Path) -> Manifest:
     return Manifest(tuple(pictures))
 
 
-def augmented(
-    pictures: Manifest, folder: Path, *, threads: int = 1, max_pixels: int = 10**6, **changes: Any
-) -> Manifest:
-    settings = Augmentation(**{"copies": 3, **changes})
-    return augment(pictures, folder, settings, threads=threads, max_pixels=max_pixels)
+def augmented(pictures: Manifest, **changes: Any) -> Manifest:
+    return augment(pictures, Augmentation(**{"copies": 3, **changes}))
 
 
-def contents(copies: Manifest) -> dict[str, tuple[str, bytes]]:
-    """Id and bytes of every copy, by its file's name."""
-    return {Path(copy.path).name: (copy.id, Path(copy.path).read_bytes()) for copy in copies}
+def contents(copies: Manifest) -> dict[tuple[str, int], tuple[str, bytes]]:
+    """Id and pixels of every copy, by its original and its number."""
+    return {
+        (copy.source_id, Recipe.read(copy.recipe).copy): (copy.id, read_pixels([copy])[0].tobytes())
+        for copy in copies
+    }
 
 
 # The transform, against Keras and SciPy
@@ -402,73 +396,139 @@ def test_a_copy_of_a_sketch_has_its_lines_once():
     assert np.array_equal(apply(sketch, Warp(drawn=True)), sketch)
 
 
-def test_some_copies_are_drawn_and_the_others_stay_as_they_were(photos, tmp_path):
-    before = contents(augmented(photos, tmp_path / "before"))
-    ranges = with_ranges(PUBLISHED, drawings=0.5)
-    after = contents(augmented(photos, tmp_path / "after", drawings=0.5))
+def test_some_copies_are_drawn_and_the_others_stay_as_they_were(photos):
+    before, after = contents(augmented(photos)), contents(augmented(photos, drawings=0.5))
     changed = {name for name in before if before[name] != after[name]}
-    expected = set()
-    for id in photos.ids:
-        for copy in (1, 2, 3):
-            if draw_warp(ranges, seed=99, picture_id=id, copy=copy).drawn:
-                expected.add(f"{id}-{copy}.png")
-    assert changed == expected
+    ranges = with_ranges(PUBLISHED, drawings=0.5)
+    assert changed == {
+        (id, copy)
+        for id, copy in before
+        if draw_warp(ranges, seed=99, picture_id=id, copy=copy).drawn
+    }
     assert 0 < len(changed) < len(before)
 
 
 # The copies
 
 
-def test_every_copy_is_written_and_listed_with_its_original(photos, tmp_path):
-    copies = augmented(photos, tmp_path / "copies")
+def test_every_copy_is_listed_with_its_original_and_its_numbers(photos):
+    copies = augmented(photos)
     assert [copy.source_id for copy in copies] == [id for id in photos.ids for _ in range(3)]
     assert {copy.part for copy in copies} == {"training"}
     originals = photos.by_id()
     for number, copy in enumerate(copies):
         original, copy_number = originals[copy.source_id], number % 3 + 1
-        path = Path(copy.path)
-        assert path == tmp_path / "copies" / copy.label / f"{original.id}-{copy_number}.png"
-        assert copy.id == copy_id(original.id, copy_number, path.read_bytes())
-        assert copy.label == original.label
-        with Image.open(path) as image, Image.open(original.path) as source:
-            assert (copy.width, copy.height) == image.size == (original.width, original.height)
-            assert copy.phash == str(imagehash.phash(image))
-            warp = draw_warp(PUBLISHED, seed=99, picture_id=original.id, copy=copy_number)
-            assert np.array_equal(image, apply(np.asarray(source), warp, "nearest"))
-    files = [path for path in (tmp_path / "copies").rglob("*") if path.is_file()]
-    assert sorted(map(str, files)) == sorted(copies.paths)
+        warp = draw_warp(PUBLISHED, seed=99, picture_id=original.id, copy=copy_number)
+        assert Recipe.read(copy.recipe) == Recipe(copy_number, 512, "nearest", warp)
+        assert (copy.path, copy.label) == (original.path, original.label)
+        assert copy.id == copy_id(original.id, copy.recipe)
+        (pixels,) = read_pixels([copy])
+        with Image.open(original.path) as source:
+            assert (copy.width, copy.height) == (original.width, original.height) == source.size
+            assert np.array_equal(pixels, apply(np.asarray(source), warp, "nearest"))
 
 
-def test_threads_change_neither_bytes_nor_ids_nor_order(photos, tmp_path):
-    one = augmented(photos, tmp_path / "one", threads=1)
-    four = augmented(photos, tmp_path / "four", threads=4)
-    assert one.ids == four.ids
-    assert contents(one) == contents(four)
+def test_a_manifest_of_copies_reads_back_and_has_one_column_more(photos, tmp_path):
+    copies = augmented(photos)
+    copies.write(tmp_path / "copies.csv")
+    photos.write(tmp_path / "originals.csv")
+    assert Manifest.read(tmp_path / "originals.csv", tmp_path / "copies.csv") == Manifest(
+        (*photos, *copies)
+    )
+    heads = [
+        (tmp_path / f"{name}.csv").read_text().splitlines()[0] for name in ("copies", "originals")
+    ]
+    assert heads[0] == f"{heads[1]},recipe"
 
 
-def test_a_copy_does_not_depend_on_other_pictures_or_later_copies(photos, tmp_path):
-    all_copies = contents(augmented(photos, tmp_path / "all"))
+def published_file(path: str, recipe: Recipe) -> bytes:
+    """The PNG that was written of a copy when copies were files: decoded by Pillow, then warped."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    warped = apply(shrink(pixels, recipe.max_side), recipe.warp, recipe.fill)
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY]
+    options += [cv2.IMWRITE_PNG_STRATEGY_RLE]
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(warped, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("look", ["colour", "drawing"])
+def test_what_a_network_reads_of_a_copy_is_what_a_file_of_it_would_give(tmp_path, suffix, look):
+    pictures = []
+    for number, shape in enumerate([(40, 60), (90, 70), (33, 120)]):
+        path = tmp_path / f"{number}.{suffix}"
+        Image.fromarray(smooth_picture(*shape, number)).save(path)
+        pictures.append(picture_of(path))
+    copies = augmented(Manifest(tuple(pictures)), max_side=80, drawings=0.3)
+    preprocessing = Preprocessing(48, look=look)
+    files = []
+    for copy in copies:
+        files.append(tmp_path / f"{copy.id}.png")
+        files[-1].write_bytes(published_file(copy.path, Recipe.read(copy.recipe)))
+        assert decode_image(files[-1].read_bytes()).shape == (copy.height, copy.width, 3)
+    expected = np.stack([preprocessing.load(path) for path in files])
+    for order in (np.arange(9), np.random.default_rng(0).permutation(9)):
+        listed = [copies.pictures[place] for place in order]
+        read = np.concatenate(list(decode_ahead(listed, preprocessing, threads=2, batch_size=4)))
+        np.testing.assert_array_equal(read, expected[order])
+
+
+def test_copies_that_stand_together_are_read_by_decoding_their_original_once(photos, monkeypatch):
+    from gallerist.data import reading
+
+    decoded = []
+
+    def counted(path, **limits):
+        decoded.append(path)
+        return read_bytes(path, **limits)
+
+    read_bytes = reading.read_bytes
+    monkeypatch.setattr(reading, "read_bytes", counted)
+    batches = decode_ahead(augmented(photos).pictures, Preprocessing(16), threads=1, batch_size=5)
+    assert [len(batch) for batch in batches] == [5, 5, 5]
+    assert decoded == photos.paths
+
+
+def test_a_copy_that_cannot_be_read_is_named_by_its_original(photos):
+    copies = augmented(photos)
+    Path(photos.pictures[2].path).unlink()
+    with pytest.raises(BadImage, match=r"2\.png: no such file"):
+        list(decode_ahead(copies.pictures, Preprocessing(16), threads=2))
+
+
+def test_an_id_depends_on_the_originals_content_and_the_recipe_alone(photos, tmp_path):
+    moved = Manifest(
+        tuple(replace(each, path=f"elsewhere/{each.path}", label="dog") for each in photos)
+    )
+    assert augmented(moved).ids == augmented(photos).ids
+    for changes in ({"fill": "reflect"}, {"max_side": 80}, {"rotation": 39}):
+        assert not set(augmented(photos, **changes).ids) & set(augmented(photos).ids)
+
+
+def test_a_copy_does_not_depend_on_other_pictures_or_later_copies(photos):
+    all_copies = contents(augmented(photos))
     few = Manifest((photos.pictures[3], photos.pictures[1]))
-    for number, copies in enumerate((1, 3, 5)):
-        some = contents(augmented(few, tmp_path / str(number), copies=copies))
+    for copies in (1, 3, 5):
+        some = contents(augmented(few, copies=copies))
         assert len(some) == 2 * copies
         shared = some.keys() & all_copies.keys()
         assert len(shared) == 2 * min(copies, 3)
         assert all(some[name] == all_copies[name] for name in shared)
 
 
-def test_another_seed_gives_other_copies(photos, tmp_path):
-    assert not set(augmented(photos, tmp_path / "a").ids) & set(
-        augmented(photos, tmp_path / "b", seed=1).ids
-    )
+def test_another_seed_gives_other_copies(photos):
+    assert not set(augmented(photos).ids) & set(augmented(photos, seed=1).ids)
 
 
-def test_copies_of_a_flat_picture_have_the_same_bytes_but_not_the_same_id(tmp_path):
+def test_copies_of_a_flat_picture_have_the_same_pixels_but_not_the_same_id(tmp_path):
     path = tmp_path / "flat.png"
     Image.new("RGB", (30, 20), (200, 30, 90)).save(path)
-    copies = augmented(Manifest((picture_of(path),)), tmp_path / "copies")
-    assert len({Path(copy.path).read_bytes() for copy in copies}) == 1
-    assert len(set(copies.ids)) == 3
+    still = {"rotation": 0, "width_shift": 0, "height_shift": 0, "shear": 0, "zoom": 0}
+    for changes in ({}, {**still, "horizontal_flip": False}):
+        copies = augmented(Manifest((picture_of(path),)), **changes)
+        assert len({pixels.tobytes() for pixels in read_pixels(copies.pictures)}) == 1
+        assert len(set(copies.ids)) == 3
 
 
 def test_a_large_picture_is_shrunk_before_it_is_warped(tmp_path):
@@ -476,13 +536,12 @@ def test_a_large_picture_is_shrunk_before_it_is_warped(tmp_path):
     large = smooth_picture(90, 300)
     Image.fromarray(large).save(path)
     picture = picture_of(path)
-    (copy,) = augmented(Manifest((picture,)), tmp_path / "copies", copies=1, max_side=100)
+    (copy,) = augmented(Manifest((picture,)), copies=1, max_side=100)
     assert (copy.width, copy.height) == (100, 30)
     averaged = large.reshape(30, 3, 100, 3, 3).mean(axis=(1, 3))  # each 3 x 3 pixels
     assert np.abs(shrink(large, 100) - averaged).max() <= 0.51
     warp = draw_warp(PUBLISHED, seed=99, picture_id=picture.id, copy=1)
-    with Image.open(copy.path) as image:
-        assert np.array_equal(image, apply(shrink(large, 100), warp))
+    assert np.array_equal(read_pixels([copy])[0], apply(shrink(large, 100), warp))
 
 
 @given(height=st.integers(1, 400), width=st.integers(1, 400), max_side=st.integers(1, 400))
@@ -495,65 +554,105 @@ def test_shrinking_keeps_the_shape_and_never_enlarges(height, width, max_side):
     assert small.shape[1] == pytest.approx(max(1, width * scale), abs=0.5)
 
 
-def test_no_copies_give_an_empty_manifest_and_an_empty_folder(photos, tmp_path):
-    assert len(augmented(photos, tmp_path / "none", copies=0)) == 0
-    assert list((tmp_path / "none").iterdir()) == []
+@given(number=st.integers(1, 9), arguments=arguments, ranges=ranges_drawn)
+def test_a_recipe_reads_back_to_the_last_bit(number, arguments, ranges):
+    recipe = Recipe(number, 512, "wrap", draw_warp(ranges, **arguments))
+    assert Recipe.read(recipe.text()) == recipe
+
+
+def test_no_copies_give_an_empty_manifest(photos):
+    assert len(augmented(photos, copies=0)) == 0
 
 
 @pytest.mark.parametrize("part", ["validation", "gallery", "query"])
-def test_a_picture_that_is_not_for_training_is_refused(photos, tmp_path, part):
+def test_a_picture_that_is_not_for_training_is_refused(photos, part):
     wrong = replace(photos.pictures[2], part=part)
     mixed = Manifest((*photos.pictures[:2], wrong))
     with pytest.raises(UserError, match=rf"2\.png belongs to {part}"):
-        augmented(mixed, tmp_path / "copies")
-    assert not (tmp_path / "copies").exists()
+        augmented(mixed)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("copies", -1), ("max_side", 0), ("max_side", 40_000)]
+)
+def test_a_setting_out_of_bounds_is_refused_by_name(photos, setting, value):
+    with pytest.raises(ValidationError, match=rf"for Augmentation\n{setting}\n.*{value}"):
+        augmented(photos, **{setting: value})
+
+
+def test_every_fill_reaches_the_pixels(photos):
+    turned = {fill: contents(augmented(photos, copies=1, fill=fill)) for fill in FILLS}
+    for name in turned["nearest"]:
+        assert len({turned[fill][name] for fill in FILLS}) == len(FILLS)
+
+
+# Files, where they are asked for
+
+
+def test_files_hold_what_the_recipes_make_and_the_manifest_lists_them_instead(photos, tmp_path):
+    copies = augmented(photos)
+    files = write_copies(copies, tmp_path / "copies", threads=2)
+    assert files.ids == copies.ids
+    for copy, file in zip(copies, files, strict=True):
+        name = f"{copy.source_id}-{Recipe.read(copy.recipe).copy}.bmp"
+        assert Path(file.path) == tmp_path / "copies" / copy.label / name
+        assert file == replace(copy, path=file.path, recipe="")
+        assert np.array_equal(read_pixels([file])[0], read_pixels([copy])[0])
+    written = [path for path in (tmp_path / "copies").rglob("*") if path.is_file()]
+    assert sorted(map(str, written)) == sorted(files.paths)
+
+
+def test_threads_change_neither_bytes_nor_order_of_the_files(photos, tmp_path):
+    copies = augmented(photos)
+    one, four = (
+        write_copies(copies, tmp_path / str(threads), threads=threads) for threads in (1, 4)
+    )
+    assert one.ids == four.ids
+    assert [Path(a).read_bytes() for a in one.paths] == [Path(b).read_bytes() for b in four.paths]
 
 
 @pytest.mark.parametrize("label", ["..", "a/b", "", "."])
 def test_a_label_that_would_leave_the_folder_is_refused(photos, tmp_path, label):
     wrong = Manifest((replace(photos.pictures[0], label=label),))
     with pytest.raises(UserError, match="no name for a folder"):
-        augmented(wrong, tmp_path / "copies")
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("copies", -1), ("max_side", 0), ("max_side", 40_000), ("threads", 0)],
-)
-def test_a_setting_out_of_bounds_is_refused_by_name(photos, tmp_path, setting, value):
-    told = rf"^threads is 0: it must|for Augmentation\n{setting}\n.*{value}"
-    with pytest.raises((UserError, ValidationError), match=told):
-        augmented(photos, tmp_path / "copies", **{setting: value})
+        write_copies(augmented(wrong), tmp_path / "copies", threads=1)
 
 
 def test_a_picture_that_cannot_be_read_is_named(photos, tmp_path):
     broken = Path(photos.pictures[2].path)
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(UserError, match=r"2\.png: truncated"):
-        augmented(photos, tmp_path / "copies", threads=2)
+        write_copies(augmented(photos), tmp_path / "copies", threads=2)
 
 
 def test_a_picture_of_too_many_pixels_is_named(photos, tmp_path):
     with pytest.raises(UserError, match=r"3\.png: 90x33 pixels: more than 2500"):
-        augmented(photos, tmp_path / "copies", max_pixels=2500)
+        write_copies(augmented(photos), tmp_path / "copies", threads=1, max_pixels=2500)
 
 
-def test_opencv_has_its_threads_again_even_after_an_error(photos, tmp_path):
-    before = cv2.getNumThreads()
-    try:
-        cv2.setNumThreads(2)
-        Path(photos.pictures[0].path).unlink()
-        with pytest.raises(UserError, match=r"0\.png: no such file"):
-            augmented(photos, tmp_path / "copies")
-        assert cv2.getNumThreads() == 2
-    finally:
-        cv2.setNumThreads(before)
+# The sheet of samples
 
 
-def test_every_fill_reaches_the_files(photos, tmp_path):
-    turned = {
-        fill: contents(augmented(photos, tmp_path / fill, copies=1, fill=fill)) for fill in FILLS
-    }
-    names = turned["nearest"].keys()
-    for name in names:
-        assert len({turned[fill][name] for fill in FILLS}) == len(FILLS)
+def test_the_sheet_shows_originals_of_every_class_each_before_its_copies(photos, tmp_path):
+    copies = augmented(photos)
+    draw_samples(photos, copies, tmp_path / "sheet.png")
+    sheet = read_pixels([tmp_path / "sheet.png"])[0]
+    assert sheet.shape == (5 * 132, 4 * 132, 3)  # five originals of two classes, three copies each
+    of_another_class = photos.pictures[1]
+    row = [of_another_class, *[each for each in copies if each.source_id == of_another_class.id]]
+    for across, pixels in enumerate(read_pixels(row)):
+        tile = sheet[132:260, across * 132 : across * 132 + 128]
+        shown = cv2.resize(pixels, (85, 128), interpolation=cv2.INTER_CUBIC)
+        assert np.abs(tile[:, 22:107].astype(int) - shown).mean() < 5
+
+
+def test_a_sheet_of_many_pictures_and_copies_stays_small(photos, tmp_path):
+    many = Manifest(
+        tuple(
+            replace(each, id=f"{number}{each.id}", source_id=f"{number}{each.id}")
+            for number in range(3)
+            for each in photos
+        )
+    )
+    draw_samples(many, augmented(many, copies=20), tmp_path / "sheet.png")
+    assert read_pixels([tmp_path / "sheet.png"])[0].shape == (8 * 132, 8 * 132, 3)

@@ -3,7 +3,6 @@ import random
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -11,7 +10,6 @@ from PIL import Image
 from gallerist.data.importing import import_folder
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.pool import Refusal, extend_training, write_refusals
-from gallerist.io.errors import UserError
 
 
 def row(number, label="cat", part="training", phash=None):
@@ -190,13 +188,6 @@ def test_refusals_survive_their_file(tmp_path):
         assert [Refusal(**item) for item in csv.DictReader(file)] == refusals
     write_refusals(tmp_path / "none.csv", [])
     assert (tmp_path / "none.csv").read_text() == "path,reason\n"
-
-
-def test_negative_settings_are_refused():
-    with pytest.raises(UserError, match=r"per_class \(-1\)"):
-        extended([row(1)], [], per_class=-1)
-    with pytest.raises(UserError, match=r"distance \(-2\)"):
-        extended([row(1)], [], distance=-2)
 
 
 @st.composite

@@ -168,10 +168,10 @@ class Counted(Preprocessing):
         object.__setattr__(self, "done", [])
         object.__setattr__(self, "at_once", [])
 
-    def load(self, path):
+    def load_group(self, pictures):
         self.at_once.append(len(decoding_threads()))
-        pixels = super().load(path)
-        self.done.append(path)
+        pixels = super().load_group(pictures)
+        self.done.extend(pictures)
         return pixels
 
 

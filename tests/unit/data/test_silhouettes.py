@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
 from gallerist.data import silhouettes
-from gallerist.data.silhouettes import CLASSES, draw, draw_tree, load
+from gallerist.data.silhouettes import CLASSES, draw, load
 from gallerist.io.errors import UserError
+from gallerist.settings.dataset import EmbeddedPictures
 
 PARTS = ("training", "validation/gallery", "validation/query")
 SMALL = {
@@ -24,6 +26,10 @@ SMALL = {
     "image_size": 48,
     "seed": 99,
 }
+
+
+def draw_tree(folder, **settings):
+    return silhouettes.draw_tree(folder, EmbeddedPictures(**settings))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -196,15 +202,17 @@ def test_equal_silhouettes_are_offered_once():
 
 def test_too_many_pictures_are_refused_by_the_names_of_their_keys(tmp_path):
     with pytest.raises(UserError) as refusal:
-        draw_tree(tmp_path / "source", **{**SMALL, "training_per_class": 990})
+        draw_tree(
+            tmp_path / "source", **{**SMALL, "training_per_class": 580, "gallery_per_class": 100}
+        )
     for key in ("training_per_class", "gallery_per_class", "query_per_class"):
         assert f"dataset.embedded.{key}" in str(refusal.value)
-    assert "990 + 4 + 3 = 997" in str(refusal.value)
+    assert "580 + 100 + 3 = 683" in str(refusal.value)
     assert list(tmp_path.iterdir()) == [], "nothing is left of a tree that was not finished"
 
 
 def test_too_small_pictures_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"dataset\.embedded\.image_size: 7 pixels"):
+    with pytest.raises(ValidationError, match=r"image_size\n.*greater than or equal to 8"):
         draw_tree(tmp_path / "source", **{**SMALL, "image_size": 7})
 
 

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import warnings
 import zipfile
 
@@ -14,12 +17,20 @@ import pytest
 
 from gallerist.data.decoding import BadImage
 from gallerist.data.preprocessing import Preprocessing
-from gallerist.features.network import NetworkExtractor, resize_input
+from gallerist.features.network import NetworkExtractor
 from gallerist.features.store import Features, normalise, write_features
 from gallerist.features.views import Views, ViewsRefused
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
-from gallerist.networks.architectures import EMBEDDING, Head, Scratch, Transfer, without_head
+from gallerist.networks.architectures import (
+    EMBEDDING,
+    Head,
+    Scratch,
+    Transfer,
+    load_headless,
+    resize_input,
+    without_head,
+)
 from gallerist.networks.trunk import trunk_identity, trunk_of
 from gallerist.networks.trunk_cache import write_trunk_cache
 from gallerist.training import loop as training
@@ -356,6 +367,76 @@ def test_a_network_of_one_size_takes_a_flip_and_refuses_another_scale(files, tmp
         NetworkExtractor(*stored, threads=1, views=Views(scales=(1.0, 1.5)))
 
 
+# --- without Keras and TensorFlow -------------------------------------------------------------
+
+BY_ITSELF = """
+import sys, numpy as np
+from gallerist.features.network import NetworkExtractor
+from gallerist.features.views import Views
+from gallerist.figures.grad_cam import SimilarityMaps
+from gallerist.networks.inference import prepare
+from gallerist.networks.trunk_cache import TrunkCache
+assert prepare(engine="auto", threads=1, gpu_precision="float32") == "CPU, 1 threads"
+model, preprocessing, out, *files = sys.argv[1:]
+for views in (None, Views(flip=True, scales=(1.0, 2.0))):
+    extractor = NetworkExtractor(model, preprocessing, threads=1, views=views)
+    vectors = np.concatenate(list(extractor.batches(files[3:])))
+    if views is None:
+        np.save(out, vectors)
+        list(extractor.batches_of_rows(TrunkCache.read(*files[:3])))
+        pixels = extractor.pictures.load(files[3])
+        assert SimilarityMaps(*extractor.feature_maps())(pixels, pixels).cosine > 0.999
+loaded = {"tensorflow", "keras", "scipy", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
+sys.exit(f"loaded: {loaded}" if loaded else 0)
+"""
+
+
+def test_a_process_that_extracts_and_explains_loads_neither_and_gives_the_same_bits(
+    extractor, stored, cache_of, files, tmp_path
+):
+    rows = cache_of().rows.path
+    cache = [rows, rows.with_name("gallery.ids.csv"), rows.with_name("gallery.origin.json")]
+    command = [sys.executable, "-c", BY_ITSELF, *stored, tmp_path / "vectors.npy", *cache, *files]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    wanted = np.concatenate(list(extractor.batches(files)))
+    np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), wanted)
+
+
+def test_a_vector_is_that_of_its_picture_alone_to_the_last_bit(extractor, files):
+    together = np.concatenate(list(extractor.batches(files)))
+    for size in (1, 2, 5):
+        apart = np.concatenate(list(extractor.batches(files[::-1], batch_size=size)))
+        np.testing.assert_array_equal(apart[::-1], together)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".bin", ".json"])
+def test_without_what_was_exported_the_user_learns_what_to_do(suffix, stored, tmp_path):
+    for file in stored[0].parent.iterdir():
+        shutil.copy(file, tmp_path)
+    gone = tmp_path / f"model{suffix}"
+    gone.unlink()
+    files = tmp_path / "model.keras", tmp_path / "preprocessing.json"
+    with pytest.raises(UserError) as refusal:
+        NetworkExtractor(*files, threads=1)
+    message = str(refusal.value)
+    assert message.startswith(f"{gone} is missing. Remove {files[0]} and run the workflow")
+
+
+def test_a_network_of_another_training_than_what_was_exported_is_refused(stored, tmp_path):
+    for file in stored[0].parent.iterdir():
+        shutil.copy(file, tmp_path)
+    training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "other.keras")
+    (tmp_path / "other.keras").replace(tmp_path / "model.keras")
+    with pytest.raises(UserError, match=r"model\.json describes another network than .*Remove "):
+        NetworkExtractor(tmp_path / "model.keras", stored[1], threads=1)
+
+
 # --- what cannot be used ----------------------------------------------------------------------
 
 
@@ -370,9 +451,9 @@ def test_a_bad_picture_is_named(position, extractor, files, tmp_path):
     assert str(refusal.value) == f"{bad}: not an image: an HTML page (a download that failed?)"
 
 
-def refused(model, stored):
+def refused(model):
     with pytest.raises(UserError) as refusal:
-        NetworkExtractor(model, stored[1], threads=1)
+        load_headless(model)
     message = str(refusal.value)
     assert message.startswith(f"{model} cannot be read as a trained network (")
     assert "train it again" in message
@@ -383,13 +464,13 @@ def refused(model, stored):
 def test_a_file_that_is_no_model_is_refused(stored, tmp_path):
     model = tmp_path / "model.keras"
     model.write_bytes(b"no ZIP archive")
-    refused(model, stored)
+    refused(model)
 
 
 def test_a_model_cut_off_is_refused(stored, tmp_path):
     model = tmp_path / "model.keras"
     model.write_bytes(stored[0].read_bytes()[:-5000])
-    refused(model, stored)
+    refused(model)
 
 
 def test_a_model_with_damaged_weights_is_refused(stored, tmp_path):
@@ -398,13 +479,13 @@ def test_a_model_with_damaged_weights_is_refused(stored, tmp_path):
         for name in source.namelist():
             content = source.read(name)
             copy.writestr(name, content if name.endswith(".json") else content[:4000])
-    refused(model, stored)
+    refused(model)
 
 
 def test_a_network_without_an_embedding_is_refused(stored, tmp_path):
     pixels = keras.Input((SIDE, SIDE, 3))
     keras.Model(pixels, keras.layers.Flatten()(pixels)).save(tmp_path / "model.keras")
-    assert "embedding" in refused(tmp_path / "model.keras", stored)
+    assert "embedding" in refused(tmp_path / "model.keras")
 
 
 @pytest.fixture
@@ -424,7 +505,7 @@ def with_code(tmp_path):
 
 def test_code_inside_a_model_is_not_run(stored, with_code):
     model, sign = with_code
-    refused(model, stored)
+    refused(model)
     assert not sign.exists()
     # It would have been: this is what an unsafe load of the same file does.
     keras.models.load_model(model, compile=False, safe_mode=False)
@@ -459,7 +540,7 @@ def test_a_model_that_names_a_function_of_python_does_not_get_it(stored, tmp_pat
                 )  # fmt: skip
                 content = json.dumps(network)
             copy.writestr(each, content)
-    refused(model, stored)
+    refused(model)
     assert not sign.exists()
 
 
@@ -543,5 +624,5 @@ def test_a_stored_network_is_shared_and_stays_as_it_was(tmp_path):
     ],
 )
 def test_a_network_that_flattens_its_map_is_refused(architecture):
-    with pytest.raises(ViewsRefused, match="flattens its last feature map"):
+    with pytest.raises(ValueError, match="flattens its last map"):
         resize_input(without_head(architecture.build(3, None)), 64)

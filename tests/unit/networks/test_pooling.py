@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as arrays
 from scipy.stats import pmean
 
 from gallerist.networks.architectures import EMBEDDING, Head, Transfer, without_head
-from gallerist.networks.inference import compile_network
 from gallerist.networks.pooling import AVERAGE, NEARLY_MAXIMUM, RMAC, GeM, regions
+from gallerist.networks.tensorflow_inference import compile_network
 
 
 def maps(shape=(2, 3, 4, 5), seed=0):

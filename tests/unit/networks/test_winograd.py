@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gallerist.networks import winograd
-from gallerist.networks.inference import import_openvino
+from gallerist.networks.exported import import_openvino
 from gallerist.networks.winograd import rewrite_convolutions, transformed_weights
 
 openvino = import_openvino()

@@ -74,9 +74,7 @@ def results(paths, tmp_path_factory):
     model.parent.mkdir(parents=True)
     save(Scratch(73, "valid", Head("standard", 0.1, 1, 0.0, 0.0)).build(3, seed=1), model)
     Preprocessing(73).write(model.with_name("preprocessing.json"))
-    network = NetworkExtractor(
-        model, model.with_name("preprocessing.json"), threads=2, engine="tensorflow"
-    )
+    network = NetworkExtractor(model, model.with_name("preprocessing.json"), threads=2)
     written(network, "network", paths)
     members = {
         name: written(
@@ -122,8 +120,8 @@ def test_the_vector_of_a_single_query_is_the_row_of_the_gallery(name, results, p
         gallery.preprocessing,
         gallery.length,
     )
-    # Of products of matrices, and of networks, the last bits depend on how many rows there are.
-    same = name not in ("network", "reduced", "reduced_fusion")
+    # Of products of matrices the last bits depend on how many rows there are.
+    same = name not in ("reduced", "reduced_fusion")
     for row, path in enumerate(paths):
         query = extract(one, [path], ["query"])
         check_comparable(query, gallery)

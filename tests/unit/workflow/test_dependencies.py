@@ -36,9 +36,10 @@ STARTED_BY_NAME = {
 
 HEAVY = {
     "tensorflow": {
-        *("features.network", "figures.grad_cam", "networks.architectures"),
-        *("networks.frozen_graph", "networks.graph_cut", "networks.inference"),
-        *("networks.pooling", "networks.runtime", "networks.trunk"),
+        *("networks.feature_map", "networks.architectures", "networks.efficientnet_lite2"),
+        *("networks.export",),
+        *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
+        *("networks.tensorflow_inference", "networks.trunk"),
         *("training.loop", "training.state"),
     },
     "matplotlib": {
@@ -68,6 +69,15 @@ def dotted(files) -> set[str]:
 
 def of_script(script: str) -> set[str]:
     return dotted(library_files(SCRIPTS / f"{script}.py", LIBRARY))
+
+
+def dotted_imports(script: str) -> set[str]:
+    """The modules that a script imports itself, functions in it aside."""
+    tree = ast.parse((SCRIPTS / f"{script}.py").read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inner = {id(node) for function in functions for node in ast.walk(function)}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {str(n.module).removeprefix("gallerist.") for n in found if id(n) not in inner}
 
 
 def packages(modules) -> set[str]:
@@ -332,10 +342,14 @@ def test_importing_a_module_loads_no_heavy_package_that_it_does_not_work_with(mo
     assert result.returncode == 0, result.stderr
 
 
-def test_only_stages_that_compute_with_a_network_load_tensorflow():
+def test_only_stages_that_compute_with_a_network_can_load_tensorflow():
+    """Those that only run one do so for a GPU: what they import themselves is light, see above."""
     stages = {path.stem for path in SCRIPTS.glob("*.py")}
     computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
-    assert computing == {"train_network", "extract_trunk", "extract_features", "draw_similarity"}
+    running = {"extract_trunk", "extract_features", "draw_similarity"}
+    assert computing == {"fetch_weights", "export_trunk", "train_network"} | running
+    for stage in running:
+        assert not dotted_imports(stage) & HEAVY["tensorflow"], stage
 
 
 def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):

@@ -161,6 +161,9 @@ def test_features_are_extracted_with_the_files_of_all_members():
     }
     assert extractor_files("both", experiments) == [
         "models/net/model.keras",
+        "models/net/model.xml",
+        "models/net/model.bin",
+        "models/net/model.json",
         "models/net/preprocessing.json",
         "vocabularies/sift.npz",
         "reductions/sift.npz",
