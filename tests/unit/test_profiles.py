@@ -9,7 +9,9 @@ def profile(name):
     return yaml.safe_load((CHECKOUT / f"profiles/{name}/config.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("key", ["rerun-triggers", "rerun-incomplete", "keep-going", "scheduler"])
+@pytest.mark.parametrize(
+    "key", ["rerun-triggers", "rerun-incomplete", "keep-going", "scheduler", "show-failed-logs"]
+)
 def test_what_is_repeated_and_shown_is_the_same_on_a_cluster(key):
     assert profile("slurm")[key] == profile("default")[key]
 
