@@ -17,11 +17,11 @@ from benchmarks.networks import SMALL, Measured, configured
 from benchmarks.photos import photos
 from benchmarks.tables import Cell, Table
 from benchmarks.training import Task, schedule
-from gallerist.data.manifest import Manifest
 
 if TYPE_CHECKING:
     import keras
 
+    from gallerist.networks.trunk_rows import TrunkRows
     from gallerist.training.batches import TrainingData
 
 NETWORK = Measured("MobileNetV2", 64, "block_16", classes=10)
@@ -81,7 +81,7 @@ def extract(measured: Measured, count: int, folder: Path) -> int:
 
 def train(measured: Measured, count: int, folder: Path) -> int:
     """One epoch of rule train_network on kept rows, here of random numbers; their bytes."""
-    from gallerist.networks.trunk import after_trunk, trunk_identity
+    from gallerist.networks.trunk import after_trunk
     from gallerist.training import loop as training
 
     network = measured.build()
@@ -91,35 +91,22 @@ def train(measured: Measured, count: int, folder: Path) -> int:
             few.manifest("validation"),
         )
     data = Task(measured, training_images, validation_images, epochs=1).data
-    files = [*_random_rows(network, data, training_images, folder / "training")]
-    files += _random_rows(network, data, validation_images, folder / "validation")
-    training_batches, validation_batches = data.rows(trunk_identity(network), files)
+    rows = _random_rows(network, data, folder)
+    training_batches, validation_batches = data.rows(rows.trunk.model, rows)
     training.train(after_trunk(network), training_batches, validation_batches, schedule=schedule(1))
-    return files[0].stat().st_size
+    return rows.store.bytes
 
 
-def _random_rows(
-    network: "keras.Model", data: "TrainingData", images: Manifest, folder: Path
-) -> list[Path]:
-    """A trunk cache of random numbers: rows, ids and origin."""
-    from gallerist.networks.trunk import cut_of_network, trunk_identity
-    from gallerist.networks.trunk_cache import write_trunk_cache
+def _random_rows(network: "keras.Model", data: "TrainingData", folder: Path) -> "TrunkRows":
+    """Rows of frozen layers that give random numbers."""
+    from benchmarks.training import FrozenLayers
+    from gallerist.networks.trunk_rows import TrunkRows
 
-    random, values = np.random.default_rng(0), cut_of_network(network).values
-    files = [folder / name for name in ("rows.npy", "ids.csv", "origin.json")]
-    write_trunk_cache(
-        (random.random((1, values), np.float32) for _ in images),
-        images.ids,
-        part=images.pictures[0].part,
-        trunk=trunk_identity(network),
-        preprocessing=data.preprocessing.sha256,
-        values=values,
-        dtype="float32",
-        rows=files[0],
-        ids_file=files[1],
-        origin=files[2],
+    layers, random = FrozenLayers(network, None, data.preprocessing), np.random.default_rng(0)
+    layers.batches = lambda pictures: (
+        random.random((1, layers.length), np.float32) for _ in pictures
     )
-    return files
+    return TrunkRows(layers, folder)
 
 
 WORK: dict[str, Callable[[Measured, int, Path], int]] = {

@@ -121,11 +121,12 @@ class PlainRun:
 
     def keep_trunk(self, name: str, parts: list[str]) -> None:
         """Compute one backbone's frozen layers for the pictures of these parts."""
+        from gallerist.networks.trunk_cache import write_trunk_cache
+
         from gallerist.data.preprocessing import Preprocessing, decode_ahead
         from gallerist.networks import trunk
         from gallerist.networks.architectures import backbone_on_pixels
         from gallerist.networks.inference import compile_network
-        from gallerist.networks.trunk_cache import write_trunk_cache
 
         experiment = self.plan.trunks[name]
         settings = experiment.trunk_settings

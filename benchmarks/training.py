@@ -147,7 +147,8 @@ def as_published(task: Task) -> Course:
 def with_kept_rows(task: Task) -> Course:
     """What the rules extract_trunk and train_network do."""
     from gallerist.networks.tensorflow_inference import compile_network
-    from gallerist.networks.trunk import after_trunk, trunk_identity, trunk_of
+    from gallerist.networks.trunk import after_trunk, trunk_of
+    from gallerist.networks.trunk_rows import TrunkRows
     from gallerist.training import loop as training
     from gallerist.training.checkpoint import Checkpoint
 
@@ -155,11 +156,13 @@ def with_kept_rows(task: Task) -> Course:
     with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as name:
         started = time.perf_counter()
         forward = compile_network(trunk_of(network), threads=threads())
-        files = list(_cache(network, forward, task, Path(name)))
+        layers = FrozenLayers(network, forward, task.data.preprocessing)
+        rows = TrunkRows(layers, Path(name) / "rows")
+        rows.fill(task.training, task.held_out)
         cached = time.perf_counter()
         trained = training.train(
             after_trunk(network),
-            *task.data.rows(trunk_identity(network), files),
+            *task.data.rows(layers.model, rows),
             settings=schedule(task.epochs),
             checkpoint=Checkpoint(Path(name) / "checkpoint.npz", "this training"),
         )
@@ -185,28 +188,24 @@ def schedule(epochs: int) -> Any:
     )
 
 
-def _cache(network: "keras.Model", forward: Any, task: Task, folder: Path) -> Iterator[Path]:
-    """Compute the frozen part for all pictures; the three files of each part, in order."""
-    from gallerist.data.preprocessing import decode_ahead
-    from gallerist.networks.trunk import cut_of_network, trunk_identity
-    from gallerist.networks.trunk_cache import write_trunk_cache
+class FrozenLayers:
+    """The frozen layers of a network that is in memory, in place of `trunk_rows.Trunk`."""
 
-    preprocessing = task.data.preprocessing
-    for part, images in (("training", task.training), ("validation", task.held_out)):
-        files = [folder / f"{part}.{end}" for end in ("npy", "ids.csv", "origin.json")]
-        write_trunk_cache(
-            forward.stream(decode_ahead(images.paths, preprocessing, threads=threads())),
-            images.ids,
-            part=part,
-            trunk=trunk_identity(network),
-            preprocessing=preprocessing.sha256,
-            values=cut_of_network(network).values,
-            dtype="float32",
-            rows=files[0],
-            ids_file=files[1],
-            origin=files[2],
-        )
-        yield from files
+    dtype = "float32"
+
+    def __init__(self, network: "keras.Model", forward: Any, preprocessing: Any) -> None:
+        from gallerist.networks.trunk import cut_of_network, trunk_identity
+
+        self.forward, self.pictures = forward, preprocessing
+        self.model, self.preprocessing = trunk_identity(network), preprocessing.sha256
+        self.length = cut_of_network(network).values
+        self.identity = [self.model, self.preprocessing]
+
+    def batches(self, pictures: Any) -> Iterator[Any]:
+        """Rows of pictures, a batch at a time."""
+        from gallerist.data.preprocessing import decode_ahead
+
+        return self.forward.stream(decode_ahead(pictures, self.pictures, threads=threads()))
 
 
 def main() -> None:

@@ -1,33 +1,40 @@
 # Stage 7, without a network: one vector a picture by colour, texture, shape or key points.
+#
+# One job an experiment extracts the pictures of all its parts, or `compute.shards` jobs and one that
+# gathers. What they find is kept in a store below {dataset}/store, which is no output: it outlives
+# every rerun, so that no picture is extracted twice. Experiments need different parts: what follows
+# two underscores in a rule's name says which ones beside those that are searched.
 
+for made in PLAN.extraction_rules("descriptor"):
 
-rule describe_images:
-    """Extract a vector of every picture of a part: its colours, its texture or its shapes."""
-    input:
-        manifest=lambda wildcards: manifest(wildcards.part),
-        code=library("describe_images"),
-    output:
-        vectors=results("features/{experiment}/{part}.npy"),
-        ids=results("features/{experiment}/{part}.ids.csv"),
-        origin=results("features/{experiment}/{part}.origin.json"),
-        record=results("features/{experiment}/{part}.record.json"),
-    log:
-        logs("describe_images/{experiment}-{part}.log"),
-    benchmark:
-        benchmarks("describe_images/{experiment}-{part}.tsv")
-    wildcard_constraints:
-        experiment=one_of(DESCRIPTORS),
-        part=one_of(PLAN.extracted),
-    conda:
-        "../envs/gallerist.yaml"
-    threads: processors(4)
-    resources:
-        **needs.of("describe_images"),
-    params:
-        settings=extraction_settings,
-        max_pixels=CONFIG.dataset.images.max_pixels,
-    script:
-        "../scripts/describe_images.py"
+    rule:
+        name:
+            f"describe_images{made.suffix}"
+        input:
+            unpack(of_experiment(PLAN.manifests)),
+            shards=made.shards,
+            code=library("describe_images"),
+        output:
+            **made.outputs,
+        log:
+            logs(f"describe_images/{made.log}.log"),
+        benchmark:
+            benchmarks(f"describe_images/{made.log}.tsv")
+        wildcard_constraints:
+            experiment=one_of(made.experiments),
+        conda:
+            "../envs/gallerist.yaml"
+        threads: processors(4)
+        resources:
+            **needs.of("describe_images"),
+        params:
+            settings=extraction_settings,
+            parts=parts,
+            shard=shard_of(made),
+            store=results("store/features/{experiment}"),
+            max_pixels=CONFIG.dataset.images.max_pixels,
+        script:
+            "../scripts/describe_images.py"
 
 
 rule learn_vocabulary:
@@ -52,34 +59,39 @@ rule learn_vocabulary:
         **needs.of("learn_vocabulary"),
     params:
         settings=extraction_settings,
+        key_points=results("store/key_points/{experiment}"),
     script:
         "../scripts/learn_vocabulary.py"
 
 
-rule encode_key_points:
-    """Extract a vector of every picture of a part: the visual words of its key points."""
-    input:
-        manifest=lambda wildcards: manifest(wildcards.part),
-        vocabulary=results("vocabularies/{experiment}.npz"),
-        code=library("encode_key_points"),
-    output:
-        vectors=results("features/{experiment}/{part}.npy"),
-        ids=results("features/{experiment}/{part}.ids.csv"),
-        origin=results("features/{experiment}/{part}.origin.json"),
-        record=results("features/{experiment}/{part}.record.json"),
-    log:
-        logs("encode_key_points/{experiment}-{part}.log"),
-    benchmark:
-        benchmarks("encode_key_points/{experiment}-{part}.tsv")
-    wildcard_constraints:
-        experiment=one_of(VOCABULARIES),
-        part=one_of(PLAN.extracted),
-    conda:
-        "../envs/gallerist.yaml"
-    threads: processors(4)
-    resources:
-        **needs.of("encode_key_points"),
-    params:
-        settings=extraction_settings,
-    script:
-        "../scripts/encode_key_points.py"
+for made in PLAN.extraction_rules("vocabulary"):
+
+    rule:
+        name:
+            f"encode_key_points{made.suffix}"
+        input:
+            unpack(of_experiment(PLAN.manifests)),
+            vocabulary=results("vocabularies/{experiment}.npz"),
+            shards=made.shards,
+            code=library("encode_key_points"),
+        output:
+            **made.outputs,
+        log:
+            logs(f"encode_key_points/{made.log}.log"),
+        benchmark:
+            benchmarks(f"encode_key_points/{made.log}.tsv")
+        wildcard_constraints:
+            experiment=one_of(made.experiments),
+        conda:
+            "../envs/gallerist.yaml"
+        threads: processors(4)
+        resources:
+            **needs.of("encode_key_points"),
+        params:
+            settings=extraction_settings,
+            parts=parts,
+            shard=shard_of(made),
+            store=results("store/features/{experiment}"),
+            key_points=results("store/key_points/{experiment}"),
+        script:
+            "../scripts/encode_key_points.py"

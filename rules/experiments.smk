@@ -46,6 +46,27 @@ def extraction_settings(wildcards):
     return canonical_json(PLAN.experiments[wildcards.experiment].extraction)
 
 
+def parts(wildcards):
+    """The parts that the job's experiment needs vectors of, as text."""
+    return canonical_json(PLAN.parts(wildcards.experiment))
+
+
+def shard_of(made):
+    """The shard that a job of an extracting rule computes, and of how many, as text."""
+    number, count = made.shard
+    return lambda wildcards: f"[{wildcards.shard if number is None else number}, {count}]"
+
+
+def trunk_settings(wildcards):
+    """The settings that decide the frozen layers of the job's experiment, as text."""
+    return canonical_json(PLAN.experiments[wildcards.experiment].trunk_settings)
+
+
+def trunk_store(wildcards):
+    """Where rows of the frozen layers of the job's experiment are kept, if they are."""
+    return results(f"store/trunks/{PLAN.experiments[wildcards.experiment].trunk}")
+
+
 def members(wildcards):
     """The names of the experiments that the job's one is combined from, as text."""
     return canonical_json(PLAN.experiments[wildcards.experiment].members)

@@ -59,7 +59,7 @@ rule draw_similarity:
     resources:
         **needs.of("draw_similarity"),
     params:
-        compute=as_text(CONFIG.compute),
+        compute=canonical_json(PLAN.computing),
         strips_drawn=CONFIG.evaluation.strips_drawn,
     script:
         "../scripts/draw_similarity.py"

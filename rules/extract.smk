@@ -1,35 +1,41 @@
-# Stage 7: one vector a picture.
+# Stage 7: one vector a picture. See describe.smk, which does the same without networks.
 
+for made in PLAN.extraction_rules("network"):
 
-rule extract_features:
-    """Extract one network's vector of every picture of a part."""
-    input:
-        manifest=lambda wildcards: manifest(wildcards.part),
-        model=results("models/{experiment}/model.keras"),
-        exported=multiext(results("models/{experiment}/model"), *EXPORTED),
-        training=results("models/{experiment}/training.record.json"),
-        preprocessing=results("models/{experiment}/preprocessing.json"),
-        rows=of_part(PLAN.extraction_rows),
-        code=library("extract_features"),
-    output:
-        vectors=results("features/{experiment}/{part}.npy"),
-        ids=results("features/{experiment}/{part}.ids.csv"),
-        origin=results("features/{experiment}/{part}.origin.json"),
-        record=results("features/{experiment}/{part}.record.json"),
-    log:
-        logs("extract_features/{experiment}-{part}.log"),
-    benchmark:
-        benchmarks("extract_features/{experiment}-{part}.tsv")
-    wildcard_constraints:
-        experiment=one_of(NETWORKS),
-        part=one_of(PLAN.extracted),
-    conda:
-        "../envs/gallerist.yaml"
-    threads: processors(4)
-    resources:
-        **needs.of("extract_features"),
-    params:
-        compute=as_text(CONFIG.compute),
-        views=step("views"),
-    script:
-        "../scripts/extract_features.py"
+    rule:
+        name:
+            f"extract_features{made.suffix}"
+        input:
+            unpack(of_experiment(PLAN.manifests)),
+            model=results("models/{experiment}/model.keras"),
+            exported=multiext(results("models/{experiment}/model"), *EXPORTED),
+            training_record=results("models/{experiment}/training.record.json"),
+            preprocessing=results("models/{experiment}/preprocessing.json"),
+            trunk=of_experiment(PLAN.extraction_trunk),
+            weights=of_experiment(PLAN.weights),
+            rows=of_experiment(PLAN.extraction_rows),
+            shards=made.shards,
+            code=library("extract_features"),
+        output:
+            **made.outputs,
+        log:
+            logs(f"extract_features/{made.log}.log"),
+        benchmark:
+            benchmarks(f"extract_features/{made.log}.tsv")
+        wildcard_constraints:
+            experiment=one_of(made.experiments),
+        conda:
+            "../envs/gallerist.yaml"
+        threads: processors(4)
+        resources:
+            **needs.of("extract_features"),
+        params:
+            compute=canonical_json(PLAN.computing),
+            views=step("views"),
+            parts=parts,
+            shard=shard_of(made),
+            store=results("store/features/{experiment}"),
+            trunk_settings=trunk_settings,
+            trunk_store=trunk_store,
+        script:
+            "../scripts/extract_features.py"

@@ -3,7 +3,7 @@ import os
 
 from gallerist.data.folders import folder_fingerprint
 from gallerist.workflow.dependencies import COPYING, RECORD_KEEPING, library_files
-from gallerist.workflow.plan import Plan
+from gallerist.workflow.plan import EXPORTED, Plan
 
 RESULTS = "results"
 DATASET = CONFIG.dataset.name
@@ -13,10 +13,6 @@ PLAN = Plan(CONFIG, RESULTS)
 # A file of this data set's results, and the manifest of a part.
 results = PLAN.results.file
 manifest = PLAN.manifest
-
-
-# Endings of the files that hold a network for OpenVINO: graph, weights, description.
-EXPORTED = (".xml", ".bin", ".json")
 
 
 def logs(path):

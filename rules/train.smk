@@ -8,6 +8,7 @@ rule train_network:
         augmented=of_experiment(PLAN.augmented_copies),
         validation=manifest("validation"),
         weights=of_experiment(PLAN.weights),
+        trunk=of_experiment(PLAN.training_trunk),
         rows=of_experiment(PLAN.training_rows),
         code=lambda wildcards: library(
             "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
@@ -33,6 +34,8 @@ rule train_network:
         max_pixels=CONFIG.dataset.images.max_pixels,
         gpu_precision=CONFIG.compute.gpu_precision,
         gpu_xla=CONFIG.compute.gpu_xla,
+        compute=canonical_json(PLAN.computing),
+        store=trunk_store,
         # Not an output: it outlives a killed job, and is gone when the training is done.
         checkpoint=results("models/{experiment}/checkpoint.npz"),
     script:

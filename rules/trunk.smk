@@ -50,24 +50,27 @@ rule export_trunk:
 
 
 rule extract_trunk:
-    """Compute the frozen layers of a backbone for every picture of a part, and keep what they give."""
+    """Compute the frozen layers of a backbone once for every picture, and keep what they give.
+
+    The rows are in a store, which is no output: see describe.smk.
+    """
     input:
-        manifest=lambda wildcards: manifest(wildcards.part),
+        unpack(lambda wildcards: PLAN.trunk_manifests(wildcards.trunk, wildcards.part)),
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
         exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
         export=results("trunks/{trunk}/trunk.record.json"),
-        code=lambda wildcards: library("extract_trunk", copies=wildcards.part == "augmented"),
+        code=lambda wildcards: library(
+            "extract_trunk",
+            copies="augmented" in PLAN.trunk_manifests(wildcards.trunk, wildcards.part),
+        ),
     output:
-        rows=results("trunks/{trunk}/{part}.npy"),
-        ids=results("trunks/{trunk}/{part}.ids.csv"),
-        origin=results("trunks/{trunk}/{part}.origin.json"),
         record=results("trunks/{trunk}/{part}.record.json"),
     log:
         logs("extract_trunk/{trunk}-{part}.log"),
     benchmark:
         benchmarks("extract_trunk/{trunk}-{part}.tsv")
     wildcard_constraints:
-        part="training|augmented|validation|gallery|query",
+        part="training|gallery",
     conda:
         "../envs/gallerist.yaml"
     threads: processors(8)
@@ -75,7 +78,11 @@ rule extract_trunk:
         **needs.of("extract_trunk"),
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
+        parts=lambda wildcards: canonical_json(
+            [*PLAN.trunk_manifests(wildcards.trunk, wildcards.part)]
+        ),
         max_pixels=CONFIG.dataset.images.max_pixels,
-        compute=as_text(CONFIG.compute),
+        compute=canonical_json(PLAN.computing),
+        store=results("store/trunks/{trunk}"),
     script:
         "../scripts/extract_trunk.py"

@@ -1,20 +1,16 @@
-"""Rule describe_images: pictures of one part -> vectors by colour, texture or shape."""
+"""Rule describe_images: the pictures of all parts -> vectors by colour, texture or shape."""
 
-from gallerist.data.manifest import Manifest
 from gallerist.features.descriptors.extract import DescriptorExtractor
-from gallerist.features.store import write_features
+from gallerist.features.extraction import extract_parts
+from gallerist.settings.descriptors import read_descriptor
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    output = snakemake.output
-    settings = run.settings
-    images = Manifest.read(snakemake.input.manifest)
     extractor = DescriptorExtractor(
-        settings, max_pixels=snakemake.params.max_pixels, threads=snakemake.threads
+        run.settings_as(read_descriptor),
+        max_pixels=snakemake.params.max_pixels,
+        threads=snakemake.threads,
     )
-    with run.timed("extraction_seconds") as timer:
-        files = output.vectors, output.ids, output.origin
-        written = write_features(extractor.batches(images.paths), images.ids, extractor, files)
-        run.parameters(settings)
-    run.metrics(written, images_per_second=len(images) / timer.seconds)
-    run.dataset(snakemake.wildcards.part, snakemake.input.manifest, images.digest, len(images))
+    manifests = {part: snakemake.input[part] for part in run.param("parts")}
+    outputs, store = dict(snakemake.output.items()), snakemake.params.store
+    extract_parts(run, extractor, manifests, outputs, store)

@@ -1,24 +1,24 @@
-"""Rule extract_features: pictures of one part -> vectors of length 1, in manifest order."""
+"""Rule extract_features: the pictures of all parts -> vectors by a network."""
 
 from gallerist.records.record import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     for file in (snakemake.input.model, snakemake.input.exported[2]):
-        verify_output(file, snakemake.input.training)
+        verify_output(file, snakemake.input.training_record)
     # Imported with the stage open, because a kill may come while they load.
     from gallerist.data.manifest import Manifest
+    from gallerist.features.extraction import extract_parts
     from gallerist.features.network import NetworkExtractor
-    from gallerist.features.store import write_features
     from gallerist.features.views import Views
-    from gallerist.networks.inference import prepare
-    from gallerist.networks.trunk_cache import TrunkCache
+    from gallerist.networks.inference import prepare, uses_tensorflow
+    from gallerist.networks.trunk_rows import Trunk, TrunkRows
+    from gallerist.networks.weights import Weights
 
-    given, output = snakemake.input, snakemake.output
+    given, params, threads = snakemake.input, snakemake.params, snakemake.threads
     compute = run.param("compute")
-    engine, threads = compute["engine"], snakemake.threads
-    device = prepare(engine=engine, threads=threads, gpu_precision=compute["gpu_precision"])
-    images = Manifest.read(given.manifest)
+    engine, precision = compute["engine"], compute["gpu_precision"]
+    device = prepare(engine=engine, threads=threads, gpu_precision=precision)
     extractor = NetworkExtractor(
         given.model,
         given.preprocessing,
@@ -27,14 +27,15 @@ with stage(snakemake) as run:
         xla=compute["gpu_xla"],
         views=Views(**run.param("views") or {}),
     )
-    with run.timed("extraction_seconds") as timer:
-        files = output.vectors, output.ids, output.origin
-        if given.rows:
-            rows = TrunkCache.read(*given.rows)
-            written = write_features(extractor.batches_of_rows(rows), rows.ids, extractor, files)
-        else:
-            batches = extractor.batches(images.paths)
-            written = write_features(batches, images.ids, extractor, files)
+    manifests = {part: given[part] for part in run.param("parts")}
+    made_by = [uses_tensorflow(engine), precision]
+    if given.trunk:
+        file = Weights.read(given.weights).file
+        how = {"weights": file, "threads": threads, "compute": compute}
+        trunk = Trunk(given.trunk[2], run.param("trunk_settings"), extractor.pictures, **how)
+        rows = TrunkRows(trunk, params.trunk_store)
+        extractor.rows = rows.of(*map(Manifest.read, manifests.values()))
+        made_by += trunk.identity
+    outputs = dict(snakemake.output.items())
+    extract_parts(run, extractor, manifests, outputs, params.store, *made_by)
     run.parameters(device=device, engine=extractor.engine_name)
-    run.metrics(written, images_per_second=len(images) / timer.seconds)
-    run.dataset(snakemake.wildcards.part, given.manifest, images.digest, len(images))

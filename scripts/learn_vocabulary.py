@@ -1,6 +1,7 @@
 """Rule learn_vocabulary: training pictures -> the visual words of their key points."""
 
 from gallerist.data.manifest import Manifest
+from gallerist.features.kept_key_points import KeptKeyPoints
 from gallerist.features.key_points import Detector
 from gallerist.features.vocabulary import count_words, learn, sample
 from gallerist.figures.key_points import draw
@@ -18,17 +19,24 @@ with stage(snakemake) as run:
         settings["max_points"],
         settings.get("root", False),
     )
+    kept = KeptKeyPoints(detector, snakemake.params.key_points, snakemake.input.training)
+    run.tag(key_points=kept.folder)
     with run.timed("vocabulary_seconds"):
-        descriptors = sample(
-            training.paths,
-            detector,
-            at_most=settings["sample"],
-            seed=settings["seed"],
-            threads=snakemake.threads,
-        )
+        with kept as detect:
+            descriptors = sample(
+                training.paths,
+                detector,
+                at_most=settings["sample"],
+                seed=settings["seed"],
+                threads=snakemake.threads,
+                detect=detect,
+            )
         vocabulary = learn(descriptors, settings["words"], settings["seed"], detector=detector)
         if settings["encoding"] == "bag_of_words":
-            vocabulary = count_words(vocabulary, training.paths, threads=snakemake.threads)
+            with kept as detect:
+                vocabulary = count_words(
+                    vocabulary, training.paths, threads=snakemake.threads, detect=detect
+                )
     vocabulary.write(snakemake.output.vocabulary)
 
     one_a_class = {picture.label: picture.path for picture in reversed(training.pictures)}

@@ -9,6 +9,7 @@ with stage(snakemake) as run:
     from gallerist.networks.architectures import architecture
     from gallerist.networks.runtime import configure
     from gallerist.networks.trunk import after_trunk, trunk_identity
+    from gallerist.networks.trunk_rows import Trunk, TrunkRows
     from gallerist.networks.weights import Weights
     from gallerist.settings.networks import read_network
     from gallerist.training import loop as training
@@ -25,21 +26,19 @@ with stage(snakemake) as run:
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)
-    if given.rows:
+    if given.trunk:
         trained_part = after_trunk(network)  # shares its layers with the network
-        batches = data.rows(trunk_identity(network), given.rows)
+        how = {"weights": file, "threads": snakemake.threads, "compute": run.param("compute")}
+        rows = TrunkRows(Trunk(given.trunk[2], run.settings, preprocessing, **how), params.store)
+        batches = data.rows(trunk_identity(network), rows)
     else:
         trained_part, batches = network, data.pictures(snakemake.threads)
     used, digest = (weights.label, weights.sha256) if weights else ("none", "none")
     identity = identity_of(run.settings, device, params.gpu_xla, digest, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
+    xla, point = params.gpu_xla, run.curve_point
     trained = training.train(
-        trained_part,
-        *batches,
-        settings=settings,
-        checkpoint=checkpoint,
-        xla=params.gpu_xla,
-        report=run.curve_point,
+        trained_part, *batches, settings=settings, checkpoint=checkpoint, xla=xla, report=point
     )
     training.save(network, output.model)
     run.made(output.model)
@@ -48,12 +47,12 @@ with stage(snakemake) as run:
     trained.write_history(output.history)
     checkpoint.remove()
     for epoch, row in enumerate(trained.history[: trained.resumed_epochs], start=1):
-        run.curve_point(epoch, row)  # trained before the job was stopped
+        point(epoch, row)  # trained before the job was stopped
     run.parameters(device=device, weights_used=used, classes=len(images.classes))
     run.tag(weights=used)
     augmented = len(images) - len(originals)
-    run.metrics(images=len(originals), images_augmented=augmented)
-    run.metrics(images_validation=len(validation))
+    held_out = len(validation)
+    run.metrics(images=len(originals), images_augmented=augmented, images_validation=held_out)
     run.metrics(trained.metrics() | training.count_parameters(network) | trained.last_epoch)
     run.dataset("training", given.training, originals.digest, len(originals))
     run.dataset("validation", given.validation, validation.digest, len(validation))

@@ -218,8 +218,7 @@ def test_a_row_has_the_parameters_of_every_stage_upstream(rows, experiment):
         "train_network.image_size": "32",
         "train_network.learning_rate": "0.001",
         "train_network.early_stopping.patience": "5",
-        "extract_features.gallery.device": None,
-        "extract_features.query.device": None,
+        "extract_features.device": None,
         "search_gallery.depth": "9",
         "evaluate_retrieval.k": "[1,3]",
     }

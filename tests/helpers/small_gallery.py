@@ -15,6 +15,7 @@ from gallerist.features.store import write_features
 from gallerist.io.files import sha256_of_file, write_json
 from gallerist.records.record import write_record
 from gallerist.search.exact import search
+from gallerist.settings.descriptors import read_descriptor
 from gallerist.workflow.results import Results
 
 HOG = {
@@ -23,7 +24,7 @@ HOG = {
 }  # fmt: skip
 MAX_PIXELS = 1_000_000
 GALLERY_SIZE, QUERY_SIZE = 12, 10
-EXTRACTOR = DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1)
+EXTRACTOR = DescriptorExtractor(read_descriptor(**HOG), max_pixels=MAX_PIXELS, threads=1)
 
 
 @dataclass(frozen=True)

@@ -362,7 +362,9 @@ def _announced(result):
     for rule, block in blocks:
         fields = dict(re.findall(r"^    (\w+): (.*)$", block, flags=re.MULTILINE))
         wildcards = [each.partition("=")[2] for each in fields.get("wildcards", "").split(", ")]
-        yield fields["jobid"], " ".join([rule, *filter(None, wildcards)]), fields
+        # Rules that differ in the parts that they are for have one name before the underscores.
+        name = rule.partition("__")[0]
+        yield fields["jobid"], " ".join([name, *filter(None, wildcards)]), fields
 
 
 def wait_for(condition, seconds=120.0):

@@ -8,6 +8,8 @@ import pytest
 from edits import change_code, dry_runs
 from tiny_workflow import CONFIG, TRANSFER, Workflow, draw_picture, jobs_of, wait_for
 
+from gallerist.io.row_store import keys_in
+
 PARTS = ("training", "augmented", "validation", "gallery", "query")
 EXPERIMENTS = {
     "one": TRANSFER,
@@ -17,20 +19,17 @@ EXPERIMENTS = {
 TRUNK = "MobileNetV2-random-32-block_16-float32"
 
 
-def trunk_jobs(name=TRUNK, parts=PARTS):
-    return {f"extract_trunk {name} {part}" for part in parts}
-
-
 def trunk_of(name):
     """All jobs of a trunk that there was none of."""
-    return trunk_jobs(name) | {f"export_trunk {name}"}
+    extracted = {f"extract_trunk {name} {part}" for part in ("training", "gallery")}
+    return extracted | {f"export_trunk {name}"}
 
 
 def chain(experiment):
     """All that one experiment has for itself, and the comparison."""
-    rules = "train_network", "plot_training", "search_gallery", "evaluate_retrieval"
-    parts = {f"extract_features {experiment} {part}" for part in ("gallery", "query")}
-    return {f"{rule} {experiment}" for rule in rules} | parts | {"compare_experiments"}
+    rules = "train_network", "plot_training", "extract_features", "search_gallery"
+    every = {f"{rule} {experiment}" for rule in (*rules, "evaluate_retrieval")}
+    return every | {"compare_experiments"}
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +49,12 @@ def workflow(cached_workflow, tmp_path):
 
 def test_experiments_that_share_backbone_weights_and_freezing_share_one_trunk(cached_workflow):
     done = jobs_of(cached_workflow.first_run)
-    assert {job for job in done if job.startswith("extract_trunk")} == trunk_jobs()
+    assert {job for job in done if "trunk" in job} == trunk_of(TRUNK)
     assert [each.name for each in (cached_workflow.results / "trunks").iterdir()] == [TRUNK]
-    for part in PARTS:
-        stem = cached_workflow.results / "trunks" / TRUNK / part
-        rows = np.load(f"{stem}.npy", mmap_mode="r", allow_pickle=False)
-        manifest = pd.read_csv(cached_workflow.results / f"manifests/{part}.csv")
-        ids = pd.read_csv(f"{stem}.ids.csv")
-        assert rows.dtype == np.float32
-        assert len(rows) == len(manifest)
-        assert ids.id.tolist() == manifest.id.tolist()
+    segments = [*cached_workflow.results.glob(f"store/trunks/{TRUNK}/*/*.arrow")]
+    kept = [key for segment in segments for key in keys_in(segment)]
+    manifests = (cached_workflow.results / f"manifests/{part}.csv" for part in PARTS)
+    assert sorted(kept) == sorted({key for each in manifests for key in pd.read_csv(each).id})
 
 
 def test_the_need_of_disk_is_said_before_it_is_taken(cached_workflow):
@@ -127,7 +122,7 @@ EDITS = {
     "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
     "how copies are warped": (
         lambda workflow: change_code(workflow, "gallerist/data/warping.py"),
-        {"augment_images"}.union(trunk_jobs(parts=["augmented"]), *map(chain, EXPERIMENTS)),
+        {"augment_images", f"extract_trunk {TRUNK} training"}.union(*map(chain, EXPERIMENTS)),
     ),
     "the k": (
         set_key("evaluation.k", [1, 2]),
@@ -136,13 +131,12 @@ EDITS = {
     "a gallery picture": (
         replace_a_gallery_picture,
         {"import_images gallery", "report_leaks", "compare_experiments"}
-        | trunk_jobs(parts=["gallery"])
+        | {f"extract_trunk {TRUNK} gallery"}
         | {
             f"{rule} {name}"
-            for rule in ("search_gallery", "evaluate_retrieval")
+            for rule in ("extract_features", "search_gallery", "evaluate_retrieval")
             for name in EXPERIMENTS
-        }
-        | {f"extract_features {name} gallery" for name in EXPERIMENTS},
+        },
     ),
 }
 
@@ -162,10 +156,10 @@ def test_an_edit_of_an_experiment_computes_frozen_layers_again_only_where_they_d
 
 @pytest.mark.slow
 def test_after_another_pooling_the_kept_rows_are_really_used(workflow):
-    kept = workflow.content([f"results/tiny/trunks/{TRUNK}"])
+    kept = workflow.content([f"results/tiny/store/trunks/{TRUNK}"])
     workflow.edit_config("experiments.two.pooling", "max")
     assert workflow.rerun() == chain("two")
-    assert workflow.content([f"results/tiny/trunks/{TRUNK}"]) == kept
+    assert workflow.content([f"results/tiny/store/trunks/{TRUNK}"]) == kept
 
 
 @pytest.mark.slow

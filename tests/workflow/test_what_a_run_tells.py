@@ -114,7 +114,7 @@ def test_an_exchanged_model_is_refused_by_name_before_it_is_opened(workflow):
     assert workflow.rerun(similarity) == {"draw_similarity long"}
     shutil.copy(workflow.results / "models/short/model.keras", model)  # a whole, loadable model
     for job, target in (
-        ("extract_features long query", "results/tiny/features/long/query.npy"),
+        ("extract_features long", "results/tiny/features/long/query.npy"),
         ("draw_similarity long", similarity),
     ):
         only = ("--allowed-rules", job.split()[0], "--")  # the second takes what the first makes

@@ -132,7 +132,7 @@ def test_the_weights_of_a_fusion_come_from_validation_and_are_logged(finished):
     assert sum(weights.values()) == pytest.approx(1)
     (row,) = finished.tracked_runs("tiny", "tags.`gallerist.experiment` = 'learned'")
     assert float(row.data.params["fuse_features.gallery.weight.colour"]) == weights["colour"]
-    assert row.data.params["describe_images.colour.gallery.bins"] == "4"
+    assert row.data.params["describe_images.colour.bins"] == "4"
 
 
 def test_every_pair_of_experiments_is_tested(finished):
@@ -160,7 +160,7 @@ def replace_a_training_picture(workflow):
 EDITS = {
     "a descriptor's bins": (
         set_key("experiments.colour.bins", 5),
-        of_parts("describe_images", "colour", *PARTS, "validation")
+        {"describe_images colour"}
         | searched("colour", "learned")
         | {"learn_fusion learned"}
         | of_parts("fuse_features", "learned")
@@ -168,13 +168,11 @@ EDITS = {
     ),
     "a descriptor's cells": (
         set_key("experiments.hog.cells", 4),
-        of_parts("describe_images", "hog") | AFTER_HOG,
+        {"describe_images hog"} | AFTER_HOG,
     ),
     "the visual words": (
         set_key("experiments.sift.words", 5),
-        {"learn_vocabulary sift"}
-        | of_parts("encode_key_points", "sift", *PARTS, "validation")
-        | AFTER_SIFT,
+        {"learn_vocabulary sift", "encode_key_points sift"} | AFTER_SIFT,
     ),
     "the dimensions left": (
         set_key("experiments.reduced.reduction.dimensions", 2),
@@ -209,12 +207,11 @@ EDITS = {
         replace_a_training_picture,
         {"import_images originals", "split_images", "report_leaks"}
         | evaluation(*EXPERIMENTS)  # the row of each says what its pictures were split from
-        | of_parts("describe_images", "colour", "validation")
-        | of_parts("describe_images", "reduced", "training")
+        | {"describe_images colour", "describe_images reduced", "encode_key_points sift"}
         | {"fit_reduction reduced", "learn_vocabulary sift"}
         | of_parts("reduce_features", "reduced")
-        | searched("reduced")
-        | of_parts("encode_key_points", "sift", *PARTS, "validation")
+        | searched("reduced", "colour")  # all parts of an experiment are extracted by one job
+        | BY_RANK
         | AFTER_SIFT,
     ),
 }
@@ -295,7 +292,7 @@ def mean_colour(pixels: Pixels, *, squared: bool) -> Vectors:
 
 
 NEW_SETTINGS = '''
-class MeanColour(RankedByVectors, _Global):
+class MeanColour(RankedByVectors, WholePicture):
     """The mean colour of a picture."""
 
     descriptor: Literal["mean_colour"] = KIND
@@ -320,7 +317,7 @@ def test_a_descriptor_needs_one_function_one_row_and_one_model_of_its_settings(w
     workflow.edit_text(models, "    | HuMoments\n", "    | HuMoments\n    | MeanColour\n")
     workflow.edit_config("experiments.mean", {"descriptor": "mean_colour", "squared": True})
     done = workflow.rerun("results/tiny/evaluation/mean/metrics.json")
-    own = of_parts("describe_images", "mean") | {"search_gallery mean", "evaluate_retrieval mean"}
+    own = {"describe_images mean", "search_gallery mean", "evaluate_retrieval mean"}
     assert done == own
     vectors = np.load(workflow.results / "features/mean/gallery.npy")
     assert vectors.shape == (9, 3)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.lint import lint
 from gallerist.commands.options import FORESEEN
@@ -24,7 +25,7 @@ GROUPS = {
     "Search": (search,),
     "Evaluate": (evaluate, lint),
     "Share": (register, submit),
-    "Repair": (sync, prune, unlock),
+    "Repair": (sync, prune, unlock, collect),
 }
 """Heading -> its commands. Their modules import what they work with when they run."""
 

@@ -91,8 +91,8 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
 
     training_seconds: all epochs, validation included. trunk_seconds: what frozen layers took, once,
     for the pictures that are trained on and validated; 0 where they are in every epoch.
-    extraction_images_per_second: gallery and queries together, frozen layers and all; a picture
-    that several members extract is one picture, which takes the time of all of them.
+    extraction_images_per_second: frozen layers and all; a picture that several members extract is
+    one picture, which takes the time of all of them.
     feature_length: numbers a picture. images_skipped, _warned: of all parts.
 
     What an experiment does without, such as the epochs of a descriptor, is 0.
@@ -101,20 +101,38 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
     extracted = [record for stage in EXTRACTING for record in of_stage(upstream, stage)]
     imports = [record.metrics for record in of_stage(upstream, "import_images")]
     trunks = of_stage(upstream, "extract_trunk")
-    searched = [record for record in [*trunks, *extracted] if record.part in SEARCHED]
-    seconds = _extraction_seconds(searched)
-    images = {record.part: record.metrics["images"] for record in searched}
+    seconds = _seconds_a_picture([*trunks, *extracted])
     kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
     return {
         **{name: sum(metrics[name] for metrics in trained) for name in kept},
-        "trunk_seconds": _extraction_seconds(
-            record for record in trunks if record.part not in SEARCHED
-        ),
+        "trunk_seconds": sum(map(_learning_seconds, trunks)),
         "feature_length": _feature_length(upstream),
-        "extraction_images_per_second": sum(images.values()) / seconds if seconds else 0.0,
+        "extraction_images_per_second": 1 / seconds if seconds else 0.0,
         "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
         "images_warned": sum(metrics["images_warned"] for metrics in imports),
     }
+
+
+def _seconds_a_picture(records: Iterable[Record]) -> float:
+    """Of all steps that extract: one that runs part by part counts by the parts searched."""
+    steps: dict[tuple[str | None, ...], list[Record]] = {}
+    for record in records:
+        if record.part in (None, *SEARCHED):
+            key = (record.stage, record.experiment, record.item)
+            steps.setdefault(key, []).append(record)
+    return sum(
+        _extraction_seconds(step) / sum(record.metrics["images"] for record in step)
+        for step in steps.values()
+    )
+
+
+def _learning_seconds(trunk: Record) -> float:
+    """What frozen layers took for the pictures that are trained on and validated."""
+    metrics = trunk.metrics
+    images = sum(
+        metrics.get(f"{part}_images", 0) for part in ("training", "augmented", "validation")
+    )
+    return metrics["extraction_seconds"] * images / metrics["images"]
 
 
 def _extraction_seconds(records: Iterable[Record]) -> float:
@@ -129,7 +147,7 @@ def _feature_length(upstream: Sequence[Record]) -> float:
     for stage in ("reduce_features", "fuse_features", *EXTRACTING):
         for record in of_stage(upstream, stage):
             own = not joined or record.experiment in joined  # a member's vectors are not searched
-            if own and record.part == "gallery":
+            if own and record.part in (None, "gallery"):
                 return record.metrics["feature_length"]
     return 0.0
 

@@ -6,14 +6,21 @@ The kinds: `network.NetworkExtractor`, `descriptors.extract.DescriptorExtractor`
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Protocol, TypeVar
 
+import cv2
 import numpy as np
 
 from gallerist.features.store import Features, FeatureSource
 from gallerist.io.arrays import AnyArray
 from gallerist.io.files import PathLike
+from gallerist.io.parallel import ordered, stack_batches
+from gallerist.workflow.progress import Progress
+
+Result = TypeVar("Result")
 
 
 class Extractor(FeatureSource, Protocol):
@@ -24,6 +31,45 @@ class Extractor(FeatureSource, Protocol):
 
         pictures: files; where the extractor works on `Features`, the ids of pictures in them.
         """
+
+
+def in_threads(
+    function: Callable[[Any], Result], items: Sequence[Any], threads: int
+) -> Generator[Result]:
+    """`function` of each item, in their order: see `parallel.ordered`. Progress is logged.
+
+    Threads, not processes: a picture takes milliseconds, and decoders, filters and NumPy's sums let
+    other threads run. OpenCV works in the threads that it is called from.
+    """
+    progress, before = Progress("images", len(items)), cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a picture has a thread already
+    results = ordered(function, items, threads=threads, ahead=4 * threads - 1, name="extraction")
+    try:
+        with closing(results):
+            for result in results:
+                yield result
+                progress.advance()
+    finally:
+        cv2.setNumThreads(before)
+
+
+class PictureByPicture(ABC):
+    """What extractors share that make one vector after the other. threads: that do."""
+
+    threads: int
+
+    @abstractmethod
+    def vector(self, path: PathLike) -> AnyArray:
+        """The vector of one picture. Raises `decoding.BadImage` naming the file."""
+
+    def batches(self, paths: Sequence[PathLike], *, batch_size: int = 32) -> Generator[AnyArray]:
+        """Batches of (batch_size, length) float32 rows, in the order given; the last is smaller.
+
+        A few pictures are worked on ahead, so that memory is bounded. The threads end with the last
+        batch, with an error, or when the iterator is closed. An error of a picture comes after the
+        batches before it.
+        """
+        return stack_batches(in_threads(self.vector, paths, self.threads), batch_size)
 
 
 def extract(

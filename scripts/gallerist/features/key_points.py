@@ -97,6 +97,10 @@ class Detector:
         """Key points of a picture file. Raises `decoding.BadImage` naming it."""
         return self.detect(self.prepare(path))
 
+    def descriptors(self, path: PathLike) -> AnyArray:
+        """The descriptors of a picture file: see `KeyPoints`."""
+        return self.detect_in_file(path).descriptors
+
 
 def shrink(pixels: Pixels, max_side: int) -> Pixels:
     """Shrink a picture so that its longer side has at most `max_side` pixels; enlarge none.

@@ -16,7 +16,7 @@ from gallerist.io.arrays import Pixels, Vectors
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.networks.exported import Exported, Kind
 from gallerist.networks.inference import Engine, Forward, compile_exported
-from gallerist.networks.trunk_cache import TrunkCache, check_trunk
+from gallerist.networks.trunk_rows import TrunkRows, check_trunk
 from gallerist.workflow.progress import Progress
 
 
@@ -25,6 +25,7 @@ class NetworkExtractor:
 
     pictures: how they are read. views: of each. model: SHA-256 of the file. length: numbers in a
     vector. engine_name: what computed, once something has been.
+    rows: of its trunk, where the vectors are to be made from these.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class NetworkExtractor:
         self.pictures = Preprocessing.read(preprocessing)
         self.model = sha256_of_file(model)
         self.views = views or Views()
+        self.rows: TrunkRows | None = None
         self.engine_name: str | None = None
         self._path, self._threads, self._engine, self._xla = model, threads, engine, xla
         mend = f"Remove {model} and run the workflow, which trains it again."
@@ -84,7 +86,15 @@ class NetworkExtractor:
         network works on this one.
         Raises `decoding.BadImage` naming the file that cannot be decoded; with several views
         UserError.
+
+        With `rows`, only what comes after the trunk is computed. float16 keeps 11 bits of a row's
+        numbers, so that vectors from such rows are equal to about three digits. Rows are of the
+        plain view. Raises UserError when they are of another trunk or of differently prepared
+        pictures, ValueError when this network has no trunk, ViewsRefused when this has other views.
         """
+        if self.rows is not None:
+            yield from self._batches_of_rows(self.rows, paths)
+            return
         # Each size is decoded by itself: shrunk from another size it would be blurred twice.
         threads = max(1, self._threads // len(self._sizes))
         progress = Progress("images", len(paths))
@@ -107,14 +117,7 @@ class NetworkExtractor:
                 yield rows
                 progress.advance(len(rows))
 
-    def batches_of_rows(self, rows: TrunkCache, *, batch_size: int = 256) -> Iterator[Vectors]:
-        """The same vectors from stored rows of this network's trunk, in their order.
-
-        Only what comes after the trunk is computed. float16 keeps 11 bits of a row's numbers, so
-        that vectors from such rows are equal to about three digits. Rows are of the plain view.
-        Raises at once UserError when the rows are of another trunk or of differently prepared
-        pictures, ValueError when this network has no trunk, ViewsRefused when this has other views.
-        """
+    def _batches_of_rows(self, rows: TrunkRows, paths: Sequence[PathLike]) -> Iterator[Vectors]:
         if not self._plain:
             raise ViewsRefused(
                 "rows of the trunk are of the plain view, at the network's own size: "
@@ -123,7 +126,7 @@ class NetworkExtractor:
         if self._exported.trunk is None:
             raise ValueError("the network has no backbone of which rows could have been kept")
         check_trunk(rows, self._exported.trunk, self.pictures.sha256)
-        return self._after_trunk(self._compile("rows"), rows, batch_size)
+        yield from self._compile("rows").stream(rows.batches(paths))
 
     def feature_maps(self) -> tuple[Forward, Mapping[str, Any]]:
         """What gives the last feature map of pictures, and how vectors are pooled from it.
@@ -131,12 +134,6 @@ class NetworkExtractor:
         The pooling is as of `feature_map.feature_map_of`, which says which networks have one.
         """
         return self._compile("maps"), self._exported.facts["pooling"]
-
-    def _after_trunk(self, forward: Forward, rows: TrunkCache, size: int) -> Iterator[Vectors]:
-        progress = Progress("images", len(rows.ids))
-        for vectors in forward.stream(rows.rows.blocks(size)):
-            yield vectors
-            progress.advance(len(vectors))
 
     def _plainly(self, batches: Iterator[Pixels]) -> Iterator[Vectors]:
         for first in batches:

@@ -7,25 +7,24 @@ each word is in it (`bag_of_words`) or where its descriptors lie around the word
 import hashlib
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-import cv2
 import numpy as np
 
+from gallerist.features.extractors import PictureByPicture, in_threads
 from gallerist.features.key_points import Detector
 from gallerist.io.arrays import AnyArray, Booleans, Floats, Indices, Integers, Vectors
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_text
-from gallerist.io.parallel import ordered, stack_batches
-from gallerist.workflow.progress import Progress
 
 Encoding = Literal["bag_of_words", "vlad"]
-Result = TypeVar("Result")
+Detect = Callable[[PathLike], AnyArray]
+"""A picture file -> the descriptors of its key points, as a detector gives them."""
 
 BATCH = 4096
 """Descriptors that the words are moved by at once."""
@@ -150,19 +149,26 @@ def learn(descriptors: AnyArray, words: int, seed: int, *, detector: Detector) -
     return Vocabulary(np.asarray(centres), detector, np.zeros(words, dtype=np.int64), 0)
 
 
-def count_words(vocabulary: Vocabulary, paths: Sequence[PathLike], *, threads: int) -> Vocabulary:
+def count_words(
+    vocabulary: Vocabulary,
+    paths: Sequence[PathLike],
+    *,
+    threads: int,
+    detect: Detect | None = None,
+) -> Vocabulary:
     """The vocabulary with the number of (training) pictures that have each word: for bags of words.
 
+    detect: gives what the vocabulary's detector does; None is that one.
     Raises UserError when every word is in every picture, so that none tells them apart;
     BadImage naming the first file that cannot be decoded.
     """
+    detect = detect or vocabulary.detector.descriptors
 
     def present(path: PathLike) -> Booleans:
-        descriptors = vocabulary.detector.detect_in_file(path).descriptors
-        return _occurrences(vocabulary, descriptors) > 0
+        return _occurrences(vocabulary, detect(path)) > 0
 
     found = np.zeros(len(vocabulary), dtype=np.int64)
-    with closing(_in_order(present, paths, threads)) as pictures:
+    with closing(in_threads(present, paths, threads)) as pictures:
         for words in pictures:
             found += words
     if (found == len(paths)).all():
@@ -228,21 +234,29 @@ def signed_square_root(vector: Vectors) -> Vectors:
 
 
 def sample(
-    paths: Sequence[PathLike], detector: Detector, *, at_most: int, seed: int, threads: int
+    paths: Sequence[PathLike],
+    detector: Detector,
+    *,
+    at_most: int,
+    seed: int,
+    threads: int,
+    detect: Detect | None = None,
 ) -> AnyArray:
     """Descriptors of (training) pictures to learn words from, at most `at_most`: (n, d).
 
     Every picture gives the same number at most, which seed and its position choose, so that those
     with many key points have no more say. Of more pictures than that the seed chooses some.
+    detect: gives what the detector does; None is that one.
     Results do not depend on threads. Raises BadImage naming the first file that is no picture.
     """
+    detect = detect or detector.descriptors
     chosen = np.arange(len(paths))
     if len(paths) > at_most:
         chosen = np.sort(np.random.default_rng(seed).choice(len(paths), at_most, replace=False))
     share = at_most // max(len(chosen), 1)
 
     def some(position: int) -> AnyArray:
-        descriptors = detector.detect_in_file(paths[position]).descriptors
+        descriptors = detect(paths[position])
         if len(descriptors) <= share:
             return descriptors
         chance = np.random.default_rng([seed, position])
@@ -250,12 +264,15 @@ def sample(
 
     stored = np.uint8 if detector.kind == "orb" else np.float32
     none: AnyArray = np.empty((0, detector.descriptor_length), dtype=stored)
-    with closing(_in_order(some, chosen.tolist(), threads)) as samples:
+    with closing(in_threads(some, chosen.tolist(), threads)) as samples:
         return np.concatenate([none, *samples])
 
 
-class WordExtractor:
-    """A vocabulary with an encoding, for files: see `extractors.Extractor`."""
+class WordExtractor(PictureByPicture):
+    """A vocabulary with an encoding, for files: see `extractors.Extractor`.
+
+    detect: what gives a picture's descriptors, as the vocabulary's detector does.
+    """
 
     def __init__(
         self, vocabulary: Vocabulary, encoding: Encoding, *, square_root: bool, threads: int
@@ -264,7 +281,8 @@ class WordExtractor:
 
         threads: that detect and encode, a picture at a time; vectors do not depend on them.
         """
-        self._vocabulary, self._threads, self._square_root = vocabulary, threads, square_root
+        self._vocabulary, self.threads, self._square_root = vocabulary, threads, square_root
+        self.detect: Detect = vocabulary.detector.descriptors
         self._encode, width = {
             "bag_of_words": (bag_of_words, 1),
             "vlad": (vlad, vocabulary.points.shape[1]),
@@ -273,36 +291,11 @@ class WordExtractor:
         self.preprocessing = sha256_of_text(vocabulary.detector.to_json())
         self.length = len(vocabulary) * width
 
-    def batches(self, paths: Sequence[PathLike], *, batch_size: int = 32) -> Iterator[Vectors]:
-        """Batches of (batch_size, length) float32 rows, in the order given; the last is smaller.
-
-        A picture without key points is a row of zeros. Raises `decoding.BadImage` naming the first
-        file that cannot be decoded, after the batches before it.
-        """
-        return stack_batches(_in_order(self._vector, paths, self._threads), batch_size)
-
-    def _vector(self, path: PathLike) -> Vectors:
-        descriptors = self._vocabulary.detector.detect_in_file(path).descriptors
+    def vector(self, path: PathLike) -> Vectors:
+        """The vector of one picture; zeros where it has no key points."""
+        descriptors = self.detect(path)
         vector = self._encode(self._vocabulary, descriptors)
         return signed_square_root(vector) if self._square_root else vector
-
-
-def _in_order(
-    function: Callable[[Any], Result], items: Sequence[Any], threads: int
-) -> Generator[Result]:
-    """As `parallel.ordered`, with progress, and OpenCV in the threads that it is called from."""
-    progress = Progress("images", len(items))
-    opencv_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # a picture has a thread already
-    try:
-        with closing(
-            ordered(function, items, threads=threads, ahead=4 * threads - 1, name="key-points")
-        ) as results:
-            for result in results:
-                yield result
-                progress.advance()
-    finally:
-        cv2.setNumThreads(opencv_threads)
 
 
 def _occurrences(vocabulary: Vocabulary, descriptors: AnyArray) -> Integers:

@@ -1,35 +1,22 @@
-"""Rows of numbers as one plain `.npy` file, larger than memory: written and read piece by piece."""
+"""Rows of numbers as one plain `.npy` file, larger than memory: written piece by piece."""
 
 import errno
 import hashlib
 import io
-import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from gallerist.io.arrays import AnyArray, Integers
+from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, remove_leftovers, replacing
 
-Rows = npt.NDArray[np.floating[Any]]
-RowType = Literal["float16", "float32"]
-
-_STORED: dict[str, np.dtype[Any]] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+_STORED = np.dtype("<f4")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PIECE = 16 * 2**20
-"""Bytes converted, copied or mapped at once."""
-
-_ROWS_AT_ONCE = 4
-"""Rows taken between two returns of mapped pages. The kernel may map 2 MB for each end of a row."""
+"""Bytes converted at once."""
 
 
 class TooLarge(UserError):
@@ -50,33 +37,26 @@ class WrittenRows:
     sha256: str
 
 
-def file_size(count: int, length: int, dtype: RowType) -> int:
-    """Bytes of the file of `count` rows of `length` values."""
-    stored = _STORED[dtype]
-    return len(_header(count, length, stored)) + count * length * stored.itemsize
-
-
 def write_rows(
     path: PathLike,
     batches: Iterable[AnyArray],
     *,
     count: int,
     length: int | None = None,
-    dtype: RowType = "float32",
 ) -> WrittenRows:
-    """Write batches of rows, each (any number, length), one below the other; whole or not at all.
+    """Write batches of rows, each (any number, length), as float32; whole or not at all.
 
     count: rows that must come together. length: values a row; by default the first batch's.
     Memory is bounded by one batch. The bytes are those that `numpy.save` would write, and reach the
     file by ordinary writes: pages of a writable map would count as this process's memory.
 
     Raises UserError when the rows are fewer, more or longer than said, or not finite; TooLarge
-    when a finite number would become infinite in `dtype`; DiskFull when the disk is.
+    when a finite number would become infinite; DiskFull when the disk is.
     """
     path = Path(path)
     remove_leftovers(path)
     with replacing(path) as temporary:
-        writer = _Writer(temporary, path, count, length, _STORED[dtype])
+        writer = _Writer(temporary, path, count, length)
         try:
             for batch in batches:
                 writer.append(np.asarray(batch))
@@ -96,10 +76,8 @@ def format_size(size: float) -> str:
 class _Writer:
     """A file that grows by rows, and its hash."""
 
-    def __init__(
-        self, file: Path, named: Path, count: int, length: int | None, stored: np.dtype[Any]
-    ) -> None:
-        self.named, self.count, self.stored = named, count, stored
+    def __init__(self, file: Path, named: Path, count: int, length: int | None) -> None:
+        self.named, self.count = named, count
         self.length = 0
         self.done = self.bytes = 0
         self.digest = hashlib.sha256()
@@ -111,7 +89,7 @@ class _Writer:
         if length < 1:
             raise UserError(f"{self.named}: rows of {length} values cannot be stored")
         self.length = length
-        self._write(_header(self.count, length, self.stored))
+        self._write(_header(self.count, length))
 
     def append(self, batch: AnyArray) -> None:
         """Write the rows of one batch."""
@@ -141,13 +119,13 @@ class _Writer:
             raise UserError(
                 f"{self.named}: row {self.done + broken} has numbers that are not finite"
             )
-        greatest = float(np.finfo(self.stored).max)
+        greatest = float(np.finfo(_STORED).max)
         if largest > greatest:
             raise TooLarge(
-                f"{self.named}: a number of {largest:.6g} does not fit into {self.stored.name}, "
-                f"whose largest is {greatest:.6g}. Store the rows as float32."
+                f"{self.named}: a number of {largest:.6g} does not fit into {_STORED.name}, "
+                f"whose largest is {greatest:.6g}"
             )
-        exact: AnyArray = np.ascontiguousarray(piece, dtype=self.stored)
+        exact: AnyArray = np.ascontiguousarray(piece, dtype=_STORED)
         return exact.view(np.uint8).reshape(-1).data
 
     def _write(self, data: bytes | memoryview) -> None:
@@ -177,8 +155,8 @@ class _Writer:
 
     def _raise_if_full(self, error: OSError) -> None:
         if error.errno in _FULL:
-            total = len(_header(self.count, self.length, self.stored))
-            total += self.count * self.length * self.stored.itemsize
+            total = len(_header(self.count, self.length))
+            total += self.count * self.length * _STORED.itemsize
             raise DiskFull(
                 f"{self.named}: the disk took {format_size(self.bytes)} of "
                 f"{format_size(total)} and no more ({error.strerror}). "
@@ -190,124 +168,12 @@ class _Writer:
         self.file.close()
 
 
-class RowFile:
-    """A file that `write_rows` or `numpy.save` wrote, mapped into memory and never held in it.
-
-    The kernel counts mapped pages as this process's memory until they are returned, so every copy
-    is followed by that. Rows are announced to it before they are copied, which reads a row from a
-    cold disk in one go; reading them with `preadv` was slower there and no leaner.
-
-    path, dtype, length: the file, the type of its numbers, values a row. bytes: the file's size.
-    """
-
-    def __init__(self, path: PathLike) -> None:
-        """Open a file. Raises UserError when it is damaged or holds something else."""
-        self.path = Path(path)
-        try:
-            with self.path.open("rb") as file:
-                shape, self.dtype = _read_header(file)
-                self._start = file.tell()
-                self.bytes = self.path.stat().st_size
-                needed = self._start + shape[0] * shape[1] * self.dtype.itemsize
-                if self.bytes != needed:
-                    raise ValueError(f"it has {self.bytes} bytes instead of {needed}")
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._rows: Rows = np.ndarray(shape, self.dtype, self._map, self._start)
-        except ValueError as error:
-            raise UserError(f"{self.path} is not a whole file of rows: {error}") from None
-        self.length = shape[1]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def mapped(self) -> Rows:
-        """All rows as a read-only array on the map. What is touched stays in memory."""
-        return self._rows
-
-    def take(self, indices: npt.ArrayLike) -> Rows:
-        """Copy rows: (k,) positions -> (k, length), in the order of the positions.
-
-        Resident memory grows by the copy and no more. Safe in several threads.
-        Raises IndexError unless each position is from 0 to len - 1.
-        """
-        positions = check_positions(indices, len(self))
-        copy = np.empty((len(positions), self.length), self.dtype)
-        for position in positions.tolist():
-            self._announce(position, position + 1)
-        for first in range(0, len(positions), _ROWS_AT_ONCE):
-            some = slice(first, first + _ROWS_AT_ONCE)
-            # "clip" because the positions are right, and "raise" would copy twice.
-            np.take(self._rows, positions[some], axis=0, out=copy[some], mode="clip")
-            self._return_pages()
-        return copy
-
-    def blocks(self, size: int) -> Iterator[Rows]:
-        """Copies of all rows in order, `size` at a time; the last block may be shorter."""
-        if size < 1:
-            raise ValueError(f"blocks of {size} rows are impossible")
-        self._announce(0, size)
-        for start in range(0, len(self), size):
-            stop = min(start + size, len(self))
-            self._announce(stop, stop + size)
-            block = np.empty((stop - start, self.length), self.dtype)
-            for first, last in _spans(len(block), self.length * self.dtype.itemsize):
-                block[first:last] = self._rows[start + first : start + last]
-                self._return_pages()
-            yield block
-
-    def _announce(self, start: int, stop: int) -> None:
-        """Let the kernel read these rows ahead, where it can be told."""
-        advice = getattr(mmap, "MADV_WILLNEED", None)
-        width = self.length * self.dtype.itemsize
-        first = self._start + start * width
-        first -= first % mmap.PAGESIZE
-        last = min(self._start + stop * width, self.bytes)
-        if advice is not None and first < last:
-            self._map.madvise(advice, first, last - first)
-
-    def _return_pages(self) -> None:
-        """Give mapped pages back; they stay in the kernel's cache, which is nobody's memory."""
-        advice = getattr(mmap, "MADV_DONTNEED", None)
-        if advice is not None:
-            self._map.madvise(advice)
-
-
-def check_positions(indices: npt.ArrayLike, count: int) -> Integers:
-    """(k,) positions as int64. Raises IndexError unless each is a whole number from 0 to count - 1.
-
-    Python's negative positions are refused: in a list of pictures they are somebody's mistake.
-    """
-    positions = np.asarray(indices)
-    if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
-        raise IndexError("rows are taken by a list of whole numbers")
-    if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < count:
-        wrong = positions[(positions < 0) | (positions >= count)][0]
-        raise IndexError(f"there is no row {wrong} among {count}")
-    return positions.astype(np.int64)
-
-
-def _header(count: int, length: int, stored: np.dtype[Any]) -> bytes:
+def _header(count: int, length: int) -> bytes:
     """What an `.npy` file of this shape begins with, as `numpy.save` writes it."""
-    description = {"descr": stored.str, "fortran_order": False, "shape": (count, length)}
+    description = {"descr": _STORED.str, "fortran_order": False, "shape": (count, length)}
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, description)
     return header.getvalue()
-
-
-def _read_header(file: io.BufferedReader) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """Shape and type of the rows. Raises ValueError when the file has none that we read."""
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"its format is {'.'.join(map(str, version))}, not 1.0 or 2.0")
-    try:
-        shape, by_column, dtype = _HEADERS[version](file)
-    except Exception as error:  # of a damaged header NumPy raises TokenError and others
-        raise ValueError(f"its header is damaged ({error})") from None
-    if len(shape) != 2 or dtype not in _STORED.values() or by_column:
-        order = " by column" if by_column else ""
-        raise ValueError(f"it holds {shape} {dtype.str}{order}, not rows of float16 or float32")
-    return shape, dtype
 
 
 def _spans(count: int, width: int) -> Iterator[tuple[int, int]]:

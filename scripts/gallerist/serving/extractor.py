@@ -29,12 +29,8 @@ def extractor_of(
     if "fusion" in settings:
         from gallerist.features.fusion import Fusion
 
-        members = {
-            name: extractor_of(
-                results, name, experiments, threads=threads, max_pixels=max_pixels, engine=engine
-            )
-            for name in settings["of"]
-        }
+        how = {"threads": threads, "max_pixels": max_pixels, "engine": engine}
+        members = {name: extractor_of(results, name, experiments, **how) for name in settings["of"]}
         weighted = settings["fusion"] == "weighted"
         weights = results.path(f"fusions/{experiment}.json") if weighted else None
         extractor = Fusion.of(members, weights)
@@ -60,8 +56,11 @@ def extractor_of(
         )
     else:
         from gallerist.features.descriptors.extract import DescriptorExtractor
+        from gallerist.settings.descriptors import read_descriptor
 
-        extractor = DescriptorExtractor(settings, max_pixels=max_pixels, threads=threads)
+        extractor = DescriptorExtractor(
+            read_descriptor(**settings), max_pixels=max_pixels, threads=threads
+        )
     if settings.get("reduction"):
         from gallerist.features.reduction import Reduced, Reduction
 

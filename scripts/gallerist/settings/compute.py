@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from gallerist.settings.base import Settings, key
+from gallerist.settings.base import Count, Settings, key
 
 
 class Compute(Settings):
@@ -19,3 +19,6 @@ class Compute(Settings):
     gpu_xla: bool = key(False)
     """Compiles networks with XLA on a GPU. On a processor it makes whole networks slower and is not
     used."""
+    shards: Count = key(1, "jobs")
+    """Jobs that extract the pictures of one experiment side by side, on several machines perhaps.
+    The vectors are the same for any number."""

@@ -1,14 +1,16 @@
 """Experiments of kind `descriptor`: colour, texture, shape, and key points encoded by words."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from gallerist.settings.base import Count, Float, Int, Seed, Settings, key
 from gallerist.settings.ranking import KIND, LOOK, Look, RankedByVectors
 
 
-class _Global(Settings):
+class WholePicture(Settings):
+    """What all descriptors have that make one vector of a whole picture."""
+
     descriptor: str = KIND
     image_size: Int = key(128, "pixels", ge=16, le=1024)
     """Pictures are resized to a square of this side."""
@@ -24,7 +26,7 @@ class _Grid(Settings):
     """Takes the square root of every share, so that frequent values do not drown the rare ones."""
 
 
-class _ColourKeys(_Global):
+class _ColourKeys(WholePicture):
     space: Literal["rgb", "linear_rgb", "hsv", "lab"] = key("hsv", noun="a colour space")
     """Coordinates of the colours; `linear_rgb` counts light, the others what the eye sees."""
     bins: Int = key(8, "bins", ge=2, le=64, doc="Bins of each channel.")
@@ -40,7 +42,7 @@ class ColourHistogram(RankedByVectors, _Grid, _ColourKeys):
     grid: Int = key(1, "cells a side", ge=1, le=16, doc=_GRID)
 
 
-class _PatternKeys(_Global):
+class _PatternKeys(WholePicture):
     pattern: Literal["uniform", "ror", "nri_uniform"] = key("uniform", noun="a pattern")
     """`uniform`: unchanged by rotation. `ror`: finer, unchanged too. `nri_uniform`: by
     direction."""
@@ -54,7 +56,7 @@ class LocalBinaryPatterns(RankedByVectors, _Grid, _PatternKeys):
     descriptor: Literal["local_binary_patterns"] = KIND
 
 
-class _HaralickKeys(_Global):
+class _HaralickKeys(WholePicture):
     levels: Int = key(32, "levels", ge=2, le=256)
     """The 256 grey values are divided into so many."""
     distance: Int = key(1, "pixels", ge=1, le=15, doc="Of the two pixels of a pair.")
@@ -66,7 +68,7 @@ class Haralick(RankedByVectors, _HaralickKeys):
     descriptor: Literal["haralick"] = KIND
 
 
-class _GaborKeys(_Global):
+class _GaborKeys(WholePicture):
     scales: Int = key(4, "widths", ge=1, le=5)
     """Widths: a wavelength of 4 pixels, and each twice the one before."""
     orientations: Int = key(6, "directions", ge=1, le=16, doc="Directions over half a turn.")
@@ -80,7 +82,7 @@ class Gabor(RankedByVectors, _GaborKeys):
     descriptor: Literal["gabor"] = KIND
 
 
-class _HogKeys(_Global):
+class _HogKeys(WholePicture):
     orientations: Int = key(9, "directions", ge=2, le=36, doc="Directions over half a turn.")
     cells: Int = key(8, "cells a side", ge=1, le=32, doc="Cells a side.")
     cell_pixels: Int = key(8, "pixels", ge=2, le=64, doc="Side of a cell.")
@@ -94,7 +96,7 @@ class Hog(RankedByVectors, _HogKeys):
     descriptor: Literal["hog"] = KIND
 
 
-class _EdgeKeys(_Global):
+class _EdgeKeys(WholePicture):
     orientations: Int = key(8, "directions", ge=2, le=36, doc="Directions.")
     signed: bool = key(False, doc="Dark to bright and bright to dark are two directions.")
 
@@ -105,7 +107,7 @@ class EdgeHistogram(RankedByVectors, _Grid, _EdgeKeys):
     descriptor: Literal["edge_histogram"] = KIND
 
 
-class HuMoments(RankedByVectors, _Global):
+class HuMoments(RankedByVectors, WholePicture):
     """Shape of the region that stands out, by seven numbers that turning and scaling leave as they
     are (Hu, 1962).
     """
@@ -113,7 +115,7 @@ class HuMoments(RankedByVectors, _Global):
     descriptor: Literal["hu_moments"] = KIND
 
 
-class _ZernikeKeys(_Global):
+class _ZernikeKeys(WholePicture):
     degree: Int = key(8, ge=1, le=20, doc="The highest degree.")
 
 
@@ -188,3 +190,12 @@ Descriptor = Annotated[
     | Surf,
     Field(discriminator="descriptor"),
 ]
+_DESCRIPTOR: TypeAdapter[Descriptor] = TypeAdapter(Descriptor)
+
+
+def read_descriptor(**settings: Any) -> Any:
+    """The settings of a descriptor, as the class of the kind that they name.
+
+    Raises pydantic's ValidationError.
+    """
+    return _DESCRIPTOR.validate_python(settings)

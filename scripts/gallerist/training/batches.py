@@ -7,7 +7,7 @@ ResNet152 is trained, fresh pages then cost .005 s of processor time a picture, 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -18,9 +18,8 @@ from gallerist.data.manifest import Manifest
 from gallerist.data.preprocessing import Preprocessing, decode_ahead
 from gallerist.data.reading import Readable
 from gallerist.io.arrays import AnyArray, Integers
-from gallerist.io.files import PathLike
 from gallerist.io.parallel import ordered
-from gallerist.networks.trunk_cache import JoinedRows, TrunkCache, check_trunk
+from gallerist.networks.trunk_rows import TrunkRows, check_trunk
 
 Targets = npt.NDArray[np.int32]
 Batch = tuple[AnyArray, Targets]
@@ -120,19 +119,19 @@ class RowBatches(Batches):
 
     def __init__(
         self,
-        rows: JoinedRows,
-        positions: npt.ArrayLike,
+        take: Callable[[Sequence[str]], AnyArray],
+        ids: Sequence[str],
         targets: npt.ArrayLike,
         batch_size: int,
         seed: int | None,
     ) -> None:
-        """rows: `take` may be called in another thread. positions: (n,), of the pictures' rows."""
+        """take: the rows of pictures by their ids; called in another thread. ids: (n,)."""
         super().__init__(targets, batch_size, seed)
-        self.rows, self.positions = rows, np.asarray(positions, dtype=np.int64)
+        self.take, self.ids = take, ids
 
     def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
-        rows = (self.positions[chunk] for chunk in chunks)
-        return ordered(self.rows.take, rows, threads=1, ahead=AHEAD, name="rows")
+        wanted = ([self.ids[row] for row in chunk] for chunk in chunks)
+        return ordered(self.take, wanted, threads=1, ahead=AHEAD, name="rows")
 
 
 @dataclass(frozen=True)
@@ -172,23 +171,17 @@ class TrainingData:
 
         return batches(self.training, self.seed), batches(self.validation, None)
 
-    def rows(self, trunk: str, files: Sequence[PathLike]) -> tuple[Batches, Batches]:
-        """Batches of rows that the trunk of that identity made, from where they are kept.
+    def rows(self, trunk: str, rows: TrunkRows) -> tuple[Batches, Batches]:
+        """Batches of rows that the trunk of that identity made; those that are lost are made again.
 
-        files: rows, ids and origin of each part, the validation part last.
-        Raises UserError when they are of another trunk, of differently prepared
-        pictures, or of other pictures; ValueError as `pictures`.
+        Raises UserError when they are of another trunk or of differently prepared pictures;
+        ValueError as `pictures`.
         """
-        caches = [TrunkCache.read(*files[start : start + 3]) for start in range(0, len(files), 3)]
-        for cache in caches:
-            check_trunk(cache, trunk, self.preprocessing.sha256)
-        *training, validation = caches
-        return (
-            self._row_batches(JoinedRows(training), self.training, self.seed),
-            self._row_batches(JoinedRows([validation]), self.validation, None),
-        )
+        check_trunk(rows, trunk, self.preprocessing.sha256)
 
-    def _row_batches(self, rows: JoinedRows, images: Manifest, seed: int | None) -> Batches:
-        positions = rows.positions_of(images.ids)
-        targets = targets_of(images, self.training.classes)
-        return RowBatches(rows, positions, targets, batch_size=self.batch_size, seed=seed)
+        def batches(images: Manifest, seed: int | None) -> RowBatches:
+            rows.fill(images)
+            targets = targets_of(images, self.training.classes)
+            return RowBatches(rows.store.take, images.ids, targets, self.batch_size, seed)
+
+        return batches(self.training, self.seed), batches(self.validation, None)

@@ -1,13 +1,14 @@
 """Which files each job of the workflow takes and leaves: what the rules ask for, by wildcards."""
 
 import posixpath
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gallerist.io.files import PathLike
 from gallerist.settings.configuration import Configuration
 from gallerist.workflow.experiments import Experiment, Kind, extractor_files
-from gallerist.workflow.results import Results, feature_files, vector_files
+from gallerist.workflow.results import Results, extraction_record, feature_files
 
 Files = str | list[str]
 """An input of a rule: one file, or a list; an empty one where there is none."""
@@ -18,8 +19,37 @@ FOLDERS = {
 }
 """Layout -> part -> the folder of the source that holds it."""
 
+EXTRACTING: dict[Kind, str] = {
+    "network": "extract_features",
+    "descriptor": "describe_images",
+    "vocabulary": "encode_key_points",
+}
+"""Kind -> the rule that extracts its vectors from pictures. One job extracts those of all parts."""
+
+EXPORTED = (".xml", ".bin", ".json")
+"""Endings of the files that hold a network for OpenVINO: graph, weights, description."""
+
+SEARCHED = ("gallery", "query")
+
 CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
 """The two folders of an unlabelled challenge, as parts."""
+
+
+@dataclass(frozen=True)
+class ExtractionRule:
+    """One of the rules that an extracting rule is written as: what it makes differs.
+
+    suffix: of its name. experiments: that it is for. outputs: name -> files. log: of its jobs.
+    shard: which one of how many, None where the wildcard says it; of a job that does all, 0 of 1.
+    shards: the records of the jobs that go before.
+    """
+
+    suffix: str
+    experiments: list[str]
+    outputs: dict[str, Files]
+    log: str
+    shard: tuple[int | None, int]
+    shards: list[str]
 
 
 class Plan:
@@ -62,6 +92,54 @@ class Plan:
     def extracted(self) -> list[str]:
         """The parts that features are extracted of."""
         return ["training", "validation", "gallery", "query", *self.challenge_parts]
+
+    def parts(self, experiment: str) -> list[str]:
+        """The parts whose vectors by an experiment something needs.
+
+        Those that are searched; training, where a reduction is fitted on them; validation, where
+        the members of a fusion are weighed by them.
+        """
+        asked = self.experiments[experiment]
+        fusions = [
+            each
+            for each in self.experiments.values()
+            if each.kind == "fused_vectors" and experiment in each.members
+        ]
+        needed = {
+            "training": any(each.get("reduction") for each in (asked, *fusions)),
+            "validation": any(each.get("fusion") == "weighted" for each in fusions),
+        }
+        return [part for part in self.extracted if needed.get(part, True)]
+
+    def extraction_rules(self, kind: Kind) -> list[ExtractionRule]:
+        """The rules that extract the vectors of one kind: one for each set of parts, and shards."""
+        by_parts: dict[tuple[str, ...], list[str]] = {}
+        for name in self.of_kind(kind):
+            by_parts.setdefault(tuple(self.parts(name)), []).append(name)
+        count = self.config.compute.shards
+        stem = self.results.file(extraction_record("{experiment}"))
+        shards = [f"{stem}-{number}-of-{count}.record.json" for number in range(count)]
+        shards = shards if count > 1 else []
+        rules = []
+        for parts, names in by_parts.items():
+            outputs: dict[str, Files] = {"record": f"{stem}.record.json"}
+            outputs |= {part: self.features("{experiment}", part) for part in parts}
+            suffix = "".join(f"__{part}" for part in parts if part in ("training", "validation"))
+            rules.append(ExtractionRule(suffix, names, outputs, "{experiment}", (0, 1), shards))
+        if shards:
+            record: dict[str, Files] = {"record": f"{stem}-{{shard}}-of-{count}.record.json"}
+            every, log = self.of_kind(kind), "{experiment}-{shard}"
+            rules.append(ExtractionRule("__shard", every, record, log, (None, count), []))
+        return rules
+
+    def manifests(self, experiment: str) -> dict[str, str]:
+        """Part -> manifest, of those whose vectors by an experiment something needs."""
+        return {part: self.manifest(part) for part in self.parts(experiment)}
+
+    @property
+    def computing(self) -> dict[str, Any]:
+        """What of the section `compute` can change a number."""
+        return self.config.compute.model_dump(exclude={"shards"})
 
     def part_folder(self, part: str) -> str:
         """The folder that a part is imported from."""
@@ -108,25 +186,51 @@ class Plan:
         copies = ["augmented"] if self.augmented_copies(experiment) else []
         return ["training", *copies, "validation"]
 
-    def trunk_rows(self, experiment: str, parts: Sequence[str]) -> list[str]:
-        """The kept rows of some parts; none where the network reads the pictures themselves."""
+    def training_trunk(self, experiment: str) -> list[str]:
+        """The exported frozen layers whose rows a network is trained on; none where it sees pixels.
+
+        Graph, weights, description.
+        """
         trunk = self.experiments[experiment].trunk
-        if trunk is None:
+        if trunk is None or not self.training_parts(experiment):
             return []
-        stems = (self.results.file(f"trunks/{trunk}/{part}") for part in parts)
-        return [file for stem in stems for file in vector_files(stem)]
+        return [self.results.file(f"trunks/{trunk}/trunk{end}") for end in EXPORTED]
+
+    def extraction_trunk(self, experiment: str) -> list[str]:
+        """Those whose rows features are extracted from; none with several views of each picture."""
+        asked = self.experiments[experiment]
+        if asked.trunk is None or asked.get("views"):
+            return []
+        return [self.results.file(f"trunks/{asked.trunk}/trunk{end}") for end in EXPORTED]
 
     def training_rows(self, experiment: str) -> list[str]:
-        """The kept rows that a network is trained on."""
-        return self.trunk_rows(experiment, self.training_parts(experiment))
+        """The record of the job that keeps the rows that a network is trained on."""
+        return self._rows_records(experiment, "training") if self.training_trunk(experiment) else []
 
-    def extraction_rows(self, experiment: str, part: str) -> list[str]:
-        """The kept rows that features are extracted from; none where the pictures are read.
+    def extraction_rows(self, experiment: str) -> list[str]:
+        """The records of the jobs that keep the rows that features are extracted from."""
+        if not self.extraction_trunk(experiment):
+            return []
+        learned = {"training", "validation"}.intersection(self.parts(experiment))
+        return self._rows_records(experiment, "gallery", *(["training"] if learned else []))
 
-        That is for several views of each, and in a challenge, whose gallery is seen once.
+    def _rows_records(self, experiment: str, *parts: str) -> list[str]:
+        trunk = self.experiments[experiment].trunk
+        return [self.results.file(f"trunks/{trunk}/{part}.record.json") for part in parts]
+
+    def trunk_manifests(self, trunk: str, job: str) -> dict[str, str]:
+        """Part -> manifest, of the pictures whose rows by a trunk are kept by one of two jobs.
+
+        job: "training" for what networks learn from, "gallery" for what is searched: no network is
+        trained again for a picture of the gallery. Not those of a challenge, which is seen once.
         """
-        pictures = self.experiments[experiment].get("views") or part in CHALLENGE_PARTS
-        return [] if pictures else self.trunk_rows(experiment, [part])
+        parts: list[str] = []
+        for name, asked in self.experiments.items():
+            if asked.trunk == trunk:
+                parts += self.training_parts(name)
+                parts += self.parts(name) if self.extraction_trunk(name) else []
+        of_job = {"training": ("training", "augmented", "validation"), "gallery": SEARCHED}[job]
+        return {part: self.manifest(part) for part in of_job if part in parts}
 
     def features(self, experiment: str, part: str) -> list[str]:
         """The vectors of a part as they were extracted."""
@@ -206,14 +310,17 @@ class Plan:
             return []
         searched, names = ["gallery", "query"], []
         if asked.kind == "network":
-            seen = [] if asked.get("views") else searched
             names += ["manifests/augmented"] if self.augmented_copies(experiment) else []
             names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
-            parts = [*self.training_parts(experiment), *seen] if asked.trunk else []
-            names += [f"trunks/{asked.trunk}/{part}" for part in parts]
-        folders = ["features", *(["reduced"] if asked.get("reduction") else [])]
+            rows = [*self.training_rows(experiment), *self.extraction_rows(experiment)]
+            names += [f"trunks/{asked.trunk}/{Path(row).name.partition('.')[0]}" for row in rows]
+        extracted = [extraction_record(experiment)] if asked.kind in EXTRACTING else []
+        folders = [
+            *([] if extracted else ["features"]),
+            *(["reduced"] if asked.get("reduction") else []),
+        ]
         ends = [f"{folder}/{experiment}/{part}" for folder in folders for part in searched]
-        return [*names, *asked.learned, *ends]
+        return [*names, *asked.learned, *extracted, *ends]
 
     @property
     def challenge_truth(self) -> Files:

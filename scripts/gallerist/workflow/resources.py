@@ -127,6 +127,11 @@ OTHER = Need(5, 0.01, 1.0, megabytes=500, kilobytes_a_picture=20, megabytes_a_me
 """Of a rule that nobody has measured."""
 
 
+def _need(rule: str) -> Need:
+    """By the rule's name; what follows two underscores tells parts and shards apart."""
+    return NEEDS.get(rule.partition("__")[0], OTHER)
+
+
 class Needs:
     """What the rules ask for, and which of them are worth sending to another machine.
 
@@ -140,7 +145,7 @@ class Needs:
 
     def of(self, rule: str) -> dict[str, Any]:
         """The resources of a rule: functions of a job's wildcards, input and attempt."""
-        need = NEEDS.get(rule, OTHER)
+        need = _need(rule)
 
         def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
             pictures, vectors = measure(input)
@@ -176,7 +181,7 @@ class Needs:
             times = [self._seconds(need, each, pictures, longest) for each in fitting]
             return max(times, default=need.seconds) / 60
 
-        return [rule for rule in rules if minutes(NEEDS.get(rule, OTHER)) < least_minutes]
+        return [rule for rule in rules if minutes(_need(rule)) < least_minutes]
 
     def _seconds(
         self, need: Need, experiment: Experiment | None, pictures: float, vectors: float

@@ -19,6 +19,11 @@ def feature_files(experiment: str, part: str, *, reduced: bool = False) -> list[
     return vector_files(f"{'reduced' if reduced else 'features'}/{experiment}/{part}")
 
 
+def extraction_record(experiment: str) -> str:
+    """The record of the job that extracted all parts, below the results; without `.record.json`."""
+    return f"features/{experiment}/extraction"
+
+
 @dataclass(frozen=True)
 class Results:
     """The results of one data set: every path below `results/`."""

@@ -36,7 +36,7 @@ logger = logging.getLogger("gallerist")
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
-_ITEMS = ("pretrained", "trunk")
+_ITEMS = ("pretrained", "trunk", "shard")
 """Wildcards that say what a job is about where that is no experiment."""
 
 
@@ -81,7 +81,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     results = Path(RESULTS, config["dataset"]["name"])
     history = History(results)
     opening = open_record(
-        stage=str(snakemake.rule),
+        stage=_rule(snakemake),
         dataset=str(config["dataset"]["name"]),
         experiment=wildcards.get("experiment"),
         item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
@@ -117,12 +117,17 @@ def _title(snakemake: Any) -> str:
     """The stage as people would call it: train_network resnet152."""
     wildcards = _named(snakemake.wildcards)
     chosen = [wildcards[name] for name in ("experiment", *_ITEMS, "part") if wildcards.get(name)]
-    return " ".join(map(str, [snakemake.rule, *chosen]))
+    return " ".join(map(str, [_rule(snakemake), *chosen]))
+
+
+def _rule(snakemake: Any) -> str:
+    """The rule's name; of rules that differ in their files only, the name that they share."""
+    return str(snakemake.rule).partition("__")[0]
 
 
 def _purpose(snakemake: Any) -> dict[str, str]:
     """What the first line of the rule's script says after its name, as a tag."""
-    path = Path(getattr(snakemake, "scriptdir", "")) / f"{snakemake.rule}.py"
+    path = Path(getattr(snakemake, "scriptdir", "")) / f"{_rule(snakemake)}.py"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     found = re.match(r'"""[^:"]*: ([^"]+?)(\n\n|""")', text)
     return {"purpose": " ".join(found[1].split())} if found else {}

@@ -63,15 +63,15 @@ def trained(experiment, started_from="ImageNet", curves=None, **metrics):
     )  # fmt: skip
 
 
-def trunk(item, **seconds):
-    """The records of a trunk: part -> seconds."""
-    return [
-        record(
-            "extract_trunk", item=item, part=part,
-            metrics={"images": {"gallery": 90, "query": 10}.get(part, 50), "extraction_seconds": s},
-        )
-        for part, s in seconds.items()
-    ]  # fmt: skip
+def trunk(item, seconds, **images):
+    """The record of a trunk. images: of each part, all together in that many seconds."""
+    return record(
+        "extract_trunk", item=item,
+        metrics={
+            "images": sum(images.values()), "extraction_seconds": seconds,
+            **{f"{part}_images": count for part, count in images.items()},
+        },
+    )  # fmt: skip
 
 
 # Costs
@@ -105,12 +105,12 @@ def test_frozen_layers_count_where_they_were_run():
     found = costs(
         [
             trained("net"),
-            *trunk("ResNet50", training=7, augmented=5, validation=3, gallery=30, query=5),
+            trunk("ResNet50", 50, training=50, augmented=50, validation=50, gallery=90, query=10),
             *extraction_records("extract_features", "net", 4, 1),
         ]
     )
-    assert found["trunk_seconds"] == 7 + 5 + 3
-    assert found["extraction_images_per_second"] == pytest.approx(100 / (30 + 5 + 4 + 1))
+    assert found["trunk_seconds"] == 50 * 150 / 250
+    assert found["extraction_images_per_second"] == pytest.approx(1 / (50 / 250 + (4 + 1) / 100))
 
 
 @pytest.mark.parametrize("stage", ["describe_images", "encode_key_points"])
@@ -143,11 +143,11 @@ def test_the_feature_length_is_that_of_reduced_vectors_where_they_are_reduced():
 def joined_members():
     """A network with a trunk of its own, another with another, a reduced one and a descriptor."""
     return [
-        *trunk("ResNet50", training=7, gallery=30, query=5),
+        trunk("ResNet50", 75, training=50, gallery=90, query=10),
         trained("net"),
         *extraction_records("extract_features", "net", 4, 1, length=2048),
         *made_of("reduce_features", "net", 32),
-        *trunk("DenseNet121", training=11, gallery=20, query=10),
+        trunk("DenseNet121", 45, training=50, gallery=90, query=10),
         trained("dense", training_seconds=40.0),
         *extraction_records("extract_features", "dense", 3, 2, length=1024),
         *extraction_records("describe_images", "colour", 20, 5, length=512),
@@ -161,10 +161,10 @@ def test_joined_vectors_cost_what_all_their_members_cost(turned):
     assert found["training_seconds"] == 100
     assert found["epochs_run"] == 10
     assert found["parameters"] == 2000
-    assert found["trunk_seconds"] == 7 + 11
+    assert found["trunk_seconds"] == 25 + 15
     assert found["feature_length"] == 1568
-    # 100 pictures, each described by all three: 35 + 5 + 30 + 5 + 25 seconds.
-    assert found["extraction_images_per_second"] == pytest.approx(100 / 100)
+    # A picture, extracted by all three: .5 + .05 + .3 + .05 + .25 seconds.
+    assert found["extraction_images_per_second"] == pytest.approx(1 / 1.15)
 
 
 def test_joined_vectors_that_are_reduced_have_the_reduced_length():
@@ -176,7 +176,7 @@ def test_joined_rankings_have_no_feature_length_of_their_own():
     found = costs([*joined_members(), record("fuse_rankings", experiment="both")])
     assert found["feature_length"] == 0
     assert found["training_seconds"] == 100
-    assert found["extraction_images_per_second"] == pytest.approx(1)
+    assert found["extraction_images_per_second"] == pytest.approx(1 / 1.15)
 
 
 def test_without_any_record_everything_is_zero():

@@ -12,6 +12,7 @@ from gallerist.data.decoding import BadImage
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.descriptors.registry import DESCRIPTORS
+from gallerist.settings.descriptors import read_descriptor
 
 SETTINGS = {"orientations": 4, "signed": False, "grid": 2, "square_root": True}
 PREPROCESSING = Preprocessing(16)
@@ -29,7 +30,9 @@ def paths(tmp_path):
 
 def extractor_of(name, threads, **settings):
     settings = {"descriptor": name, "image_size": 16, "look": "colour", **settings}
-    return DescriptorExtractor(settings, max_pixels=PREPROCESSING.max_pixels, threads=threads)
+    return DescriptorExtractor(
+        read_descriptor(**settings), max_pixels=PREPROCESSING.max_pixels, threads=threads
+    )
 
 
 def batches_of(paths, threads=2, **chosen):
@@ -75,7 +78,7 @@ class Counting:
         return np.zeros((4, 4, 3), np.uint8)
 
 
-def test_no_more_than_two_batches_are_made_ahead():
+def test_no_more_than_a_few_pictures_are_made_ahead():
     counting = Counting()
     extractor = extractor_of("hu_moments", 4)
     extractor._pictures = counting

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from gallerist.data.decoding import BadImage
+from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.features.network import NetworkExtractor
 from gallerist.features.store import Features, normalise, write_features
@@ -32,7 +33,7 @@ from gallerist.networks.architectures import (
     without_head,
 )
 from gallerist.networks.trunk import trunk_identity, trunk_of
-from gallerist.networks.trunk_cache import write_trunk_cache
+from gallerist.networks.trunk_rows import TrunkRows
 from gallerist.training import loop as training
 
 SIDE, FEATURES = 32, 1280
@@ -202,26 +203,34 @@ def test_a_network_that_has_diverged_is_named(stored, files, tmp_path):
 # --- rows of the trunk ------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def cache_of(network, files, tmp_path_factory):
-    """A function that stores the rows of the nine files' pictures."""
+class TrunkOf:
+    """The trunk of a network in Keras, in place of one that was exported."""
 
-    def make(dtype="float32", trunk=None, preprocessing=None):
-        folder = tmp_path_factory.mktemp("cache")
-        pixels = np.stack([Preprocessing(SIDE).load(path) for path in files])
-        rows = np.asarray(trunk_of(network)(pixels))
-        return write_trunk_cache(
-            [rows],
-            [f"id{number}" for number in range(9)],
-            part="gallery",
-            trunk=trunk or trunk_identity(network),
-            preprocessing=(preprocessing or Preprocessing(SIDE)).sha256,
-            values=rows.shape[1],
-            dtype=dtype,
-            rows=folder / "gallery.npy",
-            ids_file=folder / "gallery.ids.csv",
-            origin=folder / "gallery.origin.json",
+    def __init__(self, network, dtype="float32", model=None, preprocessing=None):
+        self.pictures = preprocessing or Preprocessing(SIDE)
+        self.model, self.preprocessing = model or trunk_identity(network), self.pictures.sha256
+        self.network, self.dtype = trunk_of(network), dtype
+        self.length = self.network.output_shape[1]
+        self.identity = [self.model, self.preprocessing, dtype]
+
+    def batches(self, pictures):
+        pixels = [Preprocessing(SIDE).load(getattr(each, "path", each)) for each in pictures]
+        yield np.asarray(self.network(np.stack(pixels))).astype(self.dtype)
+
+
+@pytest.fixture
+def rows_of(network, files, tmp_path):
+    """A function that gives rows of the nine files' pictures, five of them kept."""
+
+    def make(**changes):
+        ids = [f"id{number}" for number in range(9)]
+        rows = zip(ids, map(str, files), strict=True)
+        images = Manifest(
+            tuple(Picture(name, path, "x", "gallery", name, 1, 1, "") for name, path in rows)
         )
+        kept = TrunkRows(TrunkOf(network, **changes), tmp_path / "store").of(images)
+        kept.fill(Manifest(images.pictures[2:7]))
+        return kept
 
     return make
 
@@ -229,41 +238,48 @@ def cache_of(network, files, tmp_path_factory):
 @pytest.mark.parametrize("engine", ["auto", "tensorflow"])
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-5), ("float16", 1e-3)])
 def test_rows_of_the_trunk_give_the_vectors_of_the_pictures(
-    dtype, error, engine, stored, cache_of, expected
+    dtype, error, engine, stored, rows_of, expected, files
 ):
     extractor = NetworkExtractor(*stored, threads=2, engine=engine)
-    batches = list(extractor.batches_of_rows(cache_of(dtype), batch_size=4))
-    assert [len(batch) for batch in batches] == [4, 4, 1]
+    extractor.rows = rows_of(dtype=dtype)
+    batches = list(extractor.batches(files))
     assert batches[0].dtype == np.float32
     vectors = normalise(np.concatenate(batches))
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=error)
 
 
-def test_rows_of_another_trunk_are_refused_before_anything_is_computed(extractor, cache_of):
-    with pytest.raises(UserError, match="other frozen layers"):
-        extractor.batches_of_rows(cache_of(trunk="0" * 64))
+def refusal_of(extractor, rows, files, error=UserError):
+    extractor.rows = rows
+    with pytest.raises(error) as refused:
+        next(extractor.batches(files))
+    return str(refused.value)
 
 
-def test_rows_of_differently_prepared_pictures_are_refused(extractor, cache_of):
-    other = Preprocessing(SIDE, max_pixels=10_000)
-    with pytest.raises(UserError, match="prepared in another way"):
-        extractor.batches_of_rows(cache_of(preprocessing=other))
+def test_rows_of_another_trunk_are_refused_before_anything_is_computed(stored, rows_of, files):
+    rows = rows_of(model="0" * 64)
+    rows.trunk.network = None
+    extractor = NetworkExtractor(*stored, threads=1)
+    assert "other frozen layers" in refusal_of(extractor, rows, files)
 
 
-def test_a_network_without_a_trunk_has_no_use_for_rows(cache_of, tmp_path):
+def test_rows_of_differently_prepared_pictures_are_refused(stored, rows_of, files):
+    rows = rows_of(preprocessing=Preprocessing(SIDE, max_pixels=10_000))
+    extractor = NetworkExtractor(*stored, threads=1)
+    assert "prepared in another way" in refusal_of(extractor, rows, files)
+
+
+def test_a_network_without_a_trunk_has_no_use_for_rows(rows_of, files, tmp_path):
     training.save(Scratch(96, "valid", HEAD).build(3), tmp_path / "model.keras")
     Preprocessing(96).write(tmp_path / "preprocessing.json")
     extractor = NetworkExtractor(
         tmp_path / "model.keras", tmp_path / "preprocessing.json", threads=1
     )
-    with pytest.raises(ValueError, match="has no backbone"):
-        extractor.batches_of_rows(cache_of())
+    assert "has no backbone" in refusal_of(extractor, rows_of(), files, ValueError)
 
 
-def test_rows_of_the_trunk_are_refused_for_other_views(stored, cache_of):
+def test_rows_of_the_trunk_are_refused_for_other_views(stored, rows_of, files):
     extractor = NetworkExtractor(*stored, threads=1, views=Views(flip=True))
-    with pytest.raises(ViewsRefused, match="extract from the pictures"):
-        extractor.batches_of_rows(cache_of())
+    assert "extract from the pictures" in refusal_of(extractor, rows_of(), files, ViewsRefused)
 
 
 # --- several views ----------------------------------------------------------------------------
@@ -374,17 +390,17 @@ import sys, numpy as np
 from gallerist.features.network import NetworkExtractor
 from gallerist.features.views import Views
 from gallerist.figures.grad_cam import SimilarityMaps
+from gallerist.networks import trunk_rows
 from gallerist.networks.inference import prepare
-from gallerist.networks.trunk_cache import TrunkCache
 assert prepare(engine="auto", threads=1, gpu_precision="float32") == "CPU, 1 threads"
 model, preprocessing, out, *files = sys.argv[1:]
 for views in (None, Views(flip=True, scales=(1.0, 2.0))):
     extractor = NetworkExtractor(model, preprocessing, threads=1, views=views)
-    vectors = np.concatenate(list(extractor.batches(files[3:])))
+    vectors = np.concatenate(list(extractor.batches(files)))
     if views is None:
         np.save(out, vectors)
-        list(extractor.batches_of_rows(TrunkCache.read(*files[:3])))
-        pixels = extractor.pictures.load(files[3])
+        extractor._compile("rows")
+        pixels = extractor.pictures.load(files[0])
         assert SimilarityMaps(*extractor.feature_maps())(pixels, pixels).cosine > 0.999
 loaded = {"tensorflow", "keras", "scipy", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
 sys.exit(f"loaded: {loaded}" if loaded else 0)
@@ -392,11 +408,9 @@ sys.exit(f"loaded: {loaded}" if loaded else 0)
 
 
 def test_a_process_that_extracts_and_explains_loads_neither_and_gives_the_same_bits(
-    extractor, stored, cache_of, files, tmp_path
+    extractor, stored, files, tmp_path
 ):
-    rows = cache_of().rows.path
-    cache = [rows, rows.with_name("gallery.ids.csv"), rows.with_name("gallery.origin.json")]
-    command = [sys.executable, "-c", BY_ITSELF, *stored, tmp_path / "vectors.npy", *cache, *files]
+    command = [sys.executable, "-c", BY_ITSELF, *stored, tmp_path / "vectors.npy", *files]
     done = subprocess.run(
         command,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

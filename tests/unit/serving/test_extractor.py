@@ -24,6 +24,7 @@ from gallerist.io.errors import UserError
 from gallerist.io.files import write_json
 from gallerist.networks.architectures import Head, Scratch
 from gallerist.serving.extractor import extractor_of
+from gallerist.settings.descriptors import read_descriptor
 from gallerist.training.loop import save
 from gallerist.workflow.results import Results
 
@@ -78,7 +79,11 @@ def results(paths, tmp_path_factory):
     written(network, "network", paths)
     members = {
         name: written(
-            DescriptorExtractor(EXPERIMENTS[name], max_pixels=MAX_PIXELS, threads=2), name, paths
+            DescriptorExtractor(
+                read_descriptor(**EXPERIMENTS[name]), max_pixels=MAX_PIXELS, threads=2
+            ),
+            name,
+            paths,
         )
         for name in ("hog", "hu")
     }

@@ -15,6 +15,7 @@ from gallerist.features.store import Features, write_features
 from gallerist.io.errors import UserError
 from gallerist.search.exact import search
 from gallerist.serving.query import find_query, search_file, search_query
+from gallerist.settings.descriptors import read_descriptor
 from gallerist.workflow.experiments import NotSearchable
 from gallerist.workflow.results import Results
 
@@ -164,7 +165,7 @@ def gallery_files(results, tmp_path):
         pixels = np.random.default_rng(row).integers(0, 256, (12, 12, 3), dtype=np.uint8)
         paths.append(tmp_path / f"{name}.png")
         Image.fromarray(pixels).resize((90, 70), Image.Resampling.BICUBIC).save(paths[-1])
-    extractor = DescriptorExtractor(HOG, max_pixels=MAX_PIXELS, threads=1)
+    extractor = DescriptorExtractor(read_descriptor(**HOG), max_pixels=MAX_PIXELS, threads=1)
     hog = extract(extractor, paths, GALLERY.ids)
     write(extractor, paths, files_of(tmp_path, "features/hog"))
     reduction = fit("pca", 2, hog.vectors, seed=1)

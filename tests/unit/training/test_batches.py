@@ -5,17 +5,19 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from coloured import CLASSES, drawn, image_batches, loaded
+from trunk_of_numbers import TrunkOfNumbers, numbered
 
 from gallerist.data.decoding import BadImage
 from gallerist.data.manifest import Manifest
-from gallerist.io.row_file import write_rows
-from gallerist.networks.trunk_cache import JoinedRows, write_trunk_cache
-from gallerist.training.batches import AHEAD, RowBatches, targets_of
+from gallerist.io.errors import UserError
+from gallerist.networks.trunk_rows import TrunkRows
+from gallerist.training.batches import AHEAD, RowBatches, TrainingData, targets_of
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ class Rows:
 
 def row_batches(count, batch_size, seed, positions=None, rows=None):
     positions = range(count) if positions is None else positions
-    return RowBatches(rows or Rows(count), positions, np.arange(count), batch_size, seed)
+    return RowBatches((rows or Rows(count)).take, positions, np.arange(count), batch_size, seed)
 
 
 # --- the order --------------------------------------------------------------------------------
@@ -100,31 +102,22 @@ def test_rows_come_in_the_order_of_the_epoch_from_their_positions(batch_size):
     np.testing.assert_array_equal(np.concatenate([t for _, t in read]), order)
 
 
-def test_rows_of_the_caches_of_originals_and_copies_are_those_of_their_pictures(tmp_path):
-    """The real thing: two caches on the disk, of which one picture's row is not asked for."""
-    values = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
-    ids = [f"{number:016x}" for number in range(9)]
-    caches = [
-        write_trunk_cache(
-            [values[part]],
-            ids[part],
-            part="training",
-            trunk="a",
-            preprocessing="b",
-            values=6,
-            dtype="float32",
-            rows=tmp_path / f"{number}.npy",
-            ids_file=tmp_path / f"{number}.csv",
-            origin=tmp_path / f"{number}.json",
-        )
-        for number, part in enumerate([slice(0, 5), slice(5, 9)])
-    ]
-    rows = JoinedRows(caches)
-    wanted = [8, 0, 3, 7, 5, 1]
-    positions = rows.positions_of([ids[number] for number in wanted])
-    batches = RowBatches(rows, positions, np.zeros(6), 4, 11)
+def test_rows_of_originals_and_copies_are_those_of_their_pictures_also_where_some_were_lost(
+    tmp_path,
+):
+    """The real thing: a store on the disk, of which one picture's row is missing."""
+    trunk, images = TrunkOfNumbers(), numbered(9)
+    rows = TrunkRows(trunk, tmp_path)
+    rows.fill(Manifest(images.pictures[1:]))
+    preprocessing = SimpleNamespace(sha256=trunk.preprocessing)
+    data = TrainingData(images, Manifest(images.pictures[:2]), preprocessing, 4, 11)
+    batches, validation = data.rows(trunk.model, rows)
+    values = np.stack([trunk.row(each) for each in images.ids])
     found = np.concatenate([batch for batch, _ in batches.epoch(1)])
-    np.testing.assert_array_equal(found, values[np.array(wanted)[batches.order(1)]])
+    np.testing.assert_array_equal(found, values[batches.order(1)])
+    np.testing.assert_array_equal(next(validation.epoch(1))[0], values[:2])
+    with pytest.raises(UserError, match="other frozen layers"):
+        data.rows("o" * 64, rows)
 
 
 def test_classes_are_numbered_as_the_training_has_them(pictures):
@@ -206,16 +199,3 @@ def test_no_thread_stays_when_an_epoch_ends(end, pictures):
         while set(threading.enumerate()) - before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not set(threading.enumerate()) - before
-
-
-def test_a_row_file_is_rows(tmp_path):
-    """The protocol fits what stands on the disk, without a cache around it."""
-    from gallerist.io.row_file import RowFile
-
-    values = np.arange(20, dtype=np.float32).reshape(5, 4)
-    write_rows(tmp_path / "rows.npy", [values], count=5)
-    batches = RowBatches(RowFile(tmp_path / "rows.npy"), range(5), np.arange(5), 2, 1)
-    read = list(batches.epoch(1))
-    np.testing.assert_array_equal(
-        np.concatenate([batch for batch, _ in read]), values[batches.order(1)]
-    )

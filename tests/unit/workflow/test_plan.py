@@ -100,22 +100,65 @@ def test_a_network_waits_on_copies_only_where_there_are_some_and_it_uses_them():
     assert plan().augmented_copies("hog") == []
 
 
-def test_kept_rows_are_those_of_the_parts_that_a_network_learns_from():
-    parts = ("training", "augmented", "validation")
-    expected = [file for part in parts for file in three(f"trunks/{TRUNK}/{part}")]
-    assert below(plan().training_rows("transfer")) == expected
-    assert plan().training_rows("scratch") == []
-    assert plan(**changed("transfer", epochs=0)).training_rows("transfer") == []
-    uncopied = plan(augmentation={"copies": 0}).training_rows("transfer")
-    assert below(uncopied) == expected[:3] + expected[6:]
+EXPORTED = [f"trunks/{TRUNK}/trunk.{suffix}" for suffix in ("xml", "bin", "json")]
+ROWS = [f"trunks/{TRUNK}/{part}.record.json" for part in ("training", "gallery")]
 
 
-def test_features_come_from_kept_rows_unless_pictures_are_seen_several_ways_or_once():
-    assert below(plan().extraction_rows("transfer", "query")) == three(f"trunks/{TRUNK}/query")
-    assert plan().extraction_rows("scratch", "query") == []
-    assert plan(challenge=CHALLENGE).extraction_rows("transfer", "challenge_query") == []
+def test_kept_rows_are_those_of_the_parts_that_a_network_learns_from_and_of_what_is_searched():
+    learned_from, searched = ["training", "augmented", "validation"], ["gallery", "query"]
+    assert below(plan().training_trunk("transfer")) == EXPORTED
+    assert below(plan().training_rows("transfer")) == ROWS[:1]
+    assert plan().training_rows("scratch") == plan().training_trunk("scratch") == []
+    challenge = plan(challenge=CHALLENGE)
+    assert [*challenge.trunk_manifests(TRUNK, "training")] == learned_from
+    assert [*challenge.trunk_manifests(TRUNK, "gallery")] == searched
+    untrained = plan(**changed("transfer", epochs=0))
+    assert untrained.training_rows("transfer") == []
+    assert [*untrained.trunk_manifests(TRUNK, "training")] == []
+    uncopied = plan(augmentation={"copies": 0})
+    assert [*uncopied.trunk_manifests(TRUNK, "training")] == ["training", "validation"]
+
+
+def test_features_come_from_kept_rows_unless_pictures_are_seen_several_ways():
+    assert below(plan().extraction_trunk("transfer")) == EXPORTED
+    assert below(plan().extraction_rows("transfer")) == ROWS[1:]
+    assert plan().extraction_rows("scratch") == []
     viewed = plan(**changed("transfer", views={"flip": True}))
-    assert viewed.extraction_rows("transfer", "query") == []
+    assert viewed.extraction_rows("transfer") == viewed.extraction_trunk("transfer") == []
+    assert [*viewed.trunk_manifests(TRUNK, "gallery")] == []
+
+
+def test_vectors_are_extracted_of_the_parts_that_something_needs():
+    searched = ["gallery", "query"]
+    assert plan().parts("scratch") == searched
+    assert plan().parts("hog") == ["training", "validation", *searched]
+    assert plan().parts("sift") == ["validation", *searched]
+    challenge = plan(challenge=CHALLENGE)
+    assert challenge.parts("scratch") == [*searched, "challenge_gallery", "challenge_query"]
+    fused = {"fusion": "concatenation", "of": ["scratch"], "reduction": {"method": "pca"}}
+    assert plan(experiments={"scratch": NETWORK, "one": fused}).parts("scratch") == [
+        *("training", *searched),
+    ]
+
+
+def test_one_rule_extracts_for_all_experiments_that_need_the_same_parts():
+    (rule,) = plan().extraction_rules("network")
+    assert (rule.suffix, rule.experiments, rule.shards) == ("", ["scratch", "transfer"], [])
+    assert [*rule.outputs] == ["record", "gallery", "query"]
+    assert below(rule.outputs["gallery"]) == three("features/{experiment}/gallery")
+    (words,) = plan().extraction_rules("vocabulary")
+    assert words.suffix == "__validation"
+    (hog,) = plan().extraction_rules("descriptor")
+    assert hog.suffix == "__training__validation"
+
+
+def test_shards_write_a_record_each_and_go_before_the_job_that_writes_the_parts():
+    whole, shard = plan(compute={"shards": 2}).extraction_rules("network")
+    stem = "features/{experiment}/extraction"
+    assert below(whole.shards) == [f"{stem}-{number}-of-2.record.json" for number in (0, 1)]
+    assert whole.shard == (0, 1)
+    assert below([*shard.outputs.values()]) == [f"{stem}-{{shard}}-of-2.record.json"]
+    assert (shard.suffix, shard.shard) == ("__shard", (None, 2))
 
 
 def test_what_is_searched_is_reduced_where_an_experiment_says_so():
@@ -166,8 +209,8 @@ def of_parts(*folders):
     return [f"{folder}/{part}" for folder in folders for part in ("gallery", "query")]
 
 
-HOGS = ["reductions/hog", *of_parts("features/hog", "reduced/hog")]
-SIFTS = ["vocabularies/sift", *of_parts("features/sift")]
+HOGS = ["reductions/hog", "features/hog/extraction", *of_parts("reduced/hog")]
+SIFTS = ["vocabularies/sift", "features/sift/extraction"]
 
 
 @pytest.mark.parametrize(
@@ -179,16 +222,16 @@ SIFTS = ["vocabularies/sift", *of_parts("features/sift")]
             "scratch",
             [
                 *("manifests/augmented", "models/scratch/training"),
-                *(*of_parts("features/scratch"), "rankings/scratch"),
+                *("features/scratch/extraction", "rankings/scratch"),
             ],
         ),
         (
             "transfer",
             [
                 *("manifests/augmented", "weights/MobileNetV2-random"),
-                *(f"trunks/{TRUNK}/{part}" for part in ("training", "augmented", "validation")),
-                *(*of_parts(f"trunks/{TRUNK}"), "models/transfer/training"),
-                *(*of_parts("features/transfer"), "rankings/transfer"),
+                *(f"trunks/{TRUNK}/training", f"trunks/{TRUNK}/gallery"),
+                "models/transfer/training",
+                *("features/transfer/extraction", "rankings/transfer"),
             ],
         ),
         ("both", [*HOGS, *SIFTS, "fusions/both", *of_parts("features/both"), "rankings/both"]),

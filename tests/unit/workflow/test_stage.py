@@ -140,6 +140,21 @@ def a_job(**changes):
     return SimpleNamespace(**job | changes)
 
 
+def test_rules_that_differ_in_their_parts_or_shards_are_one_stage(work):
+    for suffix, wildcards in (("__validation", {}), ("__shard", {"shard": "2"})):
+        job = a_job(
+            rule=f"describe_images{suffix}",
+            wildcards=SimpleNamespace(experiment="hog", **wildcards),
+            params=SimpleNamespace(bins=4),
+        )
+        with stage(job):
+            pass
+        record = read_record("out/x.record.json")
+        assert record.subject == ("monkeys", "describe_images", "hog", wildcards.get("shard"), None)
+        assert record.title == " ".join(["describe_images hog", *wildcards.values()])
+        assert record.parameters == {"bins": 4}
+
+
 def test_the_record_says_what_the_stage_was_given_measured_and_ran_on(work):
     (work / "manifest.csv").write_bytes(b"abc")
     (work / "images").mkdir()
