@@ -17,6 +17,8 @@ rule draw_challenge:
         benchmarks("draw_challenge.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("draw_challenge"),
     params:
         settings=as_text(CHALLENGE.embedded),
     script:
@@ -44,6 +46,8 @@ rule write_submissions:
         benchmarks("write_submissions.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("write_submissions"),
     params:
         experiments=canonical_json(EXPERIMENTS),
         folder=PLAN.challenge_folder,
@@ -77,6 +81,8 @@ rule grade_challenge:
         benchmarks("grade_challenge.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("grade_challenge"),
     params:
         experiments=canonical_json(EXPERIMENTS),
         by_distance=canonical_json(

@@ -55,6 +55,8 @@ for suffix, names, training in (
             experiment=one_of(names),
         conda:
             "../envs/gallerist.yaml"
+        resources:
+            **needs.of("evaluate_retrieval"),
         params:
             k=canonical_json(CONFIG.evaluation.k),
             metrics=canonical_json(CONFIG.evaluation.metrics),

@@ -46,10 +46,9 @@ for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
             experiment=one_of([name for name in EXPERIMENTS if PLAN.explained_by(name) == drawn]),
         conda:
             "../envs/gallerist.yaml"
-        threads: 2 if "similarity" in drawn else 1
+        threads: processors(2) if "similarity" in drawn else 1
         resources:
-            mem_mb=4000,
-            gpu=int("similarity" in drawn),
+            **needs.of("explain_experiment") | ({} if "similarity" in drawn else {"gpu": 0}),
         params:
             **({"seed": CONFIG.evaluation.seed} if "map" in drawn else {}),
             **(SIMILARITY if "similarity" in drawn else {}),

@@ -26,10 +26,9 @@ rule train_network:
         benchmarks("train_network/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: 8
+    threads: processors(8)
     resources:
-        mem_mb=8000,
-        gpu=1,
+        **needs.of("train_network"),
     params:
         settings=extraction_settings,
         max_pixels=CONFIG.dataset.images.max_pixels,

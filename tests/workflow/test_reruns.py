@@ -9,12 +9,12 @@ from edits import (
     EDITS,
     EVALUATE,
     EVERYTHING,
+    EXTRACTION,
     LEAKS,
     REALLY,
     SEARCH,
     a_gallery_picture_is_replaced_by_another,
     dry_runs,
-    extraction,
     the_ks_are_changed,
     the_tracking_store_is_deleted,
     the_tracking_store_is_moved,
@@ -94,7 +94,7 @@ def test_a_replaced_gallery_picture_retrains_nothing_and_replaces_its_runs_in_ml
     workflow, finished_workflow
 ):
     a_gallery_picture_is_replaced_by_another(workflow)
-    done = {"import_images gallery"} | LEAKS | extraction("gallery") | SEARCH
+    done = {"import_images gallery"} | LEAKS | EXTRACTION | SEARCH
     rerun_and_check_the_rest(workflow, done, finished_workflow.first_run)
 
     stages, rows = workflow.tracked_runs("tiny/stages"), workflow.tracked_runs("tiny")
