@@ -24,10 +24,11 @@ SIMILARITY = {
 DRAWING = {"map": "figures.feature_map", "similarity": "figures.similarity"}
 
 for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
+    suffix = "".join(f"__{name}" for name in drawn)
 
     rule:
         name:
-            "__".join(["explain_experiment", *drawn])
+            f"explain_experiment{suffix}"
         input:
             **(VECTORS if "map" in drawn else {}),
             **(NETWORK if "similarity" in drawn else {}),
