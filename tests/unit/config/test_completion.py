@@ -106,7 +106,7 @@ def test_every_group_refuses_unknown_keys():
             assert each.schema["additionalProperties"] is False, each.path
 
 
-def test_the_default_configuration_is_complete_but_for_defaults_and_raises_no_eyebrow():
+def test_the_default_configuration_is_complete_but_for_defaults_and_has_no_warning():
     given_, whole = load("config.yaml"), complete(load("config.yaml"))
     for section, settings_ in given_.items():
         if section not in ("experiments", "dataset"):
