@@ -15,7 +15,7 @@ from gallerist.records.record import Record, read_record
 
 TESTS = Path(__file__).resolve().parents[1] / "tests" / "helpers"
 
-COMPUTE_WITH_IT = ("extract_features", "extract_trunk", "train_network")
+COMPUTE_WITH_IT = ("export_trunk", "train_network")
 """The rules that have a reason to import TensorFlow."""
 
 COMPUTING = ("training_seconds", "extraction_seconds", "search_seconds")

@@ -44,7 +44,7 @@ if PLAN.source == "archive":
             location=CONFIG.dataset.archive.location,
             sha256=CONFIG.dataset.archive.sha256,
             max_gigabytes=CONFIG.dataset.archive.max_gigabytes,
-            # Outside the outputs, which a failed job loses: a download goes on where it broke off.
+            # Outside the outputs, which a failed job loses: what was fetched is not fetched again.
             download=results("download"),
         script:
             "../scripts/fetch_archive.py"

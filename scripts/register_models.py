@@ -26,6 +26,6 @@ with stage(snakemake) as run:
     write_json(snakemake.output.registered, registered)
     for each in registered:
         run.tag(**{f"registered.{each['experiment']}": "{name} version {version}".format(**each)})
-        run.tag(**{f"verdict.{each['experiment']}": each["reason"]})
+        run.tag(**{f"reason.{each['experiment']}": each["reason"]})
     run.metrics(models=len(registered))
     run.artifact(snakemake.output.registered)

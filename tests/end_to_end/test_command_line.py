@@ -115,7 +115,7 @@ def test_an_unknown_query_is_refused_with_an_example(typed):
     assert "queries 1 to 6" in refusal(typed, "--query", "0")
 
 
-def test_a_picture_from_outside_is_ranked_without_a_verdict(typed, tmp_path):
+def test_a_picture_from_outside_is_ranked_without_marks_of_relevance(typed, tmp_path):
     picture = tmp_path / "from outside é.webp"
     Image.fromarray(pixels("outside", 7, 90, 300)).save(picture)
     result = search(typed, str(picture), "--answers", "5")

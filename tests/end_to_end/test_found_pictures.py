@@ -308,7 +308,7 @@ def test_a_name_that_several_queries_have_is_refused_with_their_paths(found):
 
 
 @pytest.mark.parametrize("label", found_pictures.CLASSES)
-def test_a_name_with_its_folder_tells_queries_apart(found, label):
+def test_a_name_with_its_folder_distinguishes_queries(found, label):
     name = f"{label}/15 photo.jpg"
     result = found.workflow.gallerist("search", "--experiment", "small", "--query", name)
     first, answer, *_, last = result.stdout.splitlines()

@@ -98,7 +98,7 @@ def test_both_trainings_end_with_the_same_metrics(in_processes):
 
 
 @pytest.mark.slow
-def test_the_memory_of_each_kind_of_work_is_told(in_processes):
+def test_the_memory_of_each_kind_of_work_is_reported(in_processes):
     rows = in_processes["memory"]["rows"]
     assert [row["work"] for row in rows] == ["extraction", "an epoch on kept rows"]
     for row in rows:
@@ -108,13 +108,13 @@ def test_the_memory_of_each_kind_of_work_is_told(in_processes):
         assert row["MB more"] == pytest.approx(many - few)
 
 
-def test_work_that_fails_in_a_process_of_its_own_is_told():
+def test_work_that_fails_in_a_process_of_its_own_is_reported():
     with pytest.raises(WorkFailed, match=r"benchmarks\.memory nonsense 3:(.|\n)*invalid choice"):
         apart("benchmarks.memory", "nonsense", 3)
 
 
 @pytest.mark.slow
-def test_the_overhead_of_every_job_is_told_and_who_imports_tensorflow(tmp_path):
+def test_the_overhead_of_every_job_is_reported_and_who_imports_tensorflow(tmp_path):
     run_python("-m", "benchmarks", "--quick", "--only", "overhead", "--output", tmp_path)
     rows = json.loads((tmp_path / "overhead.json").read_text())["rows"]
     imports = {row["rule"]: row.get("imports TensorFlow") for row in rows}

@@ -121,7 +121,7 @@ def test_a_job_that_was_killed_is_named_with_its_log(shown):
     )
 
 
-def test_a_script_that_has_said_why_it_failed_is_not_reported_again(shown):
+def test_a_script_that_has_reported_why_it_failed_is_not_reported_again(shown):
     failing(handler(), "exit 1")
     assert shown() == ""
 
@@ -153,7 +153,7 @@ def test_warnings_errors_and_that_nothing_is_to_be_done_are_shown(shown, text):
 @pytest.mark.parametrize(
     "text", ["Building DAG of jobs...", "Select jobs to execute...", "Using shell: /usr/bin/bash"]
 )
-def test_what_snakemake_tells_of_itself_is_in_its_log_only(shown, text):
+def test_what_snakemake_reports_of_itself_is_in_its_log_only(shown, text):
     tell(handler(), text=text)
     assert shown() == ""
 

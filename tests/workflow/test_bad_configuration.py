@@ -69,7 +69,7 @@ def test_a_folder_that_is_not_there(workflow):
     ) in refusal(workflow, "--dry-run")
 
 
-def test_all_mistakes_are_told_at_once_and_no_job_starts(workflow):
+def test_all_mistakes_are_reported_at_once_and_no_job_starts(workflow):
     workflow.edit_config("search.depth", 0)
     workflow.edit_config("experiments.short.epochs", "many")
     lines = [line for line in refusal(workflow) if line.startswith("config/config.yaml: ")]

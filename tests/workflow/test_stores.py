@@ -71,7 +71,7 @@ def test_shards_write_the_same_bytes_and_a_lost_store_is_made_again(workflow):
     assert counts(workflow, "colour") == (0, 15)
 
 
-def test_what_no_experiment_uses_is_counted_and_removed_when_that_is_said(workflow):
+def test_what_no_experiment_uses_is_counted_and_removed_when_asked_for(workflow):
     assert "0 unused files" in workflow.gallerist("collect").stdout
     workflow.edit_config("experiments.colour.bins", 5)
     workflow.run(*RANKINGS)

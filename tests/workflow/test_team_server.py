@@ -207,7 +207,7 @@ def test_a_request_for_another_host_is_refused(server):
     assert listening == {("127.0.0.1", int(port))}
 
 
-def test_a_workflow_that_uses_another_name_is_told_about_allowed_hosts(server, tmp_path):
+def test_a_workflow_that_uses_another_name_is_warned_about_allowed_hosts(server, tmp_path):
     folder = tmp_path / "work"
     port = server.url.rpartition(":")[2]
     shown, warnings = warnings_of(folder, f"http://localhost:{port}", [3], "misnamed")

@@ -71,7 +71,7 @@ def _answers(
         ranking = f"{Experiment(experiment, experiments[experiment]).ranking}.csv"
         return found.path, found.label, search_query(results, ranking, found, count)
     assert picture is not None
-    with _without_notices():
+    with _without_startup_messages():
         label, answers = search_file(
             *(results, experiment, experiments, picture, count),
             threads=os.cpu_count() or 1,
@@ -93,7 +93,7 @@ def _draw(
 
 
 @contextmanager
-def _without_notices() -> Iterator[None]:
+def _without_startup_messages() -> Iterator[None]:
     """Keep off the terminal what TensorFlow prints below Python whenever it starts.
 
     Its own setting for that, TF_CPP_MIN_LOG_LEVEL, leaves half of it. An unforeseen error shows it.

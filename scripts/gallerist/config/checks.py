@@ -63,8 +63,8 @@ def _check_folder(whole: Configuration) -> Problems:
         return
     if whole.dataset.layout == "tree":
         if missing := _missing_in(folder, TREE):
-            mend = "If it holds one folder a class, write layout: classes."
-            yield path, f"{folder!r} lacks {missing}, which layout: tree needs. {mend}"
+            remedy = "If it holds one folder a class, write layout: classes."
+            yield path, f"{folder!r} lacks {missing}, which layout: tree needs. {remedy}"
     elif not any(Path(folder).glob("[!.]*/")):
         yield path, f"{folder!r} holds no folders, but layout: classes needs one folder a class."
 
@@ -95,8 +95,8 @@ def _check_depth(whole: Configuration) -> Problems:
     depth, evaluation = whole.search.depth, whole.evaluation
     for key, wanted in (("k", max(evaluation.k)), ("answers_drawn", evaluation.answers_drawn)):
         if depth is not None and wanted > depth:
-            mend = f"Raise search.depth to {wanted}, or ask for fewer."
-            yield ("evaluation", key), f"{wanted} {_too_many(depth)} {mend}"
+            remedy = f"Raise search.depth to {wanted}, or ask for fewer."
+            yield ("evaluation", key), f"{wanted} {_too_many(depth)} {remedy}"
 
 
 def _too_many(depth: int) -> str:
@@ -163,8 +163,8 @@ def _experiment_problems(settings: Settings, experiments: Mapping[str, Settings]
                     choices = did_you_mean(member, vectors)
                     yield ("of", number), f"no experiment is called {member}. {choices}"
                 elif member not in vectors:
-                    mend = "Name the experiments that it is made of."
-                    yield ("of", number), f"{member} is a fusion itself. {mend}"
+                    remedy = "Name the experiments that it is made of."
+                    yield ("of", number), f"{member} is a fusion itself. {remedy}"
     if isinstance(settings, RankedByVectors):
         yield from _ranking_problems(settings)
 
@@ -174,8 +174,8 @@ def _ranking_problems(settings: RankedByVectors) -> Problems:
         path, method = ("reduction", "dimensions"), reduction.method
         keeps_all = method in ("standardise", "domain_centring")
         if keeps_all and reduction.dimensions is not None:
-            mend = "leave dimensions out, or take pca_whitening."
-            yield path, f"{method} keeps all numbers: {mend}"
+            remedy = "leave dimensions out, or take pca_whitening."
+            yield path, f"{method} keeps all numbers: {remedy}"
         if not keeps_all and reduction.dimensions is None:
             yield path, f"missing. {method} needs to know how many numbers are left."
     search = settings.search

@@ -28,7 +28,7 @@ ON_DISK = {"look": True}
 
 
 class ConfigurationError(UserError):
-    """The configuration cannot be run. `problems` has one line for each thing to mend."""
+    """The configuration cannot be run. `problems` has one line for each thing to correct."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))

@@ -33,7 +33,7 @@ def fetch(
     location: an http(s) address, a file:// address or a path.
     sha256: of the file, 64 digits in lower case. A destination that has it is left as it is.
     max_bytes: a longer file is refused.
-    attempts, backoff: see `gallerist.io.http.session`. What the next attempt may mend is tried
+    attempts, backoff: see `gallerist.io.http.session`. What the next attempt may get past is tried
         again from the start: no connection, silence, a body cut short, HTTP 429 and 5xx.
     timeout: seconds without a byte from the server. longest: seconds for all of a body.
 

@@ -9,7 +9,7 @@ from typing import get_type_hints
 from gallerist.io.files import PathLike, sha256_of_text, write_csv
 
 DISTRACTOR = "distractor"
-"""The class that is nobody's answer: a picture of it is never right for any query."""
+"""The class that is nobody's answer: a picture of it is never relevant to any query."""
 
 
 @dataclass(frozen=True, slots=True)

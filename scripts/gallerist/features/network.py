@@ -53,8 +53,8 @@ class NetworkExtractor:
         self.rows: TrunkRows | None = None
         self.engine_name: str | None = None
         self._path, self._threads, self._engine, self._xla = model, threads, engine, xla
-        mend = f"Remove {model} and run the workflow, which trains it again."
-        self._exported = Exported.read(model, mend, self.model)
+        remedy = f"Remove {model} and run the workflow, which trains it again."
+        self._exported = Exported.read(model, remedy, self.model)
         self.length = self._exported.length
         size = self.pictures.image_size
         self._plain = self.views.is_plain(size)

@@ -1,4 +1,4 @@
-"""The errors that a user can mend: their message is all that is shown of them."""
+"""The errors that a user can correct: their message is all that is shown of them."""
 
 from collections.abc import Sequence
 

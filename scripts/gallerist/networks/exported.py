@@ -59,10 +59,10 @@ class Exported:
     facts: Mapping[str, Any]
 
     @classmethod
-    def read(cls, path: PathLike, mend: str, model: str | None = None) -> Self:
+    def read(cls, path: PathLike, remedy: str, model: str | None = None) -> Self:
         """Open the three files beside `path` that `export.export` wrote, and check their hashes.
 
-        mend: what the user is to do where they are not whole. model: what they must be of.
+        remedy: what the user is to do where they are not whole. model: what they must be of.
         Raises UserError naming the file that is missing, damaged, or of another network.
         """
         graph, weights, description = export_files(path)
@@ -70,15 +70,17 @@ class Exported:
             held = read_json(description)
             for file in (graph, weights):
                 if held["files"][file.suffix] != sha256_of_file(file):
-                    raise UserError(f"{file} is not the file that {description} describes. {mend}")
+                    raise UserError(
+                        f"{file} is not the file that {description} describes. {remedy}"
+                    )
             del held["files"]
             exported = cls(graph, weights, **held)
         except FileNotFoundError as error:
-            raise UserError(f"{error.filename} is missing. {mend}") from error
+            raise UserError(f"{error.filename} is missing. {remedy}") from error
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise UserError(f"{description} is damaged. {mend}") from error
+            raise UserError(f"{description} is damaged. {remedy}") from error
         if model not in (None, exported.model):
-            raise UserError(f"{description} describes another network than {path}. {mend}")
+            raise UserError(f"{description} describes another network than {path}. {remedy}")
         return exported
 
     def network(self, kind: Kind, image_size: int | None = None) -> Any:

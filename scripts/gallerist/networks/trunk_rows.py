@@ -69,8 +69,8 @@ class Trunk:
         compute: the section of that name.
         Raises UserError when the files are damaged.
         """
-        mend = f"Remove {exported}, and it is made again."
-        self.exported = Exported.read(exported, mend)
+        remedy = f"Remove {exported}, and it is made again."
+        self.exported = Exported.read(exported, remedy)
         self._settings, self._weights = settings, weights
         self._threads, self._compute = threads, compute
         self.pictures = pictures

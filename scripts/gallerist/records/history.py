@@ -112,7 +112,7 @@ class History:
         all machines when `none_at_work` says that whatever has begun has ended.
         """
         # Before anything else is read: what they wrote last is there to be found.
-        killed = [record for record in self.at_work() if none_at_work or is_dead(record)]
+        killed = [record for record in self.at_work() if none_at_work or has_no_process(record)]
         entries = {entry.record.execution: entry for entry in self.entries()}
         for record in (*beside, *map(_as_killed, killed)):
             if record.execution not in entries:
@@ -211,7 +211,7 @@ def _as_killed(record: Record) -> Record:
     )
 
 
-def is_dead(record: Record) -> bool:
+def has_no_process(record: Record) -> bool:
     """Whether its process is known to be gone. Nothing is known of other machines."""
     if record.host != host() or record.process_started is None:
         return False

@@ -156,7 +156,7 @@ def search(
         for rows, exact in _ranked(chunk, nearness, gallery, place, depth, of_chunk):
             answers.append(tuple(gallery_ids[row] for row in rows))
             found.append(tuple(exact))
-        _let_go(queries)
+        _release_pages(queries)
     return Ranking(tuple(query_ids), tuple(answers), tuple(found))
 
 
@@ -218,7 +218,7 @@ def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) 
             target *= measure.queries.astype(np.float32)[:, None]
             target -= half * lengths
             target *= lengths
-        _let_go(gallery)
+        _release_pages(gallery)
     return nearness
 
 
@@ -307,9 +307,9 @@ def distances(
         squares[part] = _squares(queries, of_query[part], vectors, rows[part], measure)
         read += len(rows[part]) * queries.shape[1]
         if read >= GATHERED_CELLS:
-            _let_go(gallery)
+            _release_pages(gallery)
             read = 0
-    _let_go(gallery)
+    _release_pages(gallery)
     if measure.metric == "cosine":
         return squares / 2
     return np.asarray(np.ldexp(np.sqrt(squares), measure.exponent))
@@ -335,7 +335,7 @@ def _squares(
     return np.asarray(squares)
 
 
-def _let_go(vectors: Vectors) -> None:
+def _release_pages(vectors: Vectors) -> None:
     """Count the pages of a mapped file no longer as this process's memory. They stay cached."""
     base: Any = vectors
     while isinstance(base, np.ndarray):

@@ -1,6 +1,11 @@
 """Re-ranking by k-reciprocal neighbours: pictures are near when they have the same neighbourhood.
 
 Zhong, Zheng, Cao and Li, Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017.
+The defaults of the settings are the paper's.
+
+Here every query is asked alone. In the authors' program the queries are each other's neighbours
+too, so that an answer depends on what else is asked; and its distances are scaled by the largest
+one among all.
 """
 
 import logging
@@ -23,7 +28,7 @@ Sparse = Any
 """A scipy.sparse.csr_array, which has no types of its own."""
 
 MANY_PICTURES = 20_000
-"""Galleries beyond are warned of: time grows with the square of their size."""
+"""Galleries beyond are warned of: each is searched with itself, which takes its size squared."""
 
 CHUNK_CELLS = 500_000
 """Distances from queries to the gallery in memory at once, some 80 MB while they are ordered."""
@@ -49,8 +54,7 @@ def k_reciprocal(
     queries: (q, d) float32, gallery: (g, d) float32, rows of length 1 (or 0: without content).
     settings: k1, neighbours of a picture; k2, pictures whose neighbourhoods are averaged, the
     picture itself included, of which 1 averages nothing; weight, the λ of the original distance.
-    The defaults are the paper's. k1 and k2 beyond the gallery mean all of it. depth: answers kept
-    of each query, at least 1.
+    k1 and k2 beyond the gallery mean all of it. depth: answers kept of each query, at least 1.
 
     The definition, with d(a, b) = |a - b|² / 2, which for unit vectors is 1 - cosine:
     N(x, k): the k nearest gallery pictures of x, ties by gallery id; of a gallery picture, itself
@@ -63,14 +67,11 @@ def k_reciprocal(
     Distance: (1 - λ) (1 - Σ min(V(p), V(g)) / Σ max(V(p), V(g))) + λ d(p, g), in [0, 2], float64.
     It is rounded to DECIMALS; equal distances are ordered by gallery id.
 
-    Every query is asked alone. In the authors' program the queries are each other's neighbours too,
-    so that an answer depends on what else is asked; and its distances are scaled by the largest one
-    among all. A gallery picture with the query's own id is no answer and none of its nearest; to
-    the gallery it remains what it is.
+    A gallery picture with the query's own id is no answer and none of its nearest; to the gallery
+    it remains what it is.
 
     Memory beyond arguments and result, with k1 = 20 and k2 = 6: some 300 MB for the search, and
-    about 10 KB a gallery picture. The gallery is searched with itself, which takes time with the
-    square of its size: beyond MANY_PICTURES a warning says so.
+    about 10 KB a gallery picture. Beyond MANY_PICTURES a warning says so.
 
     Raises UserError for an empty gallery.
     """
@@ -82,14 +83,12 @@ def k_reciprocal(
             "square of their number: it is made for up to %d",
             *(len(gallery), 300 + len(gallery) // 100, MANY_PICTURES),
         )
-    k1, k2, weight = settings.k1, settings.k2, settings.weight
+    k1, k2, weight, pictures = settings.k1, settings.k2, settings.weight, len(gallery)
     row_of = {identifier: row for row, identifier in enumerate(gallery_ids)}
-    place = np.empty(len(gallery), np.intp)
-    place[sorted(range(len(gallery)), key=gallery_ids.__getitem__)] = np.arange(len(gallery))
+    place = np.argsort(sorted(range(pictures), key=gallery_ids.__getitem__))  # by id
     neighbourhoods = _of_gallery(gallery, gallery_ids, row_of, k1, k2)
     answers: list[tuple[str, ...]] = []
     distances: list[tuple[float, ...]] = []
-    pictures = len(gallery)
     step = max(1, CHUNK_CELLS // pictures)
     for start in range(0, len(queries), step):
         part = slice(start, start + step)

@@ -6,7 +6,7 @@ from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.scores import Scores
 from gallerist.evaluation.significance import OtherQueries, find_differences
 
-_ALL_THE_SAME = "To replace it all the same: --crown"
+_ALL_THE_SAME = "To replace it all the same: --as-champion"
 
 
 @dataclass(frozen=True)

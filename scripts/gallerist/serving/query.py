@@ -93,7 +93,7 @@ def search_file(
     settings = experiments[experiment]
     if reason := refusal(experiment, settings):
         raise NotSearchable(f"{reason}; a query of the data set can be asked for with --query")
-    try:  # a bad picture is named before TensorFlow takes its seconds to load
+    try:  # a bad picture is named before a network is loaded
         read_image(picture)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error

@@ -71,12 +71,12 @@ def register(
     experiments: Sequence[str] = (BEST,),
     *,
     root: PathLike = "results",
-    crown: bool = False,
+    as_champion: bool = False,
 ) -> list[Registered]:
     """Register experiments of a finished workflow, one after the other.
 
     config: complete. experiments: names, or BEST for the one that is best.
-    root: the folder of all results. crown: let each be champion without a test.
+    root: the folder of all results. as_champion: let each be champion without a test.
     Raises NotSearchable, TrackingError, and UserError, also for an experiment that the
     configuration does not have.
     """
@@ -92,7 +92,7 @@ def register(
     try:
         dataset = config["dataset"]["name"]
         prepare(uri, artifact_root_of(uri, root), [dataset, stages_of(dataset)])
-        return [_register(client, results, config, name, crown) for name in chosen]
+        return [_register(client, results, config, name, as_champion) for name in chosen]
     except MlflowException as error:
         raise TrackingError(f"MLflow refuses the model: {first_line(error)}") from error
 
@@ -116,7 +116,7 @@ def best(results: Results, config: Mapping[str, Any]) -> str:
 
 
 def _register(
-    client: Client, results: Results, config: Mapping[str, Any], experiment: str, crown: bool
+    client: Client, results: Results, config: Mapping[str, Any], experiment: str, as_champion: bool
 ) -> Registered:
     model = str(config["dataset"]["name"])
     run_id = _source_run(client, results, config, experiment)
@@ -125,8 +125,8 @@ def _register(
         packed = pack(results, config, experiment, Path(folder) / "packed")
         known = _version_of(client, model, packed.digest)
         version = known or _new_version(client, model, packed, run_id, Path(folder) / "model")
-    found = _promote(client, model, version, config, crown=crown)
-    for name, value in {"gallerist.verdict": found.reason, "gallerist.run": run_id}.items():
+    found = _promote(client, model, version, config, as_champion=as_champion)
+    for name, value in {"gallerist.reason": found.reason, "gallerist.run": run_id}.items():
         client.set_model_version_tag(model, version.version, name, value)
     return Registered(
         experiment,
@@ -218,13 +218,13 @@ def _tags(packed: Packed) -> dict[str, str]:
 
 
 def _promote(
-    client: Client, model: str, version: Any, config: Mapping[str, Any], *, crown: bool
+    client: Client, model: str, version: Any, config: Mapping[str, Any], *, as_champion: bool
 ) -> Decision:
     """Move the alias to a version if it is due. moves: whether the version has the alias now."""
     champion = _champion(client, model)
     if champion is not None and champion.version == version.version:
         return Decision(True, f"{_title(version)} is champion already")
-    if crown:
+    if as_champion:
         found = Decision(True, f"{_title(version)} is champion as asked, without a test")
     else:
         evaluation = Evaluation(**config["evaluation"])

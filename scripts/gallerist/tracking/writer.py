@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.io.files import PathLike
-from gallerist.records.history import History, is_dead
+from gallerist.records.history import History, has_no_process
 from gallerist.records.record import find_records, mlflow_experiments
 from gallerist.tracking.client import Client, connect, explain
 from gallerist.tracking.runs import (
@@ -114,7 +114,7 @@ class Writer:
         for record in self._history.at_work():
             if record.execution in self._logged:
                 continue
-            if is_dead(record):
+            if has_no_process(record):
                 killed = True
                 continue
             # Metrics are outcomes, which get their time and step when the stage has ended.
@@ -149,7 +149,7 @@ class _Reports(logging.Handler):
             os.write(self._file, json.dumps(report).encode() + b"\n")
 
 
-def _outlive_for_a_while(parent: int) -> None:
+def _end_after(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1.0)
     time.sleep(_LAST_PASS_LIMIT)
@@ -166,7 +166,7 @@ def main() -> None:
         signal.signal(stop, signal.SIG_IGN)
     parent, reports = os.getppid(), _Reports()
     logger.addHandler(reports)
-    threading.Thread(target=_outlive_for_a_while, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     with open(0, "rb", buffering=0, closefd=False) as orders:
         order = json.loads(orders.readline())
     store = Store(*order["store"])

@@ -1,4 +1,4 @@
-"""Which store keeps what a job computes of pictures, and which stores nobody asks any more."""
+"""Which store keeps what a job computes of pictures, and which stores are no longer used."""
 
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -45,7 +45,7 @@ def _version(package: str) -> str:
 
 
 def unused_segments(config: Configuration, root: PathLike = "results") -> list[Path]:
-    """The files of stores that no experiment of a configuration asks any more, sorted.
+    """The files of stores that no experiment of a configuration uses any more, sorted.
 
     Those of stores that no job names in its record, and those without any picture of a manifest.
     root: the folder of all results.

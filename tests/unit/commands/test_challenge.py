@@ -120,7 +120,7 @@ def test_a_dry_run_sends_and_writes_nothing(challenge, server, capsys):
     assert sorted(challenge.rglob("*")) == before
 
 
-def test_receipts_go_where_they_are_told_to(challenge, server):
+def test_receipts_go_where_the_option_says(challenge, server):
     assert main(["submit", "results.json", server[0], *FOLDERS, "--receipts", "kept/here"]) == 0
     assert len(list((challenge / "kept/here").glob("*.json"))) == 1
     assert not (challenge / "receipts").exists()

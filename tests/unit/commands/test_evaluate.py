@@ -123,7 +123,7 @@ def test_metrics_and_ks_are_those_asked_for(here, capsys):
     assert list(table(capsys.readouterr().out)) == list(found["metrics"])
 
 
-def test_what_a_truncated_ranking_leaves_unknown_is_said_and_not_guessed(here, capsys):
+def test_what_a_truncated_ranking_leaves_unknown_is_reported_and_not_guessed(here, capsys):
     found = figures(here, "cut.csv", "truth.csv", "--k", "1,2", "--metrics", "mAP,precision@2")
     (cut,) = found["rankings"].values()
     assert list(cut["metrics"]) == ["top-1", "top-2", "precision@2"]
@@ -209,14 +209,14 @@ def test_the_better_one_is_named_in_whatever_order_they_come(here):
     assert 0 < float(low) < float(high)
 
 
-def test_rankings_that_are_alike_are_not_told_apart(here):
+def test_rankings_that_are_alike_are_not_distinguished(here):
     ranked(1, 0.9).write("twin/good.csv")
     report = evaluate_files(Task(["good.csv", "twin/good.csv", "truth.csv"], ["mAP"], [1]))
     assert "mAP: no difference shown between good.csv and twin/good.csv, p = 1" in report
     assert "better" not in report
 
 
-def test_one_original_has_no_interval_and_that_is_said(here):
+def test_one_original_has_no_interval_and_that_is_reported(here):
     (here / "one").write_text("q0 0 g0 1\n")
     (here / "run").write_text("q0 Q0 g1 1 2 t\nq0 Q0 g0 2 1 t\n")
     report = evaluate_files(Task(["run", "one"], ["MRR"], [1]))

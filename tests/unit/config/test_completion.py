@@ -106,7 +106,7 @@ def test_every_group_refuses_unknown_keys():
             assert each.schema["additionalProperties"] is False, each.path
 
 
-def test_the_default_configuration_is_complete_but_for_defaults_and_raises_no_eyebrow():
+def test_the_default_configuration_is_complete_but_for_defaults_and_has_no_warning():
     given_, whole = load("config.yaml"), complete(load("config.yaml"))
     for section, settings_ in given_.items():
         if section not in ("experiments", "dataset"):
@@ -610,7 +610,7 @@ def test_a_pool_must_be_a_folder(tmp_path):
 # Backbones
 
 
-def test_pictures_have_the_size_that_the_backbone_was_made_for_unless_another_is_said():
+def test_pictures_have_the_size_that_the_backbone_was_made_for_unless_another_is_configured():
     config = minimal()
     config["experiments"] = {
         "left_out": {"network": "transfer", "backbone": "InceptionV3"},
@@ -652,7 +652,7 @@ def test_off_turns_the_trunk_cache_off_with_or_without_quotes(written):
     assert complete(config)["experiments"]["net"]["trunk_cache"] is False
 
 
-def test_a_trunk_is_kept_exactly_unless_said_otherwise():
+def test_a_trunk_is_kept_exactly_unless_configured_otherwise():
     net = {"network": "transfer", "backbone": "ResNet50"}
     whole = complete(edited("experiments.net", net, minimal()))
     assert whole["experiments"]["net"]["trunk_cache"] == "float32"
@@ -817,7 +817,7 @@ def test_every_configuration_names_the_schema_and_is_right_by_it():
         Draft202012Validator(EDITOR).validate(yaml.safe_load(text))
 
 
-def test_editors_are_told_what_every_key_is():
+def test_editors_get_what_every_key_is():
     for name, group in {"": EDITOR, **EDITOR["$defs"]}.items():
         for key, schema in group["properties"].items():
             assert len(schema["description"]) > 10, (name, key)

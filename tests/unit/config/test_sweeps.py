@@ -157,20 +157,20 @@ def test_the_configuration_that_was_given_is_not_changed():
         ),
     ],
 )
-def test_a_name_tells_the_values_that_were_listed(key, values, labels):
+def test_a_name_shows_the_values_that_were_listed(key, values, labels):
     made = expanded(net=transfer(**{key: values}))
     assert [settings_[key] for settings_ in made.values()] == values
     assert list(made)[: len(labels)] == [f"net-{label}" for label in labels]
 
 
-def test_files_of_one_name_in_two_folders_are_told_apart():
+def test_files_of_one_name_in_two_folders_are_distinguished():
     one, other = expanded(net=transfer(weights=["a/net.h5", "b/net.h5"]))
     assert one != other
     assert re.fullmatch(r"net-weights_net_[0-9a-f]{6}", one)
     assert one in expanded(net=transfer(weights=["b/net.h5", "a/net.h5", "auto"]))
 
 
-def test_names_are_told_apart_on_a_disk_that_ignores_capitals():
+def test_names_are_distinguished_on_a_disk_that_ignores_capitals():
     made = expanded(net=transfer(freeze_until=["Block7", "block7"]))
     assert len({name.lower() for name in made}) == 2
 
@@ -225,12 +225,12 @@ def test_equal_numbers_have_one_name_however_they_are_written():
         ({"network": ["scrach"]}, "experiments.net.network[0]: 'scrach' is not a kind of network."),
     ],
 )
-def test_one_mistake_is_told_once_where_it_was_written(keys, line):
+def test_one_mistake_is_reported_once_where_it_was_written(keys, line):
     [problem] = problems(net=scratch(**keys))
     assert problem.startswith(line)
 
 
-def test_a_name_that_is_no_name_is_told_as_it_was_written():
+def test_a_name_that_is_no_name_is_reported_as_it_was_written():
     [problem] = problems(**{"a b": scratch(seed=[1, 2])})
     assert problem.startswith("experiments.'a b': not a possible name.")
 
@@ -247,7 +247,7 @@ def test_a_sweep_must_not_make_an_experiment_that_is_there_already(turn):
     assert "net-epochs1-seed2" in problem
 
 
-def test_a_list_that_stands_elsewhere_is_told_where_it_could_stand():
+def test_a_list_that_stands_elsewhere_is_reported_where_it_could_stand():
     config = configured(net=scratch())
     config["augmentation"] = {"copies": [1, 5]}
     with pytest.raises(ConfigurationError) as caught:

@@ -445,7 +445,7 @@ def test_pixels_without_a_known_scale_are_refused():
         ("LZW TIFF", "TIFF"),
     ],
 )
-def test_the_format_is_told_by_content_and_not_by_name(tmp_path, name, expected):
+def test_the_format_is_recognised_by_content_and_not_by_name(tmp_path, name, expected):
     path = tmp_path / "picture.txt"
     path.write_bytes(FORMATS[name])
     assert image_format(path) == expected

@@ -97,7 +97,7 @@ def test_a_photo_becomes_lines_that_count_as_a_sketch(photo):
     assert 0.02 < dark(drawn).mean() < 0.12
 
 
-def test_lines_are_as_wide_as_is_said():
+def test_lines_are_as_wide_as_asked_for():
     drawn = draw_lines(disc(SIDE, 0.3))
     widest = 2 * distance_transform_edt(dark(drawn)).max()
     assert 0.5 * LINE_WIDTH * SIDE <= widest <= 2 * LINE_WIDTH * SIDE

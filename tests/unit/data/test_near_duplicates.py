@@ -123,7 +123,7 @@ def test_a_picture_has_a_telling_hash():
     assert is_telling(str(imagehash.phash(on_white)))
 
 
-def test_leaks_are_told_apart_as_exact_and_near():
+def test_leaks_are_distinguished_as_exact_and_near():
     parts = {
         "training": Manifest((row(1), row(2, "f" * 16), row(3, flipped(HASH, 4)))),
         "gallery": Manifest(

@@ -140,7 +140,7 @@ def test_a_picture_is_not_refused_for_one_that_can_never_be_added():
         assert [refusal.path for refusal in outcome.refusals] == [cat.path]
 
 
-def test_plain_pictures_are_told_apart_by_content_only():
+def test_plain_pictures_are_distinguished_by_content_only():
     white = "8000000000000000"
     pool = [row(number, part="pool", phash=white) for number in (100, 101, 102)]
     outcome = extended([row(1, phash=white)], pool, [row(100, part="query", phash=white)])

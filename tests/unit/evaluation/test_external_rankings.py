@@ -190,7 +190,7 @@ RANKING = "query_id,rank,gallery_id,distance"
         ([RANKING, "q,1,a\rb,0"], 2, "no CSV"),
     ],
 )
-def test_a_fault_of_a_ranking_is_told_with_its_file_and_line(tmp_path, lines, line, reason):
+def test_a_fault_of_a_ranking_is_reported_with_its_file_and_line(tmp_path, lines, line, reason):
     path = tmp_path / "some ranking"
     path.write_bytes("".join(f"{each}\n" for each in lines).encode("utf-8", "surrogateescape"))
     where = f"{path}: " if line is None else f"{path}, line {line}: "
@@ -200,7 +200,7 @@ def test_a_fault_of_a_ranking_is_told_with_its_file_and_line(tmp_path, lines, li
 
 
 @pytest.mark.parametrize("first", ["", "query,rank,answer", "q 1 a", "a b c d", "{}"])
-def test_a_file_of_no_known_form_is_told_what_forms_there_are(tmp_path, first):
+def test_a_file_of_no_known_form_is_refused_with_what_forms_there_are(tmp_path, first):
     path = put(tmp_path / "odd.csv", first)
     with pytest.raises(UserError) as told:
         read_ranking(path)
@@ -325,7 +325,7 @@ def test_a_query_without_any_right_picture_is_excluded_and_has_no_line_of_qrels(
     assert (tmp_path / "qrels").read_text() == "q 0 a 1\n"
 
 
-def test_grades_are_told_of_as_nothing_here_tells_them_apart(tmp_path, caplog):
+def test_grades_are_reported_as_nothing_here_distinguishes_them(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "gallerist"):
         read_truth([put(tmp_path / "plain", "q 0 a 1")], ())
         assert not caplog.records
@@ -346,7 +346,7 @@ def test_grades_are_told_of_as_nothing_here_tells_them_apart(tmp_path, caplog):
         (["id,label", "a,cat", "b,cat"], None, "classes of 0 queries and of 2 other pictures"),
     ],
 )
-def test_a_fault_of_a_truth_is_told_with_its_file_and_line(tmp_path, lines, line, reason):
+def test_a_fault_of_a_truth_is_reported_with_its_file_and_line(tmp_path, lines, line, reason):
     path = put(tmp_path / "truth", *lines)
     with pytest.raises(UserError, match=re.escape(reason.format(path=path))) as told:
         read_truth([path], ())

@@ -79,7 +79,7 @@ def test_turning_and_mirroring_change_nothing_without_a_grid(space, joint, seed,
         assert found.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_grid_tells_where_a_colour_is():
+def test_a_grid_shows_where_a_colour_is():
     assert np.array_equal(histogram(FOUR), histogram(FOUR[::-1]))
     assert not np.array_equal(histogram(FOUR, grid=2), histogram(FOUR[::-1], grid=2))
 

@@ -95,7 +95,7 @@ def misleading(seed):
     return normalise(clustered(0.05, seed) * sign)
 
 
-def test_the_member_that_tells_classes_apart_weighs_more():
+def test_the_member_that_distinguishes_classes_weighs_more():
     members = {"noise": clustered(20, 1), "good": clustered(0.4, 2), "fair": clustered(0.8, 3)}
     learned = learn_weights(members, LABELS, seed=1)
     weights = learned.weights

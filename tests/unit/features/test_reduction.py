@@ -152,7 +152,7 @@ def test_equal_reductions_are_equal_files(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_the_identity_tells_methods_seeds_and_training_pictures_apart():
+def test_the_identity_distinguishes_methods_seeds_and_training_pictures():
     training = unit_rows(25, 60)
     identities = [
         fit("pca", 3, training, seed=0).sha256,
@@ -178,7 +178,7 @@ def test_vectors_mapped_from_a_file_give_the_same(shape, tmp_path):
         assert from_file.apply(mapped).tobytes() == in_memory.apply(training).tobytes()
 
 
-def test_too_many_training_pictures_are_sampled_by_the_seed_and_it_is_said(monkeypatch, caplog):
+def test_too_many_training_pictures_are_sampled_by_the_seed_and_it_is_reported(monkeypatch, caplog):
     monkeypatch.setattr(reduction, "SIDE", 10)
     training = unit_rows(25, 60)
     first, again, other = (fit("pca", 3, training, seed=seed).sha256 for seed in (1, 1, 2))

@@ -211,7 +211,7 @@ def test_best_worst_and_median_queries_by_hand():
     assert chosen(3)[1] == ["e", "a", "d"]
 
 
-def test_equal_scores_are_told_apart_by_id():
+def test_equal_scores_are_distinguished_by_id():
     same = dict.fromkeys("cab", 1.0)
     assert chosen(3, same) == (list("abc"),) * 3
 

@@ -200,7 +200,7 @@ FILLS_THE_DISK = """
 """
 
 
-def test_a_file_that_may_not_grow_further_is_told_and_removed(tmp_path):
+def test_a_file_that_may_not_grow_further_is_reported_and_removed(tmp_path):
     told = run_python(FILLS_THE_DISK, tmp_path, 5_000_000).stdout.splitlines()
     assert told == [
         f"{tmp_path}/rows.npy: the disk took 5.0 MB of 8.0 MB and no more "
@@ -226,7 +226,7 @@ def on_a_small_disk(folder, code: str) -> list[str]:
     pytest.skip("this machine does not let its users mount a small file system")
 
 
-def test_a_full_disk_is_told_and_the_file_removed(tmp_path):
+def test_a_full_disk_is_reported_and_the_file_removed(tmp_path):
     told = on_a_small_disk(tmp_path, FILLS_THE_DISK)
     full = re.escape(os.strerror(errno.ENOSPC))
     assert re.fullmatch(rf".*/rows\.npy: the disk took 5\.\d MB of 8\.0 MB .*\({full}\).*", told[0])
@@ -264,5 +264,5 @@ def test_ten_times_the_rows_take_no_more_memory(tmp_path):
     ("size", "words"),
     [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (8e12, "8.0 TB")],
 )
-def test_sizes_are_said_in_words(size, words):
+def test_sizes_are_written_in_words(size, words):
     assert format_size(size) == words

@@ -373,7 +373,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         Transfer("MobileNetV2", 32, "everything", "avg", STANDARD).build(2, file)
 
 
-def test_published_imagenet_weights_load_and_tell_pictures_apart():
+def test_published_imagenet_weights_load_and_distinguish_pictures():
     file = SHARED / "weights" / "mobilenetv2_1.0_224_imagenet_notop.weights.h5"
     if not file.is_file():
         pytest.skip("no shared ImageNet weights of MobileNetV2")

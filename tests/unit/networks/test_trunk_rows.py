@@ -110,7 +110,7 @@ def test_a_record_says_what_was_computed_and_what_was_there(tmp_path):
     assert metrics["extraction_seconds"] > 0
 
 
-def test_the_need_is_told_before_the_first_row_is_computed(tmp_path, caplog, disk):
+def test_the_need_is_reported_before_the_first_row_is_computed(tmp_path, caplog, disk):
     disk(80_000_000_000)
     trunk = TrunkOfNumbers(before=lambda: said.extend(caplog.messages))
     said = []
@@ -173,7 +173,7 @@ FILLS_THE_DISK = """
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on files here")
-def test_a_disk_that_fills_meanwhile_is_told_with_the_ways_out(tmp_path):
+def test_a_disk_that_fills_meanwhile_is_reported_with_the_ways_out(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(FILLS_THE_DISK), tmp_path],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

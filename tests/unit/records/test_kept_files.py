@@ -176,7 +176,7 @@ with stage(job) as run:
 
 
 @needs_git
-def test_a_job_and_its_row_tell_how_the_code_differs_from_its_commit(tmp_path):
+def test_a_job_and_its_row_show_how_the_code_differs_from_its_commit(tmp_path):
     """The library in a checkout of its own: as committed, and then with one line more."""
     library = tmp_path / "checkout" / "scripts" / "gallerist"
     shutil.copytree(CHECKOUT / "scripts" / "gallerist", library)

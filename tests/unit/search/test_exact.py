@@ -116,7 +116,7 @@ def test_a_hundred_copies_of_one_picture_come_in_the_order_of_their_ids():
 
 
 @pytest.mark.parametrize("length", [3, 300, 20_000])
-def test_ties_within_the_error_of_float32_are_told_apart(length):
+def test_ties_within_the_error_of_float32_are_distinguished(length):
     """All gallery vectors are the query, one element in the last place of float32 aside."""
     rng = np.random.default_rng(length)
     query = rectified(rng, 1, length) + np.float32(1e-3)
@@ -504,7 +504,7 @@ def test_norms_of_any_size_give_the_same_order(scale):
 
 
 @pytest.mark.parametrize("longest", [1e12, 1e18, 1e20, 1e22, 1e30])
-def test_vectors_too_short_beside_another_for_float32_are_still_told_apart(longest):
+def test_vectors_too_short_beside_another_for_float32_are_still_distinguished(longest):
     """In float32 their products have few binary digits left, or none; float64 orders them."""
     rng = np.random.default_rng(27)
     unit, norms, vectors = lengthened(rng, 2000, 8, decades=0.3)

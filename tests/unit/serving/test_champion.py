@@ -80,7 +80,7 @@ def test_other_pictures_cannot_be_compared_however_much_better(part):
     found = decide(new, candidate("old", hits(0)), "top-1", AT_95)
     assert not found.moves
     assert f"evaluated on another {part}" in found.reason
-    assert "--crown" in found.reason
+    assert "--as-champion" in found.reason
 
 
 def test_other_queries_of_the_same_data_cannot_be_compared():

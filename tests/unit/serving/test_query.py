@@ -219,7 +219,9 @@ def test_a_gallery_of_vectors_by_other_settings_is_refused(results, gallery_file
         ({**HOG, "geometric_verification": {"first": 3}}, "geometric_verification, which"),
     ],
 )
-def test_what_one_picture_cannot_be_searched_by_is_said(results, gallery_files, settings, message):
+def test_what_one_picture_cannot_be_searched_by_is_reported(
+    results, gallery_files, settings, message
+):
     with pytest.raises(NotSearchable, match=message):
         search_file(results, "hog", {"hog": settings}, gallery_files[0], 2, threads=1)
 

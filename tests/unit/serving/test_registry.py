@@ -83,9 +83,9 @@ def test_the_alias_moves_to_what_is_really_better_and_to_nothing_else(small):
     assert better.champion
     assert champion(small) == "better"
     tags = client_of(small).get_model_version("small", better.version).tags
-    assert "better than first (version 1) by top-1, +0.6000" in tags["gallerist.verdict"]
-    (crowned,) = registered(small, "first", crown=True)
-    assert crowned.champion
+    assert "better than first (version 1) by top-1, +0.6000" in tags["gallerist.reason"]
+    (chosen,) = registered(small, "first", as_champion=True)
+    assert chosen.champion
     assert champion(small) == "first"
 
 

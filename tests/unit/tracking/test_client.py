@@ -36,7 +36,7 @@ def test_a_call_is_repeated_while_the_database_is_locked_and_no_other_error_is(t
         (404, "nothing here", "could not be reached: API request to endpoint /x failed"),
     ],
 )  # fmt: skip
-def test_what_a_server_refuses_is_told_with_what_to_do(status, body, advice):
+def test_what_a_server_refuses_is_reported_with_what_to_do(status, body, advice):
     """The errors are those that MLflow's client makes of such answers."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.rest_utils import verify_rest_response
@@ -48,7 +48,7 @@ def test_what_a_server_refuses_is_told_with_what_to_do(status, body, advice):
     assert advice in explain(error.value)
 
 
-def test_an_error_is_told_in_one_short_line():
+def test_an_error_is_reported_in_one_short_line():
     assert first_line(ValueError("first\nsecond")) == "first"
     assert first_line(ValueError()) == "ValueError"
     assert len(first_line(ValueError("x" * 1000))) == 300

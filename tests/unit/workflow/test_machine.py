@@ -206,7 +206,7 @@ def test_each_card_has_its_load_and_its_memory():
         ("", set()),
     ],
 )  # fmt: skip
-def test_what_a_card_does_not_tell_is_left_out(answer, names):
+def test_what_a_card_does_not_report_is_left_out(answer, names):
     assert set(parse_gpu_use(answer)) == {f"system/gpu_0_{name}" for name in names}
 
 

@@ -70,7 +70,7 @@ def ended(body, tracking=None):
 # --- the log
 
 
-def test_everything_said_goes_to_the_log_and_nothing_to_the_terminal(work):
+def test_all_output_goes_to_the_log_and_nothing_to_the_terminal(work):
     status, output, errors, log = ended("""
         print("printed")
         os.write(1, b"written below Python\\n")
@@ -424,7 +424,7 @@ with stage(snakemake) as run:
 
 @pytest.mark.skipif(shutil.which("snakemake", path=str(Path(sys.executable).parent)) is None,
                     reason="snakemake is not installed")  # fmt: skip
-def test_snakemake_shows_the_message_and_both_runs_are_told(work):
+def test_snakemake_shows_the_message_and_both_runs_are_reported(work):
     (work / "Snakefile").write_text(SNAKEFILE)
     (work / "extract.py").write_text(SCRIPT)
     config = {"dataset": {"name": "monkeys"}, "tracking": {"uri": None, "patience": 60}}
