@@ -10,7 +10,6 @@ besides the numbers of the comparison: hashes of inputs, the machine's use, hist
 """
 
 import argparse
-import functools
 import json
 import os
 import resource
@@ -69,11 +68,14 @@ def plain_stage(job: Any) -> Iterator[Run]:
 def compute(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Run the scripts of jobs in the current folder; processor seconds of each script."""
     stages.stage = plain_stage
+    threads, used = os.cpu_count() or 1, defaultdict[str, float](float)
     if any(Path(job["script"]).stem in IN_TENSORFLOW for job in jobs):
         from gallerist.networks import runtime
 
-        runtime.configure = functools.cache(runtime.configure)  # a process is set up but once
-    threads, used = os.cpu_count() or 1, defaultdict[str, float](float)
+        # A process is set up once, before anything is computed in it.
+        precision = jobs[0]["config"]["compute"]["gpu_precision"]
+        device = runtime.configure(threads=threads, gpu_precision=precision)
+        runtime.configure = lambda **_: device
     for job in jobs:
         given = {name: Named(job[name]) for name in ("input", "output", "params", "wildcards")}
         for files in given["output"].values():
