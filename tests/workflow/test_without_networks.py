@@ -107,9 +107,12 @@ def test_one_process_without_snakemake_leaves_the_same(finished, tmp_path):
     config = finished.folder / "config/config.yaml"
     command = [sys.executable, "-m", "benchmarks.plain", "--folder", tmp_path, "--config", config]
     subprocess.run(command, check=True, cwd=CHECKOUT)
-    equal, different = compare(finished.folder / "results/tiny", tmp_path / "results/tiny")
-    assert equal[".npy"] == 0
-    assert not different
+    results = finished.folder / "results/tiny"
+    equal, different = compare(results, tmp_path / "results/tiny")
+    assert equal[".npy"] == len([*results.rglob("*.npy")]) > 0
+    # Records are not compared, nor segments of stores, whose names hold times.
+    others = ("record.json", "store/", ".snakemake_timestamp")
+    assert not [line for line in different if not any(each in line for each in others)]
 
 
 def test_the_colours_of_the_classes_are_told_apart(finished):
