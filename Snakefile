@@ -21,6 +21,7 @@ include: "rules/configuration.smk"
 include: "rules/paths.smk"
 include: "rules/experiments.smk"
 include: "rules/tracking.smk"
+include: "rules/cluster.smk"
 include: "rules/source.smk"
 include: "rules/import.smk"
 include: "rules/split.smk"
@@ -44,7 +45,12 @@ if CHALLENGE:
     include: "rules/challenge.smk"
 
 
+# Like `localrules:`, which takes no list.
+workflow.localrules(*small_rules())
+
+
 onstart:
+    choose_command_for_states()
     prepare_run()
 
 

@@ -17,7 +17,9 @@ rule augment_images:
         benchmarks("augment_images.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
+    resources:
+        **needs.of("augment_images"),
     params:
         settings=as_text(CONFIG.augmentation),
         max_pixels=CONFIG.dataset.images.max_pixels,

@@ -17,6 +17,8 @@ rule draw_challenge:
         benchmarks("draw_challenge.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("draw_challenge"),
     params:
         settings=as_text(CHALLENGE.embedded),
     script:
@@ -40,6 +42,8 @@ rule write_submission:
         benchmarks("write_submission/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("write_submission"),
     params:
         folder=PLAN.challenge_folder,
         group=CHALLENGE.group,
@@ -72,6 +76,8 @@ rule grade_challenge:
         benchmarks("grade_challenge.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("grade_challenge"),
     params:
         experiments=canonical_json(EXPERIMENTS),
         by_distance=canonical_json(

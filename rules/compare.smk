@@ -38,6 +38,8 @@ rule compare_experiments:
         benchmarks("compare_experiments.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("compare_experiments"),
     params:
         # Experiments that differ in their seed only.
         groups=canonical_json(groups(CONFIG.experiments)),

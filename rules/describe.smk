@@ -24,7 +24,9 @@ for made in PLAN.extraction_rules("descriptor"):
             experiment=one_of(made.experiments),
         conda:
             "../envs/gallerist.yaml"
-        threads: 4
+        threads: processors(4)
+        resources:
+            **needs.of("describe_images"),
         params:
             settings=extraction_settings,
             parts=parts,
@@ -52,9 +54,9 @@ rule learn_vocabulary:
         experiment=one_of(VOCABULARIES),
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
     resources:
-        mem_mb=4000,
+        **needs.of("learn_vocabulary"),
     params:
         settings=extraction_settings,
         key_points=results("store/key_points/{experiment}"),
@@ -82,7 +84,9 @@ for made in PLAN.extraction_rules("vocabulary"):
             experiment=one_of(made.experiments),
         conda:
             "../envs/gallerist.yaml"
-        threads: 4
+        threads: processors(4)
+        resources:
+            **needs.of("encode_key_points"),
         params:
             settings=extraction_settings,
             parts=parts,

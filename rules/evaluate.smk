@@ -39,6 +39,8 @@ rule evaluate_retrieval:
         benchmarks("evaluate_retrieval/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("evaluate_retrieval"),
     params:
         k=canonical_json(CONFIG.evaluation.k),
         metrics=canonical_json(CONFIG.evaluation.metrics),

@@ -21,6 +21,8 @@ rule draw_feature_map:
         experiment=one_of(WITH_VECTORS),
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("draw_feature_map"),
     params:
         seed=CONFIG.evaluation.seed,
     script:
@@ -53,10 +55,9 @@ rule draw_similarity:
         experiment=one_of(NETWORKS),
     conda:
         "../envs/gallerist.yaml"
-    threads: 2
+    threads: processors(2)
     resources:
-        mem_mb=4000,
-        gpu=1,
+        **needs.of("draw_similarity"),
     params:
         compute=canonical_json(PLAN.computing),
         strips_drawn=CONFIG.evaluation.strips_drawn,

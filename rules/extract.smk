@@ -26,10 +26,9 @@ for made in PLAN.extraction_rules("network"):
             experiment=one_of(made.experiments),
         conda:
             "../envs/gallerist.yaml"
-        threads: 4
+        threads: processors(4)
         resources:
-            mem_mb=4000,
-            gpu=1,
+            **needs.of("extract_features"),
         params:
             compute=canonical_json(PLAN.computing),
             views=step("views"),

@@ -18,6 +18,8 @@ rule learn_fusion:
         experiment=one_of(FUSED_VECTORS),
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("learn_fusion"),
     params:
         members=members,
         seed=setting("seed"),
@@ -45,6 +47,8 @@ rule fuse_features:
         part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("fuse_features"),
     params:
         members=members,
     script:
@@ -67,6 +71,8 @@ rule fuse_rankings:
         experiment=one_of(FUSED_RANKINGS),
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("fuse_rankings"),
     params:
         members=members,
         constant=setting("constant"),

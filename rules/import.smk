@@ -18,7 +18,9 @@ rule import_images:
         part=one_of([*PLAN.imported, *PLAN.challenge_parts]),
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
+    resources:
+        **needs.of("import_images"),
     params:
         folder=lambda wildcards: PLAN.part_folder(wildcards.part),
         # Whether pictures of all classes lie side by side.

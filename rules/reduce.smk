@@ -17,7 +17,7 @@ rule fit_reduction:
     conda:
         "../envs/gallerist.yaml"
     resources:
-        mem_mb=4000,
+        **needs.of("fit_reduction"),
     params:
         settings=step("reduction"),
         max_pixels=CONFIG.dataset.images.max_pixels,
@@ -44,5 +44,7 @@ rule reduce_features:
         part=one_of(PLAN.extracted),
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("reduce_features"),
     script:
         "../scripts/reduce_features.py"

@@ -25,6 +25,8 @@ rule register_models:
         benchmarks("register_models.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("register_models"),
     params:
         experiments=canonical_json(PLAN.registered_names),
         decided_by=CONFIG.evaluation.decided_by,

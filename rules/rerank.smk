@@ -16,6 +16,8 @@ rule rerank_reciprocally:
         benchmarks("rerank_reciprocally/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("rerank_reciprocally"),
     params:
         depth=CONFIG.search.depth,
         settings=step("k_reciprocal"),
@@ -42,7 +44,9 @@ rule verify_geometry:
         benchmarks("verify_geometry/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
+    resources:
+        **needs.of("verify_geometry"),
     params:
         settings=step("geometric_verification"),
     script:

@@ -18,7 +18,9 @@ rule search_gallery:
         experiment=one_of(WITH_VECTORS),
     conda:
         "../envs/gallerist.yaml"
-    threads: 4
+    threads: processors(4)
+    resources:
+        **needs.of("search_gallery"),
     params:
         depth=CONFIG.search.depth,
         settings=step("search"),

@@ -15,6 +15,8 @@ if PLAN.source == "embedded":
             benchmarks("draw_silhouettes.tsv")
         conda:
             "../envs/gallerist.yaml"
+        resources:
+            **needs.of("draw_silhouettes"),
         params:
             settings=as_text(CONFIG.dataset.embedded),
         script:
@@ -36,6 +38,8 @@ if PLAN.source == "archive":
             benchmarks("fetch_archive.tsv")
         conda:
             "../envs/gallerist.yaml"
+        resources:
+            **needs.of("fetch_archive"),
         params:
             location=CONFIG.dataset.archive.location,
             sha256=CONFIG.dataset.archive.sha256,

@@ -19,6 +19,8 @@ rule split_images:
         benchmarks("split_images.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("split_images"),
     params:
         fractions=canonical_json(SHARES),
         seed=CONFIG.dataset.split.seed,
@@ -45,6 +47,8 @@ if CONFIG.dataset.extend:
             benchmarks("extend_training.tsv")
         conda:
             "../envs/gallerist.yaml"
+        resources:
+            **needs.of("extend_training"),
         params:
             per_class=CONFIG.dataset.extend.per_class,
             seed=CONFIG.dataset.extend.seed,
@@ -70,6 +74,8 @@ rule report_leaks:
         benchmarks("report_leaks.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("report_leaks"),
     params:
         distance=CONFIG.dataset.near_duplicate_distance,
     script:

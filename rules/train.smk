@@ -26,10 +26,9 @@ rule train_network:
         benchmarks("train_network/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: 8
+    threads: processors(8)
     resources:
-        mem_mb=8000,
-        gpu=1,
+        **needs.of("train_network"),
     params:
         settings=extraction_settings,
         max_pixels=CONFIG.dataset.images.max_pixels,
@@ -57,5 +56,7 @@ rule plot_training:
         benchmarks("plot_training/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
+    resources:
+        **needs.of("plot_training"),
     script:
         "../scripts/plot_training.py"

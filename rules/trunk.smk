@@ -16,7 +16,7 @@ rule fetch_weights:
     conda:
         "../envs/gallerist.yaml"
     resources:
-        mem_mb=4000,
+        **needs.of("fetch_weights"),
     params:
         backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.backbone,
         weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.weights,
@@ -40,9 +40,9 @@ rule export_trunk:
         benchmarks("export_trunk/{trunk}.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: 8
+    threads: processors(8)
     resources:
-        mem_mb=4000,
+        **needs.of("export_trunk"),
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
     script:
@@ -73,10 +73,9 @@ rule extract_trunk:
         part="training|gallery",
     conda:
         "../envs/gallerist.yaml"
-    threads: 8
+    threads: processors(8)
     resources:
-        mem_mb=6000,
-        gpu=1,
+        **needs.of("extract_trunk"),
     params:
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
         parts=lambda wildcards: canonical_json(

@@ -342,7 +342,9 @@ def rules_get_comments(workflow):
         text = path.read_text(encoding="utf-8")
         path.write_text(f"# A comment.\n{text}\n# Another one.\n", encoding="utf-8")
     workflow.edit_text(
-        "rules/train.smk", "    threads: 8", "    # As many as it likes.\n    threads: 6"
+        "rules/train.smk",
+        "    threads: processors(8)",
+        "    # As many as it likes.\n    threads: processors(6)",
     )
 
 

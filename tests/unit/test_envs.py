@@ -19,7 +19,8 @@ from packaging.version import Version
 ENVS = CHECKOUT / "envs"
 LOCKS = (
     *("requirements.lock", "requirements-gpu.lock"),
-    *("requirements-server.lock", "requirements-dev.lock", "requirements-uv.lock"),
+    *("requirements-server.lock", "requirements-slurm.lock"),
+    *("requirements-dev.lock", "requirements-uv.lock"),
 )
 STANDS_FOR = {"tensorflow": "tensorflow-cpu"}
 """A package that is asked for -> the one that is installed in its place."""
@@ -161,6 +162,7 @@ def test_no_python_gets_two_versions_of_a_package(name, python):
         ("requirements.in", "requirements.lock"),
         ("requirements-gpu.in", "requirements-gpu.lock"),
         ("requirements-server.in", "requirements-server.lock"),
+        ("requirements-slurm.in", "requirements-slurm.lock"),
         ("requirements-dev.in", "requirements-dev.lock"),
     ],
 )

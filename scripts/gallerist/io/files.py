@@ -6,12 +6,18 @@ import json
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 PathLike = str | os.PathLike[str]
+
+
+def _writer() -> str:
+    """Names this process among all that share a folder: machines have processes of one number."""
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 @contextmanager
@@ -23,7 +29,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    temporary = target.with_name(f".{target.stem}.{_writer()}{target.suffix}")
     try:
         yield temporary
         temporary.replace(target)
@@ -38,7 +44,7 @@ def temporary_folder(path: PathLike) -> Iterator[Path]:
     A folder that is there already is replaced then, and left as it is after an error.
     """
     target = Path(path)
-    new, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    new, old = (target.with_name(f".{target.name}.{_writer()}.{end}") for end in ("new", "old"))
     for left in (new, old):  # by a killed process of the same number, as in a container
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -60,16 +66,18 @@ def temporary_folder(path: PathLike) -> Iterator[Path]:
 def remove_leftovers(path: PathLike) -> None:
     """Remove what killed writers of `path` left beside it, which may be gigabytes.
 
-    These are the temporary files of `replacing` whose process is gone. Two machines never
-    write one file at the same time: the workflow sees to that.
+    These are the temporary files of `replacing` whose process is gone, and those of other machines:
+    a job starts again on another one when its own was lost, or seemed to be, and what that one may
+    still write is not to replace the new file.
     """
     import psutil
 
     path = Path(path)
-    temporary = re.compile(rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
+    temporary = re.compile(rf"\.{re.escape(path.stem)}\.(.+)-(\d+){re.escape(path.suffix)}")
+    here = socket.gethostname()
     for file in path.parent.iterdir() if path.parent.is_dir() else ():
         found = temporary.fullmatch(file.name)
-        if found and not psutil.pid_exists(int(found[1])):
+        if found and (found[1] != here or not psutil.pid_exists(int(found[2]))):
             file.unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 from gallerist.settings.augmentation import Augmentation
 from gallerist.settings.base import Settings, key
 from gallerist.settings.challenge import Challenge
+from gallerist.settings.cluster import Cluster
 from gallerist.settings.compute import Compute
 from gallerist.settings.dataset import Dataset
 from gallerist.settings.descriptors import Descriptor
@@ -71,5 +72,6 @@ class Configuration(Settings):
     evaluation: Evaluation = key(Evaluation)
     challenge: Challenge | None = key(None)
     compute: Compute = key(Compute)
+    cluster: Cluster = key(Cluster)
     tracking: Tracking = key(Tracking)
     registry: Registry = key(Registry)

@@ -67,13 +67,15 @@ class Batches(ABC):
             return np.arange(self.images)
         return np.random.default_rng([self.seed, epoch]).permutation(self.images)
 
-    def epoch(self, number: int) -> Generator[Batch]:
+    def epoch(self, number: int, start: int = 0) -> Generator[Batch]:
         """(inputs, class indices) batches of an epoch, counted from 1; the last may be smaller.
 
+        start: batches that are left out at the beginning, since they were trained on before.
         Close it, or drop it, to end the reading early. Errors of the reading come out of it.
         """
         order = self.order(number)
-        chunks = [order[i : i + self.batch_size] for i in range(0, self.images, self.batch_size)]
+        starts = range(start * self.batch_size, self.images, self.batch_size)
+        chunks = [order[i : i + self.batch_size] for i in starts]
         with closing(self._inputs(chunks)) as inputs:
             for chunk, batch in zip(chunks, inputs, strict=True):
                 yield batch, self.targets[chunk]

@@ -65,7 +65,7 @@ class Checkpoint:
     To write takes a while: .55 s for the 256 MB of 16 million trained weights (the weights, Adam's
     two moments and the best weights), where an epoch may take 5 s. So an epoch is stored only when
     20 times as long passed since the last writing as a writing takes, or `every` seconds. A kill
-    costs at most that, and the epoch that was under way.
+    costs at most that, and the epoch that was under way; a signal that asks to stop costs nothing.
     """
 
     def __init__(self, path: PathLike, identity: str, *, every: float = 30.0) -> None:

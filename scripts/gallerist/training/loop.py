@@ -36,6 +36,7 @@ from gallerist.training.batches import Batch, Batches
 from gallerist.training.checkpoint import Checkpoint
 from gallerist.training.history import CURVES, Training
 from gallerist.training.state import TrainingState
+from gallerist.workflow.log import Stopped
 from gallerist.workflow.progress import Progress
 
 logger = logging.getLogger("gallerist")
@@ -58,9 +59,10 @@ def train(
     settings: of the experiment. With 0 epochs the network is left as it was built; with
         `restore_best_weights` it ends with the weights of the epoch of the least validation loss.
     model: a network, or the half of it that is trained (`trunk.after_trunk`), on its inputs.
-    checkpoint: where the state is stored between epochs. What is stored there is gone on from, and
-        ends as if it had not been interrupted: on the same machine with as many threads, with the
-        same bits. The caller removes it when the network is safe.
+    checkpoint: where the state is stored between epochs, and between two batches where a signal
+        asks to stop. What is stored there is gone on from, and ends as if it had not been
+        interrupted: on the same machine with as many threads, with the same bits. The caller
+        removes it when the network is safe.
     xla: compile the whole step, which is worth it on a GPU only: the gradient of ResNet152's last
         block took .023 s a picture on a processor with it and .0123 without. Dropout then drops
         others, because XLA draws its random numbers in another way.
@@ -85,7 +87,13 @@ def train(
     for epoch in range(resumed + 1, settings.epochs + 1):
         if state.stopped:
             break
-        row = _epoch(passes, training.epoch(epoch), validation.epoch(epoch), progress)
+        try:
+            row = _epoch(passes, state, training, validation, epoch, progress)
+        except Stopped:  # a batch system gives seconds before it kills
+            state.seconds = time.monotonic() - began
+            if checkpoint and state.under_way:
+                checkpoint.write(state.saved())
+            raise
         figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
         logger.info("epoch %d of %d: %s", epoch, settings.epochs, figures)
         state.end_epoch(row)
@@ -111,16 +119,27 @@ def _resume(state: TrainingState, checkpoint: Checkpoint | None, epochs: int) ->
 
 def _epoch(
     passes: "_Passes",
-    training: Generator[Batch],
-    validation: Generator[Batch],
+    state: TrainingState,
+    training: Batches,
+    validation: Batches,
+    number: int,
     progress: Progress,
 ) -> dict[str, float]:
-    """Train once on every picture, and evaluate on the validation ones: a row of the history."""
+    """Train once on every picture, and evaluate on the validation ones: a row of the history.
+
+    Of an epoch that a signal stopped only the rest is done.
+    """
     began = time.monotonic()
     learning_rate = float(passes.model.optimizer.learning_rate)
-    found = passes.over(training, "train_step", progress)
-    evaluated = passes.over(validation, "test_step")
-    row = {**found, **{f"val_{name}": value for name, value in evaluated.items()}}
+    if state.trained is None:
+        start = -(-state.pictures // training.batch_size)
+        if start:  # so that there are metrics to go on with
+            passes.over(validation.epoch(number, len(validation) - 1), "test_step")
+        state.begin_training()
+        state.trained = passes.over(training.epoch(number, start), "train_step", progress)
+    passes.model.reset_metrics()
+    evaluated = passes.over(validation.epoch(number), "test_step")
+    row = {**state.trained, **{f"val_{name}": value for name, value in evaluated.items()}}
     row = {name: value for name, value in row.items() if name in CURVES}
     return {**row, "learning_rate": learning_rate, "epoch_seconds": time.monotonic() - began}
 
@@ -139,15 +158,15 @@ class _Passes:
     def over(
         self, batches: Generator[Batch], step: str, progress: Progress | None = None
     ) -> dict[str, float]:
-        """Loss and metrics over all batches. step: the name of the model's method."""
-        self.model.reset_metrics()
+        """Loss and metrics since they were reset. step: the name of the model's method."""
         logs: Mapping[str, Any] = {}
         with closing(batches):
             for inputs, targets in batches:
                 logs = self._function(step, inputs)((tf.constant(inputs), tf.constant(targets)))
                 if progress:
                     progress.advance(len(targets))
-        return {name: float(value) for name, value in logs.items()}
+        found = logs or self.model.get_metrics_result()  # a stop came after the last batch
+        return {name: float(value) for name, value in found.items()}
 
     def _function(self, step: str, inputs: Any) -> Any:
         if step not in self._functions:

@@ -56,7 +56,8 @@ class TrainingState:
     """The network's variables, the optimiser's, what the callbacks remember, and the history.
 
     history: one row an epoch. seconds: that the epochs took, of those who ran in other processes
-    too.
+    too. Of an epoch that a stop interrupted: pictures, that it was trained on; trained, what that
+    gave once it was through; under_way, whether this process has gone on with it.
     """
 
     def __init__(
@@ -66,6 +67,9 @@ class TrainingState:
         self.model, self.callbacks = model, callbacks
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
+        self.pictures, self.under_way = 0, False
+        self.trained: dict[str, float] | None = None
+        self._measured: list[AnyArray] = []
         model.optimizer.build(model.trainable_variables)
         changing = changing_variables(model)
         weights = {id(weight) for weight in model.weights}
@@ -90,8 +94,19 @@ class TrainingState:
             for each in (*self._variables, *best)
         )
 
+    def begin_training(self) -> None:
+        """Measure loss and accuracy from the beginning of the epoch, or from where it stopped.
+
+        Of an epoch that stopped, the model has measured something before: it then has the metrics.
+        """
+        self.model.reset_metrics()
+        for variable, array in zip(self.model.metrics_variables, self._measured, strict=False):
+            variable.assign(array)
+        self.under_way = True
+
     def end_epoch(self, row: Mapping[str, float]) -> None:
         """Add an epoch, and let the callbacks see its validation loss."""
+        self.pictures, self.under_way, self.trained, self._measured = 0, False, None, []
         self.history.append(dict(row))
         if self.best:
             self.best.update(row["val_loss"])
@@ -109,8 +124,18 @@ class TrainingState:
                 for callback in self.callbacks
             ],
             "best": self.best.loss if self.best else None,
+            "trained": self.trained,
+            "pictures": 0,
+            "measured": 0,
         }
-        arrays = [variable.numpy() for variable in self._variables]
+        kept = list(self._variables)
+        if self.under_way and self.trained is None:
+            # Keras counts in the step itself, so that the count and the weights agree whenever the
+            # stop comes.
+            facts["pictures"] = int(self.model.metrics[0].count)
+            facts["measured"] = len(self.model.metrics_variables)
+            kept += self.model.metrics_variables
+        arrays = [variable.numpy() for variable in kept]
         return Saved(facts, arrays + (self.best.values if self.best else []))
 
     def restore(self, saved: Saved) -> None:
@@ -122,6 +147,9 @@ class TrainingState:
             vars(callback).update(decisions)
         for variable, array in zip(self._variables, arrays, strict=False):
             variable.assign(array)
+        self.pictures, self.trained = facts["pictures"], facts["trained"]
+        rest = arrays[len(self._variables) :]
+        self._measured = rest[: facts["measured"]]
         if self.best:
             self.best.loss = facts["best"]
-            self.best.values = arrays[len(self._variables) :]
+            self.best.values = rest[facts["measured"] :]

@@ -4,12 +4,14 @@ The processes are real and die by SIGKILL, at moments that they choose themselve
 """
 
 import io
+import itertools
 import json
 import logging
 import math
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +31,7 @@ from gallerist.settings.networks import Trained
 from gallerist.training.checkpoint import Checkpoint, Saved, identity_of
 from gallerist.training.loop import train
 from gallerist.training.state import BestWeights, changing_variables
+from gallerist.workflow.log import Stopped
 
 SAVED = Saved(
     {"history": [{"loss": 0.1, "val_loss": math.inf}], "best": None, "umlaut": "ä\n"},
@@ -152,13 +155,15 @@ def dead_process():
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(path):
     path.parent.mkdir()
-    left = path.with_name(f".checkpoint.{dead_process()}.npz")
+    here = socket.gethostname()
+    left = path.with_name(f".checkpoint.{here}-{dead_process()}.npz")
+    lost = path.with_name(f".checkpoint.lost-node.example-{os.getpid()}.npz")
     others = [
-        path.with_name(f".checkpoint.{os.getpid()}.npz"),  # of a process that lives
-        path.with_name(f".other.{dead_process()}.npz"),
+        path.with_name(f".checkpoint.{here}-{os.getpid()}.npz"),  # of a process that lives
+        path.with_name(f".other.{here}-{dead_process()}.npz"),
         path.with_name("model.keras"),
     ]
-    for file in (left, *others):
+    for file in (left, lost, *others):
         file.write_bytes(b"half")
     Checkpoint(path, "a").read()
     assert sorted(path.parent.iterdir()) == sorted(others)
@@ -382,6 +387,68 @@ def test_training_goes_on_where_it_stopped(stopped_after, pictures, path, caplog
     assert found.seconds >= sum(row["epoch_seconds"] for row in found.history)
 
 
+def stopping(batches, epoch, after):
+    """The batches, of which a signal stops one epoch, after some of them."""
+    read = batches.epoch
+
+    def stopped(number, start=0):
+        reading = read(number, start)
+        for place in itertools.count(start):
+            if (number, place) == (epoch, after):
+                raise Stopped("stopped by SIGTERM")
+            batch = next(reading, None)
+            if batch is None:
+                return
+            yield batch
+
+    batches.epoch = stopped
+    return batches
+
+
+@pytest.mark.parametrize(
+    ("part", "epoch", "moments"),
+    [(0, 1, [1]), (0, 3, [0, 2, 3]), (0, 4, [2, "all"]), (1, 2, [0]), (1, 6, [1])],
+)
+def test_a_stopped_training_goes_on_at_the_batch_where_it_stopped(
+    part, epoch, moments, pictures, path
+):
+    """With the same bits. part: 0 stops within the training pass of an epoch, 1 its validation."""
+    head = Head("standard", 0.5, 1, 1e-4, 1e-4)
+    whole = network(head=head)
+    expected = train(whole, *batches(pictures), settings=schedule())
+    trained_batches = []
+
+    def trained_on():
+        given = batches(pictures)
+        read = given[0].epoch
+
+        def counted(number, start=0):
+            for batch in read(number, start):
+                trained_batches.append(number)
+                yield batch
+
+        given[0].epoch = counted
+        return given
+
+    def go_on(given):
+        resumed = network(head=head)
+        checkpoint = Checkpoint(path, "a", every=1e9)
+        return resumed, train(resumed, *given, settings=schedule(), checkpoint=checkpoint)
+
+    for moment in moments:
+        given = trained_on()
+        stopping(given[part], epoch, len(given[part]) if moment == "all" else moment)
+        with pytest.raises(Stopped):
+            go_on(given)
+        assert path.exists()
+    resumed, found = go_on(trained_on())
+    assert without_seconds(found.history) == without_seconds(expected.history)
+    assert digest_of(resumed) == digest_of(whole)
+    assert found.resumed_epochs == epoch - 1
+    per_epoch = len(batches(pictures)[0])
+    assert len(trained_batches) == 6 * per_epoch  # none twice
+
+
 def test_a_training_that_had_stopped_early_stays_stopped(pictures, path):
     """Killed between its last epoch and the storing of the network."""
     stopping = schedule(epochs=30, stopping={"min_delta": 10.0, "patience": 2})
@@ -441,8 +508,8 @@ def report(epoch, row):
     if kind == "between" and epoch == int(when):
         wait_for_the_kill()
 
-def stopping_within(epoch):
-    for number, batch in enumerate(read(epoch)):
+def stopping_within(epoch, start=0):
+    for number, batch in enumerate(read(epoch, start)):
         if epoch == int(when) and number == 3:
             wait_for_the_kill()
         yield batch

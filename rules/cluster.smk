@@ -1,0 +1,38 @@
+# Where jobs run: the processors they get, what they ask for, and which of them are worth sending.
+from gallerist.workflow import cluster
+from gallerist.workflow.resources import Needs, count_pictures
+
+# Whether jobs are sent to other machines from here; not in the processes that run one there.
+SENDING = workflow.is_main_process and workflow.resource_settings.nodes is not None
+PARTITION = (workflow.resource_settings.default_resources or {}).get("slurm_partition")
+NODE = cluster.largest_node(PARTITION and str(PARTITION.value)) if SENDING else None
+
+if SENDING and not any(Path(".snakemake/locks").glob("*")):
+    # Before it is planned what is missing: what still runs is not. The jobs of a workflow that
+    # holds its lock are its own.
+    cluster.wait_for_jobs(Path.cwd(), logger.warning)
+
+# Jobs on one machine share what GPU there is; a batch system gives one out where a profile asks.
+GPUS = int(workflow.is_main_process and not SENDING)
+needs = Needs(PLAN, megabytes=NODE and NODE.megabytes, gpus=GPUS)
+
+
+def processors(most):
+    """The threads of a rule: no more than a job was given, or than a node has."""
+    return min(most, cluster.processors_given() or (NODE.processors if NODE else most))
+
+
+def small_rules():
+    """The rules whose jobs run beside the workflow, for sending them would cost more."""
+    if not SENDING:
+        return []
+    names = [each.name for each in workflow.rules]
+    return needs.small(names, count_pictures(PLAN), CONFIG.cluster.least_minutes)
+
+
+def choose_command_for_states():
+    """Have the executor ask for the states of its jobs what this Slurm will answer."""
+    if hasattr(workflow.executor_settings, "status_command"):
+        workflow.executor_settings.status_command, warning = cluster.command_for_states()
+        if warning:
+            logger.warning(warning)
