@@ -3,319 +3,104 @@
     python -m benchmarks.plain --folder FOLDER              computes it once
     python -m benchmarks.plain --rounds 3 --against CHECKOUT...   in turn with whole workflows
 
-The same networks, epochs, descriptors, fusion, searches, evaluations, figures and challenge, by the
-library's own functions, without Snakemake, MLflow and records; TensorFlow is loaded once. It does
-what config/config.yaml asks for, not every configuration: no archives, reductions or re-rankings.
+The workflow's own scripts are run one after the other: the same networks, epochs, descriptors,
+searches, evaluations and figures, to the same files. Left out are Snakemake, which has said before
+what each script is given (`plain_jobs`), a process for each job, MLflow, and what records hold
+besides the numbers of the comparison: hashes of inputs, the machine's use, history and logs.
 """
 
 import argparse
 import json
 import os
 import resource
+import runpy
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
-
-import yaml
+from unittest.mock import Mock
 
 from benchmarks.machine import Machine
-from gallerist.config.completion import complete
-from gallerist.data.manifest import Manifest
-from gallerist.evaluation.bootstrap import IntervalSettings
-from gallerist.features.store import Features, read_sets, write_features
-from gallerist.workflow.experiments import Experiment
-from gallerist.workflow.plan import CHALLENGE_PARTS, Plan
-from gallerist.workflow.results import vector_files
+from gallerist.records.record import Record, now
+from gallerist.workflow import stage as stages
+from gallerist.workflow.run import Run
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-SEARCHED = {"": ("gallery", "query"), "challenge/": CHALLENGE_PARTS}
-"""Folder of the rankings -> the two parts that are searched."""
+JOBS = "jobs.json"
+"""What the scripts are given, in the folder that they work in; written where it is missing."""
+
+IN_TENSORFLOW = ("export_trunk", "train_network")
+CONFIG = CHECKOUT / "config/config.yaml"
 
 
-class PlainRun:
-    """A run from drawing the pictures to the comparison; its methods are its stages, in order."""
+class Named(dict[str, Any]):
+    """Values by name, as scripts read Snakemake's: `input.gallery` or `input["gallery"]`."""
 
-    def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
-        """`config`: complete; everything is written below `folder`."""
-        self.config, self.plan = config, Plan(config, str(folder))
-        self.file = self.plan.results.file
-        self.threads = os.cpu_count() or 1
-        self.max_pixels = config["dataset"]["images"]["max_pixels"]
-        self.manifests: dict[str, Manifest] = {}
-        self.weights: dict[str, Any] = {}
-        asked = config["evaluation"]
-        self.intervals = IntervalSettings(
-            asked["seed"], asked["bootstrap_rounds"], asked["confidence"]
-        )
-
-    def title(self, experiment: str) -> str:
-        """What figures are headed by."""
-        return f"{self.config['dataset']['name']}, {experiment}"
-
-    def prepare_pictures(self) -> None:
-        """Draw and import all pictures, split and augment them, look for leaks."""
-        from gallerist.challenge.drawing import draw_challenge
-        from gallerist.data.augmentation import augment
-        from gallerist.data.near_duplicates import find_leaks, write_leaks
-        from gallerist.data.silhouettes import draw_tree
-        from gallerist.data.splitting import split
-        from gallerist.settings.augmentation import Augmentation
-        from gallerist.settings.challenge import EmbeddedChallenge
-
-        dataset = self.config["dataset"]
-        draw_tree(self.file("source"), **dataset["embedded"])
-        embedded = EmbeddedChallenge(**self.config["challenge"]["embedded"])
-        draw_challenge(self.file("challenge/source"), embedded)
-        for part in (*self.plan.imported, *self.plan.challenge_parts):
-            self.manifests[part] = self.imported(part)
-        held_out = dataset["split"]["validation"]
-        # In the order in which the rule names them, for the parts are drawn one after the other.
-        shares = {"training": 1 - held_out, "validation": held_out}
-        self.manifests |= split(self.manifests["originals"], shares, seed=dataset["split"]["seed"])
-        self.manifests["augmented"] = augment(
-            self.manifests["training"],
-            self.file("augmented"),
-            Augmentation(**self.config["augmentation"]),
-            max_pixels=self.max_pixels,
-            threads=self.threads,
-        )
-        for part, manifest in self.manifests.items():
-            manifest.write(self.file(f"manifests/{part}.csv"))
-        parts = ("training", "validation", "gallery", "query")
-        compared = {part: self.manifests[part] for part in parts}
-        write_leaks(
-            self.file("reports/leaks.csv"), find_leaks(compared, dataset["near_duplicate_distance"])
-        )
-
-    def imported(self, part: str) -> Manifest:
-        """Look at every picture of a part."""
-        from gallerist.data.importing import import_folder
-
-        return import_folder(
-            self.plan.part_folder(part),
-            part=part,
-            min_side=self.config["dataset"]["images"]["min_side"],
-            max_pixels=self.max_pixels,
-            threads=self.threads,
-            flat=part in CHALLENGE_PARTS,
-        ).manifest
-
-    def keep_trunks(self) -> None:
-        """Fetch pretrained weights, and compute frozen layers once for every picture."""
-        from gallerist.networks.weights import fetch
-
-        for name, experiment in self.plan.pretrained.items():
-            kept = self.file(f"weights/{name}.weights.h5")
-            Path(kept).parent.mkdir(parents=True, exist_ok=True)
-            settings = experiment.settings
-            self.weights[name] = fetch(settings["backbone"], settings["weights"], kept)
-        for name in self.plan.trunks:
-            users = [each for each in self.plan.experiments.values() if each.trunk == name]
-            parts = {part for each in users for part in self.plan.training_parts(each.name)}
-            self.keep_trunk(name, sorted(parts | {"gallery", "query"}))
-
-    def keep_trunk(self, name: str, parts: list[str]) -> None:
-        """Compute one backbone's frozen layers for the pictures of these parts."""
-        from gallerist.networks.trunk_cache import write_trunk_cache
-
-        from gallerist.data.preprocessing import Preprocessing, decode_ahead
-        from gallerist.networks import trunk
-        from gallerist.networks.architectures import backbone_on_pixels
-        from gallerist.networks.inference import compile_network
-
-        experiment = self.plan.trunks[name]
-        settings = experiment.trunk_settings
-        preprocessing = Preprocessing(settings["image_size"], self.max_pixels, settings["look"])
-        network = backbone_on_pixels(
-            settings["backbone"],
-            settings["image_size"],
-            settings["freeze_until"],
-            self.weights[str(experiment.pretrained)].file,
-        )
-        forward = compile_network(trunk.trunk_of(network), engine="auto", threads=self.threads)
-        for part in parts:
-            images = self.manifests[part]
-            rows, ids, origin = vector_files(self.file(f"trunks/{name}/{part}"))
-            write_trunk_cache(
-                forward.stream(decode_ahead(images.paths, preprocessing, threads=self.threads)),
-                images.ids,
-                part=part,
-                trunk=trunk.trunk_identity(network),
-                preprocessing=preprocessing.sha256,
-                values=trunk.cut_of_network(network).values,
-                dtype=settings["trunk_cache"],
-                rows=rows,
-                ids_file=ids,
-                origin=origin,
-            )
-
-    def train(self, experiment: Experiment) -> None:
-        """Train one network, and draw its curves."""
-        import keras
-
-        from gallerist.data.preprocessing import Preprocessing
-        from gallerist.figures.training_curves import draw_training_curves
-        from gallerist.networks.architectures import architecture
-        from gallerist.networks.trunk import after_trunk, trunk_identity
-        from gallerist.settings.networks import read_network
-        from gallerist.training import loop
-        from gallerist.training.batches import TrainingData
-
-        keras.backend.clear_session()
-        name, settings = experiment.name, read_network(**experiment.extraction)
-        parts = self.plan.training_parts(name)
-        paths = [self.file(f"manifests/{part}.csv") for part in parts if part != "validation"]
-        images = Manifest.read(*paths)
-        preprocessing = Preprocessing(settings.image_size, self.max_pixels, settings.look)
-        data = TrainingData(
-            images, self.manifests["validation"], preprocessing, settings.batch_size, settings.seed
-        )
-        weights = self.weights.get(experiment.pretrained or "")
-        network = architecture(settings).build(
-            len(images.classes), weights.file if weights else None, settings.seed
-        )
-        rows = self.plan.training_rows(name)
-        trained_part = after_trunk(network) if rows else network
-        batches = data.rows(trunk_identity(network), rows) if rows else data.pictures(self.threads)
-        trained = loop.train(trained_part, *batches, settings=settings)
-        history = self.file(f"models/{name}/history.csv")
-        Path(history).parent.mkdir(parents=True, exist_ok=True)
-        loop.save(network, self.file(f"models/{name}/model.keras"))
-        preprocessing.write(self.file(f"models/{name}/preprocessing.json"))
-        trained.write_history(history)
-        curves = self.file(f"models/{name}/curves.png")
-        draw_training_curves(history, curves, title=self.title(name))
-
-    def extract(self, experiment: Experiment) -> None:
-        """Write the vectors of every part that is searched, or that a fusion learns from."""
-        name = experiment.name
-        fused = [each for each in self.plan.experiments.values() if name in each.members]
-        parts = ["gallery", "query", *CHALLENGE_PARTS, *(["validation"] if fused else [])]
-        if experiment.kind == "fused_vectors":
-            self.fuse(experiment)
-            return
-        extractor = self.extractor(experiment)
-        for part in parts:
-            rows = self.plan.extraction_rows(name, part) if experiment.kind == "network" else []
-            ids = self.manifests[part].ids
-            if rows:
-                from gallerist.networks.trunk_cache import TrunkCache
-
-                batches = extractor.batches_of_rows(TrunkCache.read(*rows))
-            else:
-                batches = extractor.batches(self.manifests[part].paths)
-            write_features(batches, ids, extractor, self.plan.features(name, part))
-
-    def extractor(self, experiment: Experiment) -> Any:
-        """What makes a vector of a picture; key points learn their words first."""
-        if experiment.kind == "network":
-            from gallerist.features.network import NetworkExtractor
-
-            model = self.file(f"models/{experiment.name}/model.keras")
-            preprocessing = self.file(f"models/{experiment.name}/preprocessing.json")
-            return NetworkExtractor(model, preprocessing, threads=self.threads)
-        if experiment.kind == "descriptor":
-            from gallerist.features.descriptors.extract import DescriptorExtractor
-
-            return DescriptorExtractor(
-                experiment.extraction, max_pixels=self.max_pixels, threads=self.threads
-            )
-        from gallerist.features.vocabulary import WordExtractor
-
-        settings = experiment.extraction
-        return WordExtractor(
-            self.learned_words(experiment),
-            settings["encoding"],
-            square_root=settings["square_root"],
-            threads=self.threads,
-        )
-
-    def learned_words(self, experiment: Experiment) -> Any:
-        """The vocabulary of key points of the training pictures, drawn on some of them."""
-        from gallerist.features.key_points import Detector
-        from gallerist.features.vocabulary import Vocabulary, count_words, learn, sample
-        from gallerist.figures.key_points import draw
-
-        settings, training = experiment.extraction, self.manifests["training"]
-        keys = ("descriptor", "max_side", "max_points")
-        detector = Detector(*(settings[key] for key in keys), settings.get("root", False))
-        descriptors = sample(
-            training.paths,
-            detector,
-            at_most=settings["sample"],
-            seed=settings["seed"],
-            threads=self.threads,
-        )
-        words = learn(descriptors, settings["words"], settings["seed"], detector=detector)
-        if settings["encoding"] == "bag_of_words":
-            words = count_words(words, training.paths, threads=self.threads)
-        file = self.file(f"vocabularies/{experiment.name}.npz")
-        words.write(file)
-        one_a_class = {each.label: each.path for each in reversed(training.pictures)}
-        shown = [one_a_class[label] for label in sorted(one_a_class)[:4]]
-        picture = self.file(f"vocabularies/{experiment.name}.png")
-        draw(shown, picture, detector=detector, title=f"{self.title(experiment.name)}: key points")
-        return Vocabulary.read(file)
-
-    def fuse(self, experiment: Experiment) -> None:
-        """Weigh an experiment's members by the validation pictures, and put vectors together."""
-        from gallerist.features.fusion import Fusion, learn_weights
-        from gallerist.io.files import write_json
-
-        name, validation = experiment.name, self.manifests["validation"]
-
-        def members(part: str) -> dict[str, Features]:
-            sets = read_sets(self.plan.member_features(name, part))
-            return dict(zip(experiment.members, sets, strict=True))
-
-        known = {each: it.rows_of(validation.ids) for each, it in members("validation").items()}
-        learned = learn_weights(known, validation.labels, experiment.settings["seed"])
-        weights = self.file(f"fusions/{name}.json")
-        write_json(weights, dict(learned.weights))
-        for part in ("gallery", "query", *CHALLENGE_PARTS):
-            sets = members(part)
-            ids, fusion = self.manifests[part].ids, Fusion.of(sets, weights)
-            write_features(fusion.batches(ids), ids, fusion, self.plan.features(name, part))
-
-    def search(self, experiment: Experiment) -> None:
-        """Rank the gallery for all queries, and the challenge's."""
-        from gallerist.search.gallery import search_gallery
-        from gallerist.settings.ranking import Search
-
-        for folder, parts in SEARCHED.items():
-            gallery, queries = (
-                Features.read(*self.plan.features(experiment.name, part)) for part in parts
-            )
-            depth = self.config["search"]["depth"] or len(gallery.ids)
-            settings = Search(**experiment.settings["search"])
-            ranking, _ = search_gallery(queries, gallery, depth, settings, threads=self.threads)
-            ranking.write(self.plan.ranking(experiment.name, folder))
-
-    def everything(self) -> None:
-        """All stages, one after the other."""
-        from benchmarks.plain_results import compare, evaluate_experiment, grade_challenge
-        from gallerist.networks.runtime import configure
-
-        experiments = self.plan.experiments.values()
-        configure(threads=self.threads)
-        self.prepare_pictures()
-        self.keep_trunks()
-        for each in experiments:
-            if each.kind == "network":
-                self.train(each)
-        for each in experiments:  # a fusion stands behind its members
-            self.extract(each)
-            self.search(each)
-        compare(self, [evaluate_experiment(self, each) for each in experiments])
-        grade_challenge(self)
+    __getattr__ = dict.__getitem__
 
 
-def measured(command: list[str], folder: Path) -> dict[str, float]:
+@contextmanager
+def plain_stage(job: Any) -> Iterator[Run]:
+    """In place of `workflow.stage.stage`: a run that keeps what it reports, and nothing else."""
+    where = {**job.wildcards}
+    item = where.pop("pretrained", None) or where.pop("trunk", None)
+    known = {"stage": job.rule, "dataset": job.config["dataset"]["name"], "item": item, **where}
+    run = Run(
+        Record(title=job.rule, execution=job.rule, started=now(), **known),
+        inputs=Mock(**{"result.return_value": {}}),
+        machine=Mock(**{"stop.return_value": {}}),
+        log=None,
+        row_artifacts=(),
+        history=Mock(),
+        params=job.params,
+    )
+    yield run
+    run.finish(job.output.get("record"))
+
+
+def compute(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Run the scripts of jobs in the current folder; processor seconds of each script."""
+    stages.stage = plain_stage
+    threads, used = os.cpu_count() or 1, defaultdict[str, float](float)
+    if any(Path(job["script"]).stem in IN_TENSORFLOW for job in jobs):
+        from gallerist.networks import runtime
+
+        # A process is set up once, before anything is computed in it.
+        precision = jobs[0]["config"]["compute"]["gpu_precision"]
+        device = runtime.configure(threads=threads, gpu_precision=precision)
+        runtime.configure = lambda **_: device
+    for job in jobs:
+        given = {name: Named(job[name]) for name in ("input", "output", "params", "wildcards")}
+        for files in given["output"].values():
+            for file in [files] if isinstance(files, str) else files:
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+        rule, before = Path(job["script"]).stem, time.process_time()
+        snakemake = SimpleNamespace(**given, rule=rule, threads=threads, config=job["config"])
+        runpy.run_path(job["script"], {"snakemake": snakemake})
+        if "keras" in sys.modules:
+            sys.modules["keras"].backend.clear_session()  # as in a process of its own
+        used[rule] += time.process_time() - before
+    return used
+
+
+def list_jobs(folder: Path, config: Path) -> None:
+    """Write the jobs of a configuration to a folder, where they will be done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.plain_jobs", str(config.resolve())]
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "scripts")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    with Path(folder, JOBS).open("w", encoding="utf-8") as file:
+        subprocess.run(command, cwd=folder, env=environment, check=True, stdout=file)
+
+
+def measured(command: Sequence[str], folder: Path) -> dict[str, float]:
     """Processor seconds of a command and all its children, and wall seconds.
 
     Raises CalledProcessError, with what it said, when it fails.
@@ -347,8 +132,8 @@ def run_workflow(checkout: Path) -> dict[str, float]:
 def run_plain() -> dict[str, float]:
     """The same computing in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.plain", "--folder", folder]
-        return measured([*command], CHECKOUT)
+        list_jobs(Path(folder), CONFIG)
+        return measured([sys.executable, "-m", "benchmarks.plain", "--folder", folder], CHECKOUT)
 
 
 def compare_sides(rounds: int, checkouts: list[Path]) -> None:
@@ -376,18 +161,22 @@ def compare_sides(rounds: int, checkouts: list[Path]) -> None:
 def main() -> None:
     """Compute once, or measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plain", description=__doc__)
-    parser.add_argument("--folder", type=Path, help="compute once, into this folder")
-    parser.add_argument("--config", type=Path, default=CHECKOUT / "config/config.yaml")
+    parser.add_argument("--folder", type=Path, help="compute once, to results/ in this new folder")
+    parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured")
     parser.add_argument("--against", type=Path, nargs="+", default=[CHECKOUT], metavar="CHECKOUT")
     asked = parser.parse_args()
-    if asked.folder:
-        config = complete(yaml.safe_load(asked.config.read_text(encoding="utf-8")))
-        PlainRun(config, asked.folder).everything()
-    else:
+    if not asked.folder:
         compare_sides(asked.rounds, [each.resolve() for each in asked.against])
+        return
+    if not Path(asked.folder, JOBS).exists():
+        list_jobs(asked.folder, asked.config)
+    os.chdir(asked.folder)
+    used = compute(json.loads(Path(JOBS).read_text(encoding="utf-8")))
+    for name, seconds in sorted(used.items(), key=lambda each: -each[1]):
+        print(f"{seconds:8.2f} s {name}")
+    print(f"{time.process_time():8.2f} s of a processor in all")
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads
     main()

@@ -1,8 +1,11 @@
-"""How the plain run is timed beside whole workflows; what it computes is compared by those."""
+"""The plain run: how it runs the workflow's scripts, and is timed beside whole workflows."""
 
 import re
+from pathlib import Path
 
 from benchmarks import plain
+
+from gallerist.workflow import stage as stages
 
 
 def test_sides_are_measured_in_turn_and_compared_within_a_round(monkeypatch, capsys, tmp_path):
@@ -28,3 +31,44 @@ def test_the_processor_seconds_of_children_count(tmp_path):
     used = plain.measured(["bash", "-c", "bash -c 'for i in {1..300000}; do :; done'"], tmp_path)
     assert used["processor"] > 0.05
     assert used["wall"] >= used["processor"] / 2
+
+
+WRITES = """
+from gallerist.workflow.stage import stage
+with stage(snakemake) as run:
+    given, output = snakemake.input, snakemake.output
+    open(output["made"], "w").write(f"{run.title}, {run.settings} of {given.pictures[1]}")
+    run.made(output.made)
+    run.metrics(images=2)
+"""
+READS = """
+from gallerist.records.record import read_record, verify_output
+from gallerist.workflow.stage import stage
+with stage(snakemake) as run:
+    verify_output(snakemake.input.made, snakemake.input.record)
+    assert read_record(snakemake.input.record).metrics["images"] == 2
+    open(snakemake.output.seen, "w").write(open(snakemake.input["made"]).read())
+"""
+
+
+def test_scripts_are_given_what_snakemake_gives_and_later_ones_find_their_records(
+    monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stages, "stage", stages.stage)  # put back what is replaced
+    made = {"made": "results/made.txt", "record": "results/made.record.json"}
+    jobs = [
+        (WRITES, {"pictures": ["a", "b"]}, made, {"settings": '{"bins": 4}'}),
+        (READS, made, {"seen": "results/in/seen.txt"}, {}),
+    ]
+    for number, (script, *_) in enumerate(jobs):
+        Path(f"{number}.py").write_text(script, encoding="utf-8")
+    shared = {"wildcards": {"experiment": "hog"}, "config": {"dataset": {"name": "tiny"}}}
+    used = plain.compute(
+        [
+            {"script": f"{number}.py", "input": files, "output": output, "params": params, **shared}
+            for number, (_, files, output, params) in enumerate(jobs)
+        ]
+    )
+    assert Path("results/in/seen.txt").read_text() == "tiny, hog, {'bins': 4} of b"
+    assert used.keys() == {"0", "1"}

@@ -1,12 +1,15 @@
 """Descriptors, key points, fusions and better rankings, in a real run without any network."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from benchmarks.equality import compare
 from edits import dry_runs
 from sklearn.neighbors import NearestNeighbors
-from tiny_workflow import CONFIG, Workflow, draw_picture, jobs_of
+from tiny_workflow import CHECKOUT, CONFIG, Workflow, draw_picture, jobs_of
 
 from gallerist.config.completion import read
 from gallerist.data.manifest import Manifest
@@ -97,6 +100,19 @@ def test_every_experiment_has_a_line_of_the_comparison_and_no_network_is_trained
     assert lengths["learned"] <= lengths["colour"] + lengths["sift"]
     assert lengths["by_rank"] == 0
     assert not any(job.startswith("train_network") for job in jobs_of(finished.first_run))
+
+
+def test_one_process_without_snakemake_leaves_the_same(finished, tmp_path):
+    (tmp_path / "pictures").symlink_to(finished.folder / "pictures")
+    config = finished.folder / "config/config.yaml"
+    command = [sys.executable, "-m", "benchmarks.plain", "--folder", tmp_path, "--config", config]
+    subprocess.run(command, check=True, cwd=CHECKOUT)
+    results = finished.folder / "results/tiny"
+    equal, different = compare(results, tmp_path / "results/tiny")
+    assert equal[".npy"] == len([*results.rglob("*.npy")]) > 0
+    # Records are not compared, nor segments of stores, whose names hold times.
+    others = ("record.json", "store/", ".snakemake_timestamp")
+    assert not [line for line in different if not any(each in line for each in others)]
 
 
 def test_the_colours_of_the_classes_are_told_apart(finished):
