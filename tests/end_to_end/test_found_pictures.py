@@ -1,6 +1,7 @@
 """A user's own pictures, as they are: every format, broken files, leaks, and a pool to add from."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import found_pictures
@@ -284,9 +285,10 @@ def test_distractors_and_queries_without_an_answer_are_excluded_and_named(found)
 
 
 def test_all_queries_of_a_chosen_name_are_drawn(found):
-    """A strip is some 1.6 inches high at 150 dots an inch, below a title of 0.4 inches."""
+    """Each strip begins with its query, on tinted ground that reaches into the left margin."""
     with Image.open(found.workflow.results / "evaluation/small/chosen.png") as image:
-        assert round((image.height / 150 - 0.4) / 1.6) == 3
+        margin = [image.getpixel((12, y)) == (238, 242, 247) for y in range(image.height)]
+    assert sum(now and not before for before, now in pairwise(margin)) == 3
 
 
 def test_the_git_commit_of_the_code_is_on_every_run(found):

@@ -19,7 +19,9 @@ def test_a_deleted_store_is_rebuilt_by_one_command(workflow, record_property):
     before = everything_shown(workflow)
     the_tracking_store_is_deleted(workflow)
     result = workflow.gallerist("sync")
-    assert logged_lines(result) == ["MLflow lacked 21 runs of tiny: they are logged now."]
+    records = len([*workflow.results.rglob("*.record.json")])
+    assert records > 10
+    assert logged_lines(result) == [f"MLflow lacked {records} runs of tiny: they are logged now."]
     assert everything_shown(workflow) == before
     assert workflow.dry_run() == set()
     record_property("counts", json.dumps(counts(before)))

@@ -68,7 +68,7 @@ def _answers(
     experiments = config["experiments"]
     if query is not None:
         found = find_query(Manifest.read(results.path("manifests/query.csv")), query)
-        ranking = f"{Experiment(experiment, experiments[experiment]).ranking}.csv"
+        ranking = f"{Experiment.of(experiment, experiments[experiment]).ranking}.csv"
         return found.path, found.label, search_query(results, ranking, found, count)
     assert picture is not None
     with _without_startup_messages():
