@@ -2,7 +2,7 @@
 #
 # It draws the curves of a network's training, too, so that there is a rule for what has one.
 
-CURVES = reported("models/{experiment}/curves.png", "curves", figure="curves")
+CURVES = reported("evaluation/{experiment}/training_curves.png", "curves", figure="training curves")
 
 for suffix, names, training in (
     ("", WITHOUT_NETWORK, {}),

@@ -259,7 +259,7 @@ def test_a_row_has_the_pictures_and_tables(finished_workflow, rows, experiment, 
     expected = {
         "config.yaml": configuration,
         "workflow.png": rules,
-        "training/curves.png": folder / f"models/{experiment}/curves.png",
+        "training/training_curves.png": folder / f"evaluation/{experiment}/training_curves.png",
         "training/history.csv": folder / f"models/{experiment}/history.csv",
         **{
             f"pictures/{name}.png": folder / f"evaluation/{experiment}/{name}.png"

@@ -12,7 +12,7 @@ from tiny_workflow import CONFIG
 
 EXPERIMENTS = list(CONFIG["experiments"])
 FIGURES = {
-    "curves.png": "Accuracy and loss of {} after each epoch",
+    "training_curves.png": "Accuracy and loss of {} after each epoch",
     "best.png": "The queries that {} answers best",
     "median.png": "between best and worst of {}",
     "worst.png": "The queries that {} answers worst",
@@ -52,8 +52,7 @@ def content(entry):
 def test_every_experiment_has_its_figures_with_their_captions(
     entries, finished_workflow, experiment, name
 ):
-    folder = "models" if name == "curves.png" else "evaluation"
-    path = f"{folder}/{experiment}/{name}"
+    path = f"evaluation/{experiment}/{name}"
     assert FIGURES[name].format(experiment) in caption(entries[path])
     assert entries[path]["labels"]["experiment"] == experiment
     assert content(entries[path]) == (finished_workflow.results / path).read_bytes()

@@ -17,7 +17,7 @@ PathLike = str | os.PathLike[str]
 
 def _writer() -> str:
     """Names this process among all that share a folder: machines have processes of one number."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    return f"{os.getpid()}@{socket.gethostname()}"
 
 
 @contextmanager
@@ -73,11 +73,11 @@ def remove_leftovers(path: PathLike) -> None:
     import psutil
 
     path = Path(path)
-    temporary = re.compile(rf"\.{re.escape(path.stem)}\.(.+)-(\d+){re.escape(path.suffix)}")
+    temporary = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)@(.+){re.escape(path.suffix)}")
     here = socket.gethostname()
     for file in path.parent.iterdir() if path.parent.is_dir() else ():
         found = temporary.fullmatch(file.name)
-        if found and (found[1] != here or not psutil.pid_exists(int(found[2]))):
+        if found and (found[2] != here or not psutil.pid_exists(int(found[1]))):
             file.unlink(missing_ok=True)
 
 

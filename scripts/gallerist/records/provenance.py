@@ -94,7 +94,10 @@ def versions() -> dict[str, str]:
         found["gallerist"] = tomllib.loads(project.read_text("utf-8"))["project"]["version"]
     for package in ("gallerist", *PACKAGES):
         with suppress(metadata.PackageNotFoundError):
-            found.setdefault(package, metadata.version(package))
+            # The same TensorFlow, without what GPUs need.
+            found.setdefault(
+                package.replace("tensorflow-cpu", "tensorflow"), metadata.version(package)
+            )
     return found
 
 

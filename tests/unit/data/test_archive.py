@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import stat
 import struct
 import subprocess
@@ -226,8 +227,8 @@ def test_a_linked_folder_is_replaced_where_it_lies(tmp_path, folder):
 
 
 def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path, folder):
-    write_tree(folder.with_name(f".data.{os.getpid()}.new"), {"half": b""})
-    write_tree(folder.with_name(f".data.{os.getpid()}.old"), {"half": b""})
+    write_tree(folder.with_name(f".data.{os.getpid()}@{socket.gethostname()}.new"), {"half": b""})
+    write_tree(folder.with_name(f".data.{os.getpid()}@{socket.gethostname()}.old"), {"half": b""})
     write_tree(folder, {"old.jpg": b""})
     unpack(tar_of(tmp_path / "x.tar", ("new.jpg", b"1")), folder, max_bytes=MANY)
     assert tree_of(folder) == {"new.jpg": b"1"}

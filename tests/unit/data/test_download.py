@@ -197,7 +197,7 @@ def test_after_a_broken_connection_it_is_fetched_from_the_start(server, target):
 
 def test_what_a_killed_process_left_is_removed(server, target):
     target.parent.mkdir()
-    target.with_name(f".animals.{2**22 + 1}.tar").write_bytes(b"some of it")
+    target.with_name(f".animals.{2**22 + 1}@{socket.gethostname()}.tar").write_bytes(b"some of it")
     get(server, target)
     assert left_in(target.parent) == ["animals.tar"]
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -176,11 +177,13 @@ def test_a_killed_writer_leaves_no_file_and_the_next_one_clears_up(half_written)
     program, path = half_written
     remove_leftovers(path)
     (growing,) = path.parent.iterdir()
-    assert growing.name == f".rows.{program.pid}.npy", "it is still written and was not removed"
+    assert growing.name == f".rows.{program.pid}@{socket.gethostname()}.npy", (
+        "it is still written and was not removed"
+    )
     program.kill()
     program.wait(30)
     assert not path.exists()
-    bystander = path.with_name(f".rows.ids.{program.pid}.npy")
+    bystander = path.with_name(f".rows.ids.{program.pid}@{socket.gethostname()}.npy")
     bystander.touch()
     write_rows(path, [random_rows()], count=7)
     assert set(path.parent.iterdir()) == {path, bystander}

@@ -211,19 +211,11 @@ def on_a_backbone(seed=3, width=8, dropout=0.3):
     return keras.Model(pixels, Head("standard", dropout, 7, 1e-4, 1e-4).attach(embedding, 3))
 
 
-class Stored:
-    def __init__(self, rows):
-        self.rows = rows
-
-    def take(self, indices):
-        return self.rows[indices]
-
-
 def row_batches(trunk, manifest, schedule, shuffled):
-    rows = Stored(trunk(loaded(manifest)[0].astype(np.float32)).numpy())
+    rows = trunk(loaded(manifest)[0].astype(np.float32)).numpy()
     targets = targets_of(manifest, CLASSES)
     seed = schedule.seed if shuffled else None
-    return RowBatches(rows, range(len(manifest)), targets, schedule.batch_size, seed)
+    return RowBatches(rows.__getitem__, range(len(manifest)), targets, schedule.batch_size, seed)
 
 
 def test_training_on_the_rows_of_the_trunk_is_training_on_the_pictures(training, validation):
