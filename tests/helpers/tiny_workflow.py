@@ -241,6 +241,9 @@ class Workflow:
 
         env: further environment variables. Returns the completed process; stdout is the screen.
         """
+        if "--dry-run" in arguments:
+            words = ["snakemake", *SIDE_BY_SIDE, *arguments]
+            return _checked(self._run_forked(words, env or {}, timeout), check)
         command = [COMMANDS / "snakemake", *SIDE_BY_SIDE, *arguments]
         return self.call(command, check=check, env=env, timeout=timeout)
 
@@ -263,12 +266,24 @@ class Workflow:
             errors="replace",
             timeout=timeout,
         )
-        if check and result.returncode != 0:
-            raise AssertionError(
-                f"{' '.join(map(str, command))} ended with {result.returncode}:\n"
-                + result.stdout[-6000:]
+        return _checked(result, check)
+
+    def _run_forked(self, words, variables, timeout):
+        """The command `snakemake`, in a process that has loaded it already."""
+        with tempfile.TemporaryDirectory() as folder:
+            screen = Path(folder, "screen")
+            screen.touch()
+            process = FORKS.Process(
+                target=_snakemake,
+                args=(words, self.folder, self.environment(**variables), screen),
             )
-        return result
+            process.start()
+            process.join(timeout)
+            if process.is_alive():
+                process.kill()
+                raise subprocess.TimeoutExpired(words, timeout)
+            said = screen.read_text(encoding="utf-8", errors="replace")
+        return subprocess.CompletedProcess(words, process.exitcode, said)
 
     @contextlib.contextmanager
     def started(self, *arguments, env=None):
@@ -297,18 +312,7 @@ class Workflow:
 
     def dry_run(self, *arguments):
         """Name the jobs that a run would do."""
-        words = ["snakemake", *SIDE_BY_SIDE, "--dry-run", *arguments]
-        with tempfile.TemporaryDirectory() as folder:
-            screen = Path(folder, "screen")
-            process = FORKS.Process(
-                target=_snakemake, args=(words, self.folder, self.environment(), screen)
-            )
-            process.start()
-            process.join(600)
-            process.kill()
-            said = screen.read_text(encoding="utf-8", errors="replace")
-        assert process.exitcode == 0, said[-6000:]
-        return jobs_of(subprocess.CompletedProcess(words, 0, said))
+        return jobs_of(self.run("--dry-run", *arguments))
 
     def content(self, paths):
         """Files, and all files in folders, of these paths -> their time and content."""
@@ -339,8 +343,18 @@ class Workflow:
         return list(client.search_runs([found.experiment_id], filter_string, max_results=1000))
 
 
+def _checked(result, check):
+    """The finished process; AssertionError with the end of what it said when it failed."""
+    if check and result.returncode != 0:
+        raise AssertionError(
+            f"{' '.join(map(str, result.args))} ended with {result.returncode}:\n"
+            + result.stdout[-6000:]
+        )
+    return result
+
+
 def _snakemake(words, folder, environment, screen):
-    """What the command `snakemake` does, in a process that has loaded it already."""
+    """Do what the command `snakemake` does, in this process."""
     from snakemake.cli import main
 
     with screen.open("w") as file:
@@ -349,7 +363,7 @@ def _snakemake(words, folder, environment, screen):
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path.insert(0, environment["PYTHONPATH"])
+    sys.path[:0] = filter(None, environment["PYTHONPATH"].split(os.pathsep))
     sys.argv = words
     main()
 

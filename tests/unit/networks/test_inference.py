@@ -1,5 +1,7 @@
 """networks.inference: OpenVINO against Keras's own `predict`, on photographs where any are."""
 
+import contextlib
+import functools
 import logging
 import os
 import subprocess
@@ -102,14 +104,25 @@ def mobilenet():
     return network_of("MobileNetV2", "gem")
 
 
+@pytest.fixture(scope="module")
+def compiled(mobilenet):
+    """Engine -> MobileNetV2 compiled for it, once."""
+    return functools.cache(lambda name: compile_network(mobilenet, engine=name, threads=2))
+
+
+def test_openvino_gives_what_keras_predicts_of_mobilenet(mobilenet, compiled):
+    assert_equal_to_keras(mobilenet, pixels(), compiled("openvino"))
+
+
 @pytest.mark.parametrize(
     ("backbone", "pooling"),
     [
-        ("MobileNetV2", "gem"),
-        ("ConvNeXtTiny", "gem"),  # has convolutions in groups, which Keras puts into functions
+        # The first is tested exported too (test_export), quick tests included: it has convolutions
+        # in groups, which Keras puts into functions.
         *(
             pytest.param(*each, marks=pytest.mark.slow)
             for each in (
+                ("ConvNeXtTiny", "gem"),
                 ("ResNet50", "flatten"),
                 ("DenseNet121", "avg"),
                 ("EfficientNetB0", "avg"),
@@ -193,26 +206,28 @@ def test_tensorflow_gives_what_keras_predicts(xla, mobilenet):
 # --- batches ----------------------------------------------------------------------------------
 
 
-def test_equal_batches_give_equal_bits_however_often_a_network_is_compiled(mobilenet):
+def test_equal_batches_give_equal_bits_however_often_a_network_is_compiled(mobilenet, compiled):
     batch = pixels(20)
-    one, other = (compile_network(mobilenet, engine="openvino", threads=2) for _ in range(2))
+    one, other = compiled("openvino"), compile_network(mobilenet, engine="openvino", threads=2)
     first = one(batch)
     for again in (one(batch), other(batch)):
         np.testing.assert_array_equal(again, first)
 
 
 @pytest.mark.parametrize("kind", ["pixels", "rows"])
-def test_a_vector_does_not_depend_on_the_rest_of_the_batch(kind, mobilenet):
-    network, batch = (mobilenet, pixels(41)) if kind == "pixels" else (dense(), rows(41))
-    forward = compile_network(network, engine="openvino", threads=2)
+def test_a_vector_does_not_depend_on_the_rest_of_the_batch(kind, compiled):
+    if kind == "pixels":
+        forward, batch = compiled("openvino"), pixels(41)
+    else:
+        forward, batch = compile_network(dense(), engine="openvino", threads=2), rows(41)
     together = forward(batch)
     for start, stop in [(0, 1), (40, 41), (3, 20), (7, 8)]:
         np.testing.assert_array_equal(forward(batch[start:stop]), together[start:stop])
 
 
 @pytest.mark.parametrize("name", ["openvino", "tensorflow"])
-def test_no_pictures_give_no_vectors(name, mobilenet):
-    found = compile_network(mobilenet, engine=name, threads=1)(pixels()[:0])
+def test_no_pictures_give_no_vectors(name, compiled):
+    found = compiled(name)(pixels()[:0])
     assert (found.shape, found.dtype) == ((0, 1280), np.float32)
 
 
@@ -224,15 +239,14 @@ def test_rows_of_half_precision_are_taken_as_they_are(name):
 
 
 @pytest.mark.parametrize("name", ["openvino", "tensorflow"])
-def test_pixels_between_0_and_1_are_refused_and_not_rounded(name, mobilenet):
-    forward = compile_network(mobilenet, engine=name, threads=1)
+def test_pixels_between_0_and_1_are_refused_and_not_rounded(name, compiled):
     with pytest.raises(TypeError, match="uint8"):
-        forward(pixels() / 255)
+        compiled(name)(pixels() / 255)
 
 
 @pytest.mark.parametrize("name", ["openvino", "tensorflow"])
-def test_batches_of_another_shape_are_refused(name, mobilenet):
-    forward = compile_network(mobilenet, engine=name, threads=1)
+def test_batches_of_another_shape_are_refused(name, compiled):
+    forward = compiled(name)
     for batch in (pixels(side=32), pixels()[0], pixels()[..., :1]):
         with pytest.raises(ValueError, match=r"takes \(64, 64, 3\) for each picture, not \("):
             forward(batch)
@@ -249,8 +263,8 @@ def test_a_stream_gives_what_its_batches_give_one_by_one(name):
         np.testing.assert_array_equal(each, forward(batch))
 
 
-def test_a_stream_that_is_left_early_waits_for_nothing_and_harms_nothing(mobilenet):
-    forward = compile_network(mobilenet, engine="openvino", threads=2)
+def test_a_stream_that_is_left_early_waits_for_nothing_and_harms_nothing(compiled):
+    forward = compiled("openvino")
     expected = forward(pixels())
     for _ in range(3):
         stream = forward.stream(pixels() for _ in range(1000))
@@ -259,8 +273,8 @@ def test_a_stream_that_is_left_early_waits_for_nothing_and_harms_nothing(mobilen
     np.testing.assert_array_equal(forward(pixels()), expected)
 
 
-def test_a_stream_asks_for_few_batches_ahead(mobilenet):
-    forward, given = compile_network(mobilenet, engine="openvino", threads=2), []
+def test_a_stream_asks_for_few_batches_ahead(compiled):
+    forward, given = compiled("openvino"), []
 
     def batches():
         for number in range(50):
@@ -271,8 +285,8 @@ def test_a_stream_asks_for_few_batches_ahead(mobilenet):
         assert len(given) <= taken + 2
 
 
-def test_a_batch_that_cannot_be_had_ends_a_stream_after_those_before_it(mobilenet):
-    forward = compile_network(mobilenet, engine="openvino", threads=2)
+def test_a_batch_that_cannot_be_had_ends_a_stream_after_those_before_it(compiled):
+    forward = compiled("openvino")
 
     def batches():
         yield pixels()
@@ -379,8 +393,9 @@ def task_times():
     """Processor time, in ticks, of each thread of this process."""
     times = {}
     for task in Path("/proc/self/task").iterdir():
-        fields = (task / "stat").read_text().rpartition(")")[2].split()
-        times[task.name] = int(fields[11]) + int(fields[12])
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            times[task.name] = int(fields[11]) + int(fields[12])
     return times
 
 
@@ -395,11 +410,11 @@ def test_no_more_threads_work_than_are_given(mobilenet):
     assert max(spent) >= 0.8 * sum(spent)
 
 
-def test_threads_are_not_tied_to_processors(mobilenet):
+def test_threads_are_not_tied_to_processors():
     """Or the threads of two jobs of one thread each would share the first processor."""
     everywhere = os.sched_getaffinity(0)
     for _ in range(2):
-        compile_network(mobilenet, engine="openvino", threads=1)(pixels())
+        compile_network(dense(), engine="openvino", threads=1)(rows())
     tasks = [int(task.name) for task in Path("/proc/self/task").iterdir()]
     assert [os.sched_getaffinity(task) for task in tasks] == [everywhere] * len(tasks)
 

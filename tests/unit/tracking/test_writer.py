@@ -97,15 +97,15 @@ def started_stage(results, dataset, then="wait"):
     return process
 
 
-def test_eight_processes_set_up_one_fresh_store_and_log_a_run_each(tmp_path):
-    """Seven or eight of eight fail when MLflow is left to itself."""
+def test_four_processes_set_up_one_fresh_store_and_log_a_run_each(tmp_path):
+    """Nearly all fail when MLflow is left to itself. Eight at once: the slow tests of a server."""
     results = tmp_path / "results of ä #1 100%"
-    datasets = [f"d{number}" for number in range(8)]
+    datasets = [f"d{number}" for number in range(4)]
     for dataset in datasets:
         write_record(results / dataset / "x.record.json", a_record(dataset))
     with ThreadPoolExecutor(8) as pool:
         logged = pool.map(lambda name: refresh(store_in(results), name, results / name), datasets)
-        assert list(logged) == [1] * 8
+        assert list(logged) == [1] * 4
     runs = Runs(results)
     names = [name for dataset in datasets for name in (dataset, f"{dataset}/stages")]
     assert runs.experiments() == ["Default", *names]
