@@ -156,11 +156,11 @@ def dead_process():
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(path):
     path.parent.mkdir()
     here = socket.gethostname()
-    left = path.with_name(f".checkpoint.{here}-{dead_process()}.npz")
+    left = path.with_name(f".checkpoint.{dead_process()}@{here}.npz")
     lost = path.with_name(f".checkpoint.{os.getpid()}@lost-node.example.npz")
     others = [
         path.with_name(f".checkpoint.{os.getpid()}@{here}.npz"),  # of a process that lives
-        path.with_name(f".other.{here}-{dead_process()}.npz"),
+        path.with_name(f".other.{dead_process()}@{here}.npz"),
         path.with_name("model.keras"),
     ]
     for file in (left, lost, *others):
