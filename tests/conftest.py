@@ -1,5 +1,6 @@
 """What the tests of the workflow and of the whole share: one finished run, and copies of it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -23,11 +24,16 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def search_path():
-    """MLflow puts the code of a model that it has loaded first, where later tests would find it."""
-    before = list(sys.path)
+def process():
+    """A model that was loaded leaves nothing to later tests.
+
+    MLflow puts its code first, where they would find it, and it quiets the library's log.
+    """
+    before, logger = list(sys.path), logging.getLogger("gallerist")
+    level = logger.level
     yield
     sys.path[:] = before
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
