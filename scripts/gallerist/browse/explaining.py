@@ -2,12 +2,12 @@
 
 import base64
 import os
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from gallerist.browse.data_sets import DataSet
+from gallerist.browse.searching import COMPUTING
 from gallerist.browse.thumbnails import encoded
 from gallerist.data.manifest import Picture
 from gallerist.features.key_points import Detector
@@ -28,7 +28,6 @@ class Explaining:
 
     def __init__(self, data: DataSet) -> None:
         self._data = data
-        self._lock = Lock()
         self._networks: dict[str, tuple[Any, Any]] = {}
 
     def heat(self, experiment: str, query: Picture, answer: Picture) -> dict[str, Any]:
@@ -36,7 +35,7 @@ class Explaining:
 
         Raises UserError where the experiment has no network of its own.
         """
-        with self._lock:
+        with COMPUTING:
             extractor, maps_of = self._network(experiment)
             pixels = [extractor.pictures.load(picture.path) for picture in (query, answer)]
             alike = maps_of(*pixels)

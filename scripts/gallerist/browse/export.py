@@ -101,11 +101,16 @@ def bundle(page: Path) -> str:
 
 def _as_function(name: str, text: str) -> str:
     exported = [each for _, each in _EXPORT.findall(text)]
-    text = _IMPORT.sub(lambda found: f'const {{{found[1]}}} = modules["{found[2]}"];\n', text)
+    text = _IMPORT.sub(_as_constants, text)
     text = _EXPORT.sub(r"\1", text)
     return (
         f'modules["{name}"] = (() => {{\n{text}return {{ {", ".join(exported)} }};\n}})();\n'
     )
+
+
+def _as_constants(found: re.Match[str]) -> str:
+    names = found[1].replace(" as ", ": ")
+    return f'const {{{names}}} = modules["{found[2]}"];\n'
 
 
 def _write(folder: Path, path: str, value: Any) -> None:

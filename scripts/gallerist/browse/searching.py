@@ -14,43 +14,42 @@ from gallerist.serving.query import Answer, GallerySearch
 MOST = 50
 """Answers that are asked for at a time."""
 
+COMPUTING = Lock()
+"""Networks are loaded and run one at a time: each uses all processors, and OpenVINO, which is
+imported with the first one, cannot be imported by two threads at once."""
+
 
 class Searching:
     """The experiments of one data set, each loaded with its first picture."""
 
     def __init__(self, data: DataSet) -> None:
         self._data = data
-        self._loading = Lock()
-        self._ready: dict[str, tuple[GallerySearch, Lock]] = {}
+        self._ready: dict[str, GallerySearch] = {}
 
     def search(self, experiment: str, picture: Path, count: int) -> dict[str, Any]:
         """The first answers to a picture file, and its class where the data set has it.
 
         Raises `NotSearchable`, and UserError as `GallerySearch`.
         """
-        prepared, lock = self._prepared(experiment)
-        with lock:
-            label, answers = prepared.search(picture, min(count, MOST))
+        with COMPUTING:
+            label, answers = self._prepared(experiment).search(picture, min(count, MOST))
         return {"label": label, "answers": [shown_answer(answer) for answer in answers]}
 
-    def _prepared(self, experiment: str) -> tuple[GallerySearch, Lock]:
-        """Loaded one at a time: two networks at once would be slower than one after the other."""
+    def _prepared(self, experiment: str) -> GallerySearch:
         data = self._data
         data.require(experiment)
         if data.config is None:
             raise UserError(f"the configuration of {data.name} was not kept: run the workflow again")
-        with self._loading:
-            if experiment not in self._ready:
-                prepared = GallerySearch(
-                    data.results,
-                    experiment,
-                    data.settings,
-                    threads=os.cpu_count() or 1,
-                    max_pixels=data.config["dataset"]["images"]["max_pixels"],
-                    known=data.known,
-                )
-                self._ready[experiment] = prepared, Lock()
-            return self._ready[experiment]
+        if experiment not in self._ready:
+            self._ready[experiment] = GallerySearch(
+                data.results,
+                experiment,
+                data.settings,
+                threads=os.cpu_count() or 1,
+                max_pixels=data.config["dataset"]["images"]["max_pixels"],
+                known=data.known,
+            )
+        return self._ready[experiment]
 
 
 def shown_picture(picture: Picture) -> dict[str, Any]:

@@ -16,7 +16,7 @@ export function confusion(dataSet, table, experiment) {
   if (table.classes.length > MOST) return pairs(dataSet, table, counts, experiment);
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" },
     h("table", { class: "confusion" },
-      h("caption", {}, "Rows: class of the query. Columns: class of the first answer. Every number leads to its queries."),
+      h("caption", { class: "hidden" }, "Class of the first answer, by class of the query"),
       h("thead", {}, h("tr", {}, h("td", {}), table.classes.map((name) => h("th", { scope: "col" }, h("span", {}, name))))),
       h("tbody", {}, asked.map(([place, total]) => h("tr", {}, h("th", { scope: "row" }, table.classes[place]),
         counts[place].map((number, answered) => h("td", {

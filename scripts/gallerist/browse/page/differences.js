@@ -31,6 +31,7 @@ export async function differencesPage({ dataSet, params, go }) {
     h("section", { "aria-labelledby": "confused" },
       h("div", { class: "heading" }, h("h2", { id: "confused" }, "Classes that are confused"),
         select("Of", of === a ? "a" : "b", [["a", a], ["b", b]], (value) => change({ of: value }))),
+      h("p", { class: "small" }, "Rows: class of the query. Columns: class of the first answer. Every number leads to its queries."),
       confusion(dataSet, table, of)));
 }
 

@@ -94,6 +94,7 @@ function header(place, index) {
     }, VIEWS[view][0]))),
     h("button", { type: "button", class: "plain theme", onclick: turn, "aria-label": "Dark or light" }, "◐"),
   ].filter(Boolean));
+  document.querySelector("#header [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function mark() {

@@ -156,12 +156,13 @@ export async function experimentPage({ dataSet, item }) {
   const at = (name) => page.classes.columns.indexOf(name);
   const settings = Object.entries(page.settings).filter(([, value]) => value !== null);
   return h("div", { class: "page" },
-    h("p", { class: "eyebrow" }, "Experiment"),
-    h("h1", { tabindex: "-1" }, named(overview, item)),
-    h("p", { class: "actions" },
-      h("a", { class: "button", href: link(dataSet, "queries", "", { e: item, right: "no" }) }, "Queries it gets wrong"),
-      h("a", { class: "button second", href: link(dataSet, "differences", "", { a: item }) }, "Compare it"),
-      live && !reached.refusal && h("a", { class: "button second", href: link(dataSet, "search", "", { with: item }) }, "Search with it")),
+    h("header", {},
+      h("p", { class: "eyebrow" }, "Experiment"),
+      h("h1", { tabindex: "-1" }, named(overview, item)),
+      h("p", { class: "actions" },
+        h("a", { class: "button", href: link(dataSet, "queries", "", { e: item, right: "no" }) }, "Queries it gets wrong"),
+        h("a", { class: "button second", href: link(dataSet, "differences", "", { a: item }) }, "Compare it"),
+        live && !reached.refusal && h("a", { class: "button second", href: link(dataSet, "search", "", { with: item }) }, "Search with it"))),
     h("section", {}, h("h2", {}, "What it reaches"),
       tableOf("Metrics", ["metric", "mean", "interval", "mean of classes"], metrics.map((name) => {
         const { mean, low, high, macro_mean: macro } = reached.metrics[name];

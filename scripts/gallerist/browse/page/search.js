@@ -74,6 +74,7 @@ async function preview(dataSet, given, again, fail) {
     }
   }
   const frame = h("div", { class: "crop" }, image, rectangle);
+  image.addEventListener("load", () => frame.style.setProperty("max-width", `${Math.min(15, (18 * image.naturalWidth) / image.naturalHeight)}rem`));
   let start = null;
   const at = (event) => {
     const edge = image.getBoundingClientRect();
