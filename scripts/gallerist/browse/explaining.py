@@ -48,7 +48,9 @@ class Explaining:
             data = self._data
             made = data.experiment(experiment)
             if made is None or made.kind != "network" or data.config is None:
-                raise UserError(f"{experiment} has no network of its own whose regions could be seen")
+                raise UserError(
+                    f"{experiment} has no network of its own whose regions could be seen"
+                )
             from gallerist.figures.grad_cam import SimilarityMaps
             from gallerist.figures.similarity import open_extractor
 

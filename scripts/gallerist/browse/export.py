@@ -103,9 +103,7 @@ def _as_function(name: str, text: str) -> str:
     exported = [each for _, each in _EXPORT.findall(text)]
     text = _IMPORT.sub(_as_constants, text)
     text = _EXPORT.sub(r"\1", text)
-    return (
-        f'modules["{name}"] = (() => {{\n{text}return {{ {", ".join(exported)} }};\n}})();\n'
-    )
+    return f'modules["{name}"] = (() => {{\n{text}return {{ {", ".join(exported)} }};\n}})();\n'
 
 
 def _as_constants(found: re.Match[str]) -> str:

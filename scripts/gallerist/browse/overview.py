@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gallerist.browse.data_sets import DataSet
+from gallerist.browse.data_sets import DataSet, NotThere
 from gallerist.evaluation.comparison import table_rows
 from gallerist.evaluation.comparison_page import find_caveats
 from gallerist.evaluation.curves import Curve, read_curves
@@ -178,7 +178,7 @@ def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
 
 
 def figure(data: DataSet, experiment: str, file: str) -> Path:
-    """Where one of the FIGURES of an experiment is."""
+    """Where one of the FIGURES of an experiment is. Raises NotThere for any other file."""
     if file not in FIGURES:
-        return data.results.path("evaluation/no such figure")
+        raise NotThere(f"{file} is no figure")
     return data.results.path(f"evaluation/{data.require(experiment)}/{file}")

@@ -29,9 +29,7 @@ def query_table(data: DataSet) -> dict[str, Any]:
     classes = sorted({picture.label for picture in queries.values()})
     number = {label: place for place, label in enumerate(classes)}
     place = {query: row for row, query in enumerate(queries)}
-    columns = {
-        name: _answered(data, name, place, number, classes) for name in data.experiments
-    }
+    columns = {name: _answered(data, name, place, number, classes) for name in data.experiments}
     return {
         "classes": classes,
         "ids": list(queries),
@@ -95,7 +93,7 @@ def _read_queries(
 
 
 def _first_answers(path: Path) -> Sequence[tuple[str, float | None]]:
-    """Of each evaluated query: the class of its first answer, and how far its first wrong one is."""
+    """Class of the first answer to each evaluated query, and how far its first wrong one is."""
     found: list[tuple[str, float | None]] = []
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)

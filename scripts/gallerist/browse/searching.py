@@ -39,7 +39,9 @@ class Searching:
         data = self._data
         data.require(experiment)
         if data.config is None:
-            raise UserError(f"the configuration of {data.name} was not kept: run the workflow again")
+            raise UserError(
+                f"the configuration of {data.name} was not kept: run the workflow again"
+            )
         if experiment not in self._ready:
             self._ready[experiment] = GallerySearch(
                 data.results,

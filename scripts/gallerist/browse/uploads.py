@@ -1,4 +1,4 @@
-"""Pictures that somebody drops on the page: bounded, decoded once to be sure, and kept for a while."""
+"""Pictures that somebody drops on the page: bounded, decoded to be sure, kept for a while."""
 
 import io
 from collections import OrderedDict
@@ -93,5 +93,3 @@ class Uploads:
     def close(self) -> None:
         """Remove all of them."""
         self._folder.cleanup()
-
-

@@ -59,12 +59,12 @@ def draw(rows: Sequence[MatchedRegions], path: PathLike, *, title: str) -> None:
 
 def _tiles(pair: MatchedRegions) -> list[Tile]:
     query, answer = _whole(pair.query), _whole(pair.answer)
-    heated = heated(query, pair.alike.query_map), heated(answer, pair.alike.answer_map)
+    maps = heated(query, pair.alike.query_map), heated(answer, pair.alike.answer_map)
     return [
         Tile(Image.fromarray(query), "query", pair.labels[0]),
-        Tile(Image.fromarray(heated[0]), "where it matches"),
+        Tile(Image.fromarray(maps[0]), "where it matches"),
         Tile(Image.fromarray(answer), "answer", pair.labels[1]),
-        Tile(Image.fromarray(heated[1]), "where it matches", f"cosine {pair.alike.cosine:.3f}"),
+        Tile(Image.fromarray(maps[1]), "where it matches", f"cosine {pair.alike.cosine:.3f}"),
     ]
 
 
@@ -73,7 +73,7 @@ def _whole(pixels: AnyArray) -> Pixels:
 
 
 def heated(pixels: Pixels, heat: Vectors) -> Pixels:
-    """(h, w, 3): the picture in grey under the colours of its map."""
+    """uint8 (h, w, 3) RGB: the picture in grey under the colours of its (h, w) map, 0 to 1."""
     grey = pixels.mean(axis=2, keepdims=True)
     colours = cv2.applyColorMap(_whole(255 * heat), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     return _whole(_STRENGTH * colours + (1 - _STRENGTH) * grey)

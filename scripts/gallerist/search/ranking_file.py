@@ -29,7 +29,7 @@ class Answers:
 class RankingFile:
     """A file as `Ranking.write` leaves it: query after query in a known order, ranks from 1.
 
-    A query is found by looking at some twenty rows, so that nothing of a file of a gigabyte is kept.
+    A query is found by looking at some twenty rows: of a file of a gigabyte nothing is kept.
     """
 
     def __init__(self, path: PathLike, place_of: Mapping[str, int]) -> None:
@@ -111,7 +111,7 @@ def _rows(
         start = data.find(b"\n", start) + 1
         if not start or start >= len(data):
             return []
-    found = []
+    found: list[tuple[int, str, float]] = []
     while len(found) < count and start < len(data):
         name, rank, answer, distance = _row(data, start)
         if name != query:

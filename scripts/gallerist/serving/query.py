@@ -167,9 +167,7 @@ def search_file(
         read_image(picture)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
-    loaded = GallerySearch(
-        results, experiment, experiments, threads=threads, max_pixels=max_pixels
-    )
+    loaded = GallerySearch(results, experiment, experiments, threads=threads, max_pixels=max_pixels)
     return loaded.search(picture, count)
 
 

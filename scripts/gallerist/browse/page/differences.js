@@ -17,8 +17,7 @@ export async function differencesPage({ dataSet, params, go }) {
   const a = names.includes(params.a) ? params.a : order[0];
   const b = names.includes(params.b) && params.b !== a ? params.b : order.find((name) => name !== a) ?? a;
   const k = params.k ?? String(kOf(overview.decided_by) ?? 1);
-  const of = params.of === "b" ? b : a;
-  const change = (more) => go(link(dataSet, "differences", "", { a, b, k, of: params.of, ...more }));
+  const change = (more) => go(link(dataSet, "differences", "", { a, b, k, ...more }));
   const ks = [...new Set(overview.experiments.flatMap((each) => Object.keys(each.metrics)).map(kOf).filter((each) => each !== null))].sort((one, other) => one - other).map(String);
   return h("div", { class: "page" },
     h("h1", { tabindex: "-1" }, named(overview, a), " against ", named(overview, b)),
@@ -29,10 +28,9 @@ export async function differencesPage({ dataSet, params, go }) {
     test(overview, a, b, k),
     quarters(dataSet, overview, table, a, b, Number(k)),
     h("section", { "aria-labelledby": "confused" },
-      h("div", { class: "heading" }, h("h2", { id: "confused" }, "Classes that are confused"),
-        select("Of", of === a ? "a" : "b", [["a", a], ["b", b]], (value) => change({ of: value }))),
+      h("h2", { id: "confused" }, "Classes that are confused"),
       h("p", { class: "small" }, "Rows: class of the query. Columns: class of the first answer. Every number leads to its queries."),
-      confusion(dataSet, table, of)));
+      h("div", { class: "charts" }, [a, b].map((name) => h("div", {}, h("h3", {}, named(overview, name)), confusion(dataSet, table, name))))));
 }
 
 function test(overview, a, b, k) {
