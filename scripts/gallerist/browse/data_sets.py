@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -17,9 +17,11 @@ from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import Record, read_record
 from gallerist.search.ranking_file import RankingFile
-from gallerist.serving.query import KnownPictures
-from gallerist.workflow.experiments import Experiment
+from gallerist.serving.pictures import KnownPictures
 from gallerist.workflow.results import Results
+
+if TYPE_CHECKING:
+    from gallerist.workflow.experiments import Experiment
 
 Made = TypeVar("Made")
 
@@ -104,8 +106,10 @@ class DataSet:
         """The settings of the experiments, by name; none where the configuration was not kept."""
         return self.config["experiments"] if self.config else {}
 
-    def experiment(self, name: str) -> Experiment | None:
+    def experiment(self, name: str) -> "Experiment | None":
         """An experiment by the settings that made it; None where these were not kept."""
+        from gallerist.workflow.experiments import Experiment  # it loads all settings' models
+
         settings = self.settings.get(self.require(name))
         return None if settings is None else Experiment.of(name, settings)
 

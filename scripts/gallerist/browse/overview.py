@@ -3,13 +3,15 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gallerist.browse.data_sets import DataSet, NotThere
 from gallerist.evaluation.comparison import table_rows
 from gallerist.evaluation.comparison_page import find_caveats
 from gallerist.evaluation.curves import Curve, read_curves
-from gallerist.workflow.experiments import Experiment
+
+if TYPE_CHECKING:
+    from gallerist.workflow.experiments import Experiment
 
 _NUMBERS = ("difference", "low", "high", "p", "p_adjusted")
 _COUNTS = ("first_ahead", "second_ahead")
@@ -64,7 +66,7 @@ def overview(data: DataSet) -> dict[str, Any]:
     }
 
 
-def _nature(made: Experiment | None) -> dict[str, Any]:
+def _nature(made: "Experiment | None") -> dict[str, Any]:
     """What can be done with an experiment. refusal: why no picture can be searched with it."""
     if made is None:
         return {"kind": None, "refusal": "its configuration was not kept", "members": []}

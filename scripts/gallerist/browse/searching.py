@@ -4,12 +4,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gallerist.browse.data_sets import DataSet
 from gallerist.data.manifest import Picture
 from gallerist.io.errors import UserError
-from gallerist.serving.query import Answer, GallerySearch
+from gallerist.serving.pictures import Answer
+
+if TYPE_CHECKING:
+    from gallerist.serving.query import GallerySearch
 
 MOST = 50
 """Answers that are asked for at a time."""
@@ -35,7 +38,9 @@ class Searching:
             label, answers = self._prepared(experiment).search(picture, min(count, MOST))
         return {"label": label, "answers": [shown_answer(answer) for answer in answers]}
 
-    def _prepared(self, experiment: str) -> GallerySearch:
+    def _prepared(self, experiment: str) -> "GallerySearch":
+        from gallerist.serving.query import GallerySearch  # what reads and describes pictures
+
         data = self._data
         data.require(experiment)
         if data.config is None:

@@ -63,6 +63,6 @@ def _warm(site: Site, name: str) -> None:
     """Read what the first pages need, while a person moves the mouse."""
     try:
         data = site.data_sets.get(name)
-        _ = data.known, data.relevance
+        _ = data.known, data.relevance, data.ranking(data.experiments[0])
     except Exception as error:  # whoever asks for it is told
         logging.getLogger("gallerist").debug("%s could not be read ahead: %s", name, error)

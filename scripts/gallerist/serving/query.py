@@ -1,12 +1,11 @@
 """One query at a time: a picture of the data set by name or number, or any picture file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.evaluation.relevance import MARKS, Relevance
+from gallerist.evaluation.relevance import Relevance
 from gallerist.features.extractors import extract
 from gallerist.features.store import Features, check_comparable
 from gallerist.io.errors import UserError
@@ -14,6 +13,7 @@ from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.search.gallery import PreparedGallery
 from gallerist.search.ranking import Ranking
 from gallerist.serving.extractor import extractor_of
+from gallerist.serving.pictures import Answer, KnownPictures
 from gallerist.settings.ranking import Search
 from gallerist.workflow.experiments import (
     Experiments,
@@ -22,44 +22,6 @@ from gallerist.workflow.experiments import (
     verify_networks,
 )
 from gallerist.workflow.results import Results
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer. relevant: None when the query's class is not known."""
-
-    rank: int
-    picture: Picture
-    distance: float
-    relevant: bool | None
-
-    @property
-    def mark(self) -> str:
-        """O for relevant, x for not, a blank for unknown."""
-        return MARKS[self.relevant] or " "
-
-
-@dataclass(frozen=True)
-class KnownPictures:
-    """The pictures of a data set's gallery and its queries, by id, in manifest order."""
-
-    gallery: Mapping[str, Picture]
-    queries: Mapping[str, Picture]
-
-    @classmethod
-    def read(cls, results: Results) -> "KnownPictures":
-        """Those of the manifests. Raises UserError where one is missing."""
-        return cls(
-            *(
-                Manifest.read(results.path(f"manifests/{part}.csv")).by_id()
-                for part in ("gallery", "query")
-            )
-        )
-
-    def label(self, identifier: str) -> str | None:
-        """The class of a picture by its id; None where the data set does not have it."""
-        found = self.queries.get(identifier) or self.gallery.get(identifier)
-        return None if found is None else found.label
 
 
 class GallerySearch:
