@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -18,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gallerist.browse import overview
-from gallerist.browse.data_sets import DataSet, NotThere
+from gallerist.browse.data_sets import DataSet, NotThere, read_ahead
 from gallerist.browse.guard import LOCAL, Guard
 from gallerist.browse.query_table import query_table
 from gallerist.browse.review import Review, Said
@@ -147,7 +148,9 @@ def _results(site: Site) -> dict[str, Handler]:
 
     def queries(request: Request) -> Response:
         data = site.data_set(request)
-        return _kept(data, "queries", lambda: query_table(data))
+        answer = _kept(data, "queries", lambda: query_table(data))
+        answer.background = BackgroundTask(read_ahead, data)
+        return answer
 
     def experiment(request: Request) -> Response:
         data = site.data_set(request)

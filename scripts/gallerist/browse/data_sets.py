@@ -1,6 +1,7 @@
 """The finished data sets below a folder of results, and what each holds, read when it is asked."""
 
 import csv
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from gallerist.workflow.results import Results
 
 if TYPE_CHECKING:
     from gallerist.workflow.experiments import Experiment
+
+logger = logging.getLogger("gallerist")
 
 Made = TypeVar("Made")
 
@@ -114,9 +117,22 @@ class DataSet:
         return None if settings is None else Experiment.of(name, settings)
 
     @property
+    def queries(self) -> Mapping[str, Picture]:
+        """The queries by id, in manifest order."""
+        return self.once("queries", lambda: self._pictures("query"))
+
+    @property
+    def gallery(self) -> Mapping[str, Picture]:
+        """The pictures of the gallery by id, in manifest order."""
+        return self.once("gallery", lambda: self._pictures("gallery"))
+
+    def _pictures(self, part: str) -> Mapping[str, Picture]:
+        return Manifest.read(self.results.path(f"manifests/{part}.csv")).by_id()
+
+    @property
     def known(self) -> KnownPictures:
-        """The pictures of gallery and queries."""
-        return self.once("known", lambda: KnownPictures.read(self.results))
+        """The pictures of gallery and queries, as a search needs them."""
+        return KnownPictures(self.gallery, self.queries)
 
     @property
     def learned(self) -> Mapping[str, Picture]:
@@ -131,8 +147,7 @@ class DataSet:
 
     def picture(self, identifier: str) -> Picture:
         """A picture of any part by its id. Raises NotThere."""
-        known = self.known
-        found = known.queries.get(identifier) or known.gallery.get(identifier)
+        found = self.queries.get(identifier) or self.gallery.get(identifier)
         found = found or self.learned.get(identifier)
         if found is None:
             raise NotThere(f"{self.name} has no picture {identifier}")
@@ -140,7 +155,7 @@ class DataSet:
 
     def query(self, identifier: str) -> Picture:
         """A query by its id. Raises NotThere."""
-        found = self.known.queries.get(identifier)
+        found = self.queries.get(identifier)
         if found is None:
             raise NotThere(f"{self.name} has no query {identifier}")
         return found
@@ -150,10 +165,9 @@ class DataSet:
         """Which gallery pictures are relevant to each query."""
 
         def read() -> Relevance:
-            known = self.known
             labels = [
                 {name: picture.label for name, picture in part.items()}
-                for part in (known.queries, known.gallery)
+                for part in (self.queries, self.gallery)
             ]
             return Relevance.of_classes(*labels)
 
@@ -165,7 +179,7 @@ class DataSet:
         def read() -> RankingFile:
             made = self.experiment(experiment)
             name = made.ranking if made else f"rankings/{experiment}"
-            places = {query: place for place, query in enumerate(self.known.queries)}
+            places = {query: place for place, query in enumerate(self.queries)}
             return RankingFile(self.results.path(f"{name}.csv"), places)
 
         return self.once(f"ranking {experiment}", read)
@@ -210,3 +224,11 @@ def _time(path: PathLike) -> int:
         return os.stat(path).st_mtime_ns  # noqa: PTH116 - plain and quick
     except OSError:
         return 0
+
+
+def read_ahead(data: DataSet) -> None:
+    """Read what the next pages need, while a person looks at the first."""
+    try:
+        _ = data.gallery, data.relevance, data.ranking(data.experiments[0])
+    except (OSError, ValueError) as error:  # whoever asks for it is told
+        logger.debug("%s could not be read ahead: %s", data.name, error)

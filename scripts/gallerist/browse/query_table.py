@@ -25,7 +25,7 @@ def query_table(data: DataSet) -> dict[str, Any]:
     answer, -1 where it is not known; wrong, how far the nearest wrong answer is, None where none is
     among those that were listed.
     """
-    queries = data.known.queries
+    queries = data.queries
     classes = sorted({picture.label for picture in queries.values()})
     number = {label: place for place, label in enumerate(classes)}
     place = {query: row for row, query in enumerate(queries)}

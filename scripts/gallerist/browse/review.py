@@ -106,8 +106,8 @@ class Review:
             return {"total": 0, "pairs": []}
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        known = self._data.known
-        every = (*self._data.learned.values(), *known.gallery.values(), *known.queries.values())
+        data = self._data
+        every = (*data.learned.values(), *data.gallery.values(), *data.queries.values())
         by_path = {(picture.part, picture.path): picture for picture in every}
         rows.sort(key=lambda row: ("query" not in (row["part_a"], row["part_b"]), int(row["bits"])))
         pairs = [

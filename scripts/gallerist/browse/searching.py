@@ -86,7 +86,7 @@ def ranked_answers(
 ) -> dict[str, Any]:
     """A query of the data set with its answers by some experiments, as the workflow ranked them."""
     picture = data.query(query)
-    relevance, gallery = data.relevance, data.known.gallery
+    relevance, gallery = data.relevance, data.gallery
     found = {}
     for name in map(data.require, experiments):
         best = data.ranking(name).answers(query, count, skipped=skipped)

@@ -1,10 +1,8 @@
 """The server of the page: where it listens, and what it says when it is ready."""
 
-import logging
 import secrets
 import socket
 from pathlib import Path
-from threading import Thread
 
 import uvicorn
 
@@ -37,9 +35,8 @@ def serve(root: Path, *, host: str, port: int, first: str | None) -> None:
     number = listening.getsockname()[1]
     address = f"http://{f'[{host}]' if ':' in host else host}:{number}/"
     shown = first if first in names else names[0]
-    print(f"{address}{f'?token={token}' if token else f'#/{shown}'}", flush=True)
+    print(f"{address}{f'?token={token}' if token else ''}#/{shown}", flush=True)
     print("Stop it with Ctrl-C.", flush=True)
-    Thread(target=_warm, args=(site, shown), daemon=True).start()
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -57,12 +54,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"Name another port: --port {port + 1}"
         ) from error
     return listening
-
-
-def _warm(site: Site, name: str) -> None:
-    """Read what the first pages need, while a person moves the mouse."""
-    try:
-        data = site.data_sets.get(name)
-        _ = data.known, data.relevance, data.ranking(data.experiments[0])
-    except Exception as error:  # whoever asks for it is told
-        logging.getLogger("gallerist").debug("%s could not be read ahead: %s", name, error)

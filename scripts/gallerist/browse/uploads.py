@@ -12,7 +12,7 @@ from threading import Lock
 from PIL import Image
 
 from gallerist.browse.data_sets import NotThere
-from gallerist.browse.thumbnails import encoded
+from gallerist.browse.thumbnails import DECODING, encoded
 from gallerist.data.decoding import MAX_PIXELS, decode_image
 from gallerist.io.errors import UserError
 
@@ -52,13 +52,15 @@ class Uploads:
 
     def add(self, data: bytes) -> Upload:
         """Take a picture file. Raises `decoding.BadImage` where it is none, or too large."""
-        pixels = decode_image(data, max_pixels=self._max_pixels)
+        with DECODING:
+            pixels = decode_image(data, max_pixels=self._max_pixels)
+            shown = encoded(pixels, SHOWN_SIDE)
         height, width = pixels.shape[:2]
         identifier = sha256(data).hexdigest()[:16]
         path = Path(self._folder.name, identifier)
         with self._lock:
             path.write_bytes(data)
-            upload = Upload(identifier, path, width, height, encoded(pixels, SHOWN_SIDE))
+            upload = Upload(identifier, path, width, height, shown)
             self._kept[identifier] = upload
             self._kept.move_to_end(identifier)
             while len(self._kept) > KEPT:
@@ -78,7 +80,8 @@ class Uploads:
 
         It becomes a PNG, so that nothing is lost. Raises UserError for a box that is none.
         """
-        pixels = decode_image(data, max_pixels=self._max_pixels)
+        with DECODING:
+            pixels = decode_image(data, max_pixels=self._max_pixels)
         height, width = pixels.shape[:2]
         left, top, right, bottom = (min(1.0, max(0.0, share)) for share in box)
         columns = slice(round(left * width), round(right * width))

@@ -1,6 +1,7 @@
 """The page in a real browser: what a person does with it, by the server and from a folder."""
 
 import csv
+import shutil
 import time
 from pathlib import Path
 
@@ -346,6 +347,22 @@ def test_all_is_reached_by_the_keyboard_and_said(page, address, finished):
     page.click("nav a", "Differences")
     page.until("h1", "against")
     assert page.driver.switch_to.active_element.tag_name == "h1"
+
+
+def test_one_of_several_data_sets_is_chosen(page, own):
+    shutil.copytree(own.folder, own.root / "second")
+    with served(own) as address:
+        page.open(address)
+        page.until("h1", "Data sets")
+        assert page.texts(".data-sets strong") == ["second", "small"]
+        page.click(".data-sets a", "second")
+        page.until(".eyebrow", "second")
+        assert page.texts(".data-set option") == ["second", "small"]
+        page.driver.execute_script(
+            "const chosen = document.querySelector('.data-set select'); chosen.value = 'small';"
+            "chosen.dispatchEvent(new Event('change'))"
+        )
+        page.until(".eyebrow", "small")
 
 
 def test_dark_and_light_can_be_chosen(page, address):

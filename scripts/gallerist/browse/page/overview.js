@@ -27,6 +27,9 @@ export async function overviewPage({ dataSet, params, go }) {
       h("ul", { class: "caveats" }, overview.caveats.map((text) => h("li", {}, text)))));
 }
 
+// Experiments that are named in a sentence.
+const NAMED = 6;
+
 /* The sentence that everybody comes for, and where to go from it. */
 function answer(dataSet, overview, best) {
   const metric = overview.decided_by;
@@ -61,7 +64,12 @@ function otherOf(row, name) {
 function sure(dataSet, best, surpasses, unsure, others) {
   if (!others) return "There is no other experiment to compare it with.";
   const compare = (name) => h("a", { href: link(dataSet, "differences", "", { a: best, b: name }) }, name);
-  const listed = (names) => names.map((name, place) => [place ? (place === names.length - 1 ? " and " : ", ") : "", compare(name)]);
+  const listed = (names) => {
+    const shown = names.length > NAMED + 1 ? names.slice(0, NAMED) : names;
+    const last = shown.length === names.length ? shown.length - 1 : -1;
+    return [shown.map((name, place) => [place ? (place === last ? " and " : ", ") : "", compare(name)]),
+      shown.length < names.length && ` and ${names.length - shown.length} others`];
+  };
   const better = surpasses.length === others
     ? `It is really better than all ${others === 1 ? "" : `${others} `}others.`
     : surpasses.length ? ["It is really better than ", listed(surpasses), "."] : "It is not really better than any other.";
@@ -126,17 +134,18 @@ function pairwise(dataSet, overview, metric) {
   const found = overview.differences.filter((row) => row.metric === metric);
   if (!found.length) return null;
   const order = ranked(overview);
-  const of = (row, column) => {
-    const pair = found.find((each) => (each.first === row && each.second === column) || (each.first === column && each.second === row));
-    return pair && { ...pair, value: pair.first === row ? pair.difference : -pair.difference };
-  };
+  const pairs = new Map();
+  found.forEach((pair) => {
+    pairs.set(`${pair.first} ${pair.second}`, { ...pair, value: pair.difference });
+    pairs.set(`${pair.second} ${pair.first}`, { ...pair, value: -pair.difference });
+  });
   return h("section", { "aria-labelledby": "better" }, h("h2", { id: "better" }, "What is really better"),
     h("p", { class: "small" }, `Difference in ${metric}, row minus column. Filled: a paired test on the same queries, corrected for the number of pairs, calls it real.`),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences of all pairs" },
       h("table", { class: "pairwise" },
         h("thead", {}, h("tr", {}, h("td", {}), order.map((name) => h("th", { scope: "col" }, h("span", {}, name))))),
         h("tbody", {}, order.map((row) => h("tr", {}, h("th", { scope: "row" }, named(overview, row)), order.map((column) => {
-          const pair = of(row, column);
+          const pair = pairs.get(`${row} ${column}`);
           if (!pair) return h("td", { class: "self" });
           const kind = !pair.different ? "" : pair.value > 0 ? "better" : "worse";
           return h("td", { class: kind }, h("a", {

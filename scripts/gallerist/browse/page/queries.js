@@ -3,11 +3,12 @@
 import { h, say, select } from "./dom.js";
 import { marks, once } from "./data.js";
 import { count, kOf, whole } from "./format.js";
-import { link } from "./links.js";
+import { link, ranked } from "./links.js";
 import { filtered, ORDERS } from "./filters.js";
 import { picture, rankChip } from "./cards.js";
 
 const PER_PAGE = 60;
+const CHIPS = 8;
 
 /* What an address says of the choice, without the page: it goes along to each query. */
 export function chosenFrom(params, overview) {
@@ -68,7 +69,14 @@ function card(dataSet, overview, table, row, chosen, marked) {
       picture(dataSet, { id, label, name: table.names[row] }),
       h("span", { class: "label" }, label || "class unknown", marked.has(id) && h("span", { class: "flag" }, "marked")),
       h("span", { class: "small name", title: table.names[row] }, h("bdi", {}, table.names[row])),
-      h("span", { class: "chips" }, Object.keys(table.experiments).map((name) => rankChip(overview, name, table.experiments[name].first[row])))));
+      h("span", { class: "chips" }, chips(overview, chosen).map((name) => rankChip(overview, name, table.experiments[name].first[row])))));
+}
+
+/* The experiments that a card says something of: all, or the chosen one and the best. */
+function chips(overview, chosen) {
+  const names = overview.experiments.map((each) => each.name);
+  if (names.length <= CHIPS) return names;
+  return [...new Set([chosen.e, ...ranked(overview)])].slice(0, CHIPS);
 }
 
 function pager(dataSet, chosen, page, pages) {
