@@ -10,15 +10,15 @@ export function openPair({ dataSet, overview, experiment, query, answer, querySo
   const explained = h("div", { class: "explained" });
   const said = h("div", {});
   const source = querySource ?? wholePicture(dataSet, query.id);
-  const kind = overview.experiments.find((each) => each.name === experiment)?.kind;
+  const networks = networksOf(overview, experiment);
   const close = h("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => dialog.close() }, "×");
   const plain = () => explained.replaceChildren(side(source, query, "query"), side(wholePicture(dataSet, answer.id), answer, `answer ${answer.rank}`));
-  const explain = async (what, draw, event) => {
+  const explain = async (what, name, draw, event) => {
     const button = event.currentTarget;
     button.disabled = true;
     note.textContent = what === "heat" ? "The network is asked…" : "Key points are matched…";
     try {
-      draw(await get(`${dataSet}/${what}/${experiment}/${query.id}/${answer.id}`));
+      draw(await get(`${dataSet}/${what}/${name}/${query.id}/${answer.id}`));
     } catch (error) {
       note.textContent = error.message;
     }
@@ -43,8 +43,9 @@ export function openPair({ dataSet, overview, experiment, query, answer, querySo
       h("h2", { id: "pair-title" }, badge(answer.relevant), ` ${answer.label || "class unknown"}`, h("span", { class: "small" }, ` ${experiment}, rank ${answer.rank}, distance ${answer.distance.toFixed(4)}`)), close),
     explained, note,
     h("p", { class: "actions" },
-      live && ofDataSet && kind === "network" && h("button", { type: "button", class: "button second", onclick: (event) => explain("heat", heat, event) }, "Where they match"),
-      live && ofDataSet && h("button", { type: "button", class: "button second", onclick: (event) => explain("matches", matches, event) }, "Key points"),
+      live && ofDataSet && networks.map((name) => h("button", { type: "button", class: "button second", onclick: (event) => explain("heat", name, heat, event) },
+        `Where they match${name === experiment ? "" : `, by ${name}`}`)),
+      live && ofDataSet && h("button", { type: "button", class: "button second", onclick: (event) => explain("matches", experiment, matches, event) }, "Key points"),
       h("button", { type: "button", class: "button second", onclick: () => { plain(); note.textContent = ""; } }, "Pictures alone"),
       live && h("a", { class: "button second", href: link(dataSet, "search", "", { picture: answer.id, with: experiment }), onclick: () => dialog.close() }, "Search with this answer")),
     live && h("details", {}, h("summary", {}, "Something is wrong with this answer"), said));
@@ -53,6 +54,14 @@ export function openPair({ dataSet, overview, experiment, query, answer, querySo
   if (live) markForm(dataSet, answer, ofDataSet ? query : null).then((form) => said.replaceChildren(form));
   dialog.showModal();
   return dialog;
+}
+
+/* The networks whose vectors an experiment is made of. */
+function networksOf(overview, experiment) {
+  const of = (name) => overview.experiments.find((each) => each.name === name);
+  const made = of(experiment);
+  if (made?.kind === "network") return [experiment];
+  return (made?.members ?? []).filter((name) => of(name)?.kind === "network");
 }
 
 function side(source, shown, title) {
