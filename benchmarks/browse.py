@@ -45,6 +45,9 @@ SETTINGS = IntervalSettings(99, 200, 0.95)
 ASKED = 50
 """Queries whose pages are opened."""
 
+_READING_AHEAD = 5.0
+"""Seconds that a person looks at the first queries, while the server reads the gallery."""
+
 CONNECTIONS = 6
 """That a browser opens at once."""
 
@@ -215,6 +218,7 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
         notes=(
             f"Three experiments. {ASKED} query pages, each with the answers of two experiments and "
             f"21 thumbnails that were not made before, over {CONNECTIONS} connections.",
+            "Processor seconds are of the server, and hardly depend on what else the machine does.",
             "Memory is the most that the server had, of its own and of mapped files.",
             f"Dropped were {ASKED} queries of the default run, sent and ranked by {EXPERIMENT}; "
             "the network was loaded by one before.",
@@ -228,16 +232,19 @@ def _waited(root: Path, made: Synthetic) -> dict[str, float]:
     shutil.rmtree(made.folder / "thumbnails", ignore_errors=True)
     started = time.perf_counter()
     with _server(root) as (process, port):
-        ready = time.perf_counter() - started
+        ready, used = time.perf_counter() - started, [_processor_seconds(process.pid)]
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             asking = _Asking(port, pool)
             begun = time.perf_counter()
             asking.all(["/", "/page/main.js", "/page/style.css", "/api/index"])
             asking.all(["/api/large/overview"])
             first = time.perf_counter() - begun
+            used.append(_processor_seconds(process.pid))
             begun = time.perf_counter()
             size = len(asking.one("/api/large/queries"))
             table = time.perf_counter() - begun
+            time.sleep(_READING_AHEAD)
+            before = _processor_seconds(process.pid)
             random = np.random.default_rng(1)
             chosen = random.choice(made.queries, min(ASKED, made.queries), replace=False)
             pages, answers = [], []
@@ -249,14 +256,18 @@ def _waited(root: Path, made: Synthetic) -> dict[str, float]:
                 shown = {query, *(each["id"] for one in found.values() for each in one)}
                 asking.all([f"/thumbnails/large/{each}.webp" for each in shown])
                 pages.append(time.perf_counter() - begun)
+            busy = _processor_seconds(process.pid) - before
         return {
             "s until the server listens": ready,
+            "processor s of that": used[0],
             "s for the first page after that": first,
+            "processor s of that page": used[1] - used[0],
             "s for the table of all queries, once": table,
             "MB of that table": size / 1e6,
             "ms for a query page, median": 1000 * median(pages),
             "ms for a query page, most": 1000 * max(pages),
-            "ms of it for the answers, median": 1000 * median(answers),
+            "processor ms for a query page, mean": 1000 * busy / len(pages),
+            "ms for the answers alone, median": 1000 * median(answers),
             "MB of memory": _peak_megabytes(process.pid),
         }
 
@@ -329,6 +340,12 @@ class _Asking:
 
     def all(self, paths: list[str]) -> list[bytes]:
         return list(self._pool.map(self.one, paths))
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process has used of all processors."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_megabytes(pid: int) -> float:
