@@ -282,6 +282,7 @@ def test_marks_are_written_and_taken_back_and_leaks_are_judged(page, own):
         assert f"{leaked},leak,no:{leaked}," in file.read_text(encoding="utf-8")
         page.click(".marked .button", "Take back")
         page.until("#marked", "(1)")
+        page.driver.get("about:blank")
     assert pictures == {path: path.read_bytes() for path in pictures}
 
 
@@ -363,6 +364,7 @@ def test_one_of_several_data_sets_is_chosen(page, own):
             "chosen.dispatchEvent(new Event('change'))"
         )
         page.until(".eyebrow", "small")
+        page.driver.get("about:blank")  # before the server ends
 
 
 def test_dark_and_light_can_be_chosen(page, address):
