@@ -254,7 +254,7 @@ def _waited(root: Path, made: Synthetic) -> dict[str, float]:
                 found = json.loads(asking.one(path))["answers"]
                 answers.append(time.perf_counter() - begun)
                 shown = {query, *(each["id"] for one in found.values() for each in one)}
-                asking.all([f"/thumbnails/large/{each}.webp" for each in shown])
+                asking.all([f"/thumbnails/large/{each}.jpg" for each in shown])
                 pages.append(time.perf_counter() - begun)
             busy = _processor_seconds(process.pid) - before
         return {

@@ -69,6 +69,6 @@ def test_the_heat_map_is_of_the_pair_that_was_ranked(client, rankings, name):
     assert found["cosine"] == pytest.approx(1 - ranking.distances[0][1], abs=2e-3)
     for side in ("query", "answer"):
         kind, _, data = found[side].partition(";base64,")
-        assert kind == "data:image/webp"
+        assert kind == "data:image/jpeg"
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             assert image.size == (32, 32)

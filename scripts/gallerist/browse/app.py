@@ -131,9 +131,9 @@ def _pictures(site: Site) -> dict[str, Handler]:
         return Response(path.read_bytes(), media_type="image/png")
 
     return {
-        "/thumbnails/{data_set}/{picture}.webp": thumbnail,
+        "/thumbnails/{data_set}/{picture}.jpg": thumbnail,
         "/pictures/{data_set}/{picture}": whole,
-        "/uploads/{upload}.webp": uploaded,
+        "/uploads/{upload}.jpg": uploaded,
         "/figures/{data_set}/{experiment}/{file}": figure,
     }
 

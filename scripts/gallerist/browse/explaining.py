@@ -8,7 +8,7 @@ import numpy as np
 
 from gallerist.browse.data_sets import DataSet
 from gallerist.browse.searching import COMPUTING
-from gallerist.browse.thumbnails import encoded
+from gallerist.browse.thumbnails import MEDIA, encoded
 from gallerist.data.manifest import Picture
 from gallerist.features.key_points import Detector
 from gallerist.figures.matched_key_points import LINES_DRAWN
@@ -102,4 +102,4 @@ def _shares(positions: Any, pixels: Pixels) -> Any:
 
 def _address(pixels: Pixels) -> str:
     """Pixels as an address that holds the picture itself."""
-    return "data:image/webp;base64," + base64.b64encode(encoded(pixels, _SIDE)).decode()
+    return f"data:{MEDIA};base64," + base64.b64encode(encoded(pixels, _SIDE)).decode()

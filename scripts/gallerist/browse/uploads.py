@@ -31,7 +31,7 @@ _SMALLEST_CROP = 8
 
 @dataclass(frozen=True)
 class Upload:
-    """One picture. id: as in a manifest, by its content. shown: a copy for the page, as WebP."""
+    """One picture. id: as in a manifest, by its content. shown: a copy for the page, as JPEG."""
 
     id: str
     path: Path

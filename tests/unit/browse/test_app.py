@@ -82,13 +82,13 @@ def test_the_answers_to_a_query_are_those_of_the_ranking(client, finished, skipp
 
 def test_a_thumbnail_is_made_once_kept_and_no_larger_than_it_should_be(client, finished):
     picture = finished.gallery.pictures[3]
-    first = client.get(f"/thumbnails/small/{picture.id}.webp")
-    kept = finished.folder / f"thumbnails/{picture.id[:2]}/{picture.id}.webp"
-    assert first.headers["content-type"] == "image/webp"
+    first = client.get(f"/thumbnails/small/{picture.id}.jpg")
+    kept = finished.folder / f"thumbnails/{picture.id[:2]}/{picture.id}.jpg"
+    assert first.headers["content-type"] == "image/jpeg"
     with Image.open(io.BytesIO(first.content)) as image:
         assert image.size == (80, 60)
     time = kept.stat().st_mtime_ns
-    assert client.get(f"/thumbnails/small/{picture.id}.webp").content == kept.read_bytes()
+    assert client.get(f"/thumbnails/small/{picture.id}.jpg").content == kept.read_bytes()
     assert kept.stat().st_mtime_ns == time
 
 
@@ -197,7 +197,7 @@ def test_a_picture_that_is_gone_is_named(own):
     picture = own.gallery.pictures[0]
     Path(picture.path).write_bytes(b"")
     with client_of(own) as client:
-        for address in (f"/thumbnails/small/{picture.id}.webp", f"/pictures/small/{picture.id}"):
+        for address in (f"/thumbnails/small/{picture.id}.jpg", f"/pictures/small/{picture.id}"):
             found = client.get(address)
             assert found.status_code == 415
             assert "empty file" in found.json()["error"]
@@ -211,11 +211,11 @@ def test_a_picture_that_is_gone_is_named(own):
         "/api/small/query/0000000000000000",
         "/api/small/picture/nothing",
         "/api/small/other/hog/a/b",
-        "/thumbnails/small/nothing.webp",
+        "/thumbnails/small/nothing.jpg",
         "/figures/small/hog/queries.csv",
         "/figures/small/hog/experiment.record.json",
         "/page/nothing.js",
-        "/uploads/nothing.webp",
+        "/uploads/nothing.jpg",
         "/docs",
         "/openapi.json",
     ],

@@ -36,8 +36,8 @@ def test_every_query_is_there_with_all_its_answers(folder, finished):
         for answers in found["answers"].values():
             assert len(answers) == 10
             for answer in answers:
-                assert (folder / f"thumbnails/small/{answer['id']}.webp").is_file()
-        assert (folder / f"thumbnails/small/{query}.webp").is_file()
+                assert (folder / f"thumbnails/small/{answer['id']}.jpg").is_file()
+        assert (folder / f"thumbnails/small/{query}.jpg").is_file()
 
 
 def test_the_data_are_those_that_the_server_gives(folder, finished):
@@ -105,5 +105,5 @@ def test_a_picture_that_is_gone_is_left_out(own, tmp_path):
     gone = own.queries.pictures[2]
     Path(gone.path).unlink()
     export_page(own.root, tmp_path / "page")
-    assert not (tmp_path / f"page/thumbnails/small/{gone.id}.webp").exists()
+    assert not (tmp_path / f"page/thumbnails/small/{gone.id}.jpg").exists()
     assert (tmp_path / "page/index.html").is_file()

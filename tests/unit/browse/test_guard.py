@@ -55,7 +55,7 @@ def test_the_page_itself_may_ask(client):
 
 
 def test_pictures_are_not_shown_in_other_pages(client, finished):
-    path = f"/thumbnails/small/{finished.gallery.ids[0]}.webp"
+    path = f"/thumbnails/small/{finished.gallery.ids[0]}.jpg"
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     assert client.get(path, headers=headers).status_code == 403
     assert client.get(path).headers["cross-origin-resource-policy"] == "same-origin"
@@ -104,7 +104,7 @@ def test_no_asset_comes_from_elsewhere_and_none_makes_markup_of_text(client):
         "/page/..%2fapp.py",
         "/pictures/small/..%2f..%2fmanifests%2fgallery.csv",
         "/pictures/..%2f..%2fetc/passwd",
-        "/thumbnails/small/..%2f..%2f..%2fsecret.webp",
+        "/thumbnails/small/..%2f..%2f..%2fsecret.jpg",
         "/figures/small/hog/..%2fmetrics.json",
         "/figures/small/..%2fhog/classes.png",
         "/api/..%2fsmall/overview",
@@ -127,7 +127,7 @@ def test_a_manifest_that_names_a_foreign_file_does_not_give_it_away(own, tmp_pat
     Path(picture.path).unlink()
     Path(picture.path).symlink_to(secret)
     with client_of(own) as client:
-        for path in (f"/pictures/small/{picture.id}", f"/thumbnails/small/{picture.id}.webp"):
+        for path in (f"/pictures/small/{picture.id}", f"/thumbnails/small/{picture.id}.jpg"):
             found = client.get(path)
             assert found.status_code == 415
             assert b"password" not in found.content

@@ -71,7 +71,7 @@ export async function send(path, body) {
 }
 
 export function thumbnail(dataSet, id) {
-  return `thumbnails/${encodeURIComponent(dataSet)}/${encodeURIComponent(id)}.webp`;
+  return `thumbnails/${encodeURIComponent(dataSet)}/${encodeURIComponent(id)}.jpg`;
 }
 
 export function wholePicture(dataSet, id) {

@@ -47,7 +47,7 @@ export async function searchPage({ dataSet, params, go, drops }) {
 /* The picture that is searched, of which a region can be chosen. */
 async function preview(dataSet, given, again, fail) {
   const known = given.picture ? await get(`${dataSet}/picture/${given.picture}`) : { id: given.upload, name: "your picture", label: "" };
-  const source = given.picture ? wholePicture(dataSet, given.picture) : `uploads/${encodeURIComponent(given.upload)}.webp`;
+  const source = given.picture ? wholePicture(dataSet, given.picture) : `uploads/${encodeURIComponent(given.upload)}.jpg`;
   const image = h("img", { src: source, alt: `searched: ${known.label || known.name}`, draggable: "false" });
   image.addEventListener("error", () => fail(new Error("this picture is not kept any more: drop it again")));
   const rectangle = h("span", { class: "region", hidden: true });
