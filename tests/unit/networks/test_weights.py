@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -282,14 +284,16 @@ def test_a_damaged_file_in_the_cache_without_a_digest_is_named(
     assert not server.requests
 
 
-def test_the_time_limit_of_other_connections_is_left_as_it_was(server, kept):
-    socket.setdefaulttimeout(7)
-    try:
-        server.misdeeds = ["unavailable"]
-        fetch("MobileNetV2", "auto", kept, attempts=1)
-        assert socket.getdefaulttimeout() == 7
-    finally:
-        socket.setdefaulttimeout(None)
+def test_without_a_network_keras_is_not_loaded(tmp_path):
+    """It takes seconds to load, and has nothing to do where there is no file."""
+    code = (
+        "import sys; from gallerist.networks import weights;"
+        "weights.fetch('ResNet152', 'auto', 'kept.weights.h5', attempts=1);"
+        "assert 'keras' not in sys.modules"
+    )
+    (tmp_path / "keras").write_text("a file where the cache would be a folder")
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path / "keras")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=tmp_path)
 
 
 # --- what is published ------------------------------------------------------------------------
