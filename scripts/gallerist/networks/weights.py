@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
 from gallerist.io.http import reason_of, session
+from gallerist.networks import lite2_weights
 from gallerist.networks.backbones import BACKBONES, PUBLISHED, Published
 
 logger = logging.getLogger("gallerist")
@@ -70,7 +72,8 @@ def fetch(
 
     requested: "auto" (ImageNet where it can be had, else random), "imagenet" (or an error),
         "random", or the path of a Keras weights file without the classifier.
-    destination: where a fetched copy is kept, `*.weights.h5`.
+    destination: where a fetched copy is kept, `*.weights.h5`; that of EfficientNetLite2's file,
+        which is in no format of Keras, beside it with the ending .pth.
     attempts, backoff: of the download; waits backoff, 2 backoff, 4 backoff ... seconds between.
 
     Raises UserError saying what was tried and what to do instead.
@@ -82,7 +85,7 @@ def fetch(
             raise UserError(f"{requested}: no such file; it was to hold weights for {backbone}")
         return Weights(backbone, requested, "file", requested, sha256_of_file(requested))
     try:
-        _keep_imagenet(backbone, Path(destination), attempts, backoff)
+        kept = _keep_imagenet(backbone, Path(destination), attempts, backoff)
     except UserError as error:
         if requested == "imagenet":
             raise
@@ -92,22 +95,22 @@ def fetch(
             error,
         )
         return Weights(backbone, requested, "random", None, None, str(error))
-    return Weights(backbone, requested, "imagenet", str(destination), sha256_of_file(destination))
+    return Weights(backbone, requested, "imagenet", str(kept), sha256_of_file(kept))
 
 
-def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> None:
+def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> Path:
     if backbone == "EfficientNetLite2":
-        from gallerist.networks import efficientnet_lite2
-
-        model = efficientnet_lite2.build()
-        efficientnet_lite2.load_imagenet_weights(model)
-    else:
-        model = _fill(backbone, _download(backbone, attempts, backoff))
+        copy = destination.with_name(f"{destination.name.removesuffix('.weights.h5')}.pth")
+        with replacing(copy) as temporary:
+            shutil.copyfile(lite2_weights.weights_file(), temporary)
+        return copy
+    model = _fill(backbone, _download(backbone, attempts, backoff))
     with replacing(destination) as temporary:
         # Keras asks for this very ending.
         kept = temporary.with_name(f"{temporary.name}.weights.h5")
         model.save_weights(kept)
         kept.replace(temporary)
+    return destination
 
 
 def _fill(backbone: str, file: Path) -> Any:
