@@ -47,7 +47,7 @@ HEAVY = {
         *("networks.export",),
         *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
         *("networks.tensorflow_inference", "networks.trunk"),
-        *("training.loop", "training.state"),
+        *("training.batch_norm", "training.loop", "training.state"),
     },
     "matplotlib": {
         *("figures.classes", "figures.comparison", "figures.feature_map"),
