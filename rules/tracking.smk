@@ -1,21 +1,24 @@
 # Before the first job: the workflow is drawn, and a process begins to show the jobs in MLflow.
 from snakemake.logging import logger
 
-writer = None
+writer = held = None
 
 
 def prepare_run():
-    """Print warnings, note who holds the lock, and start the writer of this workflow."""
+    """Take the results for this workflow, print warnings, and start its writer."""
     from gallerist.figures.rule_graph import draw
     from gallerist.records.provenance import keep_rule_graph
     from gallerist.tracking.store import TrackingError
     from gallerist.tracking.sync import WorkflowWriter
-    from gallerist.workflow.lock import claim
+    from gallerist.workflow.lock import AtWork, hold
 
-    global writer
+    global writer, held
+    try:
+        held = hold(f"{RESULTS}/{DATASET}")
+    except AtWork as error:
+        sys.exit(str(error))
     for warning in find_warnings(CONFIG):
         logger.warning(warning)
-    claim(Path.cwd())
     try:
         title = f"{DATASET}: rules of the workflow"
         keep_rule_graph(f"{RESULTS}/{DATASET}", rule_graph(), title, draw)

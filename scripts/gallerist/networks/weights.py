@@ -165,5 +165,6 @@ def _from_keras(published: Published) -> str:
 
 
 def _cache() -> Path:
-    """Folder where Keras keeps downloaded weights."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    """Folder where the user's Keras keeps downloaded weights: see `io.environment`."""
+    home = os.environ.get("GALLERIST_KERAS_CACHE") or os.environ.get("KERAS_HOME") or "~/.keras"
+    return Path(home).expanduser() / "models"

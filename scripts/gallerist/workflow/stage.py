@@ -18,6 +18,7 @@ from typing import Any
 
 from gallerist import LIBRARY
 from gallerist.records.history import History
+from gallerist.records.made import verify_inputs
 from gallerist.records.provenance import (
     InputHashes,
     host,
@@ -61,6 +62,8 @@ def stage(snakemake: Any) -> Iterator[Run]:
                 "%s on %s, pid %d, %s threads", title, host(), os.getpid(), snakemake.threads
             )
             run = _begin(snakemake, title, log)
+            inputs = (str(path) for path in snakemake.input)
+            verify_inputs(path for path in inputs if Path(path).parts[:1] == (RESULTS,))
             yield run
             run.finish(_named(snakemake.output).get("record"))
         except BaseException as error:
@@ -110,6 +113,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         row_artifacts=[Artifact(str(path)) for path in setup if path is not None],
         history=history,
         params=_named(snakemake.params),
+        outputs=_files(snakemake.output),
     )
 
 
@@ -140,6 +144,12 @@ def _named(values: Any) -> dict[str, Any]:
         plain = {name: str(value) for name, value in values.items() if isinstance(value, str)}
         return dict(values.items()) | plain
     return dict(vars(values)) if hasattr(values, "__dict__") else {}
+
+
+def _files(values: Any) -> list[str]:
+    """The paths of one of Snakemake's lists, each of whose names stands for one or for several."""
+    lists = ([each] if isinstance(each, str) else each for each in _named(values).values())
+    return [str(path) for paths in lists for path in paths]
 
 
 def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:
