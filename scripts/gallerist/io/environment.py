@@ -7,7 +7,7 @@ place, for a process and for all that it starts. The workflow and the commands b
 
 import os
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 
 KERAS_CACHE = "GALLERIST_KERAS_CACHE"
@@ -32,13 +32,6 @@ REMOVED = (
 )
 """Variables that are gone here."""
 
-NOT_IN_PATHS = "{}?"
-"""Characters that the path of a checkout cannot have: Snakemake takes braces for names of values,
-and in the address of a database a question mark ends the path."""
-
-_ROOM = 1 << 20
-"""Bytes that must be left for temporary files: Snakemake's and Python's own are small."""
-
 
 def settle(scripts: Path, environment: MutableMapping[str, str] = os.environ) -> None:
     """Let this process, and all that it starts, depend on nothing that is not a setting.
@@ -56,13 +49,3 @@ def settle(scripts: Path, environment: MutableMapping[str, str] = os.environ) ->
     ours = str(scripts)
     environment["PYTHONPATH"] = os.pathsep.join([ours, *(each for each in others if each != ours)])
     sys.path[:] = [ours, *(each for each in sys.path if each != ours)]
-
-
-def find_obstacles(checkout: Path) -> Iterator[str]:
-    """A line for each thing of this machine that would let the workflow fail, and what to do."""
-    strange = sorted(set(NOT_IN_PATHS) & set(str(checkout)))
-    if strange:
-        yield (
-            f"{checkout}: the path of a checkout cannot have {' or '.join(strange)} in it. Rename "
-            "that folder, or move the checkout"
-        )

@@ -8,7 +8,7 @@ import sys
 import pytest
 from checkout import CHECKOUT, SCRIPTS
 
-from gallerist.io.environment import KERAS_CACHE, NOT_IN_PATHS, REMOVED, find_obstacles, settle
+from gallerist.io.environment import KERAS_CACHE, REMOVED, settle
 
 SETTLE = (
     "from gallerist.io.environment import settle; from pathlib import Path; "
@@ -136,10 +136,3 @@ def test_the_command_is_that_of_its_checkout(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("gallerist ")
-
-
-@pytest.mark.parametrize("character", NOT_IN_PATHS)
-def test_a_checkout_that_snakemake_cannot_work_in_is_named(character, tmp_path):
-    (problem,) = find_obstacles(tmp_path / f"a{character}b")
-    assert problem.startswith(f"{tmp_path}/a{character}b: the path of a checkout cannot have")
-    assert not list(find_obstacles(tmp_path / "a b'c\"d#e&f"))
