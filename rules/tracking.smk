@@ -10,6 +10,7 @@ def prepare_run():
     from gallerist.records.provenance import keep_rule_graph
     from gallerist.tracking.store import TrackingError
     from gallerist.tracking.sync import WorkflowWriter
+    from gallerist.workflow.begun import forget_done
     from gallerist.workflow.lock import AtWork, hold
 
     global writer, held
@@ -17,6 +18,7 @@ def prepare_run():
         held = hold(f"{RESULTS}/{DATASET}")
     except AtWork as error:
         sys.exit(str(error))
+    forget_done(f"{RESULTS}/{DATASET}")
     for warning in find_warnings(CONFIG):
         logger.warning(warning)
     try:
@@ -31,7 +33,10 @@ def prepare_run():
 
 
 def close_run():
-    """Wait until MLflow shows all of it, for a limited time."""
+    """Forget which jobs had begun, and wait until MLflow shows all of it, for a limited time."""
+    from gallerist.workflow.begun import forget_done
+
+    forget_done(f"{RESULTS}/{DATASET}")
     if writer is not None:
         writer.close()
 

@@ -28,6 +28,7 @@ from gallerist.records.provenance import (
     open_record,
 )
 from gallerist.records.record import Artifact, Scalar, flatten, scalar
+from gallerist.workflow.begun import mark
 from gallerist.workflow.log import explain, logging_to, stoppable
 from gallerist.workflow.machine import MachineUse
 from gallerist.workflow.run import Run
@@ -95,7 +96,8 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     )
     setup: list[Path | None] = []
     # A rule that keeps no record leaves nothing else either.
-    if "record" in _named(snakemake.output):
+    if record := _named(snakemake.output).get("record"):
+        mark(results, record)
         if opening.git_commit and opening.git_dirty:
             changes = keep_code_changes(results, opening.git_commit, LIBRARY)
             if changes is not None:
