@@ -1,6 +1,13 @@
 # Before the first job: the workflow is drawn, and a process begins to show the jobs in MLflow.
 from snakemake.logging import logger
 
+if any(word.startswith("--report") for word in sys.argv):
+    from gallerist.records.provenance import keep_configuration
+
+    # A report shows the files of the configuration, remarks and signed addresses included: this one
+    # has none.
+    workflow.configfiles = [keep_configuration(f"{RESULTS}/{DATASET}", config)]
+
 writer = held = None
 
 

@@ -23,11 +23,12 @@ class AtWork(UserError):
     """Somebody else works on the same results. The message names the process."""
 
 
-def hold(results: PathLike) -> FileLock:
+def hold(results: PathLike) -> FileLock | None:
     """Take the results of a data set for the workflow of this process, until it ends.
 
     results: the folder of the data set. Raises AtWork when another workflow has them, or when a
-    job that a killed workflow left on this machine is still at work on them.
+    job that a killed workflow left on this machine is still at work on them. Returns the lock, or
+    None where the disk knows no locks and Snakemake's own is all that there is.
     """
     folder = Path(results)
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +40,8 @@ def hold(results: PathLike) -> FileLock:
             f"{folder}: another workflow{_owner(folder)} works on these results. Wait until it has "
             "ended, or end it first"
         ) from None
+    except (NotImplementedError, OSError):
+        return None
     for record in History(folder).at_work():
         started = record.process_started
         if record.host == host() and started is not None and may_be_running(record.pid, started):
