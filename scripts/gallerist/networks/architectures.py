@@ -300,7 +300,7 @@ def load_headless(model: PathLike) -> keras.Model:
 
 
 def sizes_of(network: keras.Model) -> Sizes:
-    """Which sizes of pictures a network without its head takes."""
+    """Which sizes of pictures a network takes, without its head."""
     embedding = network.get_layer(EMBEDDING)
     if isinstance(embedding, keras.layers.Flatten):
         return "fixed"

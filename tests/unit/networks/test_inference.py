@@ -25,7 +25,7 @@ from gallerist.networks import tensorflow_inference as engine
 from gallerist.networks.architectures import Head, Scratch, Transfer, without_head
 from gallerist.networks.frozen_graph import write_frozen_graph
 from gallerist.networks.tensorflow_inference import compile_network
-from gallerist.networks.trunk import after_trunk, trunk_of
+from gallerist.networks.trunk import Halves
 
 HEAD = Head("standard", 0.1, 1, 0.0, 0.0)
 SIDE = 64
@@ -154,7 +154,7 @@ def test_a_trunk_and_what_comes_after_it_give_what_the_whole_predicts(backbone, 
     network = network_of(backbone, "avg", freeze)
     trunk, after = (
         compile_network(half, engine="openvino", threads=2)
-        for half in (trunk_of(network), after_trunk(network))
+        for half in (Halves(network).trunk(), Halves(network).after_trunk())
     )
     assert_equal_to_keras(network, pixels(), lambda batch: after(trunk(batch)))
 
