@@ -111,6 +111,37 @@ def test_files_of_the_future_are_refused_before_anything_is_planned(workflow):
     assert "still to come" in run.stdout
 
 
+def test_a_foreign_environment_changes_no_byte_of_a_figure_or_a_table(workflow, tmp_path):
+    (tmp_path / "foreign/gallerist").mkdir(parents=True)
+    (tmp_path / "foreign/gallerist/__init__.py").write_text("raise RuntimeError('foreign')\n")
+    (tmp_path / "home/.keras").mkdir(parents=True)
+    (tmp_path / "home/.keras/keras.json").write_text('{"floatx": "float16"}')
+    (tmp_path / "home/matplotlibrc").write_text("font.size: 30\n")
+    theirs = {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": str(tmp_path / "home"),
+        "KERAS_BACKEND": "jax",
+        "MLFLOW_REGISTRY_URI": "http://127.0.0.1:9",
+        "PYTHONPATH": str(tmp_path / "foreign"),
+        "PYTHONWARNINGS": "error",
+        "HOME": str(tmp_path / "home"),
+        "XDG_CACHE_HOME": "/dev/null/nowhere",
+    }
+    folders = ("manifests", "features", "rankings", "evaluation", "comparison")
+    kinds = (".csv", ".npy", ".png")
+    files = [path for each in folders for path in (workflow.results / each).rglob("*")]
+    # The tables of the comparison have seconds among their columns.
+    before = {
+        path: path.read_bytes()
+        for path in files
+        if path.suffix in kinds and (path.parent.name, path.suffix) != ("comparison", ".csv")
+    }
+    assert len(before) > 15
+    workflow.run("--forceall", env=theirs)
+    for path, content in before.items():
+        assert path.read_bytes() == content, path
+
+
 HOLD = (
     "import sys; from gallerist.workflow.lock import hold; held = hold(sys.argv[1]);"
     "print('held', flush=True); input()"
