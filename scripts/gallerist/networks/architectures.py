@@ -166,7 +166,7 @@ def backbone_on_pixels(
     backbone = chosen.build(image_size)
     if weights is not None:
         try:
-            backbone.load_weights(weights)
+            chosen.load_weights(backbone, weights)
         except Exception as error:  # ValueError, OSError, KeyError, BadZipFile ...
             raise ValueError(f"{weights} does not fit {name}: {error}") from error
     freeze(backbone, freeze_until)

@@ -36,7 +36,6 @@ def convert(model: keras.Model) -> Any:
     """
     with tempfile.TemporaryDirectory(prefix="gallerist-") as folder:
         graph = Path(folder) / "network.pb"
-        write_frozen_graph(model, graph)
         names = write_frozen_graph(model, graph)
         converted = import_openvino().Core().read_model(graph)
         results = [converted.output(name).node for name in names]
