@@ -66,7 +66,8 @@ def _compare(path: PathLike, record: Path, made: Mapping[str, str]) -> None:
 
 def _noted(path: Path, record: Path, made: Mapping[str, str]) -> str | None:
     """What a record says of a file, wherever both were moved together."""
-    end = path.relative_to(record.parent).parts
+    beside = path.is_relative_to(record.parent)
+    end = path.relative_to(record.parent).parts if beside else (path.name,)
     named = (digest for each, digest in made.items() if Path(each).parts[-len(end) :] == end)
     return next(named, None)
 
