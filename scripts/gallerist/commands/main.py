@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gallerist import LIBRARY
+from gallerist.commands.browse import browse
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.lint import lint
@@ -23,7 +24,7 @@ from gallerist.commands.unlock import unlock
 from gallerist.io.environment import settle
 
 GROUPS = {
-    "Look at results": (summary, ui),
+    "Look at results": (summary, browse, ui),
     "Search": (search,),
     "Evaluate": (evaluate, lint),
     "Share": (register, submit),
