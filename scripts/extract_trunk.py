@@ -2,7 +2,7 @@
 
 import logging
 
-from gallerist.records.record import verify_output
+from gallerist.records.made import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:

@@ -12,9 +12,10 @@ import requests
 from filelock import FileLock
 from urllib3.exceptions import HTTPError
 
+from gallerist.io.addresses import shown_url
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, remove_leftovers, replacing, sha256_of_file
-from gallerist.io.http import reason_of, session, shown_url
+from gallerist.io.http import reason_of, session
 from gallerist.workflow.progress import Progress
 
 _BY_HAND = "download the file by hand, and give its path in place of the address."

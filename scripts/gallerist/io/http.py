@@ -1,11 +1,12 @@
 """HTTP: sessions that try again where that is safe, and what failed, without secrets."""
 
 import logging
-import re
 from collections.abc import Collection
 
 import requests
 from urllib3 import Retry
+
+from gallerist.io.addresses import shown_url
 
 LONGEST_WAIT = 120
 """Seconds: no attempt waits longer for the next, whatever the server asks for."""
@@ -47,8 +48,3 @@ def reason_of(error: BaseException) -> str:
         if inner is None:
             return getattr(error, "strerror", None) or shown_url(str(error))
         error = inner
-
-
-def shown_url(text: str) -> str:
-    """An address, or a text with some in it, without users, passwords and what follows a `?`."""
-    return re.sub(r"\?[^\s#'\"]+", "?...", re.sub(r"(?<=://)[^/?#]*@", "", text))

@@ -172,5 +172,6 @@ def _is_it(file: Path, digest: str | None) -> bool:
 
 
 def _cache() -> Path:
-    """Folder where Keras keeps downloaded weights."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    """Folder where the user's Keras keeps downloaded weights: see `io.environment`."""
+    home = os.environ.get("GALLERIST_KERAS_CACHE") or os.environ.get("KERAS_HOME") or "~/.keras"
+    return Path(home).expanduser() / "models"
