@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
+from gallerist.data.decoding import BadImage, Reading, read_image
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import MARKS, Relevance
 from gallerist.features.extractors import extract
@@ -82,11 +83,11 @@ def search_file(
     count: int,
     *,
     threads: int,
-    max_pixels: int = MAX_PIXELS,
+    **reading: Unpack[Reading],
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
-    experiments: of a complete configuration, by name.
+    experiments: of a complete configuration, by name. reading: see `decoding.Reading`.
     Raises decoding.BadImage when the file is no picture, NotSearchable, and UserError
     when the gallery's vectors are of another model, or other preprocessing, than is there now.
     """
@@ -94,14 +95,12 @@ def search_file(
     if reason := refusal(experiment, settings):
         raise NotSearchable(f"{reason}; a query of the data set can be asked for with --query")
     try:  # a bad picture is named before a network is loaded
-        read_image(picture)
+        read_image(picture, **reading)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
     identifier = sha256_of_file(picture)[:16]
     verify_networks(results, experiment, experiments)
-    extractor = extractor_of(
-        results, experiment, experiments, threads=threads, max_pixels=max_pixels
-    )
+    extractor = extractor_of(results, experiment, experiments, threads=threads, **reading)
     query = extract(extractor, [picture], [identifier])
     reduced = bool(settings.get("reduction"))
     gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
