@@ -26,6 +26,9 @@ _BRADFORD = np.array(
 _BAND = 1 << 18
 """Pixels that are converted at once."""
 
+_STEPS = 65535
+"""In which light is divided where it becomes numbers again: none is a tenth of a level."""
+
 _SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 """The colour space that a profile names for a kind of pixel."""
 
@@ -165,10 +168,12 @@ def _encoded(pixels: Pixels, encoding: Encoding) -> Pixels:
     result = np.empty_like(pixels)
     flat, target = pixels.reshape(-1, 3), result.reshape(-1, 3)
     single = light.astype(np.float32)
+    steps = _levels(np.arange(_STEPS + 1) / _STEPS).astype(np.uint8)
     for start in range(0, len(flat), _BAND):
         part = flat[start : start + _BAND]
         channels = np.stack([single[part[:, each], each] for each in range(3)], axis=1)
-        target[start : start + _BAND] = _levels(channels @ matrix.T)
+        inside = np.clip(channels @ matrix.T, 0, 1)
+        target[start : start + _BAND] = steps[(inside * _STEPS + 0.5).astype(np.uint16)]
     return result
 
 

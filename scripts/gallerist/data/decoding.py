@@ -150,6 +150,8 @@ def _reasons(name: str, data: bytes) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise BadImage("too large: there is not enough memory") from error
+    except Image.DecompressionBombError as error:
+        raise BadImage("larger than what Pillow decodes, whatever max_pixels allows") from error
     except Exception as error:  # decoders raise everything from SyntaxError to OSError
         if _ends_early(name, data) or "truncated" in str(error).lower():
             raise BadImage(_truncated(name, data)) from error

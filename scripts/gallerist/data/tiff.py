@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from gallerist.data.formats import BadImage
 from gallerist.data.orientation import upright
@@ -64,6 +64,12 @@ class Tiff:
         return value if isinstance(value, tuple) else (value,)
 
     @property
+    def bytes_a_pixel(self) -> int:
+        """That decoding takes at most: the unpacked bytes, the numbers, and wider ones for both."""
+        single = 0 if self.bits in (8, 16, 32, 64) else self.bits
+        return 16 + self.samples * (3 * (self.bits // 8 + 1) + 8 + single)
+
+    @property
     def profile(self) -> bytes | None:
         """The ICC profile."""
         found = self.image.get(_PROFILE)
@@ -81,6 +87,15 @@ class Tiff:
         if self.photometric == _PALETTE or (self.kind != _UNSIGNED and self.bits != 8):
             return False
         return self.bits == 8 or (self.bits == 1 and self.samples == 1)
+
+
+class _Unlimited(TiffImagePlugin.TiffImageFile):
+    """Pillow's reader without its own limit: that is checked before, and bytes are no pixels."""
+
+    def load_prepare(self) -> None:
+        if self._im is None:
+            self.im = Image.core.new(self.mode, self._tile_size)
+        ImageFile.ImageFile.load_prepare(self)
 
 
 def read_tiff(data: bytes) -> Tiff:
@@ -200,7 +215,7 @@ def _image(data: bytes, tiff: Tiff) -> Image.Image:
 
 def _plainly(data: bytes) -> Image.Image:
     """As Pillow reads it, which turns it upright too, though not by what stands in XMP alone."""
-    image = TiffImagePlugin.TiffImageFile(BytesIO(data), "")
+    image = _Unlimited(BytesIO(data), "")
     image.info.pop("xmp", None)
     image.load()
     return image
@@ -243,7 +258,7 @@ def _bytes_of_plane(data: bytes, tiff: Tiff, plane: int) -> AnyArray:
         raise BadImage(f"truncated: the TIFF does not end within its {length} bytes")
     entries |= {_WIDTH: (4, [wide]), _LENGTH: (4, [tall])}
     entries |= {where[0]: (4, list(offsets[mine])), where[1]: (4, counts)}
-    with TiffImagePlugin.TiffImageFile(BytesIO(_wrapped(data, entries)), "") as wrapped:
+    with _Unlimited(BytesIO(_wrapped(data, entries)), "") as wrapped:
         rows_of_bytes = np.asarray(wrapped)
     unpacked = _without_predictor(rows_of_bytes, tiff, entries)
     return unpacked[: tiff.height, : (tiff.width * bits + 7) // 8]
