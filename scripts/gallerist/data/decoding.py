@@ -106,6 +106,10 @@ def decoded(
             image = coded.decode()
             colours = coded.colours if profiles == "apply" else None
             image = _rgb(image, colours)
+            if coded.corner is not None and image.size != (coded.width, coded.height):
+                canvas = Image.new("RGB", (coded.width, coded.height), "white")
+                canvas.paste(image, coded.corner)
+                image = canvas
             if coded.exif:
                 image = upright(image, orientation_of(coded.exif))
             pixels = np.array(image)

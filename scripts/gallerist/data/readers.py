@@ -37,6 +37,7 @@ class Coded:
 
     width, height: pixels. each: bytes a pixel that decoding takes at most, besides the file.
     decode: gives what it shows. colours: what its numbers mean. exif: a block that may turn it.
+    corner: where in the picture lies what is decoded, left and top; None where that is all of it.
     """
 
     width: int
@@ -45,15 +46,7 @@ class Coded:
     decode: Callable[[], Image.Image]
     colours: Source = None
     exif: bytes = b""
-
-
-def _on_canvas(image: Image.Image, size: tuple[int, int], corner: tuple[int, int]) -> Image.Image:
-    """A frame that is smaller than its canvas, where it lies."""
-    if image.size == size:
-        return image
-    canvas = Image.new("RGBA", size)
-    canvas.paste(image.convert("RGBA"), corner)
-    return canvas
+    corner: tuple[int, int] | None = None
 
 
 def _jpeg(data: bytes) -> Coded:
@@ -80,10 +73,11 @@ def _png(data: bytes) -> Coded:
                 opened.load()
                 _check_rows(opened, found.data, interlaced=found.interlaced)
                 image = _eight_bits(opened, raw_mode)
-        return _on_canvas(image, (found.width, found.height), (found.left, found.top))
+        return image
 
     exif = b"Exif\0\0" + found.exif if found.exif else b""
-    return Coded(found.width, found.height, _PNG_BYTES, decode, found.colours, exif)
+    corner = (found.left, found.top)
+    return Coded(found.width, found.height, _PNG_BYTES, decode, found.colours, exif, corner)
 
 
 def _check_rows(image: Image.Image, data: bytes, *, interlaced: bool) -> None:
@@ -148,10 +142,11 @@ def _webp(data: bytes) -> Coded:
     def decode() -> Image.Image:
         image = WebPImagePlugin.WebPImageFile(BytesIO(found.data), "")
         image.load()
-        return _on_canvas(image, (found.width, found.height), (found.left, found.top))
+        return image
 
-    size = (found.width, found.height)
-    return Coded(*size, _WEBP_BYTES, decode, found.profile or None, found.exif)
+    corner = (found.left, found.top)
+    profile = found.profile or None
+    return Coded(found.width, found.height, _WEBP_BYTES, decode, profile, found.exif, corner)
 
 
 def _bitmap(data: bytes, start: int = 14, *, in_icon: bool = False) -> Coded:
