@@ -270,7 +270,7 @@ class _Listed(io.RawIOBase):
 def _dictionary(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Bytes that the LZMA of a member keeps in memory (APPNOTE.TXT, 5.8.8), as it says itself."""
     file.seek(info.header_offset + 26)
-    name, extra = struct.unpack("<HH", file.read(4))
+    name, extra = struct.unpack("<HH", file.read(4).ljust(4, b"\0"))  # damage is found later
     file.seek(name + extra + 5, io.SEEK_CUR)
     return int.from_bytes(file.read(4), "little")
 

@@ -61,7 +61,8 @@ def fetch(
                 with replacing(target) as temporary:
                     shutil.copyfile(source, temporary)
                     _verify(temporary, sha256, location)
-    except (requests.RequestException, HTTPError) as error:  # whose own texts may hold secrets
+    # Their own texts may hold secrets; an address that a server points to need not be text.
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
         raise UserError(
             f"{shown} could not be fetched in {attempts} attempts. The last failed: "
             f"{reason_of(error)}.\n  Try again later, or {_BY_HAND}"
