@@ -4,6 +4,7 @@ What is expected was worked out from the pixels that a file was made of. Chromiu
 within a level, wherever it shows the format.
 """
 
+import base64
 import io
 import struct
 import zlib
@@ -415,6 +416,33 @@ def test_avif_is_read_in_its_colours():
     data = encoded(smooth, "AVIF", quality=100, subsampling="4:4:4", icc_profile=profile(1.8))
     expected = from_light((smooth / 255) ** 1.8)
     assert np.abs(decode_image(data) - expected).mean() <= 1.5
+
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAVVtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAA"
+    "AAAAAAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABeQABAAAAAAAAALYAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAA"
+    "AAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA1WlwcnAAAAC2aXBjbwAAAHdodmNDAQQIAAAAnjgAAAAAHvAA/P/4"
+    "+AAADwNgAAEAF0ABDAH//wQIAAADAJ44AAADAAAeugJAYQABACpCAQEECAAAAwCeOAAAAwAAHpAGECCy3UklNc3A"
+    "Q0GBAAADABkAAAMAAQhiAAEACEQBwXKGDAIkAAAAE2NvbHJuY2x4AAEADQAGgAAAABRpc3BlAAAAAAAAAGAAAABA"
+    "AAAAEHBpeGkAAAAAAwgICAAAABdpcG1hAAAAAAAAAAEAAQSBAgMEAAAAvm1kYXQAAACyKAGvBPjb8uk67f/f3///"
+    "9JmOy/sqohO6XX3xI2/+OF//2cCGM1+t48FLycJ3JUXfacGKkGdTNgs8nG1OKObQfMj7PrwZbRPQyIM1LPdPaMsN"
+    "Ao1wSfU/1OYlnq9qXPTnDyLuX+qBOjfsB+3/8R2aFvISpdeX6otnaVudsl9cR5oAKXRDJj1imZu+nlSysn1rBHFf"
+    "P5L9anFahMLEaLYtMuM4IZOZKHwu5DkQQhjAmwvZgA=="
+)
+"""96 x 64 pixels, as libheif and x265 wrote them, which are not installed for the tests: the upper
+half (200, 40, 40) and (40, 180, 60), the lower one (30, 60, 200).
+"""
+
+
+def test_heic_is_read():
+    pixels = decode_image(HEIC).astype(int)
+    assert pixels.shape == (64, 96, 3)
+    for part, colour in (
+        (pixels[:30, :46], (200, 40, 40)),
+        (pixels[:30, 50:], (40, 180, 60)),
+        (pixels[34:], (30, 60, 200)),
+    ):
+        assert np.abs(part - colour).max() <= 6
 
 
 def test_a_grey_profile_belongs_to_grey_pictures_only():
