@@ -26,12 +26,14 @@ import numpy as np
 import tensorflow as tf
 
 from gallerist.io.files import PathLike, replacing, sha256_of_file
-from gallerist.networks.architectures import sizes_of, without_head
+from gallerist.networks.architectures import EMBEDDING, sizes_of
 from gallerist.networks.export import export
 from gallerist.networks.exported import Kind
 from gallerist.networks.feature_map import feature_map_of
-from gallerist.networks.trunk import after_trunk, has_frozen_layers, trunk_identity
-from gallerist.settings.networks import Trained
+from gallerist.networks.graph_cut import Graph
+from gallerist.networks.trunk import Halves
+from gallerist.settings.networks import Scratch, Trained
+from gallerist.training.batch_norm import BatchNorms
 from gallerist.training.batches import Batch, Batches
 from gallerist.training.checkpoint import Checkpoint
 from gallerist.training.history import CURVES, Training
@@ -58,7 +60,7 @@ def train(
 
     settings: of the experiment. With 0 epochs the network is left as it was built; with
         `restore_best_weights` it ends with the weights of the epoch of the least validation loss.
-    model: a network, or the half of it that is trained (`trunk.after_trunk`), on its inputs.
+    model: a network, or the half of it that is trained (`trunk.Halves.after_trunk`), on its inputs.
     checkpoint: where the state is stored between epochs, and between two batches where a signal
         asks to stop. What is stored there is gone on from, and ends as if it had not been
         interrupted: on the same machine with as many threads, with the same bits. The caller
@@ -82,13 +84,15 @@ def train(
     state = TrainingState(model, _callbacks(settings), settings.restore_best_weights)
     resumed = _resume(state, checkpoint, settings.epochs)
     progress = Progress("training images", (settings.epochs - resumed) * training.images)
-    passes = _Passes(model, xla)
+    passes, norms = _Passes(model, xla), BatchNorms(model)
+    asked = isinstance(settings, Scratch) and settings.batch_normalisation == "precise"
+    precise = norms if asked else None
     began = time.monotonic() - state.seconds
     for epoch in range(resumed + 1, settings.epochs + 1):
         if state.stopped:
             break
         try:
-            row = _epoch(passes, state, training, validation, epoch, progress)
+            row = _epoch(passes, state, training, validation, epoch, progress, precise)
         except Stopped:  # a batch system gives seconds before it kills
             state.seconds = time.monotonic() - began
             if checkpoint and state.under_way:
@@ -103,6 +107,7 @@ def train(
         report(epoch, row)
     if state.best:
         state.best.restore()
+    norms.compare_modes(training)
     return Training(tuple(state.history), state.seconds, training.images, resumed)
 
 
@@ -124,10 +129,12 @@ def _epoch(
     validation: Batches,
     number: int,
     progress: Progress,
+    precise: BatchNorms | None,
 ) -> dict[str, float]:
     """Train once on every picture, and evaluate on the validation ones: a row of the history.
 
     Of an epoch that a signal stopped only the rest is done.
+    precise: layers whose averages are estimated anew before the evaluation.
     """
     began = time.monotonic()
     learning_rate = float(passes.model.optimizer.learning_rate)
@@ -137,6 +144,8 @@ def _epoch(
             passes.over(validation.epoch(number, len(validation) - 1), "test_step")
         state.begin_training()
         state.trained = passes.over(training.epoch(number, start), "train_step", progress)
+    if precise:
+        precise.estimate(training, number)
     passes.model.reset_metrics()
     evaluated = passes.over(validation.epoch(number), "test_step")
     row = {**state.trained, **{f"val_{name}": value for name, value in evaluated.items()}}
@@ -233,27 +242,29 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
     return {"parameters": int(model.count_params()), "parameters_trained": trainable}
 
 
-def save(model: keras.Model, path: PathLike) -> None:
+def save(model: keras.Model, path: PathLike, halves: Halves | None = None) -> None:
     """Store the network without its optimiser, whole or not at all, and export it for OpenVINO.
 
-    Exported is the network without its head, for pictures and, where a part of its backbone is
-    frozen, for rows of that trunk too; and what gives its last feature map: see `Exported`.
+    Exported is the network without its head, for pictures and, where its `halves` are given, for
+    rows of its trunk too; and what gives its last feature map: see `Exported`.
     """
     with replacing(path) as temporary:
         keras.Model(model.inputs, model.outputs, name=model.name).save(os.fspath(temporary))
-    headless = without_head(model)
-    graphs: dict[Kind, keras.Model] = {"pixels": headless}
-    if has_frozen_layers(headless):
-        graphs["rows"] = after_trunk(headless)
-    facts = {}
+    headless = (halves.graph if halves else Graph.of(model)).up_to(EMBEDDING)
+    kinds: tuple[Kind, ...] = ("pixels",)
+    (vector,), outputs, facts = headless.outputs, [*headless.outputs], {}
     with suppress(ValueError):  # a network of another kind has no map that its vector comes from
-        graphs["maps"], facts["pooling"] = feature_map_of(headless)
+        tensor, facts["pooling"] = feature_map_of(headless)
+        kinds, outputs = ("pixels", "maps"), [vector, tensor]
+    graphs = {kinds: keras.Model(headless.inputs, outputs, name="extractor")}
+    if halves:
+        graphs["rows",] = halves.after_trunk(EMBEDDING)
     export(
         path,
         graphs,
         model=sha256_of_file(path),
-        trunk=trunk_identity(headless) if "rows" in graphs else None,
-        length=headless.output_shape[-1],
-        sizes=sizes_of(headless),
+        trunk=halves.identity if halves else None,
+        length=vector.shape[-1],
+        sizes=sizes_of(model),
         facts=facts,
     )
