@@ -21,8 +21,8 @@ from PIL import Image
 from gallerist.data.colours import Source, to_srgb
 from gallerist.data.formats import HEAD, BadImage, format_of
 from gallerist.data.orientation import orientation_of, upright
-from gallerist.data.readers import READERS
-from gallerist.data.room import machine_memory, room_for
+from gallerist.data.readers import READERS, Coded
+from gallerist.data.room import FREE, machine_memory, room_for
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
@@ -97,24 +97,31 @@ def decoded(
     The room in memory that decoding takes is held until the block ends.
     """
     name = format_of(data)
-    with _reasons(name, data):
+    try:
         coded = READERS[name](data)
         _check_size(coded.width, coded.height, max_pixels=max_pixels, min_side=min_side)
-        needed = coded.width * coded.height * coded.each + 2 * len(data)
+    except Exception as error:
+        raise _named(error, name, data) from (None if isinstance(error, BadImage) else error)
+    needed = coded.width * coded.height * coded.each + 2 * len(data)
+    if needed <= FREE:  # most pictures
+        yield _pixels(coded, name, data, profiles)
+        return
     with room_for(needed, f"a {name} of {coded.width}x{coded.height} pixels"):
-        with _reasons(name, data):
-            image = coded.decode()
-            colours = coded.colours if profiles == "apply" else None
-            image = _rgb(image, colours)
-            if coded.corner is not None and image.size != (coded.width, coded.height):
-                canvas = Image.new("RGB", (coded.width, coded.height), "white")
-                canvas.paste(image, coded.corner)
-                image = canvas
-            if coded.exif:
-                image = upright(image, orientation_of(coded.exif))
-            pixels = np.array(image)
-            del image
-        yield pixels
+        yield _pixels(coded, name, data, profiles)
+
+
+def _pixels(coded: Coded, name: str, data: bytes, profiles: Profiles) -> Pixels:
+    try:
+        image = _rgb(coded.decode(), coded.colours if profiles == "apply" else None)
+        if coded.corner is not None and image.size != (coded.width, coded.height):
+            canvas = Image.new("RGB", (coded.width, coded.height), "white")
+            canvas.paste(image, coded.corner)
+            image = canvas
+        if coded.exif:
+            image = upright(image, orientation_of(coded.exif))
+        return np.array(image)
+    except Exception as error:
+        raise _named(error, name, data) from (None if isinstance(error, BadImage) else error)
 
 
 def decode_image(
@@ -145,24 +152,20 @@ def decode_image(
         return pixels
 
 
-@contextmanager
-def _reasons(name: str, data: bytes) -> Iterator[None]:
-    """Turn whatever a decoder raises into BadImage with words for people."""
-    try:
-        yield
-    except BadImage:
-        raise
-    except MemoryError as error:
-        raise BadImage("too large: there is not enough memory") from error
-    except Image.DecompressionBombError as error:
-        raise BadImage("larger than what Pillow decodes, whatever max_pixels allows") from error
-    except Exception as error:  # decoders raise everything from SyntaxError to OSError
-        if _ends_early(name, data) or "truncated" in str(error).lower():
-            raise BadImage(_truncated(name, data)) from error
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        # Where the pixels of these end, only their decoder knows.
-        damage = "truncated or damaged" if name in ("TIFF", "AVIF", "HEIC") else "damaged"
-        raise BadImage(f"{damage} {name}: {first_line}") from error
+def _named(error: Exception, name: str, data: bytes) -> BadImage:
+    """Whatever a decoder raises, from SyntaxError to OSError, as BadImage with words for people."""
+    if isinstance(error, BadImage):
+        return error
+    if isinstance(error, MemoryError):
+        return BadImage("too large: there is not enough memory")
+    if isinstance(error, Image.DecompressionBombError):
+        return BadImage("larger than what Pillow decodes, whatever max_pixels allows")
+    if _ends_early(name, data) or "truncated" in str(error).lower():
+        return BadImage(_truncated(name, data))
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    # Where the pixels of these end, only their decoder knows.
+    damage = "truncated or damaged" if name in ("TIFF", "AVIF", "HEIC") else "damaged"
+    return BadImage(f"{damage} {name}: {first_line}")
 
 
 def _truncated(name: str, data: bytes) -> str:

@@ -35,7 +35,7 @@ def plain_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:
 
     Plain: 8 bits, three components in one scan, no Exif block (which may turn the picture), no
     Adobe block or colour profile (which may say that the colours are not the usual ones), at most
-    `max_pixels` pixels, and not cut short, nor followed by another picture.
+    `max_pixels` pixels, and with an end.
     """
     position, frame = 2, None
     while (found := _MARKER.match(data, position)) is not None:
@@ -52,24 +52,20 @@ def plain_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:
             frame = height, width
         elif marker == 0xDA:
             # Within a scan a byte FF is followed by 00 or D0 to D7, so that this is its end. It is
-            # looked for from the end of the file, where it mostly stands; it may be that of a
-            # preview behind a picture that was cut short.
+            # looked for from the end of the file, where it mostly stands.
             whole = data[start + 2] == 3 and data.rfind(b"\xff\xd9", position) >= 0
-            whole = whole and not _begins_again(data, position)
             return frame if whole else None
     return None
 
 
-def _begins_again(data: bytes, position: int) -> bool:
-    """Whether another picture begins there or later: NumPy finds it in a tenth of `bytes.find`."""
-    rest = np.frombuffer(data, np.uint8)[position:]
-    return bool(((rest[:-1] == 0xFF) & (rest[1:] == 0xD8)).any())
-
-
 def decode_of_size(data: bytes, height: int, width: int) -> Pixels | None:
-    """Decode a plain JPEG; None where it is damaged or of another size."""
+    """Decode a plain JPEG; None where it is damaged, of another size, or may be cut short."""
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None or pixels.shape != (height, width, 3):
+        return None
+    # The end may be that of a preview behind a picture that was cut short: then the last block has
+    # one colour, and another picture begins somewhere. Not all files are searched for that.
+    if (pixels[-1, -4:] == pixels[-1, -1]).all() and data.find(b"\xff\xd8", 2) > 0:
         return None
     return np.asarray(pixels, dtype=np.uint8)

@@ -53,6 +53,8 @@ def read_png(data: bytes) -> Png:
     width, height, depth, kind, _, _, interlace = struct.unpack_from(">IIBBBBB", data, 16)
     if kind not in _CHANNELS:
         raise BadImage(f"damaged PNG: there is no colour type {kind}")
+    if len(chunks) == 3 and chunks[1][0] == b"IDAT" and kind != 3:  # most are so plain
+        return Png(data, width, height, 0, 0, depth, kind, interlace == 1, (), None, b"")
     side: dict[bytes, bytes] = {}
     for name, start, length in chunks:
         if name == b"IDAT":

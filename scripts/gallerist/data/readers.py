@@ -86,8 +86,8 @@ def _check_rows(image: Image.Image, data: bytes, *, interlaced: bool) -> None:
     Whether there are as many as there should be is counted only where it might be otherwise.
     """
     width, height = image.size
-    corners = [image.getpixel((across, height - 1)) for across in (0, width - 1)]
-    zero = all(each in (0, (0,) * len(image.getbands())) for each in corners)
+    corners = (image.getpixel((across, height - 1)) for across in (0, width - 1))
+    zero = not any(any(each) if isinstance(each, tuple) else each for each in corners)
     if (interlaced or zero) and not has_all_rows(data):
         raise BadImage("truncated: the PNG has fewer rows than it says")
 
