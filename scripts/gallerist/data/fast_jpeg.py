@@ -66,6 +66,7 @@ def decode_of_size(data: bytes, height: int, width: int) -> Pixels | None:
         return None
     # The end may be that of a preview behind a picture that was cut short: then the last block has
     # one colour, and another picture begins somewhere. Not all files are searched for that.
-    if (pixels[-1, -4:] == pixels[-1, -1]).all() and data.find(b"\xff\xd8", 2) > 0:
+    last = pixels[-1, -4:].tobytes()
+    if last == last[:3] * (len(last) // 3) and data.find(b"\xff\xd8", 2) > 0:
         return None
     return np.asarray(pixels, dtype=np.uint8)
