@@ -43,5 +43,8 @@ def one_of(names):
 
 # The rules read CONFIG; the jobs, and whoever runs them elsewhere, get it in plain values.
 CONFIG = checked_config(config)
+
+# How picture files are read, the same for all that read them.
+READING = canonical_json(CONFIG.dataset.images.reading)
 config.clear()
 config.update(CONFIG.model_dump())

@@ -7,6 +7,7 @@ import requests
 from urllib3 import Retry
 
 from gallerist.io.addresses import shown_url
+from gallerist.io.watched_http import WatchedAdapter
 
 LONGEST_WAIT = 120
 """Seconds: no attempt waits longer for the next, whatever the server asks for."""
@@ -22,6 +23,7 @@ def session(
 
     attempts: how often in all; the second follows at once, the third after twice `backoff` seconds,
     and so on. reread: also when the server may have worked on the request, but did not answer.
+    Who sends less than `watched_http.LEAST` bytes in the timeout of a request counts as silent.
     """
     retry = Retry(
         attempts - 1,
@@ -36,7 +38,7 @@ def session(
     )
     opened = requests.Session()
     for scheme in ("http://", "https://"):
-        opened.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
+        opened.mount(scheme, WatchedAdapter(max_retries=retry))
     return opened
 
 
