@@ -20,7 +20,7 @@ with stage(snakemake) as run:
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
     ks, further = sorted(run.param("k")), run.param("metrics")
-    gallery, queries = Manifest.read(given.gallery), Manifest.read(given.query)
+    gallery, queries = map(Manifest.read, (given.gallery, given.query))
     evaluation = evaluate(Ranking.read(given.ranking), queries.label_of, gallery.label_of)
     evaluation.require_results()
     ranks = evaluation.ranks.ended_by_itself(params.depth)
@@ -37,7 +37,8 @@ with stage(snakemake) as run:
     tables.write_queries(output.queries, scores, queries, evaluation.ranks, evaluation.excluded)
     tables.write_classes(output.classes, scores, settings)
     write_curves(output.curves, curves)
-    strips = StripSettings(params.answers_drawn, params.strips_drawn, run.param("queries_drawn"))
+    drawn = params.answers_drawn, params.strips_drawn
+    strips = StripSettings(*drawn, run.param("queries_drawn"), params.max_pixels)
     draw_strips(evaluation, ranks, queries, gallery, output, strips, title=run.title)
     draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
     if given.history:
@@ -49,11 +50,10 @@ with stage(snakemake) as run:
     run.tag(**summary.tags(upstream, experiment, dataset, found["metrics"], len(scores.queries)))
     for each in summary.image_sets(upstream):
         run.dataset(each.name, each.path, each.digest, each.images)
-    pictures = [output[name] for name in (*KINDS, "confusion", "bars")]
+    pictures = [*(output[name] for name in (*KINDS, "confusion", "bars")), *given.pictures]
     csvs = [output[name] for name in ("metrics", "answers", "queries", "classes", "curves")]
     training = [output.training, given.history] if given.history else []
-    drawn = [*pictures, *given.pictures]
-    shown = summary.in_folders(training=training, pictures=drawn, tables=csvs)
+    shown = summary.in_folders(training=training, pictures=pictures, tables=csvs)
     for path, folder in shown:
         run.artifact(path, folder)
     row = summary.row(upstream, experiment, params.items(), figures, curves[HIT_RATE])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gallerist.data.decoding import BadImage, read_image
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation.metrics import average_precision_at_k
 from gallerist.evaluation.relevance import MARKS, Evaluation, QueryResult, RelevantRanks
-from gallerist.figures.picture_grid import Tile, draw_grid
+from gallerist.figures.picture_grid import Tile, bounded, draw_grid
 from gallerist.figures.style import RELEVANT, WRONG
 from gallerist.io.files import PathLike
 
@@ -40,11 +40,15 @@ Strip = tuple[str, str, list[tuple[str, str, bool | None]]]
 
 @dataclass(frozen=True)
 class StripSettings:
-    """What is drawn: answers beside a query, queries in each picture, file names of chosen ones."""
+    """What is drawn: answers beside a query, queries in each picture, file names of chosen ones.
+
+    max_pixels: larger pictures are grey fields.
+    """
 
     answers: int
     queries: int
     chosen: Sequence[str]
+    max_pixels: int
 
 
 def best_median_worst(
@@ -78,26 +82,24 @@ def strips(
     return rows
 
 
-def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
+def draw(rows: Sequence[Strip], path: PathLike, *, title: str, max_pixels: int) -> None:
     """Draw strips below each other into a PNG, the query apart: relevant answers o, others x.
 
     Below an answer stand its class and its distance to the query. Without rows, says that there
-    are none.
+    are none. Of very many answers, and of very many rows, the first are drawn, and how many more
+    there are is said. max_pixels: larger pictures are grey fields.
     """
+    wanted = [[(query, caption, None), *tiles] for query, caption, tiles in rows]
+    drawn, more = bounded(wanted)
     grid = [
-        [
-            Tile(_thumbnail(query), "query", caption, QUERY, apart=True),
-            *(
-                Tile(_thumbnail(answer), str(rank), text, _COLOURS[relevant], MARKS[relevant])
-                for rank, (answer, text, relevant) in enumerate(tiles, start=1)
-            ),
-        ]
-        for query, caption, tiles in rows
+        [_tile(rank, *each, max_pixels=max_pixels) for rank, each in enumerate(row)]
+        for row in drawn
     ]
     met = {relevant for _, _, tiles in rows for *_, relevant in tiles}
     legend = [(QUERY, "", "query"), *(_LEGEND[each] for each in _LEGEND if each in met)]
     below = "below an answer: its class, and its distance to the query"
-    texts = {"title": title, "nothing": "no such query", "remark": below}
+    remark = "; ".join(filter(None, [below, more]))
+    texts = {"title": title, "nothing": "no such query", "remark": remark}
     draw_grid(grid, path, side=TILE, legend=legend, **texts)
 
 
@@ -130,12 +132,22 @@ def draw_strips(
     for kind, names in zip(KINDS, wanted, strict=True):
         drawn = [results[name] for name in names if name in results]
         rows = strips(drawn, files, query_files, settings.answers)
-        draw(rows, paths[kind], title=f"{title}: {kind} queries")
+        limit = settings.max_pixels
+        draw(rows, paths[kind], title=f"{title}: {kind} queries", max_pixels=limit)
 
 
-def _thumbnail(path: str) -> Image.Image:
-    """The picture; a grey field where it cannot be read any more."""
+def _tile(rank: int, path: str, text: str, relevant: bool | None, *, max_pixels: int) -> Tile:
+    """A query, which is first in its row, or an answer."""
+    picture = _thumbnail(path, max_pixels)
+    if rank == 0:
+        return Tile(picture, "query", text, QUERY, apart=True)
+    return Tile(picture, str(rank), text, _COLOURS[relevant], MARKS[relevant])
+
+
+def _thumbnail(path: str, max_pixels: int) -> Image.Image:
+    """The picture, small before the next one is read; grey where it cannot be read any more."""
     try:
-        return Image.fromarray(read_image(path))
+        picture = Image.fromarray(read_image(path, max_pixels=max_pixels))
     except BadImage:
         return Image.new("RGB", (TILE, TILE), (200, 200, 200))
+    return ImageOps.contain(picture, (TILE, TILE))
