@@ -49,6 +49,7 @@ rule verify_geometry:
         **needs.of("verify_geometry"),
     params:
         settings=step("geometric_verification"),
+        max_pixels=CONFIG.dataset.images.max_pixels,
     script:
         "../scripts/verify_geometry.py"
 

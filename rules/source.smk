@@ -41,7 +41,7 @@ if PLAN.source == "archive":
         resources:
             **needs.of("fetch_archive"),
         params:
-            location=CONFIG.dataset.archive.location,
+            location=as_is(CONFIG.dataset.archive.location),
             sha256=CONFIG.dataset.archive.sha256,
             max_gigabytes=CONFIG.dataset.archive.max_gigabytes,
             # Outside the outputs, which a failed job loses: what was fetched is not fetched again.
