@@ -49,9 +49,9 @@ def search(
         line = f"{answer.rank:4d} {answer.mark} {name}  {answer.distance:.4f}  "
         print(line + answer.picture.label)
     dataset = config["dataset"]["name"]
-    drawing = f"{options.RESULTS}/{dataset}/searches/{experiment}-{Path(path).stem}.png"
-    output = output or Path(drawing)
-    _draw(path, label, answers, output, f"{dataset}, {experiment}")
+    output = output or _default_output(dataset, experiment, path)
+    limit = config["dataset"]["images"]["max_pixels"]
+    _draw(path, label, answers, output, f"{dataset}, {experiment}", max_pixels=limit)
     print(f"picture: {output}")
 
 
@@ -80,8 +80,24 @@ def _answers(
     return picture, label, answers
 
 
+def _default_output(dataset: str, experiment: str, picture: str) -> Path:
+    """Where the answers are drawn: two pictures of one name, in two folders, are told apart."""
+    from gallerist.io.files import sha256_of_text
+
+    path = Path(picture)
+    digest = sha256_of_text(str(path.resolve()))[:8]
+    stem = path.stem.encode()[:150].decode(errors="ignore")  # a file's name ends at 255 bytes
+    return Path(options.RESULTS, dataset, "searches", experiment, f"{stem}-{digest}.png")
+
+
 def _draw(
-    picture: str, label: str | None, answers: Sequence["Answer"], output: Path, title: str
+    picture: str,
+    label: str | None,
+    answers: Sequence["Answer"],
+    output: Path,
+    title: str,
+    *,
+    max_pixels: int,
 ) -> None:
     from gallerist.figures.answer_strips import draw
 
@@ -89,7 +105,8 @@ def _draw(
         (answer.picture.path, f"{answer.picture.label}\n{answer.distance:.3f}", answer.relevant)
         for answer in answers
     ]
-    draw([(picture, f"{label or ''}\n{Path(picture).name}", tiles)], output, title=title)
+    row = picture, f"{label or ''}\n{Path(picture).name}", tiles
+    draw([row], output, title=title, max_pixels=max_pixels)
 
 
 @contextmanager

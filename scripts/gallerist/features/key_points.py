@@ -9,13 +9,13 @@ SURF below 49, because the border that their patches would reach over is left ou
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from gallerist.data.decoding import BadImage, read_image
+from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
 from gallerist.io.arrays import AnyArray, Pixels, Vectors
 from gallerist.io.files import PathLike, canonical_json
 
@@ -61,13 +61,15 @@ class Detector:
     """How key points are detected: the same for every picture that is to be compared.
 
     kind: "sift", "orb" or "surf". max_side: pixels that the longer side is shrunk to.
-    max_points: of a picture, the strongest. root: see `root_sift`; for SIFT only.
+    max_points: of a picture, the strongest. root: see `root_sift`; for SIFT only. max_pixels: of
+    files, larger ones are refused; it decides no key point, and is no part of what a detector is.
     """
 
     kind: Kind
     max_side: int
     max_points: int
     root: bool = False
+    max_pixels: int = field(default=MAX_PIXELS, compare=False)
 
     @property
     def descriptor_length(self) -> int:
@@ -76,7 +78,7 @@ class Detector:
 
     def to_json(self) -> str:
         """One spelling of the settings: equal detectors give equal strings."""
-        return canonical_json(asdict(self))
+        return canonical_json({k: v for k, v in asdict(self).items() if k != "max_pixels"})
 
     def prepare(self, path: PathLike) -> Pixels:
         """Read a picture and shrink it: what positions are pixels of.
@@ -84,7 +86,7 @@ class Detector:
         Raises `decoding.BadImage` naming the file when it cannot be decoded.
         """
         try:
-            return shrink(read_image(path), self.max_side)
+            return shrink(read_image(path, max_pixels=self.max_pixels), self.max_side)
         except BadImage as error:
             raise BadImage(f"{os.fspath(path)}: {error}") from error
 

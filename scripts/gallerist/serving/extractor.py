@@ -49,7 +49,7 @@ def extractor_of(
         from gallerist.features.vocabulary import Vocabulary, WordExtractor
 
         extractor = WordExtractor(
-            Vocabulary.read(results.path(f"vocabularies/{experiment}.npz")),
+            Vocabulary.read(results.path(f"vocabularies/{experiment}.npz"), max_pixels=max_pixels),
             settings["encoding"],
             square_root=settings["square_root"],
             threads=threads,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
+from gallerist.data.decoding import BadImage, read_image
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import Relevance
 from gallerist.features.extractors import extract
@@ -37,7 +37,7 @@ class GallerySearch:
         experiments: Experiments,
         *,
         threads: int,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int,
         known: KnownPictures | None = None,
     ) -> None:
         """experiments: of a complete configuration, by name. known: where they were read already.
@@ -116,7 +116,7 @@ def search_file(
     count: int,
     *,
     threads: int,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int,
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
@@ -126,7 +126,7 @@ def search_file(
     """
     _check_single(experiment, experiments)
     try:  # a bad picture is named before a network is loaded
-        read_image(picture)
+        read_image(picture, max_pixels=max_pixels)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
     loaded = GallerySearch(results, experiment, experiments, threads=threads, max_pixels=max_pixels)
