@@ -221,7 +221,7 @@ def read_record(path: PathLike) -> Record:
     """Read a record. Raises RecordError naming the file when it is not one."""
     try:
         return Record.from_json(read_json(path))
-    except (RecordError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (RecordError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: {error}") from error
 
 
