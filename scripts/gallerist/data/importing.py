@@ -17,6 +17,7 @@ from PIL import Image
 from gallerist.data.decoding import Profiles, decoded, read_bytes
 from gallerist.data.folders import Tree, is_utf8, walk
 from gallerist.data.formats import FORMAT_OF_SUFFIX, BadImage, format_of
+from gallerist.data.layouts import no_classes
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
@@ -76,10 +77,14 @@ def import_folder(
     promises another format.
     `threads` pictures are decoded at a time, and only as many are in memory.
 
-    Raises UserError when the folder is missing, holds no class folder, or no usable picture.
+    Raises UserError when the folder is missing, holds no class folder, parts of a data set in place
+    of classes, or no usable picture.
     """
     tree = walk(folder)
     base = os.fspath(folder)
+    classes = [] if flat else [name for name in tree.folders if "/" not in name]
+    if wrong := no_classes(folder, classes):
+        raise UserError(wrong)
     candidates, problems = _candidates(base, tree, flat)
 
     def examine(candidate: tuple[str, str]) -> tuple[Picture | None, Problem | None]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.io.errors import UserError
+from gallerist.search import ties
 from gallerist.search.ranking import Ranking
 
 Metric = Literal["cosine", "euclidean"]
@@ -92,9 +93,15 @@ class Measure:
         of_queries, of_gallery = (np.ldexp(n, -exponent) for n in (query_norms, gallery_norms))
         return cls(metric, of_queries, of_gallery, exponent)
 
-    def of_queries(self, part: slice) -> "Measure":
+    def of_queries(self, part: slice | Indices) -> "Measure":
         """The same for some of the queries."""
         return self if self.queries is None else replace(self, queries=self.queries[part])
+
+    def of_pairs(self, of_query: Indices, rows: Indices) -> tuple[Floats, Floats] | None:
+        """The lengths of queries and gallery vectors, pair by pair; None for those of the rows."""
+        if self.queries is None or self.gallery is None:
+            return None
+        return self.queries[of_query], self.gallery[rows]
 
 
 UNIT_ROWS = Measure("euclidean")
@@ -127,8 +134,8 @@ def search(
       angle. scikit-learn says the same. (The Euclidean distance of a row of zeros is 1 as well, but
       there it comes where 60° do.)
 
-    Order: by the distance computed in float64, equal distances by gallery id. It depends neither on
-    the chunks nor on the threads, nor on how a BLAS adds up: see `margin`.
+    Order: by the distance computed in float64, ties by gallery id; what a tie is, see `ties`. It
+    depends neither on the chunks nor on the threads, nor on how a BLAS adds up: see `margin`.
 
     Memory beyond arguments and result: some 250 MB at most, up to galleries of a million pictures;
     and as much of each of two mapped files as BLOCK_CELLS says.
@@ -229,7 +236,8 @@ def _allowance(measure: Measure, length: int) -> Vectors:
         return np.asarray(error, np.float32)
     of_gallery = measure.gallery.astype(np.float32)
     allowance = np.maximum(measure.queries.astype(np.float32)[:, None], of_gallery)
-    allowance *= of_gallery * np.float32(error)
+    # `ties` takes a part of the longer one's square for equal: more, where that is far longer.
+    allowance *= of_gallery * np.float32(error) + np.float32(2.0 ** (2 - ties.DIGITS))
     allowance += np.float32(FAINTEST)
     return allowance
 
@@ -265,12 +273,12 @@ def _ranked(
         allowance = _allowance(of_group, queries.shape[1])
         of_query, rows = _candidates(group, depth, allowance)
         exact = distances(queries[part], of_query, gallery, rows, of_group)
-        order = np.lexsort((place[rows], exact, of_query))
+        order = ties.order(of_query, exact, place[rows])
         rows, exact = rows[order], exact[order]
         ends = np.searchsorted(of_query, np.arange(len(group) + 1))
         for first, last in pairwise(ends.tolist()):
             kept = slice(first, min(last, first + depth))
-            yield rows[kept].tolist(), exact[kept].tolist()
+            yield rows[kept].tolist(), ties.never_falling(exact[kept])
 
 
 def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indices, Indices]:
@@ -296,23 +304,36 @@ def distances(
 ) -> Floats:
     """The distances between queries[of_query] and gallery[rows], pair by pair, in float64.
 
-    They do not depend on which other pairs are asked for. For their definition see `search`.
+    They do not depend on which other pairs are asked for. For their definition see `search`; for
+    what is at a right angle, `ties`.
     """
     squares = np.empty(len(rows))
-    step = max(1, CACHED_CELLS // max(1, queries.shape[1]))
     vectors = np.asarray(gallery)  # indexing a np.memmap costs more than reading it
-    read = 0
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
+    for part in _parts(len(rows), gallery):
         squares[part] = _squares(queries, of_query[part], vectors, rows[part], measure)
-        read += len(rows[part]) * queries.shape[1]
+    near = _near_right_angle(squares, of_query, rows, measure)
+    for part in _parts(len(near), gallery):
+        pairs = near[part]
+        asked, found = of_query[pairs], rows[pairs]
+        squares[pairs] = _by_products(
+            squares[pairs], queries[asked], vectors[found], measure.of_pairs(asked, found)
+        )
+    if measure.metric == "cosine":
+        return squares / 2
+    return np.asarray(np.ldexp(np.sqrt(squares), measure.exponent))
+
+
+def _parts(count: int, gallery: Vectors) -> Iterator[slice]:
+    """So many pairs, as many at a time as a cache holds; a mapped gallery's pages are let go."""
+    length = max(1, gallery.shape[1])
+    step, read = max(1, CACHED_CELLS // length), 0
+    for start in range(0, count, step):
+        yield slice(start, start + step)
+        read += step * length
         if read >= GATHERED_CELLS:
             _release_pages(gallery)
             read = 0
     _release_pages(gallery)
-    if measure.metric == "cosine":
-        return squares / 2
-    return np.asarray(np.ldexp(np.sqrt(squares), measure.exponent))
 
 
 def _squares(
@@ -333,6 +354,32 @@ def _squares(
     if measure.metric == "cosine":
         squares[without] = 2
     return np.asarray(squares)
+
+
+def _near_right_angle(
+    squares: Floats, of_query: Indices, rows: Indices, measure: Measure
+) -> Indices:
+    """Which pairs may be at a right angle, or without content: few, of dense vectors."""
+    if (lengths := measure.of_pairs(of_query, rows)) is not None:
+        return np.flatnonzero(ties.near_right_angle(squares, lengths[0] ** 2 + lengths[1] ** 2))
+    near = ties.near_right_angle(squares, 2)
+    if measure.metric == "euclidean":  # where one is without content
+        near |= ties.near_right_angle(squares, 1)
+    return np.flatnonzero(near)
+
+
+def _by_products(
+    squares: Floats, asked: Vectors, found: Vectors, lengths: tuple[Floats, Floats] | None
+) -> Floats:
+    """Squared distances of pairs of rows, from their cosines where these are about 0; see `ties`.
+
+    lengths: that the vectors have; None for those of the rows, 1 or without content 0.
+    """
+    one, other = lengths or tuple(each.any(axis=1).astype(np.float64) for each in (asked, found))
+    cosines = ties.cosines(asked, found)
+    whole = one**2 + other**2
+    right = (np.abs(cosines) <= ties.RIGHT_ANGLE) & ties.near_right_angle(squares, whole)
+    return np.asarray(np.where(right, whole - 2 * one * other * cosines, squares))
 
 
 def _release_pages(vectors: Vectors) -> None:
