@@ -41,9 +41,15 @@ A_FOLDER = 1000
 CONFIG = {
     "augmentation": {"copies": 0},
     "experiments": {
-        "colour": {"descriptor": "colour"},
+        "colour": {"descriptor": "colour_histogram"},
         "hog": {"descriptor": "hog", "image_size": 64},
-        "small": {"network": "scratch", "image_size": 64, "head": "standard", "epochs": 1},
+        "small": {
+            "network": "scratch",
+            "image_size": 64,
+            "padding": "same",
+            "head": "standard",
+            "epochs": 1,
+        },
     },
     "search": {"depth": 100},
     "evaluation": {

@@ -1,4 +1,6 @@
 # Where jobs run: the processors they get, what they ask for, and which of them are worth sending.
+import asyncio
+
 from gallerist.workflow import cluster
 from gallerist.workflow.resources import Needs, count_pictures
 
@@ -28,6 +30,30 @@ def small_rules():
         return []
     names = [each.name for each in workflow.rules]
     return needs.small(names, count_pictures(PLAN), CONFIG.cluster.least_minutes)
+
+
+def note_what_is_sent():
+    """Have Snakemake note what a job was made with when it is sent, and not only when it ends.
+
+    A workflow that was killed and is started again takes what its jobs made meanwhile by that.
+    """
+    if not SENDING:
+        return
+    persistence, noted = workflow.persistence, set()
+    mark_as_begun = persistence.started
+
+    async def note(job, number):
+        await persistence.finished(job)
+        mark_as_begun(job, number)
+
+    def begin(job, number=None):
+        mark_as_begun(job, number)
+        if number is not None:
+            task = asyncio.get_running_loop().create_task(note(job, number))
+            noted.add(task)  # asyncio itself keeps none alive
+            task.add_done_callback(noted.discard)
+
+    persistence.started = begin
 
 
 def choose_command_for_states():
