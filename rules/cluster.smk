@@ -1,13 +1,16 @@
 # Where jobs run: the processors they get, what they ask for, and which of them are worth sending.
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from gallerist.workflow import cluster
 from gallerist.workflow.resources import Needs, count_pictures
 
 # Whether jobs are sent to other machines from here; not in the processes that run one there.
 SENDING = workflow.is_main_process and workflow.resource_settings.nodes is not None
+# A resource that nobody has named has no value.
 PARTITION = (workflow.resource_settings.default_resources or {}).get("slurm_partition")
-NODE = cluster.largest_node(PARTITION and str(PARTITION.value)) if SENDING else None
+PARTITION = str(PARTITION.value) if PARTITION and PARTITION.value else None
+NODE = cluster.largest_node(PARTITION) if SENDING else None
 
 if SENDING and not any(Path(".snakemake/locks").glob("*")):
     # Before it is planned what is missing: what still runs is not. The jobs of a workflow that
@@ -39,19 +42,15 @@ def note_what_is_sent():
     """
     if not SENDING:
         return
-    persistence, noted = workflow.persistence, set()
+    persistence = workflow.persistence
     mark_as_begun = persistence.started
 
-    async def note(job, number):
-        await persistence.finished(job)
-        mark_as_begun(job, number)
-
     def begin(job, number=None):
-        mark_as_begun(job, number)
         if number is not None:
-            task = asyncio.get_running_loop().create_task(note(job, number))
-            noted.add(task)  # asyncio itself keeps none alive
-            task.add_done_callback(noted.discard)
+            # In a thread, for there may be a loop in this one that Snakemake runs in.
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(asyncio.run, persistence.finished(job)).result()
+        mark_as_begun(job, number)
 
     persistence.started = begin
 

@@ -146,8 +146,9 @@ def test_4_and_16_shards_on_two_nodes_give_the_bytes_of_one(workflow, nodes):
 
 
 def test_a_job_gets_a_gpu_where_the_profile_names_a_partition_with_one(on_cluster, nodes):
+    """And no more processors than a node has, though the rule would take eight."""
     asked = ["train_network:gpu=1", "train_network:slurm_partition=cards"]
-    with on_cluster.started(MODEL, "--set-resources", *asked) as process:
+    with on_cluster.started(MODEL, "--max-threads", "8", "--set-resources", *asked) as process:
         job = wait_for(lambda: nodes.running(on_cluster.workflow.folder, "train_network"))
         told = subprocess.run(
             ["scontrol", "show", "job", job.number], capture_output=True, text=True, check=True
@@ -155,4 +156,5 @@ def test_a_job_gets_a_gpu_where_the_profile_names_a_partition_with_one(on_cluste
         process.terminate()
         process.communicate(timeout=120)
     assert "gres/gpu=1" in told.stdout
+    assert "NumCPUs=2" in told.stdout
     assert job.node == "n2"

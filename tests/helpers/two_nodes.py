@@ -27,7 +27,7 @@ LAST = 60
 MODEL = "results/tiny/models/short/model.keras"
 
 BEFALLEN = '''
-"""What befalls a training in the tests: an epoch takes half a second, and one much memory."""
+"""What befalls a training in the tests: an epoch takes a third of a second, and one much memory."""
 
 import time
 from pathlib import Path
@@ -38,7 +38,7 @@ GREEDY = Path("takes_memory_at_epoch")
 def befallen(report):
     def slowly(epoch, row):
         report(epoch, row)
-        time.sleep(0.5)
+        time.sleep(0.3)
         if GREEDY.is_file() and epoch >= int(GREEDY.read_text()):
             GREEDY.unlink()
             taken = bytearray(b"x") * (2 << 30)

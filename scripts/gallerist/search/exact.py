@@ -15,6 +15,7 @@ import numpy as np
 
 from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.io.errors import UserError
+from gallerist.search.blocks import ROWS, candidates, is_large
 from gallerist.search.ranking import Ranking
 
 Metric = Literal["cosine", "euclidean"]
@@ -96,6 +97,10 @@ class Measure:
         """The same for some of the queries."""
         return self if self.queries is None else replace(self, queries=self.queries[part])
 
+    def of_gallery(self, part: slice) -> "Measure":
+        """The same for some of the gallery."""
+        return self if self.gallery is None else replace(self, gallery=self.gallery[part])
+
 
 UNIT_ROWS = Measure("euclidean")
 
@@ -145,15 +150,15 @@ def search(
     answers: list[tuple[str, ...]] = []
     found: list[tuple[float, ...]] = []
     pictures, length = gallery.shape
-    step = max(1, min(CHUNK_CELLS // max(1, pictures), BLOCK_CELLS // max(1, length)))
+    blocks = is_large(pictures, depth)
+    step = CHUNK_CELLS // max(1, ROWS if blocks else pictures)
+    step = max(1, min(step, BLOCK_CELLS // max(1, length)))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         chunk, of_chunk = np.asarray(queries[part]), measure.of_queries(part)
-        nearness = _nearness(chunk, gallery, of_chunk)
-        for row, query_id in enumerate(query_ids[part]):
-            if (own := row_of.get(query_id)) is not None:
-                nearness[row, own] = -np.inf
-        for rows, exact in _ranked(chunk, nearness, gallery, place, depth, of_chunk):
+        own = np.array([row_of.get(query_id, -1) for query_id in query_ids[part]], np.intp)
+        ranked = _ranked_by_blocks if blocks else _ranked_at_once
+        for rows, exact in ranked(chunk, own, gallery, place, depth, of_chunk):
             answers.append(tuple(gallery_ids[row] for row in rows))
             found.append(tuple(exact))
         _release_pages(queries)
@@ -246,6 +251,53 @@ def _multiply(queries: Vectors, block: Vectors, target: Vectors) -> None:
         target += part
 
 
+Answers = Iterator[tuple[list[int], list[float]]]
+"""For each query the gallery rows of its answers and their distances, best first."""
+
+
+def _ranked_at_once(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """own: (q,) the gallery row that is the query's own, -1 for none. place: see `_ordered`."""
+    step = max(1, CHUNK_CELLS // max(1, len(gallery)))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        chunk, of_chunk = queries[part], measure.of_queries(part)
+        nearness = _nearness(chunk, gallery, of_chunk)
+        mine = np.flatnonzero(own[part] >= 0)
+        nearness[mine, own[part][mine]] = -np.inf
+        yield from _ranked(chunk, nearness, gallery, place, depth, of_chunk)
+
+
+def _ranked_by_blocks(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """The same in a large gallery. See `blocks`."""
+
+    def nearness(part: slice) -> tuple[Vectors, Vectors]:
+        rows, of_rows = gallery[part], measure.of_gallery(part)
+        near = _nearness(queries, rows, of_rows)
+        mine = np.flatnonzero((own >= part.start) & (own < part.start + len(rows)))
+        near[mine, own[mine] - part.start] = -np.inf
+        return near, _allowance(of_rows, queries.shape[1])
+
+    found = candidates(len(queries), len(gallery), depth, nearness, GROUP_CELLS)
+    if found is None:
+        yield from _ranked_at_once(queries, own, gallery, place, depth, measure)
+    else:
+        yield from _ordered(queries, *found, gallery, place, depth, measure)
+
+
 def _ranked(
     queries: Vectors,
     nearness: Vectors,
@@ -253,24 +305,36 @@ def _ranked(
     place: Indices,
     depth: int,
     measure: Measure,
-) -> Iterator[tuple[list[int], list[float]]]:
-    """For each query the gallery rows of its answers and their distances, best first.
-
-    place: where each gallery row stands in the order of the ids, which decides between ties.
-    """
+) -> Answers:
     step = max(1, GROUP_CELLS // max(1, nearness.shape[1]))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         group, of_group = nearness[part], measure.of_queries(part)
         allowance = _allowance(of_group, queries.shape[1])
         of_query, rows = _candidates(group, depth, allowance)
-        exact = distances(queries[part], of_query, gallery, rows, of_group)
-        order = np.lexsort((place[rows], exact, of_query))
-        rows, exact = rows[order], exact[order]
-        ends = np.searchsorted(of_query, np.arange(len(group) + 1))
-        for first, last in pairwise(ends.tolist()):
-            kept = slice(first, min(last, first + depth))
-            yield rows[kept].tolist(), exact[kept].tolist()
+        yield from _ordered(queries[part], of_query, rows, gallery, place, depth, of_group)
+
+
+def _ordered(
+    queries: Vectors,
+    of_query: Indices,
+    rows: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """Pairs of queries and gallery rows by their distances, the first `depth` of each query.
+
+    place: where each gallery row stands in the order of the ids, which decides between ties.
+    """
+    exact = distances(queries, of_query, gallery, rows, measure)
+    order = np.lexsort((place[rows], exact, of_query))
+    rows, exact = rows[order], exact[order]
+    ends = np.searchsorted(of_query, np.arange(len(queries) + 1))
+    for first, last in pairwise(ends.tolist()):
+        kept = slice(first, min(last, first + depth))
+        yield rows[kept].tolist(), exact[kept].tolist()
 
 
 def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indices, Indices]:
