@@ -1,25 +1,20 @@
 """The manifest: one row an image, the only list of pictures that any stage reads.
 
-It is read and held by columns, in Arrow: 10^6 rows take half a second and 150 MB, where as many
-`Picture`s take eight seconds and 700 MB. A picture is made of its row when it is asked for.
+It is held by columns, and a picture is made of its row when it is asked for: 10^6 rows are read in
+a second, where as many `Picture`s take eight, and hold half of their memory.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_type_hints, overload
 
-import pyarrow as pa
-
 from gallerist.io.files import PathLike, sha256_of_text, write_csv
 
 DISTRACTOR = "distractor"
 """The class that is nobody's answer: a picture of it is never relevant to any query."""
-
-AT_ONCE = 4096
-"""Rows that are made into pictures at once."""
 
 BLOCK_BYTES = 1 << 22
 """Of a file, that are read at once; smaller blocks take longer."""
@@ -56,61 +51,60 @@ COLUMNS = tuple(field.name for field in fields(Picture))
 """Of a manifest of copies; others have no recipe, and leave the last one out."""
 _TYPES = get_type_hints(Picture)
 
-_REPEATED = pa.dictionary(pa.int32(), pa.string())
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("path", pa.large_string()),
-        ("label", _REPEATED),
-        ("part", _REPEATED),
-        ("source_id", pa.string()),
-        ("width", pa.int64()),
-        ("height", pa.int64()),
-        ("phash", pa.string()),
-        ("recipe", pa.large_string()),
-    ]
-)
+AT_ONCE = 4096
+"""Rows that are taken at once."""
+
+LARGE = 1 << 24
+"""Bytes of a file from which on Arrow reads it, which takes a quarter of a second to load."""
+
+
+Block = Sequence[Collection[Any]]
+"""Some rows, column by column, in the order of COLUMNS."""
 
 
 class Manifest(Sequence[Picture]):
     """Pictures in a fixed order. Features and rankings refer to them by id."""
 
     def __init__(self, pictures: Iterable[Picture] = ()) -> None:
-        """Take pictures, a block at a time. Raises ValueError for two of one id."""
-        blocks, rows = [], iter(pictures)
-        while block := [*islice(rows, AT_ONCE)]:
-            columns = zip(*map(_cells, block), strict=True)
-            arrays = [
-                pa.array(cells, field.type) for cells, field in zip(columns, _SCHEMA, strict=True)
-            ]
-            blocks.append(pa.record_batch(arrays, schema=_SCHEMA))
-        self._hold(pa.Table.from_batches(blocks, _SCHEMA))
+        """Take pictures, one after the other. Raises ValueError for two of one id."""
+        rows = (tuple(getattr(each, name) for name in COLUMNS) for each in pictures)
+        self._hold(_blocks(rows))
 
     @classmethod
-    def of_table(cls, table: pa.Table) -> "Manifest":
-        """Take the columns of a table. Raises ValueError for two rows of one id."""
+    def of_blocks(cls, blocks: Iterable[Block]) -> "Manifest":
+        """Take rows by columns. Raises ValueError for two of one id."""
         manifest = cls.__new__(cls)
-        manifest._hold(table)
+        manifest._hold(blocks)
         return manifest
 
-    def _hold(self, table: pa.Table) -> None:
-        """Refuse two rows with one id: a ranking could not tell them apart."""
-        self._table = table.unify_dictionaries()
-        ids = self.ids
-        if len(set(ids)) < len(ids):
+    def _hold(self, blocks: Iterable[Block]) -> None:
+        """Refuse two rows with one id: a ranking could not tell them apart.
+
+        Of equal texts in labels and parts one object is kept, and of an id that is a source's, too.
+        """
+        held: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        known: dict[str, str] = {}
+        for block in blocks:
+            cells = {name: [*column] for name, column in zip(COLUMNS, block, strict=True)}
+            for name in ("label", "part", "recipe"):
+                cells[name] = [*map(known.setdefault, cells[name], cells[name])]
+            pairs = zip(cells["id"], cells["source_id"], strict=True)
+            cells["source_id"] = [own if own == source else source for own, source in pairs]
+            for name, column in held.items():
+                column += cells[name]
+        self._columns = held
+        if len(set(self.ids)) < len(self):
             seen: dict[str, str] = {}
-            for name, path in zip(ids, self.paths, strict=True):
+            for name, path in zip(self.ids, self.paths, strict=True):
                 if name in seen:
                     raise ValueError(f"id {name} stands for both {seen[name]} and {path}")
                 seen[name] = path
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return len(self._columns["id"])
 
     def __iter__(self) -> Iterator[Picture]:
-        for start in range(0, len(self), AT_ONCE):
-            columns = self._table.slice(start, AT_ONCE).columns
-            yield from map(Picture, *map(_values, columns))
+        return map(Picture, *self._columns.values())
 
     @overload
     def __getitem__(self, row: int) -> Picture: ...
@@ -118,11 +112,11 @@ class Manifest(Sequence[Picture]):
     def __getitem__(self, row: slice) -> "Manifest": ...
     def __getitem__(self, row: int | slice) -> "Picture | Manifest":
         if isinstance(row, slice):
-            return self.of_rows(range(*row.indices(len(self))))
-        return Picture(*(column[row].as_py() for column in self._table.columns))
+            return self.of_blocks([[column[row] for column in self._columns.values()]])
+        return Picture(*(column[row] for column in self._columns.values()))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Manifest) and self._table.equals(other._table)
+        return isinstance(other, Manifest) and self._columns == other._columns
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -130,38 +124,36 @@ class Manifest(Sequence[Picture]):
     def __repr__(self) -> str:
         return f"Manifest of {len(self)} pictures"
 
-    def of_rows(self, rows: Iterable[int], **values: str) -> "Manifest":
-        """The pictures of some rows, in that order. values: column -> what all of them get."""
-        table = self._table.take(pa.array(rows, pa.int64()))
-        for name, value in values.items():
-            place = COLUMNS.index(name)
-            column = pa.array([value] * len(table), _SCHEMA[place].type)
-            table = table.set_column(place, _SCHEMA[place], column)
-        return self.of_table(table)
+    def of_rows(self, rows: Sequence[int], part: str) -> "Manifest":
+        """The pictures of some rows, in that order, as those of a part."""
+        columns = {name: [column[row] for row in rows] for name, column in self._columns.items()}
+        columns["part"] = [part] * len(rows)
+        return self.of_blocks([[*columns.values()]])
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """All of them at once, for manifests of a few thousand."""
         return tuple(self)
 
-    def column(self, name: str) -> list[Any]:
-        """One column, in manifest order."""
-        return _values(self._table[name])
-
     @property
     def ids(self) -> list[str]:
         """Ids in manifest order."""
-        return self.column("id")
+        return self._columns["id"]
 
     @property
     def paths(self) -> list[str]:
         """Paths in manifest order."""
-        return self.column("path")
+        return self._columns["path"]
 
     @property
     def labels(self) -> list[str]:
         """Class of each picture, in manifest order."""
-        return self.column("label")
+        return self._columns["label"]
+
+    @property
+    def sources(self) -> list[str]:
+        """The id of each picture's original, in manifest order."""
+        return self._columns["source_id"]
 
     @property
     def classes(self) -> list[str]:
@@ -185,16 +177,8 @@ class Manifest(Sequence[Picture]):
 
     def write(self, path: PathLike) -> None:
         """Write as CSV with a header, whole or not at all."""
-        columns = COLUMNS if any(self.column("recipe")) else COLUMNS[:-1]
-        rows = (
-            row
-            for start in range(0, len(self), AT_ONCE)
-            for row in zip(
-                *(_values(self._table[name].slice(start, AT_ONCE)) for name in columns),
-                strict=True,
-            )
-        )
-        write_csv(path, columns, rows)
+        columns = COLUMNS if any(self._columns["recipe"]) else COLUMNS[:-1]
+        write_csv(path, columns, zip(*(self._columns[name] for name in columns), strict=True))
 
     @classmethod
     def read(cls, *paths: PathLike) -> "Manifest":
@@ -203,7 +187,7 @@ class Manifest(Sequence[Picture]):
         Raises ValueError naming the file when its columns are not those of a manifest, and the line
         when a row has other cells.
         """
-        return cls.of_table(pa.concat_tables([_SCHEMA.empty_table(), *map(_read_table, paths)]))
+        return cls.of_blocks(block for path in paths for block in _read(path))
 
 
 class _ById(Mapping[str, Picture]):
@@ -226,42 +210,54 @@ class _ById(Mapping[str, Picture]):
         return len(self._row_of)
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """What a column holds; a repeated text is one object, however often it is there."""
-    if column.type != _REPEATED:
-        values: list[Any] = column.to_pylist()
-        return values
-    return [
-        name
-        for chunk in column.chunks
-        for name in map(chunk.dictionary.to_pylist().__getitem__, chunk.indices.to_pylist())
-    ]
+def _blocks(rows: Iterable[tuple[Any, ...]]) -> Iterator[Block]:
+    rows = iter(rows)
+    while block := [*islice(rows, AT_ONCE)]:
+        yield [*zip(*block, strict=True)]
 
 
-def _cells(picture: Picture) -> tuple[Any, ...]:
-    return tuple(getattr(picture, name) for name in COLUMNS)
+def _read(path: PathLike) -> Iterator[Block]:
+    """The rows of one file. Of a large one Arrow says first what it can."""
+    done = 0
+    if Path(path).stat().st_size >= LARGE:
+        import pyarrow as pa
+
+        try:
+            for block in _read_large(path, _columns_of(path)):
+                yield block
+                done += len(block[0])
+            return
+        except pa.ArrowInvalid:
+            pass  # row by row it can be said which one is wrong
+    yield from _blocks(islice(_read_rows(path), done, None))
 
 
-def _read_table(path: PathLike) -> pa.Table:
-    """The rows of one file, as a table of the manifest's schema."""
+def _read_large(path: PathLike, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
+    import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    columns = _columns_of(path)
-    try:
-        table = arrow_csv.read_csv(
-            Path(path),
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=_SCHEMA, null_values=[], strings_can_be_null=False
-            ),
-        )
-    except pa.ArrowInvalid:
-        return Manifest(_read_rows(path))._table  # which says what is wrong, and where
-    if columns == COLUMNS[:-1]:
-        recipes = pa.array([""] * table.num_rows, _SCHEMA.field("recipe").type)
-        table = table.append_column(_SCHEMA.field("recipe"), recipes)
-    return table.cast(_SCHEMA)
+    types = {name: pa.int64() if _TYPES[name] is int else pa.string() for name in columns}
+    types |= dict.fromkeys(("label", "part"), pa.dictionary(pa.int32(), pa.string()))
+    reader = arrow_csv.open_csv(
+        Path(path),
+        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=types, null_values=[], strings_can_be_null=False
+        ),
+    )
+    for batch in reader:
+        cells = {name: batch.column(name) for name in columns}
+        found = {name: cells[name].to_pylist() for name in ("id", "path", "width", "height")}
+        for name in ("label", "part"):
+            texts = cells[name].dictionary.to_pylist()
+            found[name] = [texts[place] for place in cells[name].indices.to_pylist()]
+        originals = cells["source_id"].equals(cells["id"])
+        found["source_id"] = found["id"] if originals else cells["source_id"].to_pylist()
+        found["phash"] = cells["phash"].to_pylist()
+        recipe = cells.get("recipe")
+        found["recipe"] = recipe.to_pylist() if recipe is not None else [""] * batch.num_rows
+        yield [found[name] for name in COLUMNS]
 
 
 def _columns_of(path: PathLike) -> tuple[str, ...]:
@@ -272,18 +268,18 @@ def _columns_of(path: PathLike) -> tuple[str, ...]:
     return columns
 
 
-def _read_rows(path: PathLike) -> Iterator[Picture]:
-    """Row by row: where the quicker way is stopped, it can be said which one is wrong."""
+def _read_rows(path: PathLike) -> Iterator[tuple[Any, ...]]:
     columns = _columns_of(path)
+    types = [_TYPES[name] for name in columns]
+    recipe = () if columns == COLUMNS else ("",)
     with Path(path).open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
         next(rows)
         for cells in rows:
             try:
-                row = {name: _TYPES[name](cell) for name, cell in zip(columns, cells, strict=True)}
+                yield (*(kind(cell) for kind, cell in zip(types, cells, strict=True)), *recipe)
             except ValueError:
                 raise ValueError(
                     f"{path}, line {rows.line_num}: a manifest's rows are {', '.join(columns)}; "
                     "this one has too few or too many, or a size that is no number"
                 ) from None
-            yield Picture(**row)

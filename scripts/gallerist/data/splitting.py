@@ -25,7 +25,7 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
         raise ValueError(f"the fractions add up to {sum(fractions.values()):g}, not 1")
     originals: dict[str, set[str]] = defaultdict(set)
     label_of: dict[str, str] = {}
-    sources = pictures.column("source_id")
+    sources = pictures.sources
     for row, (source, found) in enumerate(zip(sources, pictures.labels, strict=True)):
         label = label_of.setdefault(source, found)
         if label != found:
@@ -50,7 +50,7 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
     rows: dict[str, list[int]] = {part: [] for part in fractions}
     for row, source in enumerate(sources):
         rows[part_of[source]].append(row)
-    return {part: pictures.of_rows(members, part=part) for part, members in rows.items()}
+    return {part: pictures.of_rows(members, part) for part, members in rows.items()}
 
 
 def _order_key(seed: int, source_id: str) -> str:
