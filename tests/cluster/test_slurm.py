@@ -76,8 +76,7 @@ def test_a_killed_workflow_that_is_started_again_waits_for_what_still_runs(
     workflow.gallerist("unlock")
     said = on_cluster.run().stdout
     assert f"Slurm: {job.number}" in said
-    trainings = [each for each in nodes.jobs(workflow.folder) if "train_network" in each.about]
-    assert [each.number for each in trainings] == [job.number]
+    assert [each.number for each in nodes.trainings(workflow.folder)] == [job.number]
     assert "training goes on" not in on_cluster.log.read_text(encoding="utf-8")  # never disturbed
     on_cluster.check(undisturbed)
 
@@ -87,7 +86,7 @@ def test_what_a_killed_workflow_had_sent_is_done_again_with_other_parameters(on_
     workflow = on_cluster.workflow
     workflow.edit_config("experiments.short.epochs", 10)
     with on_cluster.started(MODEL) as process:
-        wait_for(lambda: on_cluster.nodes.running(workflow.folder, "train_network"), seconds=300)
+        wait_for(lambda: on_cluster.nodes.training(workflow.folder), seconds=300)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     workflow.gallerist("unlock")
@@ -149,7 +148,7 @@ def test_a_job_gets_a_gpu_where_the_profile_names_a_partition_with_one(on_cluste
     """And no more processors than a node has, though the rule would take eight."""
     asked = ["train_network:gpu=1", "train_network:slurm_partition=cards"]
     with on_cluster.started(MODEL, "--max-threads", "8", "--set-resources", *asked) as process:
-        job = wait_for(lambda: nodes.running(on_cluster.workflow.folder, "train_network"))
+        job = wait_for(lambda: nodes.training(on_cluster.workflow.folder), seconds=300)
         told = subprocess.run(
             ["scontrol", "show", "job", job.number], capture_output=True, text=True, check=True
         )

@@ -91,10 +91,15 @@ class TwoNodes:
         rows = [line.split("|") for line in told.stdout.splitlines()]
         return [Job(*row[:4]) for row in rows if Path(row[4]) == Path(folder)]
 
-    def running(self, folder, rule):
-        """The job of a rule that runs; None where none does."""
-        found = [each for each in self.jobs(folder) if each.about.startswith(f"rule_{rule}")]
+    def training(self, folder):
+        """The job that trains the network `short`, if it runs; None else."""
+        found = self.trainings(folder)
         return next((each for each in found if each.state == "RUNNING"), None)
+
+    def trainings(self, folder):
+        """All jobs that were sent to train it."""
+        about = "rule_train_network_wildcards_short"
+        return [each for each in self.jobs(folder) if each.about == about]
 
     def whole(self):
         """Bring back a node that was killed, and end what others left."""
@@ -142,7 +147,7 @@ class OnCluster:
         """The job that trains, once it is at that epoch."""
         epoch = self.moment(seed)
         wait_for(lambda: self.epochs() >= epoch, seconds=600)
-        return wait_for(lambda: self.nodes.running(self.workflow.folder, "train_network"))
+        return wait_for(lambda: self.nodes.training(self.workflow.folder))
 
     def check(self, undisturbed):
         """All bytes are those of a run that nothing befell, and no training began anew."""
