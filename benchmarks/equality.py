@@ -92,7 +92,7 @@ def _table(text: str) -> list[list[str]]:
 def _record(data: bytes) -> dict[str, Any]:
     record = json.loads(data)
     kept = {key: record.get(key) for key in IN_RECORDS}
-    timed = re.compile("second|per_second|bytes|peak|cpu|memory|disk|moments")
+    timed = re.compile("second|per_second|bytes|peak|cpu|memory|disk|moments|resumed")
     kept["metrics"] = {
         key: kept["metrics"][key] for key in kept["metrics"] if not timed.search(key)
     }

@@ -7,9 +7,9 @@ from gallerist.workflow.resources import Needs, count_pictures
 
 # Whether jobs are sent to other machines from here; not in the processes that run one there.
 SENDING = workflow.is_main_process and workflow.resource_settings.nodes is not None
-# A resource that nobody has named has no value.
+# As it is written: a value it has for a job only, and None where nobody has named one.
 PARTITION = (workflow.resource_settings.default_resources or {}).get("slurm_partition")
-PARTITION = str(PARTITION.value) if PARTITION and PARTITION.value else None
+PARTITION = PARTITION and PARTITION.raw
 NODE = cluster.largest_node(PARTITION) if SENDING else None
 
 if SENDING and not any(Path(".snakemake/locks").glob("*")):

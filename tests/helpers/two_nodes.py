@@ -1,5 +1,6 @@
 """What the tests of a cluster share: a Slurm of two nodes, and a workflow that sends it jobs."""
 
+import contextlib
 import os
 import random
 import re
@@ -135,7 +136,9 @@ class OnCluster:
 
     def epochs(self):
         """Epochs of the training under way that its log tells of."""
-        text = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+        text = ""
+        with contextlib.suppress(FileNotFoundError):  # between two attempts, too
+            text = self.log.read_text(encoding="utf-8")
         found = re.findall(rf"epoch (\d+) of {EPOCHS}:", text)
         return int(found[-1]) if found else 0
 
