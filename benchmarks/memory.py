@@ -81,7 +81,7 @@ def extract(measured: Measured, count: int, folder: Path) -> int:
 
 def train(measured: Measured, count: int, folder: Path) -> int:
     """One epoch of rule train_network on kept rows, here of random numbers; their bytes."""
-    from gallerist.networks.trunk import after_trunk
+    from gallerist.networks.trunk import Halves
     from gallerist.training import loop as training
 
     network = measured.build()
@@ -93,7 +93,9 @@ def train(measured: Measured, count: int, folder: Path) -> int:
     data = Task(measured, training_images, validation_images, epochs=1).data
     rows = _random_rows(network, data, folder)
     training_batches, validation_batches = data.rows(rows.trunk.model, rows)
-    training.train(after_trunk(network), training_batches, validation_batches, schedule=schedule(1))
+    training.train(
+        Halves(network).after_trunk(), training_batches, validation_batches, schedule=schedule(1)
+    )
     return rows.store.bytes
 
 

@@ -147,7 +147,7 @@ def as_published(task: Task) -> Course:
 def with_kept_rows(task: Task) -> Course:
     """What the rules extract_trunk and train_network do."""
     from gallerist.networks.tensorflow_inference import compile_network
-    from gallerist.networks.trunk import after_trunk, trunk_of
+    from gallerist.networks.trunk import Halves
     from gallerist.networks.trunk_rows import TrunkRows
     from gallerist.training import loop as training
     from gallerist.training.checkpoint import Checkpoint
@@ -155,13 +155,13 @@ def with_kept_rows(task: Task) -> Course:
     network = task.measured.build()
     with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as name:
         started = time.perf_counter()
-        forward = compile_network(trunk_of(network), threads=threads())
+        forward = compile_network(Halves(network).trunk(), threads=threads())
         layers = FrozenLayers(network, forward, task.data.preprocessing)
         rows = TrunkRows(layers, Path(name) / "rows")
         rows.fill(task.training, task.held_out)
         cached = time.perf_counter()
         trained = training.train(
-            after_trunk(network),
+            Halves(network).after_trunk(),
             *task.data.rows(layers.model, rows),
             settings=schedule(task.epochs),
             checkpoint=Checkpoint(Path(name) / "checkpoint.npz", "this training"),
@@ -194,11 +194,11 @@ class FrozenLayers:
     dtype = "float32"
 
     def __init__(self, network: "keras.Model", forward: Any, preprocessing: Any) -> None:
-        from gallerist.networks.trunk import cut_of_network, trunk_identity
+        from gallerist.networks.trunk import Halves
 
         self.forward, self.pictures = forward, preprocessing
-        self.model, self.preprocessing = trunk_identity(network), preprocessing.sha256
-        self.length = cut_of_network(network).values
+        self.model, self.preprocessing = Halves(network).identity, preprocessing.sha256
+        self.length = Halves(network).cut.values
         self.identity = [self.model, self.preprocessing]
 
     def batches(self, pictures: Any) -> Iterator[Any]:

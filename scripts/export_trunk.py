@@ -13,6 +13,6 @@ with stage(snakemake) as run:
     device = configure(threads=snakemake.threads)
     weights = Weights.read(snakemake.input.weights)
     trunk, described = load_trunk(run.settings, weights.file)
-    export(description, {"pixels": trunk}, sizes="fixed", **described)
+    export(description, {("pixels",): trunk}, sizes="fixed", **described)
     run.made(description)
     run.parameters(device=device, weights_used=weights.label)

@@ -8,7 +8,7 @@ with stage(snakemake) as run:
     from gallerist.data.preprocessing import Preprocessing
     from gallerist.networks.architectures import architecture
     from gallerist.networks.runtime import configure
-    from gallerist.networks.trunk import after_trunk, trunk_identity
+    from gallerist.networks.trunk import Halves
     from gallerist.networks.trunk_rows import Trunk, TrunkRows
     from gallerist.networks.weights import Weights
     from gallerist.settings.networks import read_network
@@ -26,11 +26,12 @@ with stage(snakemake) as run:
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)
-    if given.trunk:
-        trained_part = after_trunk(network)  # shares its layers with the network
+    halves = Halves(network) if given.trunk else None
+    if halves:
+        trained_part = halves.after_trunk()  # shares its layers with the network
         how = {"weights": file, "threads": snakemake.threads, "compute": run.param("compute")}
         rows = TrunkRows(Trunk(given.trunk[2], run.settings, preprocessing, **how), params.store)
-        batches = data.rows(trunk_identity(network), rows)
+        batches = data.rows(halves.identity, rows)
     else:
         trained_part, batches = network, data.pictures(snakemake.threads)
     used, digest = (weights.label, weights.sha256) if weights else ("none", "none")
@@ -40,7 +41,7 @@ with stage(snakemake) as run:
     trained = training.train(
         trained_part, *batches, settings=settings, checkpoint=checkpoint, xla=xla, report=point
     )
-    training.save(network, output.model)
+    training.save(network, output.model, halves)
     run.made(output.model)
     run.made(output.exported[2])
     preprocessing.write(output.preprocessing)

@@ -157,14 +157,18 @@ class NetworkExtractor:
         resized = None if size == self.pictures.image_size else size
 
         def in_keras() -> Any:
+            import keras
+
             from gallerist.networks.architectures import resize_input
             from gallerist.networks.feature_map import feature_map_of
-            from gallerist.networks.trunk import after_trunk
+            from gallerist.networks.graph_cut import Graph
+            from gallerist.networks.trunk import Halves
 
             if kind == "maps":
-                return feature_map_of(self.network)[0]
+                graph = Graph.of(self.network)
+                return keras.Model(graph.inputs, feature_map_of(graph)[0])
             if kind == "rows":
-                return after_trunk(self.network)
+                return Halves(self.network).after_trunk()
             return resize_input(self.network, resized) if resized else self.network
 
         forward = compile_exported(

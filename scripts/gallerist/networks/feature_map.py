@@ -15,22 +15,21 @@ _POOLING = (
 """What only makes a map coarser: the small network from scratch pools to a single position."""
 
 
-def feature_map_of(network: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
-    """(n, s, s, 3) pixels -> the last feature map (n, h, w, channels), and how it is pooled.
+def feature_map_of(graph: Graph) -> tuple[Any, dict[str, Any]]:
+    """The last feature map, a Keras tensor (n, h, w, channels), and how vectors are pooled from it.
 
     It is the last one before anything pools: that of the backbone, or else of the last convolution
-    and what follows it. network: without its head. The pooling is described for
+    and what follows it. graph: of a network without its head. The pooling is described for
     `figures.grad_cam.pool`, in JSON values.
     Raises ValueError where no layer gives a feature map, or the vector is not made of the last one
     alone, in one of the ways of `architectures`.
     """
-    graph = Graph.of(network)
     unpooled = [call for call in graph.calls if not isinstance(call.operation, _POOLING)]
     maps = [call for call in unpooled if len(call.outputs[0].shape) == 4]
     if not maps:
         raise ValueError(
-            f"no layer of the network {network.name} gives a feature map (n, h, w, channels): "
-            "there is no place in the picture that its vector comes from"
+            "no layer of the network gives a feature map (n, h, w, channels): there is no place in "
+            "the picture that its vector comes from"
         )
     (tensor,) = maps[-1].outputs
     *blocks, last = graph.calls[graph.calls.index(maps[-1]) + 1 :] or [maps[-1]]
@@ -39,12 +38,12 @@ def feature_map_of(network: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
     described = _describe(last.operation, tensor.shape[1:3])
     if described is None or read != [id(tensor), *made] or len(blocks) > ("block" in described):
         raise ValueError(
-            f"the vector of the network {network.name} is not made of its last feature map alone "
-            f"(shape {tuple(tensor.shape)}), so that this map cannot explain it"
+            "the vector of the network is not made of its last feature map alone (shape "
+            f"{tuple(tensor.shape)}), so that this map cannot explain it"
         )
     if blocks:
         described["block"] = blocks[0].operation.pool_size[0]
-    return keras.Model(graph.inputs, tensor, name="feature_map"), described
+    return tensor, described
 
 
 def _describe(layer: Any, shape: tuple[int, int]) -> dict[str, Any] | None:

@@ -35,8 +35,8 @@ def pack_input(model: keras.Model, batch: Any) -> Any:
     return keras.tree.pack_sequence_as(model.input, [batch])
 
 
-def write_frozen_graph(model: keras.Model, path: Path) -> None:
-    """Write the network as a GraphDef with its weights as constants.
+def write_frozen_graph(model: keras.Model, path: Path) -> list[str]:
+    """Write the network as a GraphDef with its weights as constants. Returns its outputs' names.
 
     It is traced as a function of its weights, so that they are placeholders, which are replaced
     while the nodes are written one by one: a file of GraphDefs one after the other is one GraphDef
@@ -59,19 +59,20 @@ def write_frozen_graph(model: keras.Model, path: Path) -> None:
     with path.open("wb") as file:
         header = tf.compat.v1.GraphDef(versions=graph.versions, library=graph.library)
         file.write(header.SerializeToString())
-        for node in _needed(graph, function.outputs[0].op.name):
+        for node in _needed(graph, [output.op.name for output in function.outputs]):
             known = values.get(node.name)
             written = node if known is None else _constant(node.name, known.numpy())
             file.write(tf.compat.v1.GraphDef(node=[written]).SerializeToString())
+    return [output.name for output in function.outputs]
 
 
-def _needed(graph: Any, output: str) -> Iterator[Any]:
-    """The nodes that an output is computed from, in their order, without control inputs.
+def _needed(graph: Any, outputs: list[str]) -> Iterator[Any]:
+    """The nodes that outputs are computed from, in their order, without control inputs.
 
     Those order assignments, and in inference nothing is assigned.
     """
     nodes = {node.name: node for node in graph.node}
-    needed, waiting = set(), [output]
+    needed, waiting = set(), list(outputs)
     while waiting:
         name = waiting.pop()
         if name in needed:

@@ -111,6 +111,12 @@ class Graph:
         )
         return cls(tuple(followed.inputs), tuple(calls), tuple(followed.outputs))
 
+    def up_to(self, name: str) -> "Graph":
+        """The same, ending with what the operation of that name gives."""
+        names = [call.operation.name for call in self.calls]
+        calls = self.calls[: names.index(name) + 1]
+        return Graph(self.inputs, tuple(calls), calls[-1].outputs)
+
 
 @dataclass(frozen=True)
 class Part:

@@ -43,7 +43,7 @@ def compile_network(
         return TensorFlow(model, xla=xla)
     try:
         forward = OpenVino(convert(model), threads)
-        outputs = compared(probe_keras(model))
+        (outputs,) = map(compared, probe_keras(model))
         forward.check(outputs if np.isfinite(outputs).all() else None)
     except Exception as error:  # conversion raises everything from OSError to its own
         reason = reason_of(error)

@@ -1,14 +1,14 @@
 """A transfer network in two halves: what is computed once for a picture, and what is trained.
 
-`trunk_of` gives the frozen half: pixels to one row of numbers. `after_trunk` gives the other half:
-rows to what the network gives. One after the other they compute what the network computes. The
-second shares its layers with the network, so that training it trains the network. Where the halves
-part is found by `graph_cut`.
+The trunk is the frozen half: pixels to one row of numbers. The other half makes of rows what the
+network gives. One after the other they compute what the network computes. The second shares its
+layers with the network, so that training it trains the network. Where the halves part is found by
+`graph_cut`.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -18,45 +18,103 @@ from gallerist.networks.architectures import InferenceMode, backbone_on_pixels
 from gallerist.networks.graph_cut import Call, Cut, Graph, Part, Step, cut_of, reading_step
 
 
-def cut_of_network(network: keras.Model) -> Cut:
-    """Where the backbone of a network is cut, in shapes, sizes and names, for the log.
+class Halves:
+    """A network divided in two. It is followed and cut once, which takes seconds for a large one.
 
-    network: as Transfer.build makes it or without its head, fresh or loaded.
-    Raises ValueError for another one.
+    graph: of the network. cut: where its backbone is cut; as text a line for the log.
     """
-    return cut_of(_Anatomy.of(network).backbone)
 
+    def __init__(self, network: keras.Model) -> None:
+        """network: as Transfer.build makes it or without its head, fresh or loaded.
 
-def has_frozen_layers(network: keras.Model) -> bool:
-    """Whether a network has a backbone of which a layer is frozen, so that it has a trunk."""
-    backbones = [each.layer for each in network.layers if isinstance(each, InferenceMode)]
-    return any(not layer.trainable for backbone in backbones for layer in backbone.layers)
+        Raises ValueError for one that was not made from a backbone.
+        """
+        self.graph, self._name = Graph.of(network), network.name
+        calls = self.graph.calls
+        places = [i for i, c in enumerate(calls) if isinstance(c.operation, InferenceMode)]
+        if len(places) != 1:
+            raise ValueError(
+                f"the network {network.name} has no backbone, of which a frozen part could be "
+                "computed beforehand: only transfer networks have one"
+            )
+        (place,) = places
+        self._before, self._after = calls[:place], calls[place + 1 :]
+        (self._image,) = self.graph.inputs
+        (self._given,) = calls[place].inputs  # what the backbone is given, and what it gives
+        (self._maps,) = calls[place].outputs
+        self.cut = cut_of(calls[place].operation.layer)
 
+    def trunk(self) -> keras.Model:
+        """The frozen half: (n, s, s, 3) RGB pixels 0-255 of any dtype -> (n, d) float32 rows.
 
-def trunk_of(network: keras.Model) -> keras.Model:
-    """The frozen half: (n, s, s, 3) RGB pixels 0-255 of any dtype -> (n, d) float32 rows.
+        A row holds what crosses the cut, each tensor flattened row-major, one after the other.
+        Where nothing is worth storing, it holds the pixels. Always in inference mode. The layers
+        are shared with the network.
+        """
+        cut, image = self.cut, self._image
+        pixels = keras.Input(batch_shape=image.shape, dtype=image.dtype, name="pixels")
+        made = [part for part in cut.parts if not _is_image(part, cut)]
+        rows = []
+        if made:
+            (scaled,) = _replay(self._before, {id(image): pixels}, [self._given])
+            maps = [_flat(part.tensor, part.step) for part in made]
+            (given,) = cut.graph.inputs
+            frozen = InferenceMode(keras.Model(given, maps), name="trunk")
+            rows = keras.tree.flatten(frozen(scaled))
+        if len(made) < len(cut.parts):
+            rows = [_flat(pixels, (1, 1)), *rows]
+        row = rows[0] if len(rows) == 1 else keras.layers.Concatenate(dtype="float32")(rows)
+        return keras.Model(pixels, row, name="trunk")
 
-    A row holds what crosses the cut, each tensor flattened row-major, one after the other. Where
-    nothing is worth storing, it holds the pixels. Always in inference mode. The layers are shared
-    with `network`, which may be with its head or without, fresh or loaded.
-    Raises ValueError where it was not made from a backbone.
-    """
-    anatomy = _Anatomy.of(network)
-    cut = cut_of(anatomy.backbone)
-    (image,) = anatomy.graph.inputs
-    pixels = keras.Input(batch_shape=image.shape, dtype=image.dtype, name="pixels")
-    made = [part for part in cut.parts if not _is_image(part, cut)]
-    rows = []
-    if made:
-        (scaled,) = _replay(anatomy.before, {id(image): pixels}, [anatomy.given])
-        maps = [_flat(part.tensor, part.step) for part in made]
-        (given,) = cut.graph.inputs
-        frozen = InferenceMode(keras.Model(given, maps), name="trunk")
-        rows = keras.tree.flatten(frozen(scaled))
-    if len(made) < len(cut.parts):
-        rows = [_flat(pixels, (1, 1)), *rows]
-    row = rows[0] if len(rows) == 1 else keras.layers.Concatenate(dtype="float32")(rows)
-    return keras.Model(pixels, row, name="trunk")
+    def after_trunk(self, last: str | None = None) -> keras.Model:
+        """The half that is trained: (n, d) rows of any float dtype -> what the network gives.
+
+        All layers are those of the network, with their weights and the state of their random seeds,
+        and under their names, but for those of the backbone, which are inside the layer "backbone":
+        what is trained here is trained there. As in the network, the backbone is in inference mode
+        throughout.
+        last: name of the layer after which it ends; None is the network's own end.
+        """
+        cut = self.cut
+        after = self.graph if last is None else self.graph.up_to(last)
+        rows = keras.Input((cut.values,), dtype="float32", name="rows")
+        stored: list[Any] = []
+        start = 0
+        for part in cut.parts:
+            piece = keras.ops.reshape(rows[:, start : start + part.values], (-1, *part.shape))
+            if _is_image(part, cut):
+                (piece,) = _replay(self._before, {id(self._image): piece}, [self._given])
+            stored.append(piece)
+            start += part.values
+        maps = _tail(cut, stored) if cut.tail else stored[0]
+        calls = [call for call in self._after if call in after.calls]
+        outputs = _replay(calls, {id(self._maps): maps}, after.outputs)
+        return keras.Model(rows, outputs if len(outputs) > 1 else outputs[0], name=self._name)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of everything that the rows of the trunk depend on but the pictures.
+
+        That is the size of the images, every operation of the trunk with its settings and weights,
+        and what of it is stored. Names do not count, nor does what comes after the cut: networks
+        whose rows are equal because only their heads, poolings or training differ have one.
+        """
+        digest = hashlib.sha256()
+        for piece in self._identity_parts():
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _identity_parts(self) -> Iterator[bytes]:
+        (scaled,) = self.cut.graph.inputs
+        numbers = {id(self._image): 0, id(scaled): 0}
+        yield canonical_json(self._image.shape[1:]).encode()
+        if not self.cut.is_empty:
+            yield from _serialise(self._before, numbers)
+            numbers[id(scaled)] = numbers[id(self._given)]
+            yield from _serialise(self.cut.trunk, numbers)
+        yield canonical_json(
+            [[numbers[id(part.tensor)], part.step, part.shape] for part in self.cut.parts]
+        ).encode()
 
 
 def load_trunk(
@@ -67,55 +125,15 @@ def load_trunk(
     settings: `Experiment.trunk_settings`. weights: a Keras weights file, or None for random ones.
     The description has the fields of `exported.Exported` that tell of a trunk.
     """
-    network = backbone_on_pixels(
-        settings["backbone"], settings["image_size"], settings["freeze_until"], weights
+    halves = Halves(
+        backbone_on_pixels(
+            settings["backbone"], settings["image_size"], settings["freeze_until"], weights
+        )
     )
-    cut = cut_of_network(network)
+    cut, identity = halves.cut, halves.identity
     facts = {"cut": str(cut), "share_of_multiply_adds": cut.trunk_share}
-    identity = trunk_identity(network)
     described = {"model": identity, "trunk": identity, "length": cut.values, "facts": facts}
-    return trunk_of(network), described
-
-
-def after_trunk(network: keras.Model) -> keras.Model:
-    """The half that is trained: (n, d) rows of any float dtype -> what `network` gives.
-
-    All layers are those of `network`, with their weights and the state of their random seeds, and
-    under their names, but for those of the backbone, which are inside the layer "backbone": what is
-    trained here is trained there. As in the network, the backbone is in inference mode throughout.
-    To extract from rows, give it the network without its head.
-    Raises ValueError where it was not made from a backbone.
-    """
-    anatomy = _Anatomy.of(network)
-    cut = cut_of(anatomy.backbone)
-    (image,) = anatomy.graph.inputs
-    rows = keras.Input((cut.values,), dtype="float32", name="rows")
-    stored: list[Any] = []
-    start = 0
-    for part in cut.parts:
-        piece = keras.ops.reshape(rows[:, start : start + part.values], (-1, *part.shape))
-        if _is_image(part, cut):
-            (piece,) = _replay(anatomy.before, {id(image): piece}, [anatomy.given])
-        stored.append(piece)
-        start += part.values
-    maps = _tail(cut, stored) if cut.tail else stored[0]
-    outputs = _replay(anatomy.after, {id(anatomy.maps): maps}, anatomy.graph.outputs)
-    return keras.Model(rows, outputs if len(outputs) > 1 else outputs[0], name=network.name)
-
-
-def trunk_identity(network: keras.Model) -> str:
-    """SHA-256 of everything that the rows of `trunk_of` depend on but the pictures.
-
-    That is the size of the images, every operation of the trunk with its settings and weights, and
-    what of it is stored. Names do not count, nor does what comes after the cut: networks whose rows
-    are equal because only their heads, poolings or training differ have one identity.
-    Raises ValueError where the network was not made from a backbone.
-    """
-    anatomy = _Anatomy.of(network)
-    digest = hashlib.sha256()
-    for piece in _identity_parts(anatomy, cut_of(anatomy.backbone)):
-        digest.update(piece)
-    return digest.hexdigest()
+    return halves.trunk(), described
 
 
 class _AtEveryPosition(keras.layers.Wrapper):  # type: ignore[misc]
@@ -127,37 +145,6 @@ class _AtEveryPosition(keras.layers.Wrapper):  # type: ignore[misc]
         if self.layer.use_bias:
             maps = maps + self.layer.bias
         return maps if self.layer.activation is None else self.layer.activation(maps)
-
-
-@dataclass(frozen=True)
-class _Anatomy:
-    """A network as what comes before its backbone, the backbone, and what comes after it.
-
-    given, maps: the tensor that the backbone is given, and the one it gives.
-    """
-
-    graph: Graph
-    before: tuple[Call, ...]
-    given: Any
-    backbone: keras.Model
-    maps: Any
-    after: tuple[Call, ...]
-
-    @classmethod
-    def of(cls, network: keras.Model) -> "_Anatomy":
-        graph = Graph.of(network)
-        places = [i for i, c in enumerate(graph.calls) if isinstance(c.operation, InferenceMode)]
-        if len(places) != 1:
-            raise ValueError(
-                f"the network {network.name} has no backbone, of which a frozen part could be "
-                "computed beforehand: only transfer networks have one"
-            )
-        (place,) = places
-        call = graph.calls[place]
-        (given,) = call.inputs
-        (maps,) = call.outputs
-        backbone = call.operation.layer
-        return cls(graph, graph.calls[:place], given, backbone, maps, graph.calls[place + 1 :])
 
 
 def _is_image(part: Part, cut: Cut) -> bool:
@@ -203,21 +190,6 @@ def _on_thinned(operation: Any, tensor: Any) -> Any:
         return tensor  # the largest or the mean of one value is that value
     name = f"{operation.name}_at_every_position"
     return _AtEveryPosition(operation, dtype=operation.dtype_policy, name=name)(tensor)
-
-
-def _identity_parts(anatomy: _Anatomy, cut: Cut) -> Iterator[bytes]:
-    """What `trunk_identity` is the hash of, piece by piece."""
-    (image,) = anatomy.graph.inputs
-    (scaled,) = cut.graph.inputs
-    numbers = {id(image): 0, id(scaled): 0}
-    yield canonical_json(image.shape[1:]).encode()
-    if not cut.is_empty:
-        yield from _serialise(anatomy.before, numbers)
-        numbers[id(scaled)] = numbers[id(anatomy.given)]
-        yield from _serialise(cut.trunk, numbers)
-    yield canonical_json(
-        [[numbers[id(part.tensor)], part.step, part.shape] for part in cut.parts]
-    ).encode()
 
 
 def _serialise(calls: Iterable[Call], numbers: dict[int, int]) -> Iterator[bytes]:

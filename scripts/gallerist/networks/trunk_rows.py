@@ -79,7 +79,7 @@ class Trunk:
 
     @property
     def model(self) -> str:
-        """The identity of the layers: see `trunk.trunk_identity`."""
+        """The identity of the layers: see `trunk.Halves.identity`."""
         return self.exported.model
 
     @property

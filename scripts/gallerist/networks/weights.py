@@ -1,17 +1,18 @@
 """Pretrained weights: found once, checked, and named when they cannot be had."""
 
+import hashlib
 import logging
 import os
-import socket
+import shutil
 import time
-from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
+from gallerist.io.http import reason_of, session
+from gallerist.networks import lite2_weights
 from gallerist.networks.backbones import BACKBONES, PUBLISHED, Published
 
 logger = logging.getLogger("gallerist")
@@ -71,7 +72,8 @@ def fetch(
 
     requested: "auto" (ImageNet where it can be had, else random), "imagenet" (or an error),
         "random", or the path of a Keras weights file without the classifier.
-    destination: where a fetched copy is kept, `*.weights.h5`.
+    destination: where a fetched copy is kept, `*.weights.h5`; that of EfficientNetLite2's file,
+        which is in no format of Keras, beside it with the ending .pth.
     attempts, backoff: of the download; waits backoff, 2 backoff, 4 backoff ... seconds between.
 
     Raises UserError saying what was tried and what to do instead.
@@ -83,7 +85,7 @@ def fetch(
             raise UserError(f"{requested}: no such file; it was to hold weights for {backbone}")
         return Weights(backbone, requested, "file", requested, sha256_of_file(requested))
     try:
-        _keep_imagenet(backbone, Path(destination), attempts, backoff)
+        kept = _keep_imagenet(backbone, Path(destination), attempts, backoff)
     except UserError as error:
         if requested == "imagenet":
             raise
@@ -93,29 +95,29 @@ def fetch(
             error,
         )
         return Weights(backbone, requested, "random", None, None, str(error))
-    return Weights(backbone, requested, "imagenet", str(destination), sha256_of_file(destination))
+    return Weights(backbone, requested, "imagenet", str(kept), sha256_of_file(kept))
 
 
-def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> None:
+def _keep_imagenet(backbone: str, destination: Path, attempts: int, backoff: float) -> Path:
     if backbone == "EfficientNetLite2":
-        from gallerist.networks import efficientnet_lite2
-
-        model = efficientnet_lite2.build()
-        efficientnet_lite2.load_imagenet_weights(model)
-    else:
-        model = _fill(backbone, _download(backbone, attempts, backoff))
+        copy = destination.with_name(f"{destination.name.removesuffix('.weights.h5')}.pth")
+        with replacing(copy) as temporary:
+            shutil.copyfile(lite2_weights.weights_file(), temporary)
+        return copy
+    model = _fill(backbone, _download(backbone, attempts, backoff))
     with replacing(destination) as temporary:
         # Keras asks for this very ending.
         kept = temporary.with_name(f"{temporary.name}.weights.h5")
         model.save_weights(kept)
         kept.replace(temporary)
+    return destination
 
 
-def _fill(backbone: str, file: str) -> Any:
+def _fill(backbone: str, file: Path) -> Any:
     chosen = BACKBONES[backbone]
     model = chosen.build(chosen.image_size)
     try:
-        model.load_weights(file)
+        model.load_weights(os.fspath(file))
     except Exception as error:  # h5py and Keras raise everything from KeyError to OSError
         raise UserError(
             f"{file} does not hold the weights of {backbone} ({error}). Remove it: it will be "
@@ -124,44 +126,49 @@ def _fill(backbone: str, file: str) -> Any:
     return model
 
 
-def _download(backbone: str, attempts: int, backoff: float) -> str:
-    """Path of the published file in Keras's cache, where it may have been; its digest checked."""
-    previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30)  # a silent firewall would otherwise hold the job for minutes
-    try:
-        for attempt in range(attempts):
-            if attempt:
-                time.sleep(backoff * 2 ** (attempt - 1))
-            try:
-                return _from_keras(PUBLISHED[backbone])
-            except Exception as error:  # Keras wraps every network failure in a bare Exception
-                last = error
-                logger.info("%s, attempt %d of %d: %s", backbone, attempt + 1, attempts, error)
-    finally:
-        socket.setdefaulttimeout(previous)
+def _download(backbone: str, attempts: int, backoff: float) -> Path:
+    """The published file in Keras's cache, where it may have been; its digest checked."""
     published = PUBLISHED[backbone]
+    file = _cache() / published.file
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(backoff * 2 ** (attempt - 1))
+        try:
+            if not file.is_file() or not _is_it(file, published.digest):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as temporary:
+                    _receive(published, temporary)
+            return file
+        except (OSError, UserError) as error:  # what requests raises is an OSError
+            last = reason_of(error)
+            logger.info("%s, attempt %d of %d: %s", backbone, attempt + 1, attempts, last)
     raise UserError(
         f"ImageNet weights for {backbone} could not be downloaded in {attempts} attempts ({last}). "
-        f"Fetch {published.address} elsewhere and name it as weights: PATH, or copy it to "
-        f"{_cache() / published.file}."
-    ) from last
+        f"Fetch {published.address} elsewhere and name it as weights: PATH, or copy it to {file}."
+    )
 
 
-def _from_keras(published: Published) -> str:
-    import keras
+def _receive(published: Published, file: Path) -> None:
+    address, wanted = published.address, published.digest
+    with (
+        session(1, 0, (), reread=True) as http,
+        http.get(address, stream=True, timeout=30) as answer,
+        file.open("wb") as target,
+    ):
+        answer.raise_for_status()
+        for chunk in answer.iter_content(1 << 20):
+            target.write(chunk)
+    if not _is_it(file, wanted):
+        raise UserError(f"{address} gave a file of another digest than {wanted}")
 
-    cache = _cache()
-    with suppress(OSError):  # Keras takes a folder under /tmp instead
-        cache.mkdir(parents=True, exist_ok=True)
-    with redirect_stdout(StringIO()):  # its progress bar would fill a log with thousands of lines
-        file = keras.utils.get_file(
-            published.file,
-            origin=published.address,
-            file_hash=published.digest,
-            cache_dir=cache.parent,
-            cache_subdir=cache.name,
-        )
-    return str(file)
+
+def _is_it(file: Path, digest: str | None) -> bool:
+    """Whether a file has a digest, SHA-256 or MD5; any file, where none is known."""
+    if digest is None:
+        return True
+    with file.open("rb") as opened:
+        kind = "sha256" if len(digest) == 64 else "md5"
+        return hashlib.file_digest(opened, kind).hexdigest() == digest
 
 
 def _cache() -> Path:

@@ -26,11 +26,12 @@ import numpy as np
 import tensorflow as tf
 
 from gallerist.io.files import PathLike, replacing, sha256_of_file
-from gallerist.networks.architectures import sizes_of, without_head
+from gallerist.networks.architectures import EMBEDDING, sizes_of
 from gallerist.networks.export import export
 from gallerist.networks.exported import Kind
 from gallerist.networks.feature_map import feature_map_of
-from gallerist.networks.trunk import after_trunk, has_frozen_layers, trunk_identity
+from gallerist.networks.graph_cut import Graph
+from gallerist.networks.trunk import Halves
 from gallerist.settings.networks import Trained
 from gallerist.training.batches import Batch, Batches
 from gallerist.training.checkpoint import Checkpoint
@@ -58,7 +59,7 @@ def train(
 
     settings: of the experiment. With 0 epochs the network is left as it was built; with
         `restore_best_weights` it ends with the weights of the epoch of the least validation loss.
-    model: a network, or the half of it that is trained (`trunk.after_trunk`), on its inputs.
+    model: a network, or the half of it that is trained (`trunk.Halves.after_trunk`), on its inputs.
     checkpoint: where the state is stored between epochs, and between two batches where a signal
         asks to stop. What is stored there is gone on from, and ends as if it had not been
         interrupted: on the same machine with as many threads, with the same bits. The caller
@@ -233,27 +234,29 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
     return {"parameters": int(model.count_params()), "parameters_trained": trainable}
 
 
-def save(model: keras.Model, path: PathLike) -> None:
+def save(model: keras.Model, path: PathLike, halves: Halves | None = None) -> None:
     """Store the network without its optimiser, whole or not at all, and export it for OpenVINO.
 
-    Exported is the network without its head, for pictures and, where a part of its backbone is
-    frozen, for rows of that trunk too; and what gives its last feature map: see `Exported`.
+    Exported is the network without its head, for pictures and, where its `halves` are given, for
+    rows of its trunk too; and what gives its last feature map: see `Exported`.
     """
     with replacing(path) as temporary:
         keras.Model(model.inputs, model.outputs, name=model.name).save(os.fspath(temporary))
-    headless = without_head(model)
-    graphs: dict[Kind, keras.Model] = {"pixels": headless}
-    if has_frozen_layers(headless):
-        graphs["rows"] = after_trunk(headless)
-    facts = {}
+    headless = (halves.graph if halves else Graph.of(model)).up_to(EMBEDDING)
+    kinds: tuple[Kind, ...] = ("pixels",)
+    (vector,), outputs, facts = headless.outputs, [*headless.outputs], {}
     with suppress(ValueError):  # a network of another kind has no map that its vector comes from
-        graphs["maps"], facts["pooling"] = feature_map_of(headless)
+        tensor, facts["pooling"] = feature_map_of(headless)
+        kinds, outputs = ("pixels", "maps"), [vector, tensor]
+    graphs = {kinds: keras.Model(headless.inputs, outputs, name="extractor")}
+    if halves:
+        graphs["rows",] = halves.after_trunk(EMBEDDING)
     export(
         path,
         graphs,
         model=sha256_of_file(path),
-        trunk=trunk_identity(headless) if "rows" in graphs else None,
-        length=headless.output_shape[-1],
-        sizes=sizes_of(headless),
+        trunk=halves.identity if halves else None,
+        length=vector.shape[-1],
+        sizes=sizes_of(model),
         facts=facts,
     )

@@ -32,7 +32,7 @@ from gallerist.networks.architectures import (
     resize_input,
     without_head,
 )
-from gallerist.networks.trunk import trunk_identity, trunk_of
+from gallerist.networks.trunk import Halves
 from gallerist.networks.trunk_rows import TrunkRows
 from gallerist.training import loop as training
 
@@ -67,7 +67,7 @@ def network():
 def stored(network, tmp_path_factory):
     """model.keras and preprocessing.json, as a training leaves them."""
     folder = tmp_path_factory.mktemp("model")
-    training.save(network, folder / "model.keras")
+    training.save(network, folder / "model.keras", Halves(network))
     Preprocessing(SIDE).write(folder / "preprocessing.json")
     return folder / "model.keras", folder / "preprocessing.json"
 
@@ -208,8 +208,8 @@ class TrunkOf:
 
     def __init__(self, network, dtype="float32", model=None, preprocessing=None):
         self.pictures = preprocessing or Preprocessing(SIDE)
-        self.model, self.preprocessing = model or trunk_identity(network), self.pictures.sha256
-        self.network, self.dtype = trunk_of(network), dtype
+        self.model, self.preprocessing = model or Halves(network).identity, self.pictures.sha256
+        self.network, self.dtype = Halves(network).trunk(), dtype
         self.length = self.network.output_shape[1]
         self.identity = [self.model, self.preprocessing, dtype]
 
@@ -619,7 +619,7 @@ def test_a_stored_network_is_shared_and_stays_as_it_was(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True, compile=False)
     network = without_head(loaded)
     pixels = pictures(2, 64)
-    before, identity = network(pixels).numpy(), trunk_identity(network)
+    before, identity = network(pixels).numpy(), Halves(network).identity
     other = resize_input(network, 96)
     assert other.get_layer(EMBEDDING) is network.get_layer(EMBEDDING)
     at_first = other(pictures(2, 96)).numpy()
@@ -627,7 +627,7 @@ def test_a_stored_network_is_shared_and_stays_as_it_was(tmp_path):
     assert np.abs(other(pictures(2, 96)).numpy() - at_first).max() > 0.01
     network.get_layer(EMBEDDING).p.assign(3.0)
     np.testing.assert_array_equal(network(pixels).numpy(), before)
-    assert trunk_identity(network) == identity
+    assert Halves(network).identity == identity
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from skimage.transform import resize
 from gallerist.figures.grad_cam import SimilarityMaps
 from gallerist.networks.architectures import Head, Scratch, Transfer, without_head
 from gallerist.networks.feature_map import feature_map_of
+from gallerist.networks.graph_cut import Graph
 from gallerist.networks.pooling import RMAC, GeM
 from gallerist.networks.tensorflow_inference import compile_network
 
@@ -46,7 +47,9 @@ def network_of(*layers, size=SIZE):
 
 
 def maps_of(network):
-    maps, pooling = feature_map_of(network)
+    graph = Graph.of(network)
+    tensor, pooling = feature_map_of(graph)
+    maps = keras.Model(graph.inputs, tensor)
     return SimilarityMaps(compile_network(maps, engine="openvino", threads=1), pooling)
 
 

