@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.apart import apart
-from benchmarks.machine import Machine
+from benchmarks.machine import Machine, threads
 from benchmarks.memory import peak_here
 from benchmarks.tables import Cell, Table
 from gallerist.io.arrays import AnyArray
 
 LENGTH = 256
-QUERIES = 100
+QUERIES = 1000
 DEPTH = 100
 CLASSES = 10
 
@@ -121,6 +121,17 @@ def search(folder: Path, rows: int) -> None:
     ranking.write(folder / "ranking.csv")
 
 
+def search_by_faiss(folder: Path, rows: int) -> None:
+    """The same queries by FAISS's exact search of inner products: in float32, ties in any order."""
+    import faiss
+
+    from gallerist.features.store import Features
+
+    gallery = np.array(Features.read(*_files(folder)).vectors)
+    faiss.omp_set_num_threads(threads())
+    faiss.knn(gallery[:QUERIES, ::-1].copy(), gallery, DEPTH, metric=faiss.METRIC_INNER_PRODUCT)
+
+
 def evaluate(folder: Path, rows: int) -> None:
     """That ranking, by classes."""
     from gallerist.data.manifest import Manifest
@@ -140,7 +151,7 @@ STAGES: dict[str, Callable[[Path, int], None]] = {
     each.__name__: each
     for each in (
         *(write_manifest, read_manifest, split, find_leaks),
-        *(keep_vectors, search, evaluate, add_one),
+        *(keep_vectors, search, search_by_faiss, evaluate, add_one),
     )
 }
 
