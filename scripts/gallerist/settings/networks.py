@@ -146,6 +146,10 @@ class _ScratchKeys(Settings):
     padding: Literal["valid", "same"] = key("valid", noun="a padding")
     """Border of the convolutions. `valid`: none, the maps shrink. `same`: zeros, for small
     pictures."""
+    batch_normalisation: Literal["precise", "moving"] = key("precise", noun="a batch normalisation")
+    """Its averages, before an epoch is judged. `precise`: estimated again over training pictures
+    with the weights of the moment. `moving`: as Keras moves them by a hundredth of every batch, as
+    published."""
 
 
 class Scratch(RankedByVectors, Trained, _ScratchKeys):

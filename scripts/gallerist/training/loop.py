@@ -32,7 +32,8 @@ from gallerist.networks.exported import Kind
 from gallerist.networks.feature_map import feature_map_of
 from gallerist.networks.graph_cut import Graph
 from gallerist.networks.trunk import Halves
-from gallerist.settings.networks import Trained
+from gallerist.settings.networks import Scratch, Trained
+from gallerist.training.batch_norm import BatchNorms
 from gallerist.training.batches import Batch, Batches
 from gallerist.training.checkpoint import Checkpoint
 from gallerist.training.history import CURVES, Training
@@ -83,13 +84,15 @@ def train(
     state = TrainingState(model, _callbacks(settings), settings.restore_best_weights)
     resumed = _resume(state, checkpoint, settings.epochs)
     progress = Progress("training images", (settings.epochs - resumed) * training.images)
-    passes = _Passes(model, xla)
+    passes, norms = _Passes(model, xla), BatchNorms(model)
+    asked = isinstance(settings, Scratch) and settings.batch_normalisation == "precise"
+    precise = norms if asked else None
     began = time.monotonic() - state.seconds
     for epoch in range(resumed + 1, settings.epochs + 1):
         if state.stopped:
             break
         try:
-            row = _epoch(passes, state, training, validation, epoch, progress)
+            row = _epoch(passes, state, training, validation, epoch, progress, precise)
         except Stopped:  # a batch system gives seconds before it kills
             state.seconds = time.monotonic() - began
             if checkpoint and state.under_way:
@@ -104,6 +107,7 @@ def train(
         report(epoch, row)
     if state.best:
         state.best.restore()
+    norms.compare_modes(training)
     return Training(tuple(state.history), state.seconds, training.images, resumed)
 
 
@@ -125,10 +129,12 @@ def _epoch(
     validation: Batches,
     number: int,
     progress: Progress,
+    precise: BatchNorms | None,
 ) -> dict[str, float]:
     """Train once on every picture, and evaluate on the validation ones: a row of the history.
 
     Of an epoch that a signal stopped only the rest is done.
+    precise: layers whose averages are estimated anew before the evaluation.
     """
     began = time.monotonic()
     learning_rate = float(passes.model.optimizer.learning_rate)
@@ -138,6 +144,8 @@ def _epoch(
             passes.over(validation.epoch(number, len(validation) - 1), "test_step")
         state.begin_training()
         state.trained = passes.over(training.epoch(number, start), "train_step", progress)
+    if precise:
+        precise.estimate(training, number)
     passes.model.reset_metrics()
     evaluated = passes.over(validation.epoch(number), "test_step")
     row = {**state.trained, **{f"val_{name}": value for name, value in evaluated.items()}}

@@ -203,6 +203,7 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
             "image_size": 224,
             "look": "colour",
             "padding": "valid",
+            "batch_normalisation": "moving",
             "head": "published",
             "dropout": 0.2,
             "dropout_seed": 999,
