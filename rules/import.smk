@@ -5,6 +5,7 @@ rule import_images:
     """Decode, measure and identify every picture of a part; name each bad one."""
     input:
         source=lambda wildcards: PLAN.part_source(wildcards.part),
+        corrections=lambda wildcards: PLAN.corrections(wildcards.part),
         code=library("import_images"),
     output:
         manifest=results("manifests/{part}.csv"),

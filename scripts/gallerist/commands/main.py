@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gallerist.commands.browse import browse
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.lint import lint
@@ -21,7 +22,7 @@ from gallerist.commands.ui import ui
 from gallerist.commands.unlock import unlock
 
 GROUPS = {
-    "Look at results": (summary, ui),
+    "Look at results": (summary, browse, ui),
     "Search": (search,),
     "Evaluate": (evaluate, lint),
     "Share": (register, submit),

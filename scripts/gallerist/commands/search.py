@@ -12,7 +12,7 @@ import click
 from gallerist.commands import options
 
 if TYPE_CHECKING:
-    from gallerist.serving.query import Answer
+    from gallerist.serving.pictures import Answer
 
 
 @options.command()

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from gallerist.settings.base import Count, Int, OpenShare, Positive, Seed, Settings, key
-from gallerist.settings.texts import FileOrUrl, Folder, Subfolder
+from gallerist.settings.texts import File, FileOrUrl, Folder, Subfolder
 
 _A_FOLDER = "the path of a folder"
 _NAME = (
@@ -103,6 +103,11 @@ class Dataset(Settings):
     split: Split = key(Split)
     extend: Extension | None = key(None)
     images: Images = key(Images)
+    corrections: File | None = key(
+        None, expects="the path of a file", example="corrections/animals.csv", absent=True
+    )
+    """What is known to be wrong with pictures, as `gallerist browse` writes it: the import leaves
+    out bad pictures and leaks, and gives others their right class. docs/browse.md."""
     near_duplicate_distance: Int = key(4, "bits", ge=0, le=32)
     """Two pictures whose 64-bit perceptual hashes differ in at most this many bits are reported as
     near-duplicates. Unrelated pictures differ in about 32."""
