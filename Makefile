@@ -67,14 +67,16 @@ format: $(VENV)/dev.stamp
 	$(BIN)/snakefmt -l 100 Snakefile rules
 
 reference: $(VENV)/run.stamp
-	$(BIN)/python -m gallerist.config.reference > config/README.md
-	$(BIN)/python -m gallerist.config.schema > config/schema.json
+	PYTHONPATH=scripts $(BIN)/python -m gallerist.config.reference > config/README.md
+	PYTHONPATH=scripts $(BIN)/python -m gallerist.config.schema > config/schema.json
 
 lock: $(VENV)/dev.stamp
 	$(BIN)/python envs/lock.py
+	$(BIN)/python envs/platforms.py --resolve
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Gallerist needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12")'
+	@$(PYTHON) envs/platforms.py
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: envs/requirements.lock pyproject.toml | $(BIN)/python

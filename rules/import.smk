@@ -29,6 +29,6 @@ rule import_images:
         fingerprint=part_fingerprint,
         on_bad=CONFIG.dataset.images.on_bad,
         min_side=CONFIG.dataset.images.min_side,
-        max_pixels=CONFIG.dataset.images.max_pixels,
+        reading=READING,
     script:
         "../scripts/import_images.py"

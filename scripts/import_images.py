@@ -10,7 +10,7 @@ with stage(snakemake) as run:
         params.folder,
         part=snakemake.wildcards.part,
         min_side=params.min_side,
-        max_pixels=params.max_pixels,
+        **run.param("reading"),
         threads=snakemake.threads,
         flat=params.flat,
     )

@@ -39,6 +39,7 @@ class Searching:
         return {"label": label, "answers": [shown_answer(answer) for answer in answers]}
 
     def _prepared(self, experiment: str) -> "GallerySearch":
+        from gallerist.serving.extractor import reading_of
         from gallerist.serving.query import GallerySearch  # what reads and describes pictures
 
         data = self._data
@@ -53,7 +54,7 @@ class Searching:
                 experiment,
                 data.settings,
                 threads=os.cpu_count() or 1,
-                max_pixels=data.config["dataset"]["images"]["max_pixels"],
+                **reading_of(data.config),
                 known=data.known,
             )
         return self._ready[experiment]

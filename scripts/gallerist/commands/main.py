@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gallerist import LIBRARY
 from gallerist.commands.browse import browse
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
@@ -20,6 +21,7 @@ from gallerist.commands.summary import summary
 from gallerist.commands.sync import sync
 from gallerist.commands.ui import ui
 from gallerist.commands.unlock import unlock
+from gallerist.io.environment import settle
 
 GROUPS = {
     "Look at results": (summary, browse, ui),
@@ -112,5 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def command() -> int:
+    """Run the command of this process, whatever the environment says beside settings."""
+    settle(LIBRARY.parent)
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

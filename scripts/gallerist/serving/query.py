@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
-from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
+from gallerist.data.decoding import BadImage, Reading, read_image
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import Relevance
 from gallerist.features.extractors import extract
@@ -37,8 +38,8 @@ class GallerySearch:
         experiments: Experiments,
         *,
         threads: int,
-        max_pixels: int = MAX_PIXELS,
         known: KnownPictures | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
         """experiments: of a complete configuration, by name. known: where they were read already.
 
@@ -47,9 +48,7 @@ class GallerySearch:
         settings = experiments[experiment]
         _check_single(experiment, experiments)
         verify_networks(results, experiment, experiments)
-        self._extractor = extractor_of(
-            results, experiment, experiments, threads=threads, max_pixels=max_pixels
-        )
+        self._extractor = extractor_of(results, experiment, experiments, threads=threads, **reading)
         reduced = bool(settings.get("reduction"))
         self._gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
         self._prepared = PreparedGallery(
@@ -116,20 +115,20 @@ def search_file(
     count: int,
     *,
     threads: int,
-    max_pixels: int = MAX_PIXELS,
+    **reading: Unpack[Reading],
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
-    experiments: of a complete configuration, by name.
+    experiments: of a complete configuration, by name. reading: see `decoding.Reading`.
     Raises decoding.BadImage when the file is no picture, NotSearchable, and UserError
     when the gallery's vectors are of another model, or other preprocessing, than is there now.
     """
     _check_single(experiment, experiments)
     try:  # a bad picture is named before a network is loaded
-        read_image(picture)
+        read_image(picture, **reading)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
-    loaded = GallerySearch(results, experiment, experiments, threads=threads, max_pixels=max_pixels)
+    loaded = GallerySearch(results, experiment, experiments, threads=threads, **reading)
     return loaded.search(picture, count)
 
 

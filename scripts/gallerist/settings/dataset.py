@@ -80,7 +80,17 @@ class Images(Settings):
     the import stops with the list of all of them."""
     min_side: Count = key(8, "pixels", doc="A picture whose shorter side is below this is bad.")
     max_pixels: Count = key(100_000_000, "pixels")
-    """A picture with more (width x height) is bad. Guards against decompression bombs."""
+    """A picture with more (width x height) is bad. Guards against decompression bombs. How much
+    memory a picture may take to decode is bounded besides, by what the machine has."""
+    profiles: Literal["apply", "ignore"] = key("apply", noun="a way to treat colour profiles")
+    """Pictures with a colour space of their own: an ICC profile, or the gamma and primaries of a
+    PNG. `apply`: their colours in sRGB, as browsers show them. `ignore`: their numbers as they are.
+    """
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What every reader of pictures is told, from the import to the figures."""
+        return {"max_pixels": self.max_pixels, "profiles": self.profiles}
 
 
 class Dataset(Settings):

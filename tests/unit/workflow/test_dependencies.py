@@ -15,7 +15,6 @@ from gallerist.workflow.dependencies import (
     DRAWN_BY_SOME,
     RECORD_KEEPING,
     library_files,
-    use_library_in,
 )
 
 STAGES = sorted(SCRIPTS.glob("*.py"))
@@ -363,17 +362,3 @@ def test_only_stages_that_compute_with_a_network_can_load_tensorflow():
     assert computing == {"fetch_weights", "export_trunk", "train_network"} | running
     for stage in running:
         assert not dotted_imports(stage) & HEAVY["tensorflow"], stage
-
-
-def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", "elsewhere")
-    package = tmp_path / "gallerist"
-    package.mkdir()
-    (package / "__init__.py").write_text("ORIGIN = 'this checkout'\n", encoding="utf-8")
-    use_library_in(tmp_path)
-    program = "import gallerist; print(gallerist.ORIGIN)"
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
-    assert said.strip() == "this checkout"
-    assert os.environ["PYTHONPATH"].endswith(f"{os.pathsep}elsewhere")
