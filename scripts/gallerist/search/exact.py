@@ -16,6 +16,8 @@ import numpy as np
 from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.io.errors import UserError
 from gallerist.search import ties
+from gallerist.search.blocks import ROWS, candidates, is_large
+from gallerist.search.products import margin, multiply
 from gallerist.search.ranking import Ranking
 
 Metric = Literal["cosine", "euclidean"]
@@ -40,13 +42,6 @@ may map 2 MB more at each end of a row."""
 
 CACHED_CELLS = 1 << 16
 """Differences held at once: half a megabyte of float64, which a processor's cache can hold."""
-
-SLICE = 2048
-SLICES = 16
-"""A vector is multiplied in slices of SLICE elements, which are added up: the bound of a product's
-rounding error grows with its length. Longer vectors have SLICES longer slices instead, because with
-every product the threads of a BLAS wait for each other."""
-
 
 FAINTEST = 2.0**-120
 """What a product of float32 numbers may be off by where it is too small for 24 binary digits, even
@@ -103,6 +98,10 @@ class Measure:
             return None
         return self.queries[of_query], self.gallery[rows]
 
+    def of_gallery(self, part: slice) -> "Measure":
+        """The same for some of the gallery."""
+        return self if self.gallery is None else replace(self, gallery=self.gallery[part])
+
 
 UNIT_ROWS = Measure("euclidean")
 
@@ -152,47 +151,19 @@ def search(
     answers: list[tuple[str, ...]] = []
     found: list[tuple[float, ...]] = []
     pictures, length = gallery.shape
-    step = max(1, min(CHUNK_CELLS // max(1, pictures), BLOCK_CELLS // max(1, length)))
+    blocks = is_large(pictures, depth)
+    step = CHUNK_CELLS // max(1, ROWS if blocks else pictures)
+    step = max(1, min(step, BLOCK_CELLS // max(1, length)))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         chunk, of_chunk = np.asarray(queries[part]), measure.of_queries(part)
-        nearness = _nearness(chunk, gallery, of_chunk)
-        for row, query_id in enumerate(query_ids[part]):
-            if (own := row_of.get(query_id)) is not None:
-                nearness[row, own] = -np.inf
-        for rows, exact in _ranked(chunk, nearness, gallery, place, depth, of_chunk):
+        own = np.array([row_of.get(query_id, -1) for query_id in query_ids[part]], np.intp)
+        ranked = _ranked_by_blocks if blocks else _ranked_at_once
+        for rows, exact in ranked(chunk, own, gallery, place, depth, of_chunk):
             answers.append(tuple(gallery_ids[row] for row in rows))
             found.append(tuple(exact))
         _release_pages(queries)
     return Ranking(tuple(query_ids), tuple(answers), tuple(found))
-
-
-def margin(length: int) -> float:
-    """How far two float32 nearnesses can stand in the wrong order, for vectors of that length.
-
-    A sum of n products rounded to unit roundoff u, in any order, with or without fused operations,
-    errs by at most γ(n) Σ|q||g| with γ(n) = n u / (1 - n u), and Σ|q||g| is at most 1 for unit
-    vectors. (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.) Adding
-    up m slices of n makes it γ(n + m). 16 more u cover the squared length of a row rounded to
-    float32, the subtraction of a half, and the comparison. Twice that: both may err.
-
-    With norms, vectors of lengths α and β at most 1 (all are divided by one power of two) have the
-    nearness β (α q·g - β/2). With s = β max(α, β) it errs by αβ γ, by 5 u αβ and 2 u β² where α, β
-    and their products are rounded, by u β² for the squared length of the row, and by 3/2 u s where
-    a bound is drawn around it: altogether by less than s times the same sum. A pair's margin is s
-    times this one, so that one long vector does not make candidates of all short ones.
-
-    2.5e-4 for a length of 2048, 7.5e-4 for 100,352. The errors met in practice are far smaller:
-    measured with OpenBLAS kernels of five processor generations, at most 1.5e-6 for near duplicates
-    and 1.4e-5 for vectors made so that the roundings add up.
-    """
-    roundings = min(length, _slice(length)) + -(-length // _slice(length)) + 16
-    unit = 2.0**-24
-    return 2 * roundings * unit / (1 - roundings * unit)
-
-
-def _slice(length: int) -> int:
-    return max(SLICE, -(-length // SLICES))
 
 
 def _check_norms(part: str, norms: Floats, vectors: Vectors) -> None:
@@ -214,7 +185,7 @@ def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) 
         part = slice(start, start + step)
         block = np.asarray(gallery[part])
         target = nearness[:, part]
-        _multiply(queries, block, target)
+        multiply(queries, block, target)
         half = np.float32(0.5)
         if measure.metric == "cosine":
             target -= half
@@ -242,16 +213,51 @@ def _allowance(measure: Measure, length: int) -> Vectors:
     return allowance
 
 
-def _multiply(queries: Vectors, block: Vectors, target: Vectors) -> None:
-    """Write queries @ block.T to `target`, one slice of the vectors after the other."""
-    length = queries.shape[1]
-    step = _slice(length)
-    np.matmul(queries[:, :step], block[:, :step].T, out=target)
-    part = np.empty(target.shape, np.float32) if length > step else target
-    for start in range(step, length, step):
-        columns = slice(start, start + step)
-        np.matmul(queries[:, columns], block[:, columns].T, out=part)
-        target += part
+Answers = Iterator[tuple[list[int], list[float]]]
+"""For each query the gallery rows of its answers and their distances, best first."""
+
+
+def _ranked_at_once(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """own: (q,) the gallery row that is the query's own, -1 for none. place: see `_ordered`."""
+    step = max(1, CHUNK_CELLS // max(1, len(gallery)))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        chunk, of_chunk = queries[part], measure.of_queries(part)
+        nearness = _nearness(chunk, gallery, of_chunk)
+        mine = np.flatnonzero(own[part] >= 0)
+        nearness[mine, own[part][mine]] = -np.inf
+        yield from _ranked(chunk, nearness, gallery, place, depth, of_chunk)
+
+
+def _ranked_by_blocks(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """The same in a large gallery. See `blocks`."""
+
+    def nearness(part: slice) -> tuple[Vectors, Vectors]:
+        rows, of_rows = gallery[part], measure.of_gallery(part)
+        near = _nearness(queries, rows, of_rows)
+        mine = np.flatnonzero((own >= part.start) & (own < part.start + len(rows)))
+        near[mine, own[mine] - part.start] = -np.inf
+        return near, _allowance(of_rows, queries.shape[1])
+
+    found = candidates(len(queries), len(gallery), depth, nearness, GROUP_CELLS)
+    if found is None:
+        yield from _ranked_at_once(queries, own, gallery, place, depth, measure)
+    else:
+        yield from _ordered(queries, *found, gallery, place, depth, measure)
 
 
 def _ranked(
@@ -261,24 +267,36 @@ def _ranked(
     place: Indices,
     depth: int,
     measure: Measure,
-) -> Iterator[tuple[list[int], list[float]]]:
-    """For each query the gallery rows of its answers and their distances, best first.
-
-    place: where each gallery row stands in the order of the ids, which decides between ties.
-    """
+) -> Answers:
     step = max(1, GROUP_CELLS // max(1, nearness.shape[1]))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         group, of_group = nearness[part], measure.of_queries(part)
         allowance = _allowance(of_group, queries.shape[1])
         of_query, rows = _candidates(group, depth, allowance)
-        exact = distances(queries[part], of_query, gallery, rows, of_group)
-        order = ties.order(of_query, exact, place[rows])
-        rows, exact = rows[order], exact[order]
-        ends = np.searchsorted(of_query, np.arange(len(group) + 1))
-        for first, last in pairwise(ends.tolist()):
-            kept = slice(first, min(last, first + depth))
-            yield rows[kept].tolist(), ties.never_falling(exact[kept])
+        yield from _ordered(queries[part], of_query, rows, gallery, place, depth, of_group)
+
+
+def _ordered(
+    queries: Vectors,
+    of_query: Indices,
+    rows: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """Pairs of queries and gallery rows by their distances, the first `depth` of each query.
+
+    place: where each gallery row stands in the order of the ids, which decides between ties.
+    """
+    exact = distances(queries, of_query, gallery, rows, measure)
+    order = ties.order(of_query, exact, place[rows])
+    rows, exact = rows[order], exact[order]
+    ends = np.searchsorted(of_query, np.arange(len(queries) + 1))
+    for first, last in pairwise(ends.tolist()):
+        kept = slice(first, min(last, first + depth))
+        yield rows[kept].tolist(), ties.never_falling(exact[kept])
 
 
 def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indices, Indices]:

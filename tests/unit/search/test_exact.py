@@ -20,6 +20,7 @@ from gallerist.features.store import normalise
 from gallerist.io.errors import UserError
 from gallerist.search import exact as module
 from gallerist.search.exact import METRICS, Measure, search
+from gallerist.search.products import SLICE, margin
 from gallerist.search.ties import RIGHT_ANGLE
 
 
@@ -154,28 +155,28 @@ def test_the_margin_covers_vectors_whose_roundings_add_up(length, seed):
     together = module._nearness(queries, gallery)
     apart = np.concatenate([module._nearness(query[None], gallery) for query in queries])
     for nearness in (together, apart):
-        assert 2 * np.abs(nearness - exact).max() < module.margin(length)
+        assert 2 * np.abs(nearness - exact).max() < margin(length)
     assert_exact(queries, ["a", "b", "c"], gallery, names("g", 40, rng), 5)
 
 
 def test_the_margin_holds_for_a_sum_in_the_worst_order():
     """One element after the other, rounded each time: no library adds up more carelessly."""
-    length = 2 * module.SLICE
+    length = 2 * SLICE
     gallery = normalise(np.random.default_rng(8).random((4, length)))
     partial = np.zeros((4, 4), np.float32)
-    for start in range(0, length, module.SLICE):
+    for start in range(0, length, SLICE):
         part = np.zeros((4, 4), np.float32)
-        for column in range(start, start + module.SLICE):
+        for column in range(start, start + SLICE):
             part += np.multiply.outer(gallery[:, column], gallery[:, column])
         partial += part
     exact = gallery.astype(np.float64) @ gallery.T.astype(np.float64)
     assert partial.dtype == np.float32
-    assert 0 < 2 * np.abs(partial - exact).max() < module.margin(length)
+    assert 0 < 2 * np.abs(partial - exact).max() < margin(length)
 
 
 def test_the_margin_is_small_beside_the_distances_between_pictures():
-    assert module.margin(2048) < 2.5e-4
-    assert module.margin(100_352) < 8e-4
+    assert margin(2048) < 2.5e-4
+    assert margin(100_352) < 8e-4
 
 
 def test_a_zero_vector_is_at_distance_one_and_takes_its_place():
