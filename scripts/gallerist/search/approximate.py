@@ -20,7 +20,8 @@ import numpy as np
 from gallerist.io.arrays import Floats, Indices, Integers, Vectors
 from gallerist.io.errors import UserError
 from gallerist.search import ties
-from gallerist.search.exact import Measure, Metric, distances, search
+from gallerist.search.distances import Measure, Metric, distances
+from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import Search
 

@@ -19,7 +19,8 @@ from scipy import sparse
 from gallerist.io.arrays import AnyArray, Floats, Indices, Integers, Vectors
 from gallerist.io.errors import UserError
 from gallerist.search import ties
-from gallerist.search.exact import UNIT_ROWS, distances, search
+from gallerist.search.distances import UNIT_ROWS, distances
+from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import KReciprocal
 

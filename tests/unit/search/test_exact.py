@@ -18,8 +18,10 @@ from threadpoolctl import threadpool_limits
 
 from gallerist.features.store import normalise
 from gallerist.io.errors import UserError
+from gallerist.search import distances as distances_module
 from gallerist.search import exact as module
-from gallerist.search.exact import METRICS, Measure, search
+from gallerist.search.distances import METRICS, Measure
+from gallerist.search.exact import search
 from gallerist.search.products import SLICE, margin
 from gallerist.search.ties import RIGHT_ANGLE
 
@@ -111,7 +113,7 @@ def test_many_exact_ties_and_zero_vectors_come_by_distance_then_id(
         patch.setattr(module, "CHUNK_CELLS", chunk)
         patch.setattr(module, "BLOCK_CELLS", chunk)
         patch.setattr(module, "GROUP_CELLS", chunk)
-        patch.setattr(module, "CACHED_CELLS", chunk)
+        patch.setattr(distances_module, "CACHED_CELLS", chunk)
         assert_exact(
             normalise(np.array(queries)), query_ids, normalise(np.array(gallery)), ids, depth
         )
@@ -229,7 +231,7 @@ def test_the_result_does_not_depend_on_the_chunks(monkeypatch, name, cells):
     queries = np.concatenate([gallery[::9], rectified(rng, 7, 2333)])
     query_ids, gallery_ids = names("q", len(queries), rng), names("g", 90, rng)
     whole = search(queries, query_ids, gallery, gallery_ids, 10)
-    monkeypatch.setattr(module, name, cells)
+    monkeypatch.setattr(module if hasattr(module, name) else distances_module, name, cells)
     assert search(queries, query_ids, gallery, gallery_ids, 10) == whole
 
 
@@ -448,7 +450,7 @@ def test_every_metric_is_exact_for_ties_zeros_and_any_norms(
     wanted = np.where(*about_right_angles(queries, gallery, norms, metric), wanted)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CHUNK_CELLS", "BLOCK_CELLS", "GROUP_CELLS", "CACHED_CELLS"):
-            patch.setattr(module, name, chunk)
+            patch.setattr(module if hasattr(module, name) else distances_module, name, chunk)
         ranking = search(
             *(asked, query_ids, there, gallery_ids, depth),
             metric="cosine" if metric == "cosine" else "euclidean",
@@ -646,7 +648,7 @@ def test_with_norms_the_result_does_not_depend_on_chunks_and_threads(monkeypatch
     whole = search(queries, query_ids, gallery, ids, 10, **given)
     with threadpool_limits(1):
         assert search(queries, query_ids, gallery, ids, 10, **given) == whole
-    monkeypatch.setattr(module, name, 700)
+    monkeypatch.setattr(module if hasattr(module, name) else distances_module, name, 700)
     assert search(queries, query_ids, gallery, ids, 10, **given) == whole
 
 
