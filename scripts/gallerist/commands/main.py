@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gallerist.commands.capsule import capsule
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.lint import lint
@@ -19,12 +20,13 @@ from gallerist.commands.summary import summary
 from gallerist.commands.sync import sync
 from gallerist.commands.ui import ui
 from gallerist.commands.unlock import unlock
+from gallerist.commands.verify import verify
 
 GROUPS = {
     "Look at results": (summary, ui),
     "Search": (search,),
     "Evaluate": (evaluate, lint),
-    "Share": (register, submit),
+    "Share": (register, submit, capsule, verify),
     "Repair": (sync, prune, unlock, collect),
 }
 """Heading -> its commands. Their modules import what they work with when they run."""
