@@ -103,7 +103,9 @@ class Protocol:
             protocol = cls(**known)
             _ = protocol.intervals
             right = not value and all(map(_NAME.fullmatch, protocol.experiments))
-            right &= all(isinstance(protocol.by_distance[each], bool) for each in known["groups"])
+            right &= all(
+                isinstance(protocol.by_distance[each], bool) for each in protocol.experiments
+            )
         except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
             raise UserError(f"{PROTOCOL} is not the protocol of an evaluation: {error}") from error
         if not right:

@@ -6,6 +6,7 @@ module itself when Python runs it.
 
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,8 @@ def verify(capsule: PathLike) -> Verdict:
     """
     with tempfile.TemporaryDirectory(prefix="capsule-") as temporary:
         folder = Path(temporary, "capsule")
+        if Path(capsule).is_file() and not zipfile.is_zipfile(capsule):
+            raise UserError(f"{capsule} is no capsule: it is no zip, or only a part of one")
         unpack(capsule, folder, max_bytes=MAX_BYTES, max_files=100_000)
         verdict = Verdict()
         _check_files(folder, capsule, verdict)

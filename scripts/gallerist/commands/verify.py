@@ -11,8 +11,9 @@ def verify(capsule: str) -> None:
     Only what is installed here runs, never the code in the capsule. The status is 0 when all
     agrees, and 1 when anything does not.
     """
-    from gallerist.capsule.verification import main
+    from gallerist.capsule import verification
 
-    status = main(capsule)
-    if status:
-        raise click.exceptions.Exit(status)
+    verdict = verification.verify(capsule)
+    print("\n".join(verdict.lines()))
+    if not verdict.agrees:
+        raise click.exceptions.Exit(1)

@@ -5,11 +5,12 @@ import io
 import re
 import zipfile
 
+import numpy as np
 import pytest
 from capsules import files_of, run_alone, write
 from small_comparison import EXPERIMENTS, write_results
 
-from gallerist.capsule.contents import STATED
+from gallerist.capsule.contents import STATED, table_names
 from gallerist.capsule.packing import pack
 from gallerist.capsule.verification import verify
 from gallerist.commands.main import main
@@ -49,9 +50,14 @@ def digits_of(rows, skipped=()):
     ]
 
 
-def with_cell(rows, line, column, cell):
+def rows_of(content):
+    return list(csv.reader(io.StringIO(content.decode())))
+
+
+def with_cells(rows, cells):
     changed = [list(row) for row in rows]
-    changed[line][column] = cell
+    for (line, column), cell in cells.items():
+        changed[line][column] = cell
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(changed)
     return text.getvalue().encode()
@@ -80,7 +86,7 @@ def test_an_untouched_capsule_agrees_in_every_cell(capsule, files):
 
 def test_a_changed_file_is_refused_by_name_before_anything_else(capsule, files, tmp_path):
     for name, content in files.items():
-        if name in ("contents.json", "gallerist/LICENSE") or not name.endswith((".csv", ".json")):
+        if name == "contents.json" or "seed_" in name or not name.endswith((".csv", ".json")):
             continue
         place = re.search(rb"\d", content).start()
         digit = b"%d" % ((int(content[place : place + 1]) + 1) % 10)
@@ -101,7 +107,7 @@ def test_changed_code_is_named_and_not_run(name, files, tmp_path):
 
 def test_a_changed_list_of_hashes_is_found_by_its_digest(files, tmp_path):
     contents = files["contents.json"].decode()
-    for place in [found.start() for found in re.finditer(r"\d", contents)][3::400]:
+    for place in [found.start() for found in re.finditer(r"\d", contents)][3::900]:
         changed = {**files, "contents.json": other_digit(contents, place).encode()}
         verdict = verdict_of(tmp_path / "changed.zip", changed)
         assert verdict.altered, contents[place - 30 : place + 30]
@@ -109,17 +115,38 @@ def test_a_changed_list_of_hashes_is_found_by_its_digest(files, tmp_path):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_changed_digit_is_found_in_its_cell_though_the_hash_is_fixed_up(name, files, tmp_path):
-    rows = list(csv.reader(io.StringIO(files[name].decode())))
-    for line, column, position in spread(digits_of(rows), 4):
-        cell = other_digit(rows[line][column], position)
-        changed = {**files, name: with_cell(rows, line, column, cell)}
-        verdict = verdict_of(tmp_path / "changed.zip", changed, fix_hashes=True)
-        assert not verdict.altered
-        (wrong,) = verdict.wrong
-        assert (wrong.file, wrong.stated) == (name, cell)
-        assert wrong.place.startswith(f"line {line + 1} (")
-        assert wrong.place.endswith(f"column {rows[0][column]}")
-        assert wrong.found == rows[line][column]
+    rows = rows_of(files[name])
+    line, column, position = spread(digits_of(rows), 3)[1]
+    cell = other_digit(rows[line][column], position)
+    changed = {**files, name: with_cells(rows, {(line, column): cell})}
+    verdict = verdict_of(tmp_path / "changed.zip", changed, fix_hashes=True)
+    assert not verdict.altered
+    (wrong,) = verdict.wrong
+    assert (wrong.file, wrong.stated, wrong.found) == (name, cell, rows[line][column])
+    assert wrong.place.startswith(f"line {line + 1} (")
+    assert wrong.place.endswith(f"column {rows[0][column]}")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_changed_digit_is_found_in_each_cell_of_all_tables(seed, files, tmp_path):
+    """One digit of every cell of every table at once: so many cells are named, and no other."""
+    random = np.random.default_rng(seed)
+    changed, wanted = dict(files), set()
+    for name in table_names(tuple(EXPERIMENTS)):
+        rows = rows_of(files[name])
+        chosen = {}
+        for line, column, position in random.permutation(digits_of(rows)).tolist():
+            chosen[line, column] = other_digit(rows[line][column], position)
+        changed[name] = with_cells(rows, chosen)
+        wanted |= {(name, line + 1, rows[0][column]) for line, column in chosen}
+    verdict = verdict_of(tmp_path / "changed.zip", changed, fix_hashes=True)
+    places = [re.fullmatch(r"line (\d+) \(.*\), column (.+)", each.place) for each in verdict.wrong]
+    found = {
+        (each.file, int(place[1]), place[2])
+        for each, place in zip(verdict.wrong, places, strict=True)
+    }
+    assert len(wanted) > 1500
+    assert found == wanted
 
 
 @pytest.mark.parametrize(
@@ -127,19 +154,19 @@ def test_a_changed_digit_is_found_in_its_cell_though_the_hash_is_fixed_up(name, 
     [("rankings/good.csv", ("distance",)), ("truth.csv", ("source_id",))],
 )
 def test_a_changed_digit_of_what_is_evaluated_is_found_too(name, skipped, files, tmp_path):
-    rows = list(csv.reader(io.StringIO(files[name].decode())))
-    for line, column, position in spread(digits_of(rows, skipped), 6):
+    rows = rows_of(files[name])
+    for line, column, position in spread(digits_of(rows, skipped), 4):
         cell = other_digit(rows[line][column], position)
-        changed = {**files, name: with_cell(rows, line, column, cell)}
+        changed = {**files, name: with_cells(rows, {(line, column): cell})}
         verdict = verdict_of(tmp_path / "changed.zip", changed, fix_hashes=True)
         assert not verdict.altered
         assert verdict.wrong, (line, rows[0][column], cell)
 
 
 def test_the_changed_original_of_a_query_is_found(files, tmp_path):
-    rows = list(csv.reader(io.StringIO(files["truth.csv"].decode())))
+    rows = rows_of(files["truth.csv"])
     line = next(n for n, row in enumerate(rows) if row[2] == "query")
-    changed = with_cell(rows, line, 3, other_digit(rows[line][3], 15))
+    changed = with_cells(rows, {(line, 3): other_digit(rows[line][3], 15)})
     verdict = verdict_of(tmp_path / "changed.zip", {**files, "truth.csv": changed}, fix_hashes=True)
     assert {each.place.split("column ")[-1] for each in verdict.wrong} >= {"original"}
 
@@ -176,9 +203,9 @@ def test_costs_are_stated_twice_and_have_to_agree(files, tmp_path):
 
 
 def test_answers_in_another_order_give_other_figures(files, tmp_path):
-    rows = list(csv.reader(io.StringIO(files["rankings/good.csv"].decode())))
+    rows = rows_of(files["rankings/good.csv"])
     rows[1][2], rows[16][2] = rows[16][2], rows[1][2]
-    changed = {**files, "rankings/good.csv": with_cell(rows, 1, 2, rows[1][2])}
+    changed = {**files, "rankings/good.csv": with_cells(rows, {})}
     verdict = verdict_of(tmp_path / "changed.zip", changed, fix_hashes=True)
     wrong = {each.file for each in verdict.wrong}
     assert {"queries/good.csv", "comparison/comparison.csv"} <= wrong
@@ -208,7 +235,7 @@ def test_nothing_is_written_outside_the_folder(name, files, tmp_path):
 
 def test_a_capsule_too_large_is_not_unpacked(files, tmp_path, monkeypatch):
     monkeypatch.setattr("gallerist.capsule.verification.MAX_BYTES", 10_000)
-    with pytest.raises(UserError, match="10000 bytes"):
+    with pytest.raises(UserError, match="10000 may be unpacked"):
         verdict_of(tmp_path / "large.zip", files)
 
 
