@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from gallerist import LIBRARY
+from gallerist.commands.browse import browse
 from gallerist.commands.capsule import capsule
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
@@ -21,9 +23,10 @@ from gallerist.commands.sync import sync
 from gallerist.commands.ui import ui
 from gallerist.commands.unlock import unlock
 from gallerist.commands.verify import verify
+from gallerist.io.environment import settle
 
 GROUPS = {
-    "Look at results": (summary, ui),
+    "Look at results": (summary, browse, ui),
     "Search": (search,),
     "Evaluate": (evaluate, lint),
     "Share": (register, submit, capsule, verify),
@@ -113,5 +116,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def command() -> int:
+    """Run the command of this process, whatever the environment says beside settings."""
+    settle(LIBRARY.parent)
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())
