@@ -52,17 +52,20 @@ _ROUNDING = 0.5 * 10**-DECIMALS + 1e-12
 class Disagreement:
     """Something that a capsule states, and what was found instead.
 
-    file: its name. place: the line, with what names its row, and the column; or empty.
+    file: its name. place: the line, with what names its row, and the column; or empty. how: what
+    was done to find it.
     """
 
     file: str
     stated: str
     found: str
     place: str = ""
+    how: str = "found"
 
     def __str__(self) -> str:
         place = f", {self.place}" if self.place else ""
-        return f"{self.file}{place}: stated {self.stated or 'nothing'}, found {self.found}"
+        stated, found = self.stated or "nothing", self.found or "nothing"
+        return f"{self.file}{place}: stated {stated}, {self.how} {found}"
 
 
 @dataclass
@@ -209,7 +212,8 @@ def _compare(folder: Path, target: Path, name: str, keys: int, verdict: Verdict)
         for column, cell, recomputed in zip(found[0], row, again, strict=True):
             if not _agree(cell, recomputed):
                 where = f"{place}, column {column}"
-                verdict.wrong.append(Disagreement(name, cell, rounded(recomputed), where))
+                value = rounded(recomputed)
+                verdict.wrong.append(Disagreement(name, cell, value, where, "recomputed"))
             elif name == COMPARISON and column in STATED:
                 verdict.stated += 1
             else:

@@ -262,7 +262,7 @@ def test_the_status_says_whether_all_agrees(capsule, files, tmp_path, capsys):
     assert main(["verify", str(path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
-        "comparison/comparison.csv, line 2 (good), column experiment: stated best, found good"
+        "comparison/comparison.csv, line 2 (good), column experiment: stated best, recomputed good"
     )
     assert lines[-1] == "1 things do not agree"
 
