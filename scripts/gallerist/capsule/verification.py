@@ -90,7 +90,14 @@ class Verdict:
         return not self.altered and not self.wrong and self.recomputed > 0
 
     def lines(self) -> Iterator[str]:
-        """What a reader is told: a line for everything that does not agree, then the sum."""
+        """What a reader is told: a line for everything that does not agree, then the sum.
+
+        All of it may come from the capsule: what a terminal would obey is shown as "?".
+        """
+        for line in self._lines():
+            yield "".join(each if each.isprintable() else "?" for each in line)
+
+    def _lines(self) -> Iterator[str]:
         yield from map(str, [*self.altered, *self.wrong])
         yield f"{self.about.get('dataset', 'unknown')}: {_origin(self.about)}"
         yield f"capsule sha256:{self.digest}"

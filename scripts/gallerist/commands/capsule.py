@@ -1,5 +1,6 @@
 """The command `gallerist capsule`."""
 
+import shlex
 from typing import Any
 
 import click
@@ -22,4 +23,4 @@ def capsule(config: dict[str, Any], output: str | None) -> None:
     results = Results.of(config, options.RESULTS)
     file = output or results.file("capsule.zip")
     digest = pack(results, file)
-    print(f"{file}\nsha256:{digest}")
+    print(f"{file}\nsha256:{digest}\nTo verify it: gallerist verify {shlex.quote(file)}")

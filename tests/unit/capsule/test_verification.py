@@ -225,6 +225,13 @@ def test_a_file_that_nobody_listed_is_named(files, tmp_path):
     assert [each.file for each in verdict.altered] == ["more.csv"]
 
 
+def test_what_a_capsule_says_cannot_command_the_terminal(files, tmp_path):
+    text = files["comparison/comparison.csv"].replace(b"good,", b"\x1b[2Jgood,", 1)
+    changed = {**files, "comparison/comparison.csv": text}
+    first, *_ = verdict_of(tmp_path / "changed.zip", changed, fix_hashes=True).lines()
+    assert first.endswith("stated ?[2Jgood, recomputed good")
+
+
 @pytest.mark.parametrize("name", ["../outside.csv", "/outside.csv", "a/../../outside.csv"])
 def test_nothing_is_written_outside_the_folder(name, files, tmp_path):
     path = write(tmp_path / "outside.zip", {**files, name: b"1"})
