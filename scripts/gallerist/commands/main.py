@@ -17,6 +17,7 @@ from gallerist.commands.options import FORESEEN
 from gallerist.commands.prune import prune
 from gallerist.commands.register import register
 from gallerist.commands.search import search
+from gallerist.commands.serve import serve
 from gallerist.commands.submit import submit
 from gallerist.commands.summary import summary
 from gallerist.commands.sync import sync
@@ -29,7 +30,7 @@ GROUPS = {
     "Look at results": (summary, browse, ui),
     "Search": (search,),
     "Evaluate": (evaluate, lint),
-    "Share": (register, submit, capsule, verify),
+    "Share": (register, serve, submit, capsule, verify),
     "Repair": (sync, prune, unlock, collect),
 }
 """Heading -> its commands. Their modules import what they work with when they run."""

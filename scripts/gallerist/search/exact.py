@@ -15,6 +15,9 @@ import numpy as np
 
 from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.io.errors import UserError
+from gallerist.search import ties
+from gallerist.search.blocks import ROWS, candidates, is_large
+from gallerist.search.products import margin, multiply
 from gallerist.search.ranking import Ranking
 
 Metric = Literal["cosine", "euclidean"]
@@ -39,13 +42,6 @@ may map 2 MB more at each end of a row."""
 
 CACHED_CELLS = 1 << 16
 """Differences held at once: half a megabyte of float64, which a processor's cache can hold."""
-
-SLICE = 2048
-SLICES = 16
-"""A vector is multiplied in slices of SLICE elements, which are added up: the bound of a product's
-rounding error grows with its length. Longer vectors have SLICES longer slices instead, because with
-every product the threads of a BLAS wait for each other."""
-
 
 FAINTEST = 2.0**-120
 """What a product of float32 numbers may be off by where it is too small for 24 binary digits, even
@@ -92,9 +88,19 @@ class Measure:
         of_queries, of_gallery = (np.ldexp(n, -exponent) for n in (query_norms, gallery_norms))
         return cls(metric, of_queries, of_gallery, exponent)
 
-    def of_queries(self, part: slice) -> "Measure":
+    def of_queries(self, part: slice | Indices) -> "Measure":
         """The same for some of the queries."""
         return self if self.queries is None else replace(self, queries=self.queries[part])
+
+    def of_pairs(self, of_query: Indices, rows: Indices) -> tuple[Floats, Floats] | None:
+        """The lengths of queries and gallery vectors, pair by pair; None for those of the rows."""
+        if self.queries is None or self.gallery is None:
+            return None
+        return self.queries[of_query], self.gallery[rows]
+
+    def of_gallery(self, part: slice) -> "Measure":
+        """The same for some of the gallery."""
+        return self if self.gallery is None else replace(self, gallery=self.gallery[part])
 
 
 UNIT_ROWS = Measure("euclidean")
@@ -127,8 +133,8 @@ def search(
       angle. scikit-learn says the same. (The Euclidean distance of a row of zeros is 1 as well, but
       there it comes where 60° do.)
 
-    Order: by the distance computed in float64, equal distances by gallery id. It depends neither on
-    the chunks nor on the threads, nor on how a BLAS adds up: see `margin`.
+    Order: by the distance computed in float64, ties by gallery id; what a tie is, see `ties`. It
+    depends neither on the chunks nor on the threads, nor on how a BLAS adds up: see `margin`.
 
     Memory beyond arguments and result: some 250 MB at most, up to galleries of a million pictures;
     and as much of each of two mapped files as BLOCK_CELLS says.
@@ -145,47 +151,19 @@ def search(
     answers: list[tuple[str, ...]] = []
     found: list[tuple[float, ...]] = []
     pictures, length = gallery.shape
-    step = max(1, min(CHUNK_CELLS // max(1, pictures), BLOCK_CELLS // max(1, length)))
+    blocks = is_large(pictures, depth)
+    step = CHUNK_CELLS // max(1, ROWS if blocks else pictures)
+    step = max(1, min(step, BLOCK_CELLS // max(1, length)))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         chunk, of_chunk = np.asarray(queries[part]), measure.of_queries(part)
-        nearness = _nearness(chunk, gallery, of_chunk)
-        for row, query_id in enumerate(query_ids[part]):
-            if (own := row_of.get(query_id)) is not None:
-                nearness[row, own] = -np.inf
-        for rows, exact in _ranked(chunk, nearness, gallery, place, depth, of_chunk):
+        own = np.array([row_of.get(query_id, -1) for query_id in query_ids[part]], np.intp)
+        ranked = _ranked_by_blocks if blocks else _ranked_at_once
+        for rows, exact in ranked(chunk, own, gallery, place, depth, of_chunk):
             answers.append(tuple(gallery_ids[row] for row in rows))
             found.append(tuple(exact))
         _release_pages(queries)
     return Ranking(tuple(query_ids), tuple(answers), tuple(found))
-
-
-def margin(length: int) -> float:
-    """How far two float32 nearnesses can stand in the wrong order, for vectors of that length.
-
-    A sum of n products rounded to unit roundoff u, in any order, with or without fused operations,
-    errs by at most γ(n) Σ|q||g| with γ(n) = n u / (1 - n u), and Σ|q||g| is at most 1 for unit
-    vectors. (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.) Adding
-    up m slices of n makes it γ(n + m). 16 more u cover the squared length of a row rounded to
-    float32, the subtraction of a half, and the comparison. Twice that: both may err.
-
-    With norms, vectors of lengths α and β at most 1 (all are divided by one power of two) have the
-    nearness β (α q·g - β/2). With s = β max(α, β) it errs by αβ γ, by 5 u αβ and 2 u β² where α, β
-    and their products are rounded, by u β² for the squared length of the row, and by 3/2 u s where
-    a bound is drawn around it: altogether by less than s times the same sum. A pair's margin is s
-    times this one, so that one long vector does not make candidates of all short ones.
-
-    2.5e-4 for a length of 2048, 7.5e-4 for 100,352. The errors met in practice are far smaller:
-    measured with OpenBLAS kernels of five processor generations, at most 1.5e-6 for near duplicates
-    and 1.4e-5 for vectors made so that the roundings add up.
-    """
-    roundings = min(length, _slice(length)) + -(-length // _slice(length)) + 16
-    unit = 2.0**-24
-    return 2 * roundings * unit / (1 - roundings * unit)
-
-
-def _slice(length: int) -> int:
-    return max(SLICE, -(-length // SLICES))
 
 
 def _check_norms(part: str, norms: Floats, vectors: Vectors) -> None:
@@ -207,7 +185,7 @@ def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) 
         part = slice(start, start + step)
         block = np.asarray(gallery[part])
         target = nearness[:, part]
-        _multiply(queries, block, target)
+        multiply(queries, block, target)
         half = np.float32(0.5)
         if measure.metric == "cosine":
             target -= half
@@ -229,21 +207,57 @@ def _allowance(measure: Measure, length: int) -> Vectors:
         return np.asarray(error, np.float32)
     of_gallery = measure.gallery.astype(np.float32)
     allowance = np.maximum(measure.queries.astype(np.float32)[:, None], of_gallery)
-    allowance *= of_gallery * np.float32(error)
+    # `ties` takes a part of the longer one's square for equal: more, where that is far longer.
+    allowance *= of_gallery * np.float32(error) + np.float32(2.0 ** (2 - ties.DIGITS))
     allowance += np.float32(FAINTEST)
     return allowance
 
 
-def _multiply(queries: Vectors, block: Vectors, target: Vectors) -> None:
-    """Write queries @ block.T to `target`, one slice of the vectors after the other."""
-    length = queries.shape[1]
-    step = _slice(length)
-    np.matmul(queries[:, :step], block[:, :step].T, out=target)
-    part = np.empty(target.shape, np.float32) if length > step else target
-    for start in range(step, length, step):
-        columns = slice(start, start + step)
-        np.matmul(queries[:, columns], block[:, columns].T, out=part)
-        target += part
+Answers = Iterator[tuple[list[int], list[float]]]
+"""For each query the gallery rows of its answers and their distances, best first."""
+
+
+def _ranked_at_once(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """own: (q,) the gallery row that is the query's own, -1 for none. place: see `_ordered`."""
+    step = max(1, CHUNK_CELLS // max(1, len(gallery)))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        chunk, of_chunk = queries[part], measure.of_queries(part)
+        nearness = _nearness(chunk, gallery, of_chunk)
+        mine = np.flatnonzero(own[part] >= 0)
+        nearness[mine, own[part][mine]] = -np.inf
+        yield from _ranked(chunk, nearness, gallery, place, depth, of_chunk)
+
+
+def _ranked_by_blocks(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """The same in a large gallery. See `blocks`."""
+
+    def nearness(part: slice) -> tuple[Vectors, Vectors]:
+        rows, of_rows = gallery[part], measure.of_gallery(part)
+        near = _nearness(queries, rows, of_rows)
+        mine = np.flatnonzero((own >= part.start) & (own < part.start + len(rows)))
+        near[mine, own[mine] - part.start] = -np.inf
+        return near, _allowance(of_rows, queries.shape[1])
+
+    found = candidates(len(queries), len(gallery), depth, nearness, GROUP_CELLS)
+    if found is None:
+        yield from _ranked_at_once(queries, own, gallery, place, depth, measure)
+    else:
+        yield from _ordered(queries, *found, gallery, place, depth, measure)
 
 
 def _ranked(
@@ -253,24 +267,36 @@ def _ranked(
     place: Indices,
     depth: int,
     measure: Measure,
-) -> Iterator[tuple[list[int], list[float]]]:
-    """For each query the gallery rows of its answers and their distances, best first.
-
-    place: where each gallery row stands in the order of the ids, which decides between ties.
-    """
+) -> Answers:
     step = max(1, GROUP_CELLS // max(1, nearness.shape[1]))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         group, of_group = nearness[part], measure.of_queries(part)
         allowance = _allowance(of_group, queries.shape[1])
         of_query, rows = _candidates(group, depth, allowance)
-        exact = distances(queries[part], of_query, gallery, rows, of_group)
-        order = np.lexsort((place[rows], exact, of_query))
-        rows, exact = rows[order], exact[order]
-        ends = np.searchsorted(of_query, np.arange(len(group) + 1))
-        for first, last in pairwise(ends.tolist()):
-            kept = slice(first, min(last, first + depth))
-            yield rows[kept].tolist(), exact[kept].tolist()
+        yield from _ordered(queries[part], of_query, rows, gallery, place, depth, of_group)
+
+
+def _ordered(
+    queries: Vectors,
+    of_query: Indices,
+    rows: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """Pairs of queries and gallery rows by their distances, the first `depth` of each query.
+
+    place: where each gallery row stands in the order of the ids, which decides between ties.
+    """
+    exact = distances(queries, of_query, gallery, rows, measure)
+    order = ties.order(of_query, exact, place[rows])
+    rows, exact = rows[order], exact[order]
+    ends = np.searchsorted(of_query, np.arange(len(queries) + 1))
+    for first, last in pairwise(ends.tolist()):
+        kept = slice(first, min(last, first + depth))
+        yield rows[kept].tolist(), ties.never_falling(exact[kept])
 
 
 def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indices, Indices]:
@@ -296,23 +322,36 @@ def distances(
 ) -> Floats:
     """The distances between queries[of_query] and gallery[rows], pair by pair, in float64.
 
-    They do not depend on which other pairs are asked for. For their definition see `search`.
+    They do not depend on which other pairs are asked for. For their definition see `search`; for
+    what is at a right angle, `ties`.
     """
     squares = np.empty(len(rows))
-    step = max(1, CACHED_CELLS // max(1, queries.shape[1]))
     vectors = np.asarray(gallery)  # indexing a np.memmap costs more than reading it
-    read = 0
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
+    for part in _parts(len(rows), gallery):
         squares[part] = _squares(queries, of_query[part], vectors, rows[part], measure)
-        read += len(rows[part]) * queries.shape[1]
+    near = _near_right_angle(squares, of_query, rows, measure)
+    for part in _parts(len(near), gallery):
+        pairs = near[part]
+        asked, found = of_query[pairs], rows[pairs]
+        squares[pairs] = _by_products(
+            squares[pairs], queries[asked], vectors[found], measure.of_pairs(asked, found)
+        )
+    if measure.metric == "cosine":
+        return squares / 2
+    return np.asarray(np.ldexp(np.sqrt(squares), measure.exponent))
+
+
+def _parts(count: int, gallery: Vectors) -> Iterator[slice]:
+    """So many pairs, as many at a time as a cache holds; a mapped gallery's pages are let go."""
+    length = max(1, gallery.shape[1])
+    step, read = max(1, CACHED_CELLS // length), 0
+    for start in range(0, count, step):
+        yield slice(start, start + step)
+        read += step * length
         if read >= GATHERED_CELLS:
             _release_pages(gallery)
             read = 0
     _release_pages(gallery)
-    if measure.metric == "cosine":
-        return squares / 2
-    return np.asarray(np.ldexp(np.sqrt(squares), measure.exponent))
 
 
 def _squares(
@@ -333,6 +372,32 @@ def _squares(
     if measure.metric == "cosine":
         squares[without] = 2
     return np.asarray(squares)
+
+
+def _near_right_angle(
+    squares: Floats, of_query: Indices, rows: Indices, measure: Measure
+) -> Indices:
+    """Which pairs may be at a right angle, or without content: few, of dense vectors."""
+    if (lengths := measure.of_pairs(of_query, rows)) is not None:
+        return np.flatnonzero(ties.near_right_angle(squares, lengths[0] ** 2 + lengths[1] ** 2))
+    near = ties.near_right_angle(squares, 2)
+    if measure.metric == "euclidean":  # where one is without content
+        near |= ties.near_right_angle(squares, 1)
+    return np.flatnonzero(near)
+
+
+def _by_products(
+    squares: Floats, asked: Vectors, found: Vectors, lengths: tuple[Floats, Floats] | None
+) -> Floats:
+    """Squared distances of pairs of rows, from their cosines where these are about 0; see `ties`.
+
+    lengths: that the vectors have; None for those of the rows, 1 or without content 0.
+    """
+    one, other = lengths or tuple(each.any(axis=1).astype(np.float64) for each in (asked, found))
+    cosines = ties.cosines(asked, found)
+    whole = one**2 + other**2
+    right = (np.abs(cosines) <= ties.RIGHT_ANGLE) & ties.near_right_angle(squares, whole)
+    return np.asarray(np.where(right, whole - 2 * one * other * cosines, squares))
 
 
 def _release_pages(vectors: Vectors) -> None:
