@@ -9,6 +9,7 @@ import click
 
 from gallerist import LIBRARY
 from gallerist.commands.browse import browse
+from gallerist.commands.capsule import capsule
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.lint import lint
@@ -22,13 +23,14 @@ from gallerist.commands.summary import summary
 from gallerist.commands.sync import sync
 from gallerist.commands.ui import ui
 from gallerist.commands.unlock import unlock
+from gallerist.commands.verify import verify
 from gallerist.io.environment import settle
 
 GROUPS = {
     "Look at results": (summary, browse, ui),
     "Search": (search,),
     "Evaluate": (evaluate, lint),
-    "Share": (register, serve, submit),
+    "Share": (register, serve, submit, capsule, verify),
     "Repair": (sync, prune, unlock, collect),
 }
 """Heading -> its commands. Their modules import what they work with when they run."""
