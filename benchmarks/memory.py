@@ -94,7 +94,7 @@ def train(measured: Measured, count: int, folder: Path) -> int:
     rows = _random_rows(network, data, folder)
     training_batches, validation_batches = data.rows(rows.trunk.model, rows)
     training.train(
-        Halves(network).after_trunk(), training_batches, validation_batches, schedule=schedule(1)
+        Halves(network).after_trunk(), training_batches, validation_batches, settings=schedule(1)
     )
     return rows.store.bytes
 

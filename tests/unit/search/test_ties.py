@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallerist.features.store import Features, normalise
-from gallerist.search import approximate, distances, exact, ties
+from gallerist.search import approximate, exact, ties
+from gallerist.search import distances as pairs
 from gallerist.search.approximate import search_approximately
 from gallerist.search.exact import search
 from gallerist.search.gallery import PreparedGallery, search_gallery
@@ -110,7 +111,7 @@ def test_of_equal_norms_those_that_share_no_bin_are_ties_with_norms_too():
 @pytest.mark.parametrize("cells", [1, 96, 1000])
 def test_ties_come_by_id_in_any_blocks(pictures, monkeypatch, name, cells):
     queries, gallery = pictures
-    monkeypatch.setattr(exact if hasattr(exact, name) else distances, name, cells)
+    monkeypatch.setattr(exact if hasattr(exact, name) else pairs, name, cells)
     ranking = search(
         *(queries.vectors, queries.ids, gallery.vectors, gallery.ids, 40), metric="cosine"
     )
