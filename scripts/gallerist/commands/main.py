@@ -9,6 +9,7 @@ import click
 
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
+from gallerist.commands.explain import explain
 from gallerist.commands.lint import lint
 from gallerist.commands.options import FORESEEN
 from gallerist.commands.prune import prune
@@ -23,7 +24,7 @@ from gallerist.commands.unlock import unlock
 GROUPS = {
     "Look at results": (summary, ui),
     "Search": (search,),
-    "Evaluate": (evaluate, lint),
+    "Evaluate": (evaluate, explain, lint),
     "Share": (register, submit),
     "Repair": (sync, prune, unlock, collect),
 }

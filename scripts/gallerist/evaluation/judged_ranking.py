@@ -6,6 +6,7 @@ nothing is refused here that `Relevance.mark` refuses.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -17,6 +18,7 @@ from gallerist.evaluation.judged_truth import JudgedTruth
 from gallerist.io.arrays import Booleans, Floats, Integers
 from gallerist.io.errors import UserError, first_of
 from gallerist.search.ranking import Ranking
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -67,9 +69,22 @@ class JudgedRanking:
         """Pairs of a query and a gallery picture as one number each."""
         return np.asarray(queries * len(self.gallery) + pictures, dtype=np.int64)
 
-    def is_in(self, keys: Integers) -> Booleans:
-        """(n,) bool: which answers are among sorted keys."""
-        return contains(keys, self.keys(self.query_of, self.answers))
+    @cached_property
+    def marks(self) -> dict[str, tuple[Booleans, Booleans]]:
+        """Setup -> which answers are right, and which are junk: (n,) bool each."""
+        keys = self.keys(self.query_of, self.answers)
+        return {
+            name: (contains(pairs.right, keys), contains(pairs.junk, keys))
+            for name, pairs in self.setups.items()
+        }
+
+    @cached_property
+    def classes_listed(self) -> tuple[Integers, Integers]:
+        """Gallery pictures by class, and the classes of those: what is searched for members."""
+        if self.classes is None:
+            raise ValueError("a truth of pairs has no classes")
+        order = np.argsort(self.classes.gallery, kind="stable")
+        return order, self.classes.gallery[order]
 
 
 def contains(sorted_keys: Integers, keys: Integers) -> Booleans:

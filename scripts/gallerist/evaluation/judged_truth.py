@@ -70,7 +70,10 @@ def read_revisited(path: PathLike) -> JudgedTruth:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON: {error}") from error
     gallery, queries, rows = _parts(path, value)
-    pictures = [_pictures(f"{path}: {query}", gallery, row) for query, row in zip(queries, rows, strict=True)]
+    pictures = [
+        _pictures(f"{path}: {query}", gallery, row)
+        for query, row in zip(queries, rows, strict=True)
+    ]
     setups = {}
     for name, kinds in SETUPS.items():
         right, junk = (
@@ -87,10 +90,14 @@ def read_revisited(path: PathLike) -> JudgedTruth:
 
 
 def _parts(path: PathLike, value: Any) -> tuple[list[str], list[str], list[Any]]:
-    parts = [value.get(key) for key in ("gallery", "queries", "truth")] if isinstance(value, dict) else []
+    parts = (
+        [value.get(key) for key in ("gallery", "queries", "truth")]
+        if isinstance(value, dict)
+        else []
+    )
     if not parts or not all(isinstance(part, list) for part in parts):
         raise UserError(f"{path} is no truth with junk. The form is {_FORM}")
-    gallery, queries, rows = parts
+    gallery, queries, rows = (list(part or ()) for part in parts)
     for name, names in (("gallery", gallery), ("queries", queries)):
         if not all(isinstance(each, str) and each for each in names) or not names:
             raise UserError(f"{path}: {name} is no list of names")

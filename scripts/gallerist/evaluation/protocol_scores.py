@@ -6,7 +6,7 @@ Three steps, of which each needs less than the one before: at which ranks the ri
 trec_eval.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,34 +24,54 @@ _LARGE = 1 << 40
 
 
 class FoundRanks(NamedTuple):
-    """ranks: of the queries that have right pictures under the protocol. rows: which those are."""
+    """Where right answers stand.
+
+    ranks: of the queries that have right pictures under the protocol. rows: which those are. share:
+    how often it is so; 1 unless the protocol leaves something to chance.
+    """
 
     ranks: RelevantRanks
     rows: Indices
+    share: float = 1.0
 
 
-def score(judged: JudgedRanking, protocol: Protocol, measure: Measure) -> float:
+class Figure(NamedTuple):
+    """The figure of all queries; with chance in the protocol its mean and standard deviation."""
+
+    value: float
+    deviation: float = 0.0
+
+
+def score(judged: JudgedRanking, protocol: Protocol, measure: Measure) -> Figure:
     """The figure of a ranking; 0 where no query has a right picture.
 
     Raises ValueError for a choice that the truth does not allow.
     """
-    if protocol.keys == "gallery, any order":
-        return expected_with_any_order(judged, protocol, measure)[0]
-    return score_found(judged, find_ranks(judged, protocol), protocol, measure)
+    return figure_of(judged, find_ranks(judged, protocol), protocol, measure)
 
 
-def score_found(
-    judged: JudgedRanking, found: FoundRanks, protocol: Protocol, measure: Measure
-) -> float:
-    """The figure from ranks that are known already."""
-    return overall(judged, query_values(found.ranks, protocol, measure), found.rows, protocol)
+def figure_of(
+    judged: JudgedRanking, found: Sequence[FoundRanks], protocol: Protocol, measure: Measure
+) -> Figure:
+    """The figure from ranks that `find_ranks` found by the same choices `OF_ORDER`."""
+    if len(found) == 1:
+        values = query_values(found[0].ranks, protocol, measure)
+        return Figure(overall(judged, values, found[0].rows, protocol))
+    means, squares = np.zeros(len(judged.queries)), np.zeros(len(judged.queries))
+    for each in found:
+        values = query_values(each.ranks, protocol, measure)
+        means[each.rows] += values * each.share
+        squares[each.rows] += values**2 * each.share
+    deviation = np.sqrt(np.maximum(squares - means**2, 0).sum()) / len(judged.queries)
+    rows = np.arange(len(judged.queries))
+    return Figure(overall(judged, means, rows, protocol), float(deviation))
 
 
-# -- at which ranks the right answers stand ----------------------------------------------------------
+# -- at which ranks the right answers stand -------------------------------------------------------
 
 
 class _Marks(NamedTuple):
-    """right, junk: of each answer. pairs: sorted keys of everything right, whether listed or not."""
+    """right, junk: of each answer. pairs: sorted keys of all that is right, listed or not."""
 
     right: Booleans
     junk: Booleans
@@ -70,7 +90,11 @@ class _List:
 
     def take(self, rows: Indices | Booleans) -> "_List":
         return _List(
-            self.query[rows], self.picture[rows], self.distance[rows], self.right[rows], self.junk[rows]
+            self.query[rows],
+            self.picture[rows],
+            self.distance[rows],
+            self.right[rows],
+            self.junk[rows],
         )
 
     def places(self, queries: int) -> Integers:
@@ -84,25 +108,37 @@ def places_within(query_of: Integers, queries: int) -> Integers:
     return np.arange(len(query_of)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def find_ranks(judged: JudgedRanking, protocol: Protocol) -> FoundRanks:
+def find_ranks(judged: JudgedRanking, protocol: Protocol) -> tuple[FoundRanks, ...]:
     """Find where the right answers stand, by the choices `OF_ORDER`.
 
     The order of what happens: own files that a tool left out come back where they are to be in,
     ties are broken, the list is cut, own files and junk go out, copies become one.
+
+    With keys of a gallery in any order, the key of a query is each gallery picture equally often:
+    there is one result for each class, with the class's share of the gallery. That mean is exact; a
+    standard deviation takes the keys of two queries for independent, though they are never the same
+    picture. Raises ValueError where a key could be a distractor that matches nothing.
     """
-    return _ranks_of(judged, protocol, _query_classes(judged, protocol))
-
-
-def _query_classes(judged: JudgedRanking, protocol: Protocol) -> Integers | None:
-    """Class by which each query's answers are judged; None without classes."""
-    if judged.classes is None:
-        return None
     if protocol.keys == "queries":
-        return judged.classes.queries
-    in_order = np.argsort(np.array(judged.queries, dtype=object), kind="stable")
-    keyed = np.empty(len(judged.queries), dtype=np.int64)
-    keyed[in_order] = judged.classes.gallery[: len(judged.queries)]
-    return keyed
+        classes = None if judged.classes is None else judged.classes.queries
+        return (_ranks_of(judged, protocol, classes),)
+    if judged.classes is None:
+        raise ValueError("without classes there is nothing that a wrong key could match")
+    gallery = judged.classes.gallery
+    if protocol.keys == "gallery, by name":
+        in_order = np.argsort(np.array(judged.queries, dtype=object), kind="stable")
+        keyed = np.empty(len(judged.queries), dtype=np.int64)
+        keyed[in_order] = gallery[: len(judged.queries)]
+        return (_ranks_of(judged, protocol, keyed),)
+    labels, sizes = np.unique(gallery, return_counts=True)
+    if protocol.distractors == "match nothing" and judged.classes.distractor in labels:
+        raise ValueError("a key that is a distractor would match nothing")
+    return tuple(
+        _ranks_of(judged, protocol, np.full(len(judged.queries), label))._replace(
+            share=float(size / len(gallery))
+        )
+        for label, size in zip(labels, sizes, strict=True)
+    )
 
 
 def _ranks_of(judged: JudgedRanking, protocol: Protocol, classes: Integers | None) -> FoundRanks:
@@ -129,18 +165,17 @@ def _ranks_of(judged: JudgedRanking, protocol: Protocol, classes: Integers | Non
 
 def _mark(judged: JudgedRanking, protocol: Protocol, classes: Integers | None) -> _Marks:
     if classes is None or judged.classes is None:
-        pairs = judged.setups[protocol.setup]
-        return _Marks(judged.is_in(pairs.right), judged.is_in(pairs.junk), pairs.right)
+        return _Marks(*judged.marks[protocol.setup], judged.setups[protocol.setup].right)
     if protocol.distractors == "match nothing":
         classes = np.where(classes == judged.classes.distractor, -2, classes)
-    gallery = judged.classes.gallery
-    order = np.argsort(gallery, kind="stable")
-    first, last = (np.searchsorted(gallery[order], classes, side=side) for side in ("left", "right"))
-    sizes = last - first
+    order, listed = judged.classes_listed
+    first = np.searchsorted(listed, classes, side="left")
+    sizes = np.searchsorted(listed, classes, side="right") - first
     queries = np.repeat(np.arange(len(classes)), sizes)
     members = order[np.repeat(first, sizes) + places_within(queries, len(classes))]
-    right = gallery[judged.answers] == classes[judged.query_of]
-    return _Marks(right, np.zeros(len(right), dtype=np.bool_), judged.keys(queries, members))
+    right = judged.classes.gallery[judged.answers] == classes[judged.query_of]
+    pairs = np.sort(judged.keys(queries, members))
+    return _Marks(right, np.zeros(len(right), dtype=np.bool_), pairs)
 
 
 def _with_own(judged: JudgedRanking, listed: _List, pairs: Integers) -> _List:
@@ -178,12 +213,12 @@ def _break_ties(listed: _List, ties: str) -> _List:
 
 
 def _is_own(judged: JudgedRanking, queries: Integers, pictures: Integers, own: str) -> Booleans:
-    """(n,) bool: which pictures are their query's own, or with its copies made from its original."""
+    """(n,) bool: which pictures are their query's own file, or made from its original."""
     same = pictures == judged.own[queries]
     if own == "out, with its copies":
         of_query, of_picture = judged.originals
         same |= of_query[queries] == of_picture[pictures]
-    return same
+    return np.asarray(same)
 
 
 def _by_original(judged: JudgedRanking, listed: _List, pairs: Integers) -> tuple[_List, Integers]:
@@ -207,7 +242,7 @@ def _found(listed: _List, total: Integers, count: int) -> FoundRanks:
     return FoundRanks(RelevantRanks(places, offsets, total[rows].astype(np.int64), depth), rows)
 
 
-# -- what each query gets ----------------------------------------------------------------------------
+# -- what each query gets -------------------------------------------------------------------------
 
 
 def query_values(ranks: RelevantRanks, protocol: Protocol, measure: Measure) -> Floats:
@@ -265,7 +300,7 @@ def _precision(ranks: RelevantRanks, protocol: Protocol, k: Integers) -> Floats:
     return np.asarray(hits / divisor, dtype=np.float64)
 
 
-# -- the figure of all queries -----------------------------------------------------------------------
+# -- the figure of all queries --------------------------------------------------------------------
 
 
 def overall(judged: JudgedRanking, values: Floats, rows: Indices, protocol: Protocol) -> float:
@@ -289,30 +324,3 @@ def overall(judged: JudgedRanking, values: Floats, rows: Indices, protocol: Prot
         groups = judged.originals[0][rows]
     numbers = np.unique(groups, return_inverse=True)[1]
     return float(np.mean(np.bincount(numbers, weights=values) / np.bincount(numbers)))
-
-
-def expected_with_any_order(
-    judged: JudgedRanking, protocol: Protocol, measure: Measure
-) -> tuple[float, float]:
-    """Mean and standard deviation of the figure, the keys being those of a gallery in any order.
-
-    The key of a query is then each gallery picture equally often, so its mean value is that of
-    each class, weighed by the class's share of the gallery. Exact; the deviation takes the keys of
-    two queries for independent, where they are never the same picture. Raises ValueError without
-    classes, and where a key could be a distractor that matches nothing.
-    """
-    if judged.classes is None:
-        raise ValueError("without classes there is nothing that a wrong key could match")
-    classes, sizes = np.unique(judged.classes.gallery, return_counts=True)
-    if protocol.distractors == "match nothing" and judged.classes.distractor in classes:
-        raise ValueError("a key that is a distractor would match nothing, not even itself")
-    means, squares = np.zeros(len(judged.queries)), np.zeros(len(judged.queries))
-    for label, size in zip(classes, sizes, strict=True):
-        found = _ranks_of(judged, protocol, np.full(len(judged.queries), label, dtype=np.int64))
-        values = np.zeros(len(judged.queries))
-        values[found.rows] = query_values(found.ranks, protocol, measure)
-        means += values * size / len(judged.gallery)
-        squares += values**2 * size / len(judged.gallery)
-    rows = np.arange(len(judged.queries))
-    deviation = np.sqrt(np.maximum(squares - means**2, 0).sum()) / len(judged.queries)
-    return overall(judged, means, rows, protocol), float(deviation)

@@ -70,7 +70,7 @@ class Protocol:
 CHOICES = tuple(field.name for field in fields(Protocol) if field.name != "setup")
 
 OF_ORDER = ("setup", "keys", "own", "junk", "copies", "distractors", "ties", "depth")
-"""What decides at which ranks the right answers stand; the other choices only compute with those."""
+"""What decides at which ranks the right answers stand; the others only compute with those."""
 
 
 class Reason(NamedTuple):
@@ -92,7 +92,8 @@ REASONS: Mapping[tuple[str, str], Reason] = {
     ),
     ("divisor", "k"): Reason(True, "the definition of precision at k, as trec_eval has it"),
     ("divisor", "min(k, last right rank)"): Reason(
-        True, "the evaluator of the revisited Oxford and Paris; where R < k a sure 1 becomes possible"
+        True,
+        "the evaluator of the revisited Oxford and Paris; where R < k a sure 1 becomes possible",
     ),
     ("integration", "steps"): Reason(
         True, "the definition: precision at each right answer; trec_eval, scikit-learn"
