@@ -22,7 +22,7 @@ from gallerist.search.ranking import Ranking
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """What is right and what is junk, as sorted, different int64 keys: query * gallery + picture."""
+    """What is right and what is junk: sorted, different int64 keys, query * gallery + picture."""
 
     right: Integers
     junk: Integers
@@ -42,7 +42,7 @@ class JudgedRanking:
     """A ranking whose queries the truth knows, in the order of the ranking.
 
     queries, gallery: ids; the gallery's sorted, so that numbers are in the order of ids.
-    query_of, answers, distances: (n,) query, picture and distance of each answer, query after query,
+    query_of, answers, distances: (n,) query, picture and distance of each answer, query by query,
     best first. own: (queries,) the gallery picture that is the query's own file or has its id, -1
     for none. own_is_file: whether such a picture is that file.
     setups: name -> pairs; of classes, which need none, empty. originals: of queries and of gallery
@@ -109,6 +109,8 @@ def judge(ranking: Ranking, judged: JudgedTruth) -> JudgedRanking:
         raise UserError(f"the truth has no class of {len(unknown)} queries: {first_of(unknown)}")
     chosen = [row for row, query in enumerate(ranking.query_ids) if query in known]
     queries = tuple(ranking.query_ids[row] for row in chosen)
+    if not queries:
+        raise UserError("the ranking has no query that the truth knows: are they of the same data?")
     missing = sorted(set(truth.relevance.answerable) - set(queries))
     if missing:
         raise UserError(

@@ -118,19 +118,21 @@ def _single_choices(search: Search, found: Explanation) -> str:
     def moved(each: Scored) -> float:
         return each.figure.value - base.figure.value
 
-    cells = [("figure", "moved by", "gives it", "defensible", "choice", "why")]
-    for each in sorted(rows, key=lambda one: -abs(moved(one))):
-        if moved(each):
-            cells.append(
-                (
-                    f"{each.figure.value:.4f}",
-                    f"{moved(each):+.4f}",
-                    "no" if found.claim.distance(each.figure.value) else "yes",
-                    "yes" if each.defensible else "no",
-                    _departures(each),
-                    "; ".join(reason(*one).why for one in each.departures.items()),
-                )
+    cells = [
+        ("figure", "moved by", "gives it", "defensible", "choice", "why"),
+        *(
+            (
+                f"{each.figure.value:.4f}",
+                f"{moved(each):+.4f}",
+                "no" if found.claim.distance(each.figure.value) else "yes",
+                "yes" if each.defensible else "no",
+                _departures(each),
+                "; ".join(reason(*one).why for one in each.departures.items()),
             )
+            for each in sorted(rows, key=lambda one: -abs(moved(one)))
+            if moved(each)
+        ),
+    ]
     lines = [f"{_metric(base)} by the default: {base.figure.value:.4f}; one choice at a time:"]
     lines += _aligned(cells)
     still = [_departures(each) for each in rows if not moved(each)]
@@ -145,11 +147,10 @@ def _common(found: Sequence[Explanation]) -> str:
         return f"no protocol gives {first_of(unexplained)}, so none gives all claims"
     shared = common_choices(found)
     if not shared:
-        return "no choices give all claims at once: they are not of one protocol, or of another ranking"
-    lines = ["all claims at once are given by (divisor and integration as above):"]
-    for each in shared:
-        lines.append("  " + (", ".join(sorted(describe(*one) for one in each)) or "the default"))
-    return "\n".join(lines)
+        return "no choices give all claims at once: they are of several protocols or rankings"
+    rows = (", ".join(sorted(describe(*one) for one in each)) or "the default" for each in shared)
+    head = "all claims at once are given by (divisor and integration as above):"
+    return "\n".join([head, *(f"  {row}" for row in rows)])
 
 
 def _metric(each: Scored) -> str:
