@@ -88,7 +88,7 @@ def _section(found: Explanation) -> str:
             "the nearest:"
         )
         lines += _protocols(found, found.tried[: _MOST // 2])
-    if possible:
+    if possible and not any(each.defensible for each in giving):
         lines.append("possible, by an order that is not known (mean, and standard deviation):")
         lines += _protocols(found, possible[: _MOST // 2])
     return "\n".join(lines)

@@ -85,11 +85,14 @@ class Claim:
 
     def measures(self) -> tuple[Measure, ...]:
         """What it may be of."""
-        families = FAMILIES if self.family is None else (self.family,)
+        ks, whole = (KS, True) if self.k is None else ((self.k,), False)
+        if self.family is not None:
+            return tuple(_measures(self.family, ks, whole=whole))
         return tuple(
             measure
-            for family in families
-            for measure in _measures(family, KS if self.k is None else (self.k,), self.k is None)
+            for family in FAMILIES
+            for measure in _measures(family, ks, whole=whole)
+            if measure.k != 1 or family in ("hit rate", "recall")  # the others equal the hit rate
         )
 
 
@@ -118,9 +121,8 @@ OF_MEASURE = ("divisor", "integration")
 class Explanation:
     """A claim, and what was tried for it, nearest first, then by the number of departures.
 
-    giving: those within the rounding. possible: those with chance in them that may have given it:
-    it is within two standard deviations. by_chance: how many of such figures would be expected
-    within the rounding of any number near the claim.
+    giving: those whose figure is within the claim's rounding. possible: those with chance in them
+    of which it is within two standard deviations.
     """
 
     claim: Claim
@@ -129,7 +131,11 @@ class Explanation:
     @property
     def giving(self) -> list[Scored]:
         """Protocols that give the claimed figure, the fewest departures first."""
-        return [each for each in self.tried if not self.claim.distance(each.figure.value)]
+        return [
+            each
+            for each in self.tried
+            if not each.figure.deviation and not self.claim.distance(each.figure.value)
+        ]
 
     @property
     def possible(self) -> list[Scored]:
@@ -150,23 +156,19 @@ class Explanation:
         near = {
             round(each.figure.value, 12)
             for each in self.tried
-            if abs(each.figure.value - self.claim.value) <= 0.05
+            if not each.figure.deviation and abs(each.figure.value - self.claim.value) <= 0.05
         }
         return len(near) * min(1.0, 2 * self.claim.rounding / 0.1)
 
 
-def _measures(family: Family, ks: Sequence[int], whole: bool) -> Iterator[Measure]:
-    """Of one family: those at k, and with `whole` those that need none.
-
-    At 1, what equals the hit rate in every protocol is left out.
-    """
-    for k in ks:
-        if k > 1 or family in ("hit rate", "recall"):
-            yield Measure(family, k)
+def _measures(family: Family, ks: Sequence[int], *, whole: bool) -> Iterator[Measure]:
+    """Of one family: with `whole` those that need no k, and those at k."""
     if whole and family in ("mAP", "MRR", "nDCG"):
         yield Measure(family)
     if whole and family in ("mAP", "precision"):
         yield Measure(family, "R")
+    for k in ks:
+        yield Measure(family, k)
 
 
 def default(judged: JudgedRanking, measure: Measure) -> Protocol:
@@ -245,7 +247,13 @@ class Search:
 
     def explain(self, claim: Claim) -> Explanation:
         """Try every protocol for a claim."""
-        tried = [each for measure in claim.measures() for each in self.score_all(measure)]
+        deepest = int(self.judged.lengths.max())
+        tried = [
+            each
+            for measure in claim.measures()
+            if claim.k is not None or not isinstance(measure.k, int) or measure.k < deepest
+            for each in self.score_all(measure)
+        ]
         tried.sort(key=lambda each: (claim.distance(each.figure.value), len(each.departures)))
         return Explanation(claim, tuple(tried))
 
@@ -264,11 +272,11 @@ class Search:
         return self._scored[measure]
 
     def single_choices(self, measure: Measure, setup: str) -> list[Scored]:
-        """The default of one metric, and each departure from it alone."""
+        """The default of one metric, and each departure from it alone; with the key fault last."""
         base = replace(default(self.judged, measure), setup=setup)
-        variants = _variants(base, alternatives(self.judged, measure), 1)
-        wanted = [self._score(measure, each, base) for each in variants]
-        if alternatives(self.judged, measure).get("keys"):
+        values = alternatives(self.judged, measure)
+        wanted = [self._score(measure, each, base) for each in _variants(base, values, 1)]
+        if {"keys", "distractors"} <= set(values):  # the published fault is both
             both = replace(base, keys="gallery, by name", distractors="match each other")
             wanted.append(self._score(measure, both, base))
         return wanted

@@ -119,7 +119,7 @@ def protocols(draw, world, measure):
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.data())
 def test_every_protocol_is_what_plain_loops_make_of_it(data):
     world = data.draw(worlds())
