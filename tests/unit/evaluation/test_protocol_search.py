@@ -1,11 +1,13 @@
 """evaluation.protocol_search: the protocol of a benchmark's evaluator, from its figures alone."""
 
+import re
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 import revisited
+from checkout import CHECKOUT
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.external_rankings import Truth
@@ -19,7 +21,14 @@ from gallerist.evaluation.protocol_search import (
     common_choices,
     default,
 )
-from gallerist.evaluation.protocols import CHOICES, Measure, Protocol, is_defensible, reason
+from gallerist.evaluation.protocols import (
+    CHOICES,
+    REASONS,
+    Measure,
+    Protocol,
+    is_defensible,
+    reason,
+)
 from gallerist.evaluation.relevance import Relevance
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
@@ -219,3 +228,12 @@ def test_metrics_that_are_left_out_at_1_equal_the_hit_rate_in_every_protocol():
             expected = score(world, protocol, Measure("hit rate", 1))
             found = score(world, replace(protocol, divisor=divisor), Measure(family, 1))
             assert found.value == pytest.approx(expected.value)
+
+
+def test_the_document_names_every_choice_and_every_value():
+    text = (CHECKOUT / "docs/protocols.md").read_text(encoding="utf-8")
+    for choice, value in REASONS:
+        rows = re.findall(rf"^\| `{choice}`.*$", text, re.M)
+        assert any(f"`{value}`" in row for row in rows), (choice, value)
+    for choice in CHOICES:
+        assert re.search(rf"^\| `{choice}`", text, re.M), choice
