@@ -1,10 +1,13 @@
 # make run    everything from nothing to the table of accuracies, on the embedded data set
 # make test   the checks that every change must pass      make test-all   the slow ones too
 # make bench  the measured comparisons of docs/performance.md, on this machine
+# make browse a page to look at the results, on 127.0.0.1
+# make report the same page as a folder that opens without a server
 # make ui     the MLflow UI on the results, on 127.0.0.1
 PYTHON ?= python3
 CORES ?= all
 PORT ?= 5000
+BROWSE_PORT ?= 5002
 # Further arguments for Snakemake, such as --configfile config/published.yaml
 ARGS ?=
 # Further arguments for the benchmarks, such as --only search
@@ -23,7 +26,7 @@ INSTALL := $(BIN)/python envs/install.py
 GPU_LIBRARIES = $(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu tensorflow && \
 	$(INSTALL) --no-deps --require-hashes -r envs/requirements-gpu.lock)
 
-.PHONY: run test test-all bench check format ui report reference lock
+.PHONY: run test test-all bench check format browse report ui reference lock
 .DELETE_ON_ERROR:
 # Nothing is compiled when it is installed, but when it is first imported, and kept.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,11 +36,14 @@ run: $(VENV)/run.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --logger-gallerist-no-table $(ARGS)
 	$(BIN)/gallerist summary $(ARGS)
 
+browse: $(VENV)/run.stamp
+	$(BIN)/gallerist browse --port $(BROWSE_PORT) $(ARGS)
+
 ui: $(VENV)/run.stamp
 	$(BIN)/gallerist ui --port $(PORT) $(ARGS)
 
 report: $(VENV)/run.stamp
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores 1 --report results/report.html $(ARGS)
+	$(BIN)/gallerist browse --export results/report $(ARGS)
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
@@ -61,14 +67,16 @@ format: $(VENV)/dev.stamp
 	$(BIN)/snakefmt -l 100 Snakefile rules
 
 reference: $(VENV)/run.stamp
-	$(BIN)/python -m gallerist.config.reference > config/README.md
-	$(BIN)/python -m gallerist.config.schema > config/schema.json
+	PYTHONPATH=scripts $(BIN)/python -m gallerist.config.reference > config/README.md
+	PYTHONPATH=scripts $(BIN)/python -m gallerist.config.schema > config/schema.json
 
 lock: $(VENV)/dev.stamp
 	$(BIN)/python envs/lock.py
+	$(BIN)/python envs/platforms.py --resolve
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Gallerist needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12")'
+	@$(PYTHON) envs/platforms.py
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: envs/requirements.lock pyproject.toml | $(BIN)/python

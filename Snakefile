@@ -78,3 +78,4 @@ rule all:
         evaluation_results(),
         challenge_results(),
         rules.register_models.output if CONFIG.registry.experiments else [],
+        made_again(),

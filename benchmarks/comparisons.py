@@ -39,5 +39,6 @@ COMPARISONS = {
         ("memory", 1),
         ("overhead", 1),
         ("serving", 5),
+        ("browse", 3),
     )
 }

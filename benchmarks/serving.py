@@ -55,7 +55,8 @@ class Asked:
 def measure(rounds: int, *, quick: bool = False) -> Table:
     """A row for each number of clients. quick: the tiny data set and a tiny network."""
     with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as folder:
-        workflow, experiment = _finished(Path(folder) / "gallerist", quick=quick)
+        workflow, experiment = finished(Path(folder) / "gallerist", quick=quick)
+        workflow.run("register_models", timeout=3600)
         queries = _queries(workflow, experiment)[:QUERIES]
         asked: dict[int, list[Asked]] = {clients: [] for clients in CLIENTS}
         with _served(workflow) as (address, ready):
@@ -66,9 +67,9 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
     return _table(asked, len(queries), ready, rounds, quick=quick)
 
 
-def _finished(folder: Path, *, quick: bool) -> tuple[Any, str]:
-    """A finished run with a registered model, and the name of its experiment."""
-    sys.path.append(str(CHECKOUT / "tests"))
+def finished(folder: Path, *, quick: bool) -> tuple[Any, str]:
+    """A finished run of one network, and the name of its experiment."""
+    sys.path.append(str(CHECKOUT / "tests/helpers"))
     from tiny_workflow import Workflow
 
     if quick:
@@ -81,7 +82,7 @@ def _finished(folder: Path, *, quick: bool) -> tuple[Any, str]:
         config["challenge"] = None
         config["evaluation"]["explanations"] = []
         workflow = Workflow(folder, config, counts=None)
-    workflow.run("register_models", timeout=3600)
+    workflow.run("compare_experiments", timeout=3600)
     return workflow, experiment
 
 

@@ -22,6 +22,6 @@ rule augment_images:
         **needs.of("augment_images"),
     params:
         settings=as_text(CONFIG.augmentation),
-        max_pixels=CONFIG.dataset.images.max_pixels,
+        reading=READING,
     script:
         "../scripts/augment_images.py"

@@ -5,16 +5,16 @@ import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
-if str(SCRIPTS) not in sys.path:
-    sys.path.insert(0, str(SCRIPTS))
+sys.path.insert(0, str(SCRIPTS))  # before another library of that name
+
+from gallerist.io.environment import settle
+
+settle(SCRIPTS)
 
 from gallerist.config.completion import ConfigurationError, check
 from gallerist.config.warnings import find_warnings
-from gallerist.workflow.dependencies import use_library_in
 from gallerist.io.files import canonical_json
 from gallerist.config.sweeps import groups
-
-use_library_in(SCRIPTS)
 
 # Seconds between two looks at a job's memory. A look takes 30 ms of a processor, and Snakemake has
 # no setting for it (its issue 851); by itself it looks twice a second.
@@ -43,5 +43,8 @@ def one_of(names):
 
 # The rules read CONFIG; the jobs, and whoever runs them elsewhere, get it in plain values.
 CONFIG = checked_config(config)
+
+# How picture files are read, the same for all that read them.
+READING = canonical_json(CONFIG.dataset.images.reading)
 config.clear()
 config.update(CONFIG.model_dump())

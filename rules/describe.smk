@@ -32,7 +32,7 @@ for made in PLAN.extraction_rules("descriptor"):
             parts=parts,
             shard=shard_of(made),
             store=results("store/features/{experiment}"),
-            max_pixels=CONFIG.dataset.images.max_pixels,
+            reading=READING,
         script:
             "../scripts/describe_images.py"
 
@@ -60,6 +60,7 @@ rule learn_vocabulary:
     params:
         settings=extraction_settings,
         key_points=results("store/key_points/{experiment}"),
+        reading=READING,
     script:
         "../scripts/learn_vocabulary.py"
 

@@ -69,5 +69,6 @@ for suffix, names, training in (
             answers_drawn=CONFIG.evaluation.answers_drawn,
             queries_drawn=canonical_json(CONFIG.evaluation.queries_drawn),
             strips_drawn=CONFIG.evaluation.strips_drawn,
+            reading=READING,
         script:
             "../scripts/evaluate_retrieval.py"

@@ -5,6 +5,7 @@ rule import_images:
     """Decode, measure and identify every picture of a part; name each bad one."""
     input:
         source=lambda wildcards: PLAN.part_source(wildcards.part),
+        corrections=lambda wildcards: PLAN.corrections(wildcards.part),
         code=library("import_images"),
     output:
         manifest=results("manifests/{part}.csv"),
@@ -28,6 +29,6 @@ rule import_images:
         fingerprint=part_fingerprint,
         on_bad=CONFIG.dataset.images.on_bad,
         min_side=CONFIG.dataset.images.min_side,
-        max_pixels=CONFIG.dataset.images.max_pixels,
+        reading=READING,
     script:
         "../scripts/import_images.py"

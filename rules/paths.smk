@@ -2,6 +2,9 @@
 import os
 
 from gallerist.data.folders import folder_fingerprint
+from gallerist.io.errors import UserError
+from gallerist.workflow.begun import without_record
+from gallerist.workflow.clock import check_clock
 from gallerist.workflow.dependencies import COPYING, DRAWN_BY_SOME, RECORD_KEEPING, library_files
 from gallerist.workflow.plan import EXPORTED, Plan
 
@@ -13,6 +16,13 @@ PLAN = Plan(CONFIG, RESULTS)
 # A file of this data set's results, and the manifest of a part.
 results = PLAN.results.file
 manifest = PLAN.manifest
+
+
+if workflow.is_main_process:
+    try:
+        check_clock(f"{RESULTS}/{DATASET}", os.path.relpath(SCRIPTS))
+    except UserError as error:
+        sys.exit(str(error))
 
 
 def logs(path):
@@ -53,6 +63,12 @@ def library(script, copies=False, drawing=()):
     without = RECORD_KEEPING | DRAWN_BY_SOME.difference(drawing) | (set() if copies else COPYING)
     files = [source, *library_files(source, SCRIPTS / "gallerist", without=without)]
     return [os.path.relpath(file) for file in files]
+
+
+def made_again():
+    """Records of jobs that began and left none, as far as there is a rule for them."""
+    records = without_record(f"{RESULTS}/{DATASET}") if workflow.is_main_process else []
+    return [each for each in records if any(rule.is_producer(each) for rule in workflow.rules)]
 
 
 def part_fingerprint(wildcards):

@@ -20,7 +20,7 @@ rule fit_reduction:
         **needs.of("fit_reduction"),
     params:
         settings=step("reduction"),
-        max_pixels=CONFIG.dataset.images.max_pixels,
+        reading=READING,
     script:
         "../scripts/fit_reduction.py"
 

@@ -49,6 +49,7 @@ rule verify_geometry:
         **needs.of("verify_geometry"),
     params:
         settings=step("geometric_verification"),
+        reading=READING,
     script:
         "../scripts/verify_geometry.py"
 

@@ -24,6 +24,7 @@ if PLAN.source == "embedded":
 
 
 if PLAN.source == "archive":
+    from gallerist.io.addresses import shown_url
 
     rule fetch_archive:
         """Download the archive, compare its checksum, and unpack it."""
@@ -41,7 +42,8 @@ if PLAN.source == "archive":
         resources:
             **needs.of("fetch_archive"),
         params:
-            location=CONFIG.dataset.archive.location,
+            # Parameters are kept and shown: the script has the whole address from the configuration.
+            location=shown_url(CONFIG.dataset.archive.location),
             sha256=CONFIG.dataset.archive.sha256,
             max_gigabytes=CONFIG.dataset.archive.max_gigabytes,
             # Outside the outputs, which a failed job loses: what was fetched is not fetched again.

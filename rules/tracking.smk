@@ -1,21 +1,33 @@
 # Before the first job: the workflow is drawn, and a process begins to show the jobs in MLflow.
 from snakemake.logging import logger
 
-writer = None
+if any(word.startswith("--report") for word in sys.argv):
+    from gallerist.records.provenance import keep_configuration
+
+    # A report shows the files of the configuration, remarks and signed addresses included: this one
+    # has none.
+    workflow.configfiles = [keep_configuration(f"{RESULTS}/{DATASET}", config)]
+
+writer = held = None
 
 
 def prepare_run():
-    """Print warnings, note who holds the lock, and start the writer of this workflow."""
+    """Take the results for this workflow, print warnings, and start its writer."""
     from gallerist.figures.rule_graph import draw
     from gallerist.records.provenance import keep_rule_graph
     from gallerist.tracking.store import TrackingError
     from gallerist.tracking.sync import WorkflowWriter
-    from gallerist.workflow.lock import claim
+    from gallerist.workflow.begun import forget_done
+    from gallerist.workflow.lock import AtWork, hold
 
-    global writer
+    global writer, held
+    try:
+        held = hold(f"{RESULTS}/{DATASET}")
+    except AtWork as error:
+        sys.exit(str(error))
+    forget_done(f"{RESULTS}/{DATASET}")
     for warning in find_warnings(CONFIG):
         logger.warning(warning)
-    claim(Path.cwd())
     try:
         title = f"{DATASET}: rules of the workflow"
         keep_rule_graph(f"{RESULTS}/{DATASET}", rule_graph(), title, draw)
@@ -28,7 +40,10 @@ def prepare_run():
 
 
 def close_run():
-    """Wait until MLflow shows all of it, for a limited time."""
+    """Forget which jobs had begun, and wait until MLflow shows all of it, for a limited time."""
+    from gallerist.workflow.begun import forget_done
+
+    forget_done(f"{RESULTS}/{DATASET}")
     if writer is not None:
         writer.close()
 

@@ -31,7 +31,7 @@ rule train_network:
         **needs.of("train_network"),
     params:
         settings=extraction_settings,
-        max_pixels=CONFIG.dataset.images.max_pixels,
+        reading=READING,
         gpu_precision=CONFIG.compute.gpu_precision,
         gpu_xla=CONFIG.compute.gpu_xla,
         compute=canonical_json(PLAN.computing),

@@ -81,7 +81,7 @@ rule extract_trunk:
         parts=lambda wildcards: canonical_json(
             [*PLAN.trunk_manifests(wildcards.trunk, wildcards.part)]
         ),
-        max_pixels=CONFIG.dataset.images.max_pixels,
+        reading=READING,
         compute=canonical_json(PLAN.computing),
         store=results("store/trunks/{trunk}"),
     script:

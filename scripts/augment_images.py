@@ -6,13 +6,13 @@ from gallerist.settings.augmentation import Augmentation
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    output, limit = snakemake.output, snakemake.params.max_pixels
+    output, reading = snakemake.output, run.param("reading")
     settings = run.settings_as(Augmentation)
     training = Manifest.read(snakemake.input.training)
     copies = augment(training, settings)
-    draw_samples(training, copies, output.samples, max_pixels=limit)
+    draw_samples(training, copies, output.samples, **reading)
     if settings.files:
-        copies = write_copies(copies, output.folder, threads=snakemake.threads, max_pixels=limit)
+        copies = write_copies(copies, output.folder, threads=snakemake.threads, **reading)
     copies.write(output.manifest)
     run.metrics(images=len(copies))
     run.dataset("augmented", output.manifest, copies.digest, len(copies))

@@ -8,8 +8,8 @@ from gallerist.workflow.stage import stage
 with stage(snakemake) as run:
     extractor = DescriptorExtractor(
         run.settings_as(read_descriptor),
-        max_pixels=snakemake.params.max_pixels,
         threads=snakemake.threads,
+        **run.param("reading"),
     )
     manifests = {part: snakemake.input[part] for part in run.param("parts")}
     outputs, store = dict(snakemake.output.items()), snakemake.params.store

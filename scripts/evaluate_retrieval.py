@@ -38,7 +38,8 @@ with stage(snakemake) as run:
     tables.write_classes(output.classes, scores, settings)
     write_curves(output.curves, curves)
     strips = StripSettings(params.answers_drawn, params.strips_drawn, run.param("queries_drawn"))
-    draw_strips(evaluation, ranks, queries, gallery, output, strips, title=run.title)
+    shown = {"title": run.title, **run.param("reading")}
+    draw_strips(evaluation, ranks, queries, gallery, output, strips, **shown)
     draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
     if given.history:
         draw_training_curves(given.history, output.training, title=run.title)

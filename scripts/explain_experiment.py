@@ -4,7 +4,7 @@ What draws a picture is imported where it is drawn: see `workflow.dependencies.D
 """
 
 from gallerist.data.manifest import Manifest
-from gallerist.records.record import verify_output
+from gallerist.records.made import verify_output
 from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
 

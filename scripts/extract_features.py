@@ -1,6 +1,6 @@
 """Rule extract_features: the pictures of all parts -> vectors by a network."""
 
-from gallerist.records.record import verify_output
+from gallerist.records.made import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:

@@ -2,7 +2,7 @@
 
 import logging
 
-from gallerist.records.record import verify_output
+from gallerist.records.made import verify_output
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
@@ -19,7 +19,8 @@ with stage(snakemake) as run:
     device = prepare(
         engine=compute["engine"], threads=threads, gpu_precision=compute["gpu_precision"]
     )
-    pictures = Preprocessing(run.settings["image_size"], params.max_pixels, run.settings["look"])
+    size, look = run.settings["image_size"], run.settings["look"]
+    pictures = Preprocessing(size, look=look, **run.param("reading"))
     how = {"weights": weights.file, "threads": threads, "compute": compute}
     rows = TrunkRows(Trunk(given.exported[2], run.settings, pictures, **how), params.store)
     facts = rows.trunk.exported.facts

@@ -8,9 +8,10 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params
-    name = Path(params.location.partition("?")[0]).name
+    location = snakemake.config["dataset"]["archive"]["location"]
     limit = int(params.max_gigabytes * 1_000_000_000)
-    target = Path(params.download) / name
-    archive = fetch(params.location, target, sha256=params.sha256, max_bytes=limit)
+    # Not the address's name, which can be a token: see shown_url.
+    target = Path(params.download) / params.sha256[:16]
+    archive = fetch(location, target, sha256=params.sha256, max_bytes=limit)
     files = unpack(archive, snakemake.output.folder, max_bytes=limit)
     run.metrics(files=files, archive_bytes=archive.stat().st_size)

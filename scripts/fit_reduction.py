@@ -18,9 +18,9 @@ with stage(snakemake) as run:
             from gallerist.data.line_drawings import is_sketch
 
             picture = Manifest.read(snakemake.input.pictures).by_id()
-            limit = snakemake.params.max_pixels
+            reading = run.param("reading")
             paths = (picture[each].path for each in training.ids)
-            drawn = [is_sketch(read_image(path, max_pixels=limit)) for path in paths]
+            drawn = [is_sketch(read_image(path, **reading)) for path in paths]
             reduction = centre_domains(training.vectors, np.array(drawn))
             run.metrics(sketches=sum(drawn))
         else:

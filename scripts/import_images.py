@@ -1,5 +1,6 @@
 """Rule import_images: a folder of class folders -> a manifest, and the files with faults."""
 
+from gallerist.data.corrections import correct, read_corrections
 from gallerist.data.importing import import_folder, stop_on_bad_images, write_problems
 from gallerist.workflow.stage import stage
 
@@ -9,12 +10,17 @@ with stage(snakemake) as run:
         params.folder,
         part=snakemake.wildcards.part,
         min_side=params.min_side,
-        max_pixels=params.max_pixels,
+        **run.param("reading"),
         threads=snakemake.threads,
         flat=params.flat,
     )
     if params.on_bad == "fail":
         stop_on_bad_images(imported.problems)
+    if snakemake.input.corrections:
+        corrections = read_corrections(snakemake.input.corrections)
+        imported = correct(imported, corrections, snakemake.wildcards.part)
+        run.parameters({"corrections": snakemake.input.corrections})
+        run.metrics(corrections=len(corrections))
     write_problems(snakemake.output.faults, imported.problems)
     images = imported.manifest
     images.write(snakemake.output.manifest)

@@ -18,6 +18,7 @@ with stage(snakemake) as run:
         settings["max_side"],
         settings["max_points"],
         settings.get("root", False),
+        **run.param("reading"),
     )
     kept = KeptKeyPoints(detector, snakemake.params.key_points, snakemake.input.training)
     run.tag(key_points=kept.folder)

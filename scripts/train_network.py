@@ -22,7 +22,8 @@ with stage(snakemake) as run:
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    preprocessing = Preprocessing(settings.image_size, params.max_pixels, settings.look)
+    reading = run.param("reading")
+    preprocessing = Preprocessing(settings.image_size, look=settings.look, **reading)
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)

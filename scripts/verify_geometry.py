@@ -15,7 +15,8 @@ with stage(snakemake) as run:
     given, output = snakemake.input, snakemake.output
     settings = run.settings_as(GeometricVerification)
     pictures = {**Manifest.read(given.gallery).by_id(), **Manifest.read(given.query).by_id()}
-    detector = Detector(settings.key_points, settings.max_side, settings.max_points)
+    kind, reading = settings.key_points, run.param("reading")
+    detector = Detector(kind, settings.max_side, settings.max_points, **reading)
     with run.timed("reranking_seconds"):
         ranking = verify(
             Ranking.read(given.ranking),

@@ -1,8 +1,9 @@
 """What a run shows on the screen: a line a job, how far it is, failures, and the table at the end.
 
-Snakemake finds this package by its name; `logger: gallerist` in profiles/default chooses it. All
-else that Snakemake says is in its log, .snakemake/log/. A dry run, --quiet, --verbose and whatever
-else asks for other messages get Snakemake's own.
+Snakemake finds this package by its name, and loads it before anything else of a workflow: what
+Snakemake itself needs of the machine is looked after here. `logger: gallerist` in profiles/default
+chooses its lines; all else that Snakemake says is in its log, .snakemake/log/. A dry run, --quiet,
+--verbose and whatever else asks for other messages get Snakemake's own.
 """
 
 import logging
@@ -18,6 +19,12 @@ from typing import Any
 from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
+
+from snakemake_logger_plugin_gallerist.machine import find_obstacles, keep_cache_in
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+keep_cache_in(Path.cwd())
 
 IN_THE_LOG_ONLY = re.compile(
     r"host: |Building DAG of jobs|Using shell: |Conda environments: ignored|Elapsed time: "
@@ -60,7 +67,9 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
     needs_rulegraph = False
 
     def __post_init__(self) -> None:
-        """Begin with no job."""
+        """Begin with no job; or end, with a line for each thing that is in the way."""
+        if obstacles := list(find_obstacles(CHECKOUT, Path.cwd())):
+            sys.exit("\n".join(obstacles))
         self.jobs: dict[int, Job] = {}
         self.reasons: deque[str] = deque()
         self.done = self.total = 0

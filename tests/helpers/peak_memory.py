@@ -1,9 +1,12 @@
-"""The greatest memory a program had in use, in a process of its own."""
+"""The greatest memory a program had in use, in a process of its own or in this one."""
 
+import gc
 import os
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +30,18 @@ def peak_megabytes(program, *arguments):
         check=True,
     )
     return int(said.stdout) / 1024
+
+
+@contextmanager
+def growth_below(megabytes):
+    """This process has at no time in the block so much more in memory than before it."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _of_this_process("VmRSS")
+    yield
+    assert _of_this_process("VmHWM") - before < megabytes
+
+
+def _of_this_process(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024

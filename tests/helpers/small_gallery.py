@@ -70,7 +70,11 @@ class SmallGallery:
 def small_gallery(root):
     """Results without any experiment, of pictures that are all different."""
     config = {
-        "dataset": {"name": "small", "folder": "pictures", "images": {"max_pixels": MAX_PIXELS}},
+        "dataset": {
+            "name": "small",
+            "folder": "pictures",
+            "images": {"max_pixels": MAX_PIXELS, "profiles": "apply"},
+        },
         "experiments": {},
         "search": {"depth": 5},
         "compute": {"engine": "auto"},

@@ -249,9 +249,9 @@ class Workflow:
 
     def gallerist(self, *arguments, check=True, env=None, timeout=600):
         """Run the command line tool."""
-        return self.call(
-            [COMMANDS / "gallerist", *arguments], check=check, env=env, timeout=timeout
-        )
+        # As the command does, but with the library of the copy.
+        command = [sys.executable, "-m", "gallerist.commands.main", *arguments]
+        return self.call(command, check=check, env=env, timeout=timeout)
 
     def call(self, command, *, check=True, env=None, timeout=600):
         """Run any command in the folder; stdout and stderr come together, in order."""

@@ -161,7 +161,7 @@ def test_a_comparison_that_does_not_exist_is_refused():
 
 
 def test_every_comparison_is_tested():
-    assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, "overhead", "serving"}
+    assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, "overhead", "serving", "browse"}
 
 
 def test_ways_are_measured_in_turn_after_one_round_that_does_not_count(monkeypatch):

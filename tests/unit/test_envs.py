@@ -4,6 +4,8 @@ import ast
 import contextlib
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -148,6 +150,77 @@ def test_every_package_of_a_lock_has_one_version_and_its_hashes(name):
             assert re.fullmatch(r"sha256:[0-9a-f]{64}", each.strip())
 
 
+MACHINES = {
+    ("Linux", "x86_64", (2, 28)): None,
+    ("Linux", "x86_64", (2, 40)): None,
+    ("Linux", "aarch64", (2, 35)): None,
+    ("Darwin", "arm64", (14, 0)): None,
+    ("Darwin", "arm64", (26, 1)): None,
+    ("Darwin", "arm64", (13, 6)): "macOS on Apple silicon with 13.6",
+    ("Darwin", "x86_64", (14, 0)): "macOS on x86_64",
+    ("Linux", "x86_64", (2, 17)): "Linux on x86-64 with 2.17",
+    ("Linux", "x86_64", ()): "Linux on x86-64 with another C library",
+    ("Linux", "aarch64", (2, 31)): "with 2.31",
+    ("Linux", "riscv64", (2, 40)): "Linux on riscv64",
+    ("Windows", "AMD64", ()): "Use WSL",
+    ("FreeBSD", "amd64", ()): "FreeBSD on amd64",
+}
+"""A machine -> what is said of it; nothing where the lock can be installed."""
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda each: " ".join(map(str, each)))
+def test_a_machine_without_packages_is_refused_in_one_line_that_names_the_others(machine):
+    refusal, expected = module_of("platforms").refusal(*machine), MACHINES[machine]
+    assert (refusal is None) == (expected is None)
+    if refusal:
+        assert expected in refusal
+        assert "macOS 14 or later on Apple silicon" in refusal
+        assert "\n" not in refusal
+
+
+def test_make_refuses_it_before_anything_is_installed(tmp_path):
+    """A Python that says that it is on an Intel Mac."""
+    for name in ("Makefile", "envs", "pyproject.toml"):
+        source = CHECKOUT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, tmp_path / name)
+    fake = tmp_path / "python"
+    pretends = (
+        "import platform; platform.system = lambda: 'Darwin';platform.machine = lambda: 'x86_64'"
+    )
+    (tmp_path / "sitecustomize.py").write_text(pretends)
+    fake.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}" exec "{sys.executable}" "$@"\n')
+    fake.chmod(0o755)
+    done = subprocess.run(
+        ["make", "run", f"PYTHON={fake}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == 1
+    assert said[0].startswith("Gallerist's packages do not come for macOS on x86_64.")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_readme_states_the_platforms():
+    readme = " ".join((CHECKOUT / "README.md").read_text(encoding="utf-8").split())
+    for (system, _), (name, least, *_) in module_of("platforms").PLATFORMS.items():
+        assert name.partition(",")[0].removeprefix("macOS ") in readme
+        version = str(least[0]) if system == "Darwin" else ".".join(map(str, least))
+        assert f"macOS {version}" in readme or f"glibc {version}" in readme
+
+
+@pytest.mark.slow
+def test_the_lock_resolves_for_each_stated_platform_and_python():
+    """Asked of the index, as pip is configured; nothing is installed."""
+    script = [sys.executable, ENVS / "platforms.py", "--resolve"]
+    done = subprocess.run(script, capture_output=True, text=True)
+    if "resolves" not in done.stdout:
+        pytest.skip("no package index can be asked")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 9
+    assert [line for line in lines if not line.endswith(": resolves")] == []
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("name", LOCKS)
 def test_no_python_gets_two_versions_of_a_package(name, python):
@@ -237,7 +310,7 @@ def test_the_library_imports_nothing_that_the_run_lock_lacks():
         "faiss": "faiss-cpu",
     }
     pinned = versions(locked("requirements.lock"))
-    own = {"gallerist", *sys.stdlib_module_names}
+    own = {"gallerist", "snakemake_logger_plugin_gallerist", *sys.stdlib_module_names}
     for source in (CHECKOUT / "scripts").rglob("*.py"):
         for name in imported(source) - own:
             package = canonicalize_name(packages.get(name, STANDS_FOR.get(name, name)))

@@ -42,7 +42,8 @@ with stage(snakemake) as run:
     run.metrics(images=2)
 """
 READS = """
-from gallerist.records.record import read_record, verify_output
+from gallerist.records.made import verify_output
+from gallerist.records.record import read_record
 from gallerist.workflow.stage import stage
 with stage(snakemake) as run:
     verify_output(snakemake.input.made, snakemake.input.record)

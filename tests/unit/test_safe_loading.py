@@ -7,7 +7,8 @@ from checkout import SCRIPTS
 from tracked import a_record
 
 from gallerist.io.files import sha256_of_file
-from gallerist.records.record import RecordError, verify_output, write_record
+from gallerist.records.made import verify_output
+from gallerist.records.record import RecordError, write_record
 
 BENCHMARKS = SCRIPTS.parent / "benchmarks"
 SOURCES = sorted([*SCRIPTS.rglob("*.py"), *BENCHMARKS.rglob("*.py")])

@@ -8,8 +8,8 @@ The published form, `results.json`:
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gallerist.data.decoding import FORMAT_OF_SUFFIX
 from gallerist.data.folders import walk
+from gallerist.data.formats import FORMAT_OF_SUFFIX
 from gallerist.data.manifest import Manifest
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, sha256_of_file, write_csv, write_json

@@ -22,9 +22,10 @@ from urllib3.exceptions import HTTPError
 
 from gallerist.challenge.answer_file import picture_names
 from gallerist.challenge.lint import format_problems, lint_bytes
+from gallerist.io.addresses import shown_url
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, write_json, write_text
-from gallerist.io.http import reason_of, session, shown_url
+from gallerist.io.http import reason_of, session
 from gallerist.records.provenance import open_record
 from gallerist.records.record import Artifact, flatten, now, read_record, write_record
 from gallerist.settings.challenge import Challenge

@@ -18,7 +18,7 @@ from typing import Any
 from gallerist.data.manifest import DISTRACTOR
 from gallerist.evaluation.relevance import Relevance
 from gallerist.io.errors import UserError, first_of
-from gallerist.io.files import PathLike, read_json, write_json
+from gallerist.io.files import NotJson, PathLike, read_json, write_json
 
 CONFUSION = "confusion_classes"
 """What the published form calls the class `DISTRACTOR`. Both names are read."""
@@ -162,7 +162,10 @@ Parts = tuple[dict[str, str], dict[str, str], dict[str, str]]
 
 
 def _read_json(path: Path) -> Parts:
-    value = read_json(path, unique_keys=True)
+    try:
+        value = read_json(path, unique_keys=True)
+    except NotJson:
+        raise UserError("it is not JSON: cut short, or damaged") from None
     if not isinstance(value, dict) or not {"gallery", "query"} <= set(value):
         raise UserError("it is no object with the keys gallery and query")
     strange = set(value) - {"gallery", "query", "domain"}

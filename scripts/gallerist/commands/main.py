@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from gallerist import LIBRARY
+from gallerist.commands.browse import browse
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.explain import explain
@@ -20,9 +22,10 @@ from gallerist.commands.summary import summary
 from gallerist.commands.sync import sync
 from gallerist.commands.ui import ui
 from gallerist.commands.unlock import unlock
+from gallerist.io.environment import settle
 
 GROUPS = {
-    "Look at results": (summary, ui),
+    "Look at results": (summary, browse, ui),
     "Search": (search,),
     "Evaluate": (evaluate, explain, lint),
     "Share": (register, submit),
@@ -112,5 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def command() -> int:
+    """Run the command of this process, whatever the environment says beside settings."""
+    settle(LIBRARY.parent)
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

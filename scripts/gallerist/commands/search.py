@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import click
 from gallerist.commands import options
 
 if TYPE_CHECKING:
-    from gallerist.serving.query import Answer
+    from gallerist.serving.pictures import Answer
 
 
 @options.command()
@@ -51,7 +51,7 @@ def search(
     dataset = config["dataset"]["name"]
     drawing = f"{options.RESULTS}/{dataset}/searches/{experiment}-{Path(path).stem}.png"
     output = output or Path(drawing)
-    _draw(path, label, answers, output, f"{dataset}, {experiment}")
+    _draw(path, label, answers, output, f"{dataset}, {experiment}", config)
     print(f"picture: {output}")
 
 
@@ -60,6 +60,7 @@ def _answers(
 ) -> tuple[str, str | None, list["Answer"]]:
     """The picture that is searched for, its class where known, and its answers."""
     from gallerist.data.manifest import Manifest
+    from gallerist.serving.extractor import reading_of
     from gallerist.serving.query import find_query, search_file, search_query
     from gallerist.workflow.experiments import Experiment
     from gallerist.workflow.results import Results
@@ -75,21 +76,28 @@ def _answers(
         label, answers = search_file(
             *(results, experiment, experiments, picture, count),
             threads=os.cpu_count() or 1,
-            max_pixels=config["dataset"]["images"]["max_pixels"],
+            **reading_of(config),
         )
     return picture, label, answers
 
 
 def _draw(
-    picture: str, label: str | None, answers: Sequence["Answer"], output: Path, title: str
-) -> None:
+    picture: str, label: str | None, answers: Sequence["Answer"], output: Path, title: str,
+    config: Mapping[str, Any],
+) -> None:  # fmt: skip
     from gallerist.figures.answer_strips import draw
+    from gallerist.serving.extractor import reading_of
 
     tiles = [
         (answer.picture.path, f"{answer.picture.label}\n{answer.distance:.3f}", answer.relevant)
         for answer in answers
     ]
-    draw([(picture, f"{label or ''}\n{Path(picture).name}", tiles)], output, title=title)
+    draw(
+        [(picture, f"{label or ''}\n{Path(picture).name}", tiles)],
+        output,
+        title=title,
+        **reading_of(config),
+    )
 
 
 @contextmanager

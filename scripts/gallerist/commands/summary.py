@@ -22,11 +22,13 @@ def summary(config: dict[str, Any]) -> None:
     # The workflow does so too when it starts, but not when it finds nothing to do.
     refresh_configured(config, options.RESULTS)
     print(table.read_text(encoding="utf-8"))
+    files = click.get_current_context().params["configfiles"]
+    configured = f" --configfile {shlex.join(files)}" if files else ""
+    print(f"look at it   make browse   (.venv/bin/gallerist browse{configured})")
+    print("hand it in   make report   writes results/report/index.html")
     print(f"comparison   {results.path('comparison/comparison.png')}")
     for experiment in config["experiments"]:
         print(f"pictures     {results.path(f'evaluation/{experiment}')}/")
     print(f"MLflow UI    {how_to_open(configured_store(config, options.RESULTS).uri)}")
-    files = click.get_current_context().params["configfiles"]
-    configured = f" --configfile {shlex.join(files)}" if files else ""
     some = next(iter(config["experiments"]))
     print(f"one query    .venv/bin/gallerist search{configured} --experiment {some} --query 1")

@@ -10,7 +10,7 @@ from gallerist.commands import options
 @options.with_configuration
 def unlock(config: dict[str, Any]) -> None:
     """Remove the lock of a workflow that was killed, never of a living one."""
-    from gallerist.workflow.lock import remove_stale_lock
+    from gallerist.workflow.lock import remove_stale_locks
 
-    if remove_stale_lock(Path.cwd()):
+    if remove_stale_locks(Path.cwd(), options.RESULTS):
         print("removed the lock of a workflow that is no longer running")

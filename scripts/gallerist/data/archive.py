@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from gallerist.data.archive_formats import Member, members, refusal
+from gallerist.data.archive_formats import MEMBERS, Member, members, refusal
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, temporary_folder
 
@@ -22,7 +22,7 @@ def unpack(
     The format is known by the content, not by the name. The folder appears when all is unpacked;
     one that is there is replaced then, and left as it is on failure.
     max_bytes: of all files together, counted as they are written, whatever the archive declares.
-    max_files: files at most, and folders at most.
+    max_files: files at most, and folders at most, also those that stand in paths alone.
 
     What macOS adds (`__MACOSX/`, `._*`) is left out. Owners, permissions and times are not taken
     over: files older than the archive they came from confuse whatever compares times. Links within
@@ -42,7 +42,7 @@ def unpack(
     try:
         with temporary_folder(target) as staging:
             unpacking = _Unpacking(source, staging, max_bytes, max_files)
-            for member in members(source, max_bytes):
+            for member in members(source, max_bytes, max_files):
                 unpacking.take(member)
             return unpacking.finish()
     except OSError as error:
@@ -59,12 +59,16 @@ class _Unpacking:
         self.archive, self.root = archive, root
         self.max_bytes, self.max_files = max_bytes, max_files
         self.bytes = self.replaced = self.left_out = 0
-        self.counts = {"files": 0, "folders": 0}
+        self.counts = {"files": 0, "folders": 0, "members": 0}
+        self.folders = {PurePosixPath()}
         self.links: list[tuple[Member, Path]] = []
 
     def take(self, member: Member) -> None:
         """Write a file or folder; keep a link for later."""
+        self._count(member, "members", MEMBERS * self.max_files)
         if _is_of_macos(member.name):
+            self._check_size(member, member.size)
+            self.bytes += member.size  # it has to be unpacked to be passed over
             self.left_out += 1
             return
         if "\0" in member.name + member.target:
@@ -77,14 +81,11 @@ class _Unpacking:
         path = self.root / inside
         if path == self.root and member.kind != "folder":
             raise self._refusal(member, "is a file without a name.")
-        with self._writing(member):
-            (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
-        if member.kind == "folder":
-            self._count(member, "folders")
-        elif member.kind == "file":
+        self._make_folder(member, inside if member.kind == "folder" else inside.parent)
+        if member.kind == "file":
             self._write(member, path)
-        else:
-            self._count(member, "files")
+        elif member.kind != "folder":
+            self._count(member, "files", self.max_files)
             self.links.append((member, path))
 
     def finish(self) -> int:
@@ -99,13 +100,25 @@ class _Unpacking:
             logger.info("%s: %d additions of macOS left out", self.archive, self.left_out)
         return self.counts["files"]
 
+    def _make_folder(self, member: Member, folder: PurePosixPath) -> None:
+        """Make a folder and those above it, each of which counts, whether it is a member or not."""
+        missing = []
+        while folder not in self.folders:
+            self._count(member, "folders", self.max_files)
+            self.folders.add(folder)
+            missing.append(folder)
+            folder = folder.parent
+        with self._writing(member):
+            for each in reversed(missing):
+                (self.root / each).mkdir(exist_ok=True)
+
     def _write(self, member: Member, path: Path) -> None:
         self._check_size(member, member.size)
         with self._writing(member):
             if path.is_file():
                 self.replaced += 1
             else:
-                self._count(member, "files")
+                self._count(member, "files", self.max_files)
             with path.open("wb") as file:
                 for piece in member.content:
                     self._check_size(member, len(piece))
@@ -139,10 +152,10 @@ class _Unpacking:
                 what = f"is a link to {member.target!r}, which is not in the archive."
                 raise self._refusal(member, what) from error
 
-    def _count(self, member: Member, what: str) -> None:
+    def _count(self, member: Member, what: str, most: int) -> None:
         self.counts[what] += 1
-        if self.counts[what] > self.max_files:
-            raise self._refusal(member, f"is one more than the {self.max_files} {what} allowed.")
+        if self.counts[what] > most:
+            raise self._refusal(member, f"is one more than the {most} {what} allowed.")
 
     def _check_size(self, member: Member, size: int) -> None:
         if self.bytes + size > self.max_bytes:

@@ -10,6 +10,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from _compression import DecompressReader
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +23,38 @@ logger = logging.getLogger("gallerist")
 
 _CHUNK = 1 << 20
 """Bytes read at once."""
-_LONGEST_READ = 1 << 24
-"""Bytes. tarfile reads a header (long name, attributes) at once; no real one is so long."""
+_MOST_MEMORY = 1 << 28
+"""Bytes that a compression may keep in memory: four times what the best of xz takes."""
+
+
+def _open_xz(file: BinaryIO) -> io.BufferedReader:
+    """As `lzma.open`, which lets a file name how much memory it wants, up to gigabytes."""
+    return io.BufferedReader(
+        DecompressReader(
+            file,
+            lzma.LZMADecompressor,
+            trailing_error=lzma.LZMAError,
+            format=lzma.FORMAT_XZ,
+            memlimit=_MOST_MEMORY,
+        )
+    )
+
+
+MEMBERS = 3
+"""Members for each file that is allowed: itself, its folder, and what macOS adds to it."""
+_LONGEST_HEADER = 1 << 22
+"""Bytes of all that tarfile reads and keeps between two members: long names, attributes, lists of
+holes. No real member has so many.
+"""
+_LISTED = 1 << 10
+"""Bytes of memory for a member of a zip, all of which are listed before the first is read."""
 _LONGEST_LINK = 4096
 """Bytes of a link's target: PATH_MAX of Linux."""
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _COMPRESSIONS: dict[bytes, tuple[str, Callable[[BinaryIO], Any]]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
     b"BZh": ("bzip2", bz2.open),
-    b"\xfd7zXZ\x00": ("xz", lzma.open),
+    b"\xfd7zXZ\x00": ("xz", _open_xz),
 }
 _OTHERS = {
     b"7z\xbc\xaf\x27\x1c": "It is a 7z archive.",
@@ -58,17 +82,18 @@ class Member:
     content: Iterable[bytes] = ()
 
 
-def members(path: Path, max_bytes: int) -> Iterator[Member]:
+def members(path: Path, max_bytes: int, max_files: int) -> Iterator[Member]:
     """Yield what is in an archive, in its order; the format is known by the content.
 
-    max_bytes: a zip that declares more is refused before its first member.
+    max_bytes, max_files: a zip that declares more is refused before its first member. Memory stays
+    below _MOST_MEMORY for a tar, and takes _LISTED bytes besides for each member of a zip.
     Raises UserError for unknown formats, damage, devices and encryption.
     """
     with path.open("rb") as file:
         start = file.read(512)
         file.seek(0)
         if start.startswith(_ZIP):
-            yield from _zip_members(file, path, max_bytes)
+            yield from _zip_members(file, path, max_bytes, max_files)
         else:
             yield from _tar_members(file, start, path, max_bytes)
 
@@ -98,14 +123,20 @@ def _pieces(archive: Path, name: str, opened: Callable[[], IO[bytes] | None]) ->
 
 
 class _Guarded(io.RawIOBase):
-    """The bytes of a tar. Remembers the last read, and refuses one only hostile headers ask for."""
+    """The bytes of a tar. Remembers the last read, and refuses what only hostile headers ask for.
+
+    header: bytes that may still be read before the next member; None while content is read.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self.last = stream, b""
+        self.header: int | None = _LONGEST_HEADER
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _LONGEST_READ:
-            raise tarfile.ReadError(f"a header of {size} bytes")
+        if self.header is not None:
+            if not 0 <= size <= self.header:
+                raise tarfile.ReadError(f"headers of more than {_LONGEST_HEADER} bytes")
+            self.header -= size
         self.last = self.stream.read(size)
         return self.last
 
@@ -125,7 +156,7 @@ def _tar_members(file: BinaryIO, start: bytes, path: Path, max_bytes: int) -> It
         tar = tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape")
     except Exception as error:
         raise _no_tar(path, compression, start, error) from error
-    while (info := _next_info(tar, path)) is not None:
+    while (info := _next_info(tar, stream, path)) is not None:
         yield _tar_member(tar, info, path)
         if step := file.tell() - progress.done:  # of the compressed bytes, whose end is known
             progress.advance(step)
@@ -145,14 +176,17 @@ def _no_tar(path: Path, compression: str, start: bytes, error: Exception) -> Use
     )
 
 
-def _next_info(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
-    at = tar.offset
+def _next_info(tar: tarfile.TarFile, stream: _Guarded, path: Path) -> tarfile.TarInfo | None:
+    at, stream.header = tar.offset, _LONGEST_HEADER
     try:
         info = tar.next()
+        if sum(map(len, tar.pax_headers.values())) > _LONGEST_HEADER:
+            raise tarfile.ReadError("attributes of all members without end")
     except Exception as error:
         raise UserError(
             f"{path} is damaged or cut short near byte {at} of the tar: {error}. Fetch it again."
         ) from error
+    stream.header = None
     tar.members.clear()  # type: ignore[attr-defined]  # it keeps them all, a kilobyte each
     return info
 
@@ -211,9 +245,39 @@ def _utf8(raw: bytes) -> str | None:
 # -- zip --------------------------------------------------------------------------------------
 
 
-def _zip_members(file: BinaryIO, path: Path, max_bytes: int) -> Iterator[Member]:
+class _Listed(io.RawIOBase):
+    """The bytes of a zip, of which no list of more than `most` members is read."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self._file, self._most = file, most
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        if len(data) > 46 * self._most and data.count(b"PK\x01\x02") > self._most:
+            raise zipfile.BadZipFile(f"it lists more than {self._most} members")
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _dictionary(file: BinaryIO, info: zipfile.ZipInfo) -> int:
+    """Bytes that the LZMA of a member keeps in memory (APPNOTE.TXT, 5.8.8), as it says itself."""
+    file.seek(info.header_offset + 26)
+    name, extra = struct.unpack("<HH", file.read(4).ljust(4, b"\0"))  # damage is found later
+    file.seek(name + extra + 5, io.SEEK_CUR)
+    return int.from_bytes(file.read(4), "little")
+
+
+def _zip_members(file: BinaryIO, path: Path, max_bytes: int, max_files: int) -> Iterator[Member]:
     try:
-        archive = zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(_Listed(file, MEMBERS * max_files))
     except Exception as error:
         raise UserError(
             f"{path} is a zip that is damaged or cut short: {error}. Fetch it again."
@@ -227,6 +291,9 @@ def _zip_members(file: BinaryIO, path: Path, max_bytes: int) -> Iterator[Member]
         )
     progress = Progress(f"bytes of {path.name}", declared)
     for info in infos:
+        if info.compress_type == zipfile.ZIP_LZMA and _dictionary(file, info) > _MOST_MEMORY:
+            what = f"wants more than {_MOST_MEMORY} bytes of memory. Unpack it by hand."
+            raise refusal(path, _zip_name(info), what)
         yield _zip_member(archive, info, path)
         if info.file_size:
             progress.advance(info.file_size)

@@ -10,15 +10,17 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Unpack
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from gallerist.data.decoding import MAX_PIXELS
+from gallerist.data.decoding import Reading
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.reading import of_one_file, read_pixels
 from gallerist.data.warping import Recipe, Warp, shrunk_size
+from gallerist.io.arrays import Pixels
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_text
 from gallerist.io.parallel import ordered
@@ -98,7 +100,7 @@ def _copy(picture: Picture, number: int, settings: Augmentation) -> Picture:
 
 
 def write_copies(
-    copies: Manifest, folder: PathLike, *, threads: int, max_pixels: int = MAX_PIXELS
+    copies: Manifest, folder: PathLike, *, threads: int, **reading: Unpack[Reading]
 ) -> Manifest:
     """Write each copy as a file, and list these in place of the recipes, all else being equal.
 
@@ -107,6 +109,7 @@ def write_copies(
         takes 1.6 and 1.1 (250 x 250 pixels, silhouettes; photos take longer). It takes 3 bytes a
         pixel.
     threads: pictures worked on at a time. It changes neither bytes nor order.
+    reading: see `decoding.Reading`.
 
     Raises UserError for a label that is no folder name, and for a picture that cannot be read.
     Copies written by then remain; no manifest lists them.
@@ -114,26 +117,29 @@ def write_copies(
     for copy in copies:
         if copy.label in {"", ".."} or Path(copy.label).name != copy.label:
             raise UserError(f"{copy.path}: its label {copy.label!r} is no name for a folder")
-    write = partial(_write_group, folder=Path(folder), max_pixels=max_pixels)
+    write = partial(_write_group, folder=Path(folder), reading=reading)
     groups = ordered(write, of_one_file(copies), threads=threads, ahead=2 * threads)
     written = tracked(chain.from_iterable(groups), "copies written", len(copies))
     return Manifest(tuple(written))
 
 
-def _write_group(copies: Sequence[Picture], *, folder: Path, max_pixels: int) -> list[Picture]:
-    written = []
-    for copy, pixels in zip(copies, read_pixels(copies, max_pixels=max_pixels), strict=True):
+def _write_group(copies: Sequence[Picture], *, folder: Path, reading: Reading) -> list[Picture]:
+    waiting = iter(copies)
+
+    def write(pixels: Pixels) -> Picture:
+        copy = next(waiting)
         number = Recipe.read(copy.recipe).copy
         path = folder / copy.label / f"{copy.source_id}-{number}.bmp"
         with replacing(path) as temporary:
             _, encoded = cv2.imencode(".bmp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
             temporary.write_bytes(encoded.tobytes())
-        written.append(replace(copy, path=str(path), recipe=""))
-    return written
+        return replace(copy, path=str(path), recipe="")
+
+    return read_pixels(copies, write, **reading)
 
 
 def draw_samples(
-    originals: Manifest, copies: Manifest, path: PathLike, *, max_pixels: int = MAX_PIXELS
+    originals: Manifest, copies: Manifest, path: PathLike, **reading: Unpack[Reading]
 ) -> None:
     """Draw a sheet to look at: a row each for SAMPLES originals, which stand before their copies.
 
@@ -150,8 +156,11 @@ def draw_samples(
     size = step * max(map(len, rows), default=1), step * max(1, len(rows))
     sheet = Image.new("RGB", size, "white")
     for down, row in enumerate(rows):
-        for across, pixels in enumerate(read_pixels(row, max_pixels=max_pixels)):
-            tile = ImageOps.pad(Image.fromarray(pixels), (_TILE, _TILE), color="white")
+        for across, tile in enumerate(read_pixels(row, _tile, **reading)):
             sheet.paste(tile, (across * step, down * step))
     with replacing(path) as temporary:
         sheet.save(temporary)
+
+
+def _tile(pixels: Pixels) -> Image.Image:
+    return ImageOps.pad(Image.fromarray(pixels), (_TILE, _TILE), color="white")

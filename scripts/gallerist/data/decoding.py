@@ -1,4 +1,4 @@
-"""Decoding: a picture file -> RGB pixels as seen, or one sentence on why not.
+"""Decoding: a picture file -> RGB pixels as a browser shows them, or one sentence on why not.
 
 Every stage that looks at pixels reads them here. Nothing here has state, so that many threads may
 read at once: Pillow's global limits are neither used nor changed, and the decoders are called
@@ -7,104 +7,67 @@ directly, without Pillow's search for a format.
 
 import errno
 import os
-import re
 import stat
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from io import BytesIO, FileIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
+from gallerist.data.colours import Source, to_srgb
+from gallerist.data.formats import HEAD, BadImage, format_of
+from gallerist.data.orientation import orientation_of, upright
+from gallerist.data.readers import READERS, Coded
+from gallerist.data.room import FREE, machine_memory, room_for
 from gallerist.io.arrays import Pixels
-from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
-
-MAX_PIXELS = 100_000_000
-
-FORMAT_OF_SUFFIX = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WebP",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-"""What the end of a name (in lower case) promises."""
-
-_SIGNATURES = {
-    "JPEG": (b"\xff\xd8\xff",),
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
-    "GIF": (b"GIF87a", b"GIF89a"),
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "BMP": (b"BM",),
-}
-
-_OPENERS: dict[str, Callable[[BytesIO, str], ImageFile.ImageFile]] = {
-    "JPEG": JpegImagePlugin.jpeg_factory,
-    "PNG": PngImagePlugin.PngImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
-}
-
-_NOT_IMAGES = (
-    (rb"\s*(<!doctype html|<html)", "an HTML page (a download that failed?)"),
-    (rb"version https://git-lfs", "a Git LFS pointer (run 'git lfs pull')"),
-    (rb"\s*(<\?xml[^>]*>\s*)?<svg", "an SVG drawing"),
-    (rb"%PDF", "a PDF document"),
-    (rb"PK\x03\x04", "a ZIP archive"),
-    (rb"....ftyp(avif|avis)", "AVIF, which is not read here"),
-    (rb"....ftyp(heic|heix|mif1|msf1)", "HEIC, which is not read here"),
-    (rb"....ftyp", "a video"),
-    (rb"\0+\Z", "nothing but zero bytes"),
-    (rb"[\t\n\r\x20-\x7e]+\Z", "text"),
-)
 
 _NOT_A_FILE = "a pipe, socket or device, not a file"
 
+__all__ = ["BadImage", "decode_image", "decoded", "format_of", "image_format", "read_bytes"]
 
-class BadImage(UserError):
-    """A file that cannot be used as a picture. The message is the reason only, without the path."""
+MAX_PIXELS = 100_000_000
+
+Profiles = Literal["apply", "ignore"]
+"""What becomes of a picture's own colour space: its colours in sRGB, or its numbers as they are."""
 
 
-def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> Pixels:
+class Reading(TypedDict, total=False):
+    """How files are read, as keyword arguments: `max_pixels` and `profiles` of `decode_image`."""
+
+    max_pixels: int
+    profiles: Profiles
+
+
+def read_image(
+    path: PathLike,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = 1,
+    profiles: Profiles = "apply",
+) -> Pixels:
     """Read a picture as uint8 (height, width, 3) RGB, C-contiguous, upright.
 
-    JPEG, PNG, WebP, BMP, GIF and TIFF, told apart by content and not by name; of several frames the
-    first. How each kind of pixel becomes RGB: see `decode_image`.
+    Formats are known by content and not by name. What is read, and how each kind of pixel becomes
+    RGB: see `decode_image`.
     Raises BadImage with the reason when the file cannot be read, is not a picture, is truncated or
     damaged, has more than `max_pixels` pixels or a side below `min_side`.
     """
     data = read_bytes(path, max_pixels=max_pixels)
-    return decode_image(data, max_pixels=max_pixels, min_side=min_side)
+    return decode_image(data, max_pixels=max_pixels, min_side=min_side, profiles=profiles)
 
 
 def image_format(path: PathLike) -> str:
-    """JPEG, PNG, WebP, BMP, GIF or TIFF, by the first bytes of the file.
+    """The name of a picture's format, by the first bytes of the file: see `formats.format_of`.
 
     Raises BadImage with the reason when it is none of them or cannot be read.
     """
-    with _reasons(path), _open_regular(path) as file:
-        return format_of(file.read(512))
+    with _file_reasons(path), _open_regular(path) as file:
+        return format_of(file.read(HEAD))
 
 
 def read_bytes(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -114,66 +77,116 @@ def read_bytes(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> bytes:
     `max_pixels` pixels: a film in the wrong folder must not fill the memory.
     Raises BadImage with the reason.
     """
-    with _reasons(path), _open_regular(path) as file:
-        head = file.read(512)
+    with _file_reasons(path), _open_regular(path) as file:
+        head = file.read(HEAD)
         format_of(head)
         size = os.fstat(file.fileno()).st_size
         if size > 16 * max_pixels + 2**26:
             raise BadImage(f"{size} bytes: too large for a picture of {max_pixels} pixels")
+        if size > machine_memory() // 16:
+            raise BadImage(f"{size} bytes: too large for the memory of this machine")
         return head + file.read()
 
 
-def format_of(data: bytes) -> str:
-    """JPEG, PNG, WebP, BMP, GIF or TIFF, by the first bytes (512 are enough). Else BadImage."""
-    if not data:
-        raise BadImage("empty file")
-    for name, signatures in _SIGNATURES.items():
-        if data.startswith(signatures):
-            return name
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP"
-    if len(data) > 1 and any(s.startswith(data) for known in _SIGNATURES.values() for s in known):
-        raise BadImage(f"truncated: only {len(data)} bytes")
-    for pattern, what in _NOT_IMAGES:
-        if re.match(pattern, data[:512], re.IGNORECASE | re.DOTALL):
-            raise BadImage(f"not an image: {what}")
-    raise BadImage("not an image")
+@contextmanager
+def decoded(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int = 1, profiles: Profiles = "apply"
+) -> Iterator[Pixels]:
+    """The pixels of a picture file's bytes, while the block runs: see `decode_image`.
 
-
-def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> Pixels:
-    """Decode a picture file's bytes to uint8 (height, width, 3) RGB, C-contiguous, upright.
-
-    - EXIF orientation is applied.
-    - Transparent pixels, by alpha channel, palette or colour key, lie on white.
-    - 16-bit grey v becomes round(v / 257), 12-bit round(v / 4095 * 255). 16-bit colour keeps its
-      high byte, which is all that Pillow reads.
-    - Float grey is taken as 0-1, else 0-255, else 0-65535, the smallest scale that holds the
-      picture; 32-bit integers have no usual scale and are refused.
-    - CMYK is converted without a colour profile, and profiles are not applied to RGB either.
-
-    The size is checked in the header, before anything is decoded. A JPEG, PNG or WebP must reach
-    its end marker: of a JPEG whose tail is zeros, as a stopped download leaves it, Pillow would
-    show the lower part grey. What cannot be seen is damage inside a JPEG that has its end marker.
-    Raises BadImage with the reason.
+    The room in memory that decoding takes is held until the block ends.
     """
     name = format_of(data)
     try:
-        with _OPENERS[name](BytesIO(data), "") as image:
-            _check_size(*image.size, max_pixels=max_pixels, min_side=min_side)
-            if name in ("JPEG", "PNG", "WebP") and _ends_early(name, data):
-                raise BadImage(_truncated(name, data))
-            return np.array(_upright_rgb(image))
-    except BadImage:
-        raise
-    except (MemoryError, Image.DecompressionBombError) as error:
-        raise BadImage(f"too large: {error or 'not enough memory'}") from error
-    except Exception as error:  # decoders raise everything from SyntaxError to OSError
-        if _ends_early(name, data) or "truncated" in str(error).lower():
-            raise BadImage(_truncated(name, data)) from error
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        # Where the pixels of a TIFF end, only its decoder knows.
-        damage = "truncated or damaged" if name == "TIFF" else "damaged"
-        raise BadImage(f"{damage} {name}: {first_line}") from error
+        coded = READERS[name](data)
+        _check_size(coded.width, coded.height, max_pixels=max_pixels, min_side=min_side)
+    except Exception as error:
+        raise _named(error, name, data) from (None if isinstance(error, BadImage) else error)
+    needed = coded.width * coded.height * coded.each + 2 * len(data)
+    if needed <= FREE:  # most pictures
+        yield _pixels(coded, name, data, profiles)
+        return
+    with room_for(needed, f"a {name} of {coded.width}x{coded.height} pixels"):
+        yield _pixels(coded, name, data, profiles)
+
+
+def _pixels(coded: Coded, name: str, data: bytes, profiles: Profiles) -> Pixels:
+    try:
+        image = _rgb(coded.decode(), coded.colours if profiles == "apply" else None)
+        if coded.corner is not None and image.size != (coded.width, coded.height):
+            canvas = Image.new("RGB", (coded.width, coded.height), "white")
+            canvas.paste(image, coded.corner)
+            image = canvas
+        if coded.exif:
+            image = upright(image, orientation_of(coded.exif))
+        return np.array(image)
+    except Exception as error:
+        raise _named(error, name, data) from (None if isinstance(error, BadImage) else error)
+
+
+def decode_image(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int = 1, profiles: Profiles = "apply"
+) -> Pixels:
+    """Decode a picture file's bytes to uint8 (height, width, 3) RGB, C-contiguous, upright.
+
+    JPEG, PNG, WebP, BMP, GIF, TIFF, ICO, CUR, AVIF and HEIC, as a browser shows them where it does.
+
+    - Of an animation the first frame, where it lies on its canvas; of an icon the largest picture;
+      of a TIFF the first page.
+    - EXIF orientation is applied; one that is named in XMP alone is not.
+    - An ICC profile, a PNG's gamma and primaries, and the colour space of BMP, AVIF and HEIC are
+      applied, with `profiles="ignore"` not. A profile that belongs to other channels is ignored.
+    - Transparent pixels, by alpha channel, palette or colour key, lie on white.
+    - 16-bit grey v becomes round(v / 257), 12-bit round(v / 4095 * 255). 16-bit colour of a PNG
+      keeps its high byte, which is all that Pillow reads.
+    - Fractions are taken as 0-1, else 0-255, else 0-65535, the smallest scale that holds the
+      picture; 32-bit and signed integers have no usual scale and are refused.
+    - CMYK without a profile is converted by its numbers.
+
+    The size is checked in the header, and room in memory taken (see `room`), before anything is
+    decoded. A picture that is cut short is refused, though a browser shows what there is. What
+    cannot be seen is damage inside a JPEG that has its end marker.
+    Raises BadImage with the reason.
+    """
+    with decoded(data, max_pixels=max_pixels, min_side=min_side, profiles=profiles) as pixels:
+        return pixels
+
+
+def _named(error: Exception, name: str, data: bytes) -> BadImage:
+    """Whatever a decoder raises, from SyntaxError to OSError, as BadImage with words for people."""
+    if isinstance(error, BadImage):
+        return error
+    if isinstance(error, MemoryError):
+        return BadImage("too large: there is not enough memory")
+    if isinstance(error, Image.DecompressionBombError):
+        return BadImage("larger than what Pillow decodes, whatever max_pixels allows")
+    if _ends_early(name, data) or "truncated" in str(error).lower():
+        return BadImage(_truncated(name, data))
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    # Where the pixels of these end, only their decoder knows.
+    damage = "truncated or damaged" if name in ("TIFF", "AVIF", "HEIC") else "damaged"
+    return BadImage(f"{damage} {name}: {first_line}")
+
+
+def _truncated(name: str, data: bytes) -> str:
+    return f"truncated: the {name} does not end within its {len(data)} bytes"
+
+
+def _ends_early(name: str, data: bytes) -> bool:
+    """Whether the file is shorter than it says, as far as its format tells; JPEG, PNG and WebP are
+    seen to before.
+    """
+    try:
+        if name == "BMP":
+            return bool(struct.unpack_from("<I", data, 2)[0] > len(data))
+        if name == "GIF":
+            return not data.rstrip(b"\0").endswith(b";")
+        if name == "TIFF" and 43 not in data[2:4]:  # a BigTIFF has it elsewhere
+            order = "<" if data[:1] == b"I" else ">"
+            return bool(struct.unpack_from(order + "I", data, 4)[0] + 2 > len(data))
+    except struct.error:
+        return True
+    return False
 
 
 def _check_size(width: int, height: int, *, max_pixels: int, min_side: int) -> None:
@@ -183,118 +196,19 @@ def _check_size(width: int, height: int, *, max_pixels: int, min_side: int) -> N
         raise BadImage(f"{width}x{height} pixels: more than {max_pixels} in all")
 
 
-def _upright_rgb(image: ImageFile.ImageFile) -> Image.Image:
-    raw_mode = image.tile[0].args if image.tile else None
-    image.load()
-    with suppress(Exception):  # a picture is not lost because its EXIF block is
-        ImageOps.exif_transpose(image, in_place=True)
-    return _rgb(image, raw_mode)
-
-
-def _rgb(image: ImageFile.ImageFile, raw_mode: Any) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return _from_sixteen_bits(image)
-    if image.mode == "F":
-        return _from_floats(image)
-    if image.mode == "I":
-        raise BadImage("32-bit integer pixels, whose scale is unknown: save it with 8 or 16 bits")
+def _rgb(image: Image.Image, colours: Source) -> Image.Image:
+    """An image of any mode as RGB, transparent pixels on white."""
     if not image.has_transparency_data:
-        return image.convert("RGB")
-    _scale_colour_key(image, raw_mode)
+        if colours is not None:
+            if image.mode not in ("L", "RGB", "CMYK"):
+                image = image.convert("RGB")
+            image = to_srgb(image, colours)
+        return image if image.mode == "RGB" else image.convert("RGB")
     coloured = image.convert("RGBA")
+    alpha = coloured.getchannel("A")
     paper = Image.new("RGB", image.size, "white")
-    paper.paste(coloured, mask=coloured.getchannel("A"))
+    paper.paste(to_srgb(coloured.convert("RGB"), colours), mask=alpha)
     return paper
-
-
-def _scale_colour_key(image: ImageFile.ImageFile, raw_mode: Any) -> None:
-    """Bring a PNG's transparent colour, given in the file's depth, to the depth of the pixels."""
-    key = image.info.get("transparency")
-    if raw_mode in ("L;2", "L;4") and isinstance(key, int):
-        image.info["transparency"] = key * (85 if raw_mode == "L;2" else 17)
-    if raw_mode == "RGB;16B" and isinstance(key, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-
-
-def _from_sixteen_bits(image: ImageFile.ImageFile) -> Image.Image:
-    values = np.asarray(image).astype(np.uint32)
-    full = 4095 if _tiff_tag(image, TiffImagePlugin.BITSPERSAMPLE) == (12,) else 65535
-    grey = ((values * 255 + full // 2) // full).astype(np.uint8)
-    if _white_is_zero(image):
-        grey = 255 - grey
-    if isinstance(key := image.info.get("transparency"), int):
-        grey[values == key] = 255
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _from_floats(image: ImageFile.ImageFile) -> Image.Image:
-    values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
-    scale = next((full for full in (1, 255, 65535) if low >= 0 and high <= full), None)
-    if scale is None:  # also when a value is NaN
-        raise BadImage(f"float pixels from {low:g} to {high:g}, whose scale is unknown")
-    grey = np.rint(values * (255 / scale)).astype(np.uint8)
-    return Image.fromarray(255 - grey if _white_is_zero(image) else grey).convert("RGB")
-
-
-def _white_is_zero(image: ImageFile.ImageFile) -> bool:
-    """Whether a TIFF counts from white; Pillow sees to it for 8 bits, but not for 16 or floats."""
-    return bool(_tiff_tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0)
-
-
-def _tiff_tag(image: ImageFile.ImageFile, tag: int) -> Any:
-    return image.tag_v2.get(tag) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
-
-
-def _truncated(name: str, data: bytes) -> str:
-    return f"truncated: the {name} does not end within its {len(data)} bytes"
-
-
-def _ends_early(name: str, data: bytes) -> bool:
-    """Whether the file is shorter than it says, as far as its format tells."""
-    try:
-        if name == "JPEG":
-            return not _jpeg_reaches_end(data)
-        if name == "PNG":
-            return not _png_reaches_end(data)
-        if name == "WebP":
-            return bool(8 + struct.unpack_from("<I", data, 4)[0] > len(data))
-        if name == "BMP":
-            return bool(struct.unpack_from("<I", data, 2)[0] > len(data))
-        if name == "GIF":
-            return not data.rstrip(b"\0").endswith(b";")
-        order = "<" if data[:1] == b"I" else ">"
-        return bool(struct.unpack_from(order + "I", data, 4)[0] + 2 > len(data))
-    except struct.error:
-        return True
-
-
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
-"""A JPEG marker within coded pixels, where FF 00 stands for FF, and FF D0 to D7 only divide."""
-
-
-def _jpeg_reaches_end(data: bytes) -> bool:
-    """Walk from segment to segment to the end-of-image marker (ITU T.81, annex B).
-
-    Segments are skipped by their lengths: a thumbnail inside one has an end marker of its own.
-    """
-    position = 2
-    while found := _MARKER.search(data, position):
-        if found[1] == b"\xd9":
-            return True
-        position = found.end() + struct.unpack_from(">H", data, found.end())[0]
-    return False
-
-
-def _png_reaches_end(data: bytes) -> bool:
-    """Walk from chunk to chunk to IEND (PNG specification, 5.3)."""
-    position = 8
-    while position < len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        position += 12 + length
-        if kind == b"IEND":
-            return bool(position <= len(data))
-    return False
 
 
 def _open_regular(path: PathLike) -> FileIO:
@@ -308,7 +222,7 @@ def _open_regular(path: PathLike) -> FileIO:
 
 
 @contextmanager
-def _reasons(path: PathLike) -> Iterator[None]:
+def _file_reasons(path: PathLike) -> Iterator[None]:
     """Turn an OSError within the block into BadImage with words for people."""
     try:
         yield

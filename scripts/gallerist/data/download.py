@@ -3,18 +3,22 @@
 import logging
 import re
 import shutil
+import zlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import BinaryIO
 from urllib.parse import unquote
 
 import requests
 from filelock import FileLock
 from urllib3.exceptions import HTTPError
 
+from gallerist.io.addresses import shown_url
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, remove_leftovers, replacing, sha256_of_file
-from gallerist.io.http import reason_of, session, shown_url
+from gallerist.io.http import reason_of, session
 from gallerist.workflow.progress import Progress
 
 _BY_HAND = "download the file by hand, and give its path in place of the address."
@@ -25,17 +29,19 @@ logger = logging.getLogger("gallerist")
 
 
 def fetch(
-    location: str, destination: PathLike, *, sha256: str, max_bytes: int = 1 << 40,
+    location: str, destination: PathLike, *, sha256: str, max_bytes: int,
     attempts: int = 5, timeout: float = 30.0, longest: float = 43200.0, backoff: float = 1.0,
 ) -> Path:  # fmt: skip
     """Bring a file to `destination`, whole and verified, and return that path.
 
     location: an http(s) address, a file:// address or a path.
     sha256: of the file, 64 digits in lower case. A destination that has it is left as it is.
-    max_bytes: a longer file is refused.
+    max_bytes: a longer file is refused. What a server compresses for the way, though it is asked
+        not to, is unpacked where `sha256` is that of the file itself.
     attempts, backoff: see `gallerist.io.http.session`. What the next attempt may get past is tried
         again from the start: no connection, silence, a body cut short, HTTP 429 and 5xx.
-    timeout: seconds without a byte from the server. longest: seconds for all of a body.
+    timeout: seconds in which an answer, and then each kilobyte, has to come. longest: seconds for
+        all of a body.
 
     Raises UserError when the file cannot be had, or its SHA-256 is another.
     """
@@ -50,10 +56,14 @@ def fetch(
                 with session(attempts, backoff, _AGAIN_LATER, reread=True) as http:
                     _download(http, location, target, sha256, timeout, max_bytes, longest)
             else:
+                source = _local_path(location)
+                if source.stat().st_size > max_bytes:
+                    raise UserError(f"{shown} is longer than the {max_bytes} bytes allowed.")
                 with replacing(target) as temporary:
-                    shutil.copyfile(_local_path(location), temporary)
+                    shutil.copyfile(source, temporary)
                     _verify(temporary, sha256, location)
-    except (requests.RequestException, HTTPError) as error:  # whose own texts may hold secrets
+    # Their own texts may hold secrets; an address that a server points to need not be text.
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
         raise UserError(
             f"{shown} could not be fetched in {attempts} attempts. The last failed: "
             f"{reason_of(error)}.\n  Try again later, or {_BY_HAND}"
@@ -100,11 +110,51 @@ def _download(
         try:
             with replacing(target) as file, ask(headers={"Accept-Encoding": "identity"}) as answer:
                 _receive(answer, file, shown_url(location), target.name, max_bytes, longest)
+                encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+                if encoding and sha256_of_file(file) != expected:
+                    _decode(file, encoding, max_bytes, shown_url(location))
                 _verify(file, expected, shown_url(location))
                 return
         except HTTPError as error:  # within the body
             retry = retry.increment("GET", error=error)
             retry.sleep()
+
+
+def _decode(file: Path, encoding: str, max_bytes: int, shown: str) -> None:
+    """Unpack a file that a server has compressed for the way, in its place, where that is known.
+
+    Of what was not so compressed, the file is left as it came.
+    """
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise UserError(
+            f"{shown} came compressed by {encoding}, though it was asked for as it is.\n"
+            f"  Ask whose server it is, or {_BY_HAND}"
+        )
+    unpacked, length = file.with_name(f"{file.stem}.unpacked{file.suffix}"), 0
+    try:
+        with file.open("rb") as packed, unpacked.open("wb") as target:
+            for piece in _unpacked(packed):
+                length += len(piece)
+                if length > max_bytes:
+                    raise UserError(f"{shown} is longer than the {max_bytes} bytes allowed.")
+                target.write(piece)
+        unpacked.replace(file)
+    except zlib.error:
+        logger.info("%s is said to be compressed by %s, and is not", shown, encoding)
+    finally:
+        unpacked.unlink(missing_ok=True)
+
+
+def _unpacked(packed: BinaryIO) -> Iterator[bytes]:
+    """The content of gzip, of several parts too, or of zlib. Raises zlib.error."""
+    unpacking, waiting = zlib.decompressobj(wbits=47), b""
+    while waiting or (waiting := packed.read(_CHUNK)):
+        if unpacking.eof:
+            unpacking = zlib.decompressobj(wbits=47)
+        yield unpacking.decompress(waiting, _CHUNK)
+        waiting = unpacking.unused_data or unpacking.unconsumed_tail
+    if not unpacking.eof:
+        raise zlib.error("it ends early")
 
 
 def _receive(

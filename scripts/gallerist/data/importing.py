@@ -14,8 +14,9 @@ from typing import Literal
 import imagehash
 from PIL import Image
 
-from gallerist.data.decoding import FORMAT_OF_SUFFIX, BadImage, decode_image, format_of, read_bytes
+from gallerist.data.decoding import Profiles, decoded, read_bytes
 from gallerist.data.folders import Tree, is_utf8, walk
+from gallerist.data.formats import FORMAT_OF_SUFFIX, BadImage, format_of
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
@@ -57,6 +58,7 @@ def import_folder(
     max_pixels: int,
     threads: int = 1,
     flat: bool = False,
+    profiles: Profiles = "apply",
 ) -> Import:
     """List the pictures of a folder that holds one folder a class, or none (flat).
 
@@ -68,9 +70,10 @@ def import_folder(
     are followed. Pictures come by label, then by path, compared code point by code point. Paths are
     `folder`, as given, joined with what lies below it.
 
-    A file is skipped, with its reason, when it is no usable picture (see `decoding.decode_image`;
-    `min_side` and `max_pixels` are in pixels), when it lies in no class folder, and when an earlier
-    file has the same content. It is used, with a warning, when its name promises another format.
+    A file is skipped, with its reason, when it is no usable picture (see `decoding.decode_image`,
+    for `profiles` too; `min_side` and `max_pixels` are in pixels), when it lies in no class folder,
+    and when an earlier file has the same content. It is used, with a warning, when its name
+    promises another format.
     `threads` pictures are decoded at a time, and only as many are in memory.
 
     Raises UserError when the folder is missing, holds no class folder, or no usable picture.
@@ -80,7 +83,11 @@ def import_folder(
     candidates, problems = _candidates(base, tree, flat)
 
     def examine(candidate: tuple[str, str]) -> tuple[Picture | None, Problem | None]:
-        return _examine(base, *candidate, part=part, min_side=min_side, max_pixels=max_pixels)
+        label, relative = candidate
+        return _examine(
+            base, label, relative, part=part, min_side=min_side, max_pixels=max_pixels,
+            profiles=profiles,
+        )  # fmt: skip
 
     pictures: dict[str, Picture] = {}
     with closing(ordered(examine, candidates, threads=threads, ahead=16 * threads)) as examined:
@@ -165,18 +172,25 @@ def _join(folder: str, relative: str) -> str:
 
 
 def _examine(
-    folder: str, label: str, relative: str, *, part: str, min_side: int, max_pixels: int
+    folder: str,
+    label: str,
+    relative: str,
+    *,
+    part: str,
+    min_side: int,
+    max_pixels: int,
+    profiles: Profiles,
 ) -> tuple[Picture | None, Problem | None]:
     """Return the picture, its problem, or a picture with a warning."""
     path = _join(folder, relative)
     try:
         data = read_bytes(path, max_pixels=max_pixels)
-        pixels = decode_image(data, max_pixels=max_pixels, min_side=min_side)
+        with decoded(data, max_pixels=max_pixels, min_side=min_side, profiles=profiles) as pixels:
+            height, width = pixels.shape[:2]
+            phash = str(imagehash.phash(Image.fromarray(pixels)))
     except BadImage as error:
         return None, Problem(path, "skipped", str(error))
     identity = hashlib.sha256(data).hexdigest()[:16]
-    height, width = pixels.shape[:2]
-    phash = str(imagehash.phash(Image.fromarray(pixels)))
     picture = Picture(identity, path, label, part, identity, width, height, phash)
     warning = _misnamed(PurePath(relative).suffix, format_of(data))
     return picture, Problem(path, "warning", warning) if warning else None

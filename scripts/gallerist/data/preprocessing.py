@@ -12,6 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from gallerist.data.decoding import Profiles
 from gallerist.data.reading import Readable, of_one_file, read_pixels
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike, canonical_json, read_json, sha256_of_text, write_json
@@ -26,6 +27,7 @@ class Preprocessing:
 
     image_size: pixels a side.
     max_pixels: larger files are refused before they are decoded.
+    profiles: whether a picture's own colour space is applied, see `decoding.decode_image`.
     look: the colour mode: "colour" leaves the colours, "grey" takes them away, "drawing" turns
         a photo into black lines on white (`line_drawings.drawing`), so that sketches are like it.
     """
@@ -33,7 +35,8 @@ class Preprocessing:
     image_size: int
     max_pixels: int = 100_000_000
     look: ColourMode = "colour"
-    version: int = 1
+    profiles: Profiles = "apply"
+    version: int = 2
     """Raised whenever `load` would give other pixels for the same settings."""
 
     def load(self, picture: Readable) -> Pixels:
@@ -47,7 +50,7 @@ class Preprocessing:
 
     def load_group(self, pictures: Sequence[Readable]) -> list[Pixels]:
         """Read pictures of one file, as an original's copies are, and decode it once."""
-        return [self._fit(each) for each in read_pixels(pictures, max_pixels=self.max_pixels)]
+        return read_pixels(pictures, self._fit, max_pixels=self.max_pixels, profiles=self.profiles)
 
     def _fit(self, pixels: Pixels) -> Pixels:
         pixels = _in_colour_mode(pixels, self.look)

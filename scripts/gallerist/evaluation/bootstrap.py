@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from gallerist.io.arrays import AnyArray, Floats, Integers
 
@@ -211,6 +210,9 @@ def _bca(means: Floats, resampled: Floats, influence: Floats, level: float) -> F
 
     means: (metrics,), resampled: (rounds, metrics), influence: (groups, metrics).
     """
+    # Here, because whoever reads results need not wait for it.
+    from scipy.special import ndtr, ndtri
+
     rounds = len(resampled)
     # A mean of few values is often met again exactly; half of those count as below it.
     below = np.count_nonzero(resampled < means - SAME, axis=0)

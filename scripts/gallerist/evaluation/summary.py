@@ -13,6 +13,9 @@ EXTRACTING = ("extract_features", "describe_images", "encode_key_points")
 
 SEARCHED = ("gallery", "query")
 
+BROWSE = "http://127.0.0.1:5002/"
+"""Where `gallerist browse` is unless told otherwise."""
+
 _DRAWN_TO = 100
 _STRIP = "pictures/median.png"
 """The artifact of a row that its description shows."""
@@ -224,11 +227,13 @@ def format_description(
         for name, figures in metrics.items()
     ]
     table = "\n".join(["| metric | mean | interval |", "|---|---|---|", *lines])
+    page = f"{BROWSE}#/{dataset}/experiment/{experiment}"
     return (
         f"**{experiment}** on **{dataset}**, {queries} queries: {summary}.\n\n"
         f"Weights it started from: {weights}. Top-k is the share of the queries with a picture of "
         "their class among the first k answers. Pictures and tables are under Artifacts.\n\n"
-        f"{table}\n\nQueries of middling average precision, each with its answers:\n\n"
+        f"{table}\n\n[Its queries with their answers]({page}), while `make browse` is at work.\n\n"
+        "Queries of middling average precision, each with its answers:\n\n"
         f"![its middling queries](get-artifact?path={_STRIP}&run_uuid={RUN_ID})"
     )
 

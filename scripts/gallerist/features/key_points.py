@@ -15,7 +15,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from gallerist.data.decoding import BadImage, read_image
+from gallerist.data.decoding import MAX_PIXELS, BadImage, Profiles, read_image
 from gallerist.io.arrays import AnyArray, Pixels, Vectors
 from gallerist.io.files import PathLike, canonical_json
 
@@ -62,12 +62,15 @@ class Detector:
 
     kind: "sift", "orb" or "surf". max_side: pixels that the longer side is shrunk to.
     max_points: of a picture, the strongest. root: see `root_sift`; for SIFT only.
+    max_pixels, profiles: see `decoding.decode_image`.
     """
 
     kind: Kind
     max_side: int
     max_points: int
     root: bool = False
+    max_pixels: int = MAX_PIXELS
+    profiles: Profiles = "apply"
 
     @property
     def descriptor_length(self) -> int:
@@ -84,7 +87,8 @@ class Detector:
         Raises `decoding.BadImage` naming the file when it cannot be decoded.
         """
         try:
-            return shrink(read_image(path), self.max_side)
+            pixels = read_image(path, max_pixels=self.max_pixels, profiles=self.profiles)
+            return shrink(pixels, self.max_side)
         except BadImage as error:
             raise BadImage(f"{os.fspath(path)}: {error}") from error
 

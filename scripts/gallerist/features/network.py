@@ -157,16 +157,12 @@ class NetworkExtractor:
         resized = None if size == self.pictures.image_size else size
 
         def in_keras() -> Any:
-            import keras
-
             from gallerist.networks.architectures import resize_input
-            from gallerist.networks.feature_map import feature_map_of
-            from gallerist.networks.graph_cut import Graph
+            from gallerist.networks.feature_map import up_to_feature_map
             from gallerist.networks.trunk import Halves
 
             if kind == "maps":
-                graph = Graph.of(self.network)
-                return keras.Model(graph.inputs, feature_map_of(graph)[0])
+                return up_to_feature_map(self.network)
             if kind == "rows":
                 return Halves(self.network).after_trunk()
             return resize_input(self.network, resized) if resized else self.network

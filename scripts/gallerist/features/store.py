@@ -25,6 +25,9 @@ logger = logging.getLogger("gallerist")
 SCALED_AT_ONCE = 1 << 17
 """Numbers scaled at once: a megabyte of float64, which a processor's cache can hold."""
 
+_ORIGIN = {"model", "preprocessing", "vectors", "ids"}
+_MEND = "Remove both, and run the workflow to have them made again."
+
 
 class FeatureSource(Protocol):
     """What makes vectors, an extractor above all.
@@ -74,11 +77,13 @@ class Features:
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
         """Read what `write_features` wrote; raises UserError for files that do not fit."""
         identity = read_json(origin)
+        if not isinstance(identity, dict) or not identity.keys() >= _ORIGIN:
+            raise UserError(f"{origin} does not say what made {vectors}. {_MEND}")
         listing = Path(ids).read_text(encoding="utf-8")
         if sha256_of_file(vectors) != identity["vectors"]:
-            raise UserError(f"{vectors} is not the file that {origin} describes")
+            raise UserError(f"{vectors} is not the file that {origin} describes. {_MEND}")
         if sha256_of_text(listing) != identity["ids"]:
-            raise UserError(f"{ids} is not the file that {origin} describes")
+            raise UserError(f"{ids} is not the file that {origin} describes. {_MEND}")
         array = np.load(vectors, mmap_mode="r", allow_pickle=False)
         head, *lines = listing.splitlines()
         if head != "id,norm":

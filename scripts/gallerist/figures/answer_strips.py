@@ -4,17 +4,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
-from gallerist.data.decoding import BadImage, read_image
+from gallerist.data.decoding import BadImage, Reading
 from gallerist.data.manifest import Manifest
+from gallerist.data.reading import read_pixels
 from gallerist.evaluation.metrics import average_precision_at_k
 from gallerist.evaluation.relevance import MARKS, Evaluation, QueryResult, RelevantRanks
 from gallerist.figures.picture_grid import Tile, draw_grid
 from gallerist.figures.style import RELEVANT, WRONG
+from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
 logger = logging.getLogger("gallerist")
@@ -78,7 +81,7 @@ def strips(
     return rows
 
 
-def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
+def draw(rows: Sequence[Strip], path: PathLike, *, title: str, **reading: Unpack[Reading]) -> None:
     """Draw strips below each other into a PNG, the query apart: relevant answers o, others x.
 
     Below an answer stand its class and its distance to the query. Without rows, says that there
@@ -86,9 +89,15 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str) -> None:
     """
     grid = [
         [
-            Tile(_thumbnail(query), "query", caption, QUERY, apart=True),
+            Tile(_thumbnail(query, reading), "query", caption, QUERY, apart=True),
             *(
-                Tile(_thumbnail(answer), str(rank), text, _COLOURS[relevant], MARKS[relevant])
+                Tile(
+                    _thumbnail(answer, reading),
+                    str(rank),
+                    text,
+                    _COLOURS[relevant],
+                    MARKS[relevant],
+                )
                 for rank, (answer, text, relevant) in enumerate(tiles, start=1)
             ),
         ]
@@ -110,6 +119,7 @@ def draw_strips(
     settings: StripSettings,
     *,
     title: str,
+    **reading: Unpack[Reading],
 ) -> None:
     """Draw the best, the median, the worst and the chosen queries with their answers, as PNG.
 
@@ -130,12 +140,17 @@ def draw_strips(
     for kind, names in zip(KINDS, wanted, strict=True):
         drawn = [results[name] for name in names if name in results]
         rows = strips(drawn, files, query_files, settings.answers)
-        draw(rows, paths[kind], title=f"{title}: {kind} queries")
+        draw(rows, paths[kind], title=f"{title}: {kind} queries", **reading)
 
 
-def _thumbnail(path: str) -> Image.Image:
-    """The picture; a grey field where it cannot be read any more."""
+def _thumbnail(path: str, reading: Reading) -> Image.Image:
+    """The picture, no larger than it is shown; a grey field where it cannot be read any more."""
     try:
-        return Image.fromarray(read_image(path))
+        [picture] = read_pixels([path], _shrunk, **reading)
+        return picture
     except BadImage:
         return Image.new("RGB", (TILE, TILE), (200, 200, 200))
+
+
+def _shrunk(pixels: Pixels) -> Image.Image:
+    return ImageOps.contain(Image.fromarray(pixels), (TILE, TILE))

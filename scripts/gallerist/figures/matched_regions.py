@@ -59,12 +59,12 @@ def draw(rows: Sequence[MatchedRegions], path: PathLike, *, title: str) -> None:
 
 def _tiles(pair: MatchedRegions) -> list[Tile]:
     query, answer = _whole(pair.query), _whole(pair.answer)
-    heated = _heated(query, pair.alike.query_map), _heated(answer, pair.alike.answer_map)
+    maps = heated(query, pair.alike.query_map), heated(answer, pair.alike.answer_map)
     return [
         Tile(Image.fromarray(query), "query", pair.labels[0]),
-        Tile(Image.fromarray(heated[0]), "where it matches"),
+        Tile(Image.fromarray(maps[0]), "where it matches"),
         Tile(Image.fromarray(answer), "answer", pair.labels[1]),
-        Tile(Image.fromarray(heated[1]), "where it matches", f"cosine {pair.alike.cosine:.3f}"),
+        Tile(Image.fromarray(maps[1]), "where it matches", f"cosine {pair.alike.cosine:.3f}"),
     ]
 
 
@@ -72,8 +72,8 @@ def _whole(pixels: AnyArray) -> Pixels:
     return np.asarray(np.clip(np.rint(pixels.astype(np.float64)), 0, 255), dtype=np.uint8)
 
 
-def _heated(pixels: Pixels, heat: Vectors) -> Pixels:
-    """(h, w, 3): the picture in grey under the colours of its map."""
+def heated(pixels: Pixels, heat: Vectors) -> Pixels:
+    """uint8 (h, w, 3) RGB: the picture in grey under the colours of its (h, w) map, 0 to 1."""
     grey = pixels.mean(axis=2, keepdims=True)
     colours = cv2.applyColorMap(_whole(255 * heat), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     return _whole(_STRENGTH * colours + (1 - _STRENGTH) * grey)

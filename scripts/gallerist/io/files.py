@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from gallerist.io.errors import UserError
+
 PathLike = str | os.PathLike[str]
+
+
+class NotJson(UserError):
+    """A file that is not JSON from its beginning to its end. The message names it."""
 
 
 def _writer() -> str:
@@ -118,10 +124,16 @@ def read_json(path: PathLike, *, unique_keys: bool = False) -> Any:
     """Read a JSON file written as UTF-8.
 
     unique_keys: raise ValueError for a key that stands twice in one object, of which Python would
-    silently take the last value.
+    silently take the last value. Raises NotJson, as for a file that is cut short.
     """
     hook = _unique if unique_keys else None
-    return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=hook)
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=hook)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise NotJson(
+            f"{path} is cut short or damaged: it is not JSON. If it is one of the results, remove "
+            "it, and run the workflow to have it made again."
+        ) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

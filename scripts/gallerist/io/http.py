@@ -1,11 +1,13 @@
 """HTTP: sessions that try again where that is safe, and what failed, without secrets."""
 
 import logging
-import re
 from collections.abc import Collection
 
 import requests
 from urllib3 import Retry
+
+from gallerist.io.addresses import shown_url
+from gallerist.io.watched_http import WatchedAdapter
 
 LONGEST_WAIT = 120
 """Seconds: no attempt waits longer for the next, whatever the server asks for."""
@@ -21,6 +23,7 @@ def session(
 
     attempts: how often in all; the second follows at once, the third after twice `backoff` seconds,
     and so on. reread: also when the server may have worked on the request, but did not answer.
+    Who sends less than `watched_http.LEAST` bytes in the timeout of a request counts as silent.
     """
     retry = Retry(
         attempts - 1,
@@ -35,7 +38,7 @@ def session(
     )
     opened = requests.Session()
     for scheme in ("http://", "https://"):
-        opened.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
+        opened.mount(scheme, WatchedAdapter(max_retries=retry))
     return opened
 
 
@@ -47,8 +50,3 @@ def reason_of(error: BaseException) -> str:
         if inner is None:
             return getattr(error, "strerror", None) or shown_url(str(error))
         error = inner
-
-
-def shown_url(text: str) -> str:
-    """An address, or a text with some in it, without users, passwords and what follows a `?`."""
-    return re.sub(r"\?[^\s#'\"]+", "?...", re.sub(r"(?<=://)[^/?#]*@", "", text))

@@ -4,7 +4,6 @@ STEM.xml and STEM.bin are in OpenVINO's own format, weights in float32. STEM.jso
 they were made from, and says what they take and give.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, read_json, sha256_of_file
+from gallerist.io.files import NotJson, PathLike, read_json, sha256_of_file
 
 Kind = Literal["pixels", "rows", "maps"]
 """What a graph makes a vector of: pictures, or rows that the trunk of its network made of them; or
@@ -77,7 +76,7 @@ class Exported:
             exported = cls(graph, weights, **held)
         except FileNotFoundError as error:
             raise UserError(f"{error.filename} is missing. {remedy}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (NotJson, KeyError, TypeError) as error:
             raise UserError(f"{description} is damaged. {remedy}") from error
         if model not in (None, exported.model):
             raise UserError(f"{description} describes another network than {path}. {remedy}")

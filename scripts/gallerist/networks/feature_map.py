@@ -46,6 +46,15 @@ def feature_map_of(graph: Graph) -> tuple[Any, dict[str, Any]]:
     return tensor, described
 
 
+def up_to_feature_map(network: keras.Model) -> keras.Model:
+    """(n, s, s, 3) pixels -> the last feature map of a network without its head.
+
+    Raises ValueError as `feature_map_of`.
+    """
+    graph = Graph.of(network)
+    return keras.Model(graph.inputs, feature_map_of(graph)[0], name="feature_map")
+
+
 def _describe(layer: Any, shape: tuple[int, int]) -> dict[str, Any] | None:
     if isinstance(layer, keras.layers.Flatten):
         return {"pooling": "flatten", "block": 1}

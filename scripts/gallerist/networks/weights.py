@@ -17,6 +17,9 @@ from gallerist.networks.backbones import BACKBONES, PUBLISHED, Published
 
 logger = logging.getLogger("gallerist")
 
+_LONGEST = 4 << 30
+"""Bytes of a file of weights; the largest have 1.4 GB."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -158,6 +161,8 @@ def _receive(published: Published, file: Path) -> None:
         answer.raise_for_status()
         for chunk in answer.iter_content(1 << 20):
             target.write(chunk)
+            if target.tell() > _LONGEST:
+                raise UserError(f"{address} gave more than {_LONGEST} bytes")
     if not _is_it(file, wanted):
         raise UserError(f"{address} gave a file of another digest than {wanted}")
 
@@ -172,5 +177,6 @@ def _is_it(file: Path, digest: str | None) -> bool:
 
 
 def _cache() -> Path:
-    """Folder where Keras keeps downloaded weights."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    """Folder where the user's Keras keeps downloaded weights: see `io.environment`."""
+    home = os.environ.get("GALLERIST_KERAS_CACHE") or os.environ.get("KERAS_HOME") or "~/.keras"
+    return Path(home).expanduser() / "models"

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import platform
-import re
 import socket
 import subprocess
 import threading
@@ -24,6 +23,7 @@ from typing import Any
 import yaml
 
 from gallerist import CHECKOUT, LIBRARY
+from gallerist.io.addresses import shown_url
 from gallerist.io.files import PathLike, canonical_json, replacing, sha256_of_file, write_text
 from gallerist.records.record import Record, now
 
@@ -60,6 +60,9 @@ _DIFF_LIMIT = 1_000_000
 
 _NAMED = 100
 """Files without a history that are named."""
+
+_CONFIGURATIONS = (":(top,exclude)config", ":(top,exclude)*.yaml", ":(top,exclude)*.yml")
+"""Where people write what no result shows: remarks, and passwords that were tried."""
 
 _WHOLE = ("--full-name", "--directory", "--no-empty-directory", ":/")
 """Of the whole checkout; a folder that git does not follow is one name, and is not searched."""
@@ -171,29 +174,42 @@ class InputHashes:
 def keep_configuration(results: PathLike, config: Mapping[str, Any]) -> Path:
     """The completed configuration as `config.yaml`, to be read and to be run again.
 
-    results: the folder of the data set. Passwords in addresses are left out.
+    results: the folder of the data set. What lets somebody in is left out of addresses.
     """
-    place = _place(results, canonical_json(config).encode(), "config.yaml")
+    shown = _without_secrets(config)
+    place = _place(results, canonical_json(shown).encode(), "config.yaml")
     if not place.exists():
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
-        write_text(place, re.sub(r"(?<=://)[^/@\s]+@", "***@", text))
+        write_text(place, yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100))
     return place
+
+
+def _without_secrets(value: Any) -> Any:
+    """A value of the configuration as it may be kept among the results, and shown."""
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(inner) for inner in value]
+    return shown_url(value) if isinstance(value, str) else value
 
 
 def keep_code_changes(results: PathLike, commit: str, folder: PathLike) -> Path | None:
     """What the checkout that holds `folder` differs in from `commit`, as `code.diff`.
 
-    `git apply` takes it. Files that git does not follow are named, of binary ones only that they
-    differ; it is cut after a megabyte, and says so. None when git does not answer.
+    `git apply` takes it, where no address in it had a password. Configurations are left out, for
+    their comments are nobody else's; `config.yaml` has what they say. Files that git does not
+    follow are named, of binary ones only that they differ; it is cut after a megabyte, and says so.
+    None when git does not answer.
     """
     difference = _git(
         folder,
         *("diff", commit, "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
-        *("--src-prefix=a/", "--dst-prefix=b/"),
+        *("--src-prefix=a/", "--dst-prefix=b/", "--", ":(top)", *_CONFIGURATIONS),
     )
     if difference is None:
         return None
-    lines = [f"What the code differed in from commit {commit}."]
+    text = difference.decode(errors="surrogateescape")
+    difference = shown_url(text).encode(errors="surrogateescape")
+    lines = [f"What the code differed in from commit {commit}, without configurations."]
     if len(difference) > _DIFF_LIMIT:
         lines.append(f"CUT: only the first {_DIFF_LIMIT} bytes of it are here.")
     others = _git(folder, "ls-files", "--others", "--exclude-standard", *_WHOLE) or b""

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, read_json, sha256_of_file, write_json
+from gallerist.io.files import (
+    NotJson,
+    PathLike,
+    canonical_json,
+    read_json,
+    sha256_of_text,
+    write_json,
+)
 
 logger = logging.getLogger("gallerist")
 
@@ -31,6 +38,13 @@ Destination = Literal["stages", "comparison"]
 
 RUN_ID = "{mlflow run id}"
 """Stands in a description for the id of its run: MLflow gives it when the run is logged."""
+
+
+MEND = "Remove it, and run the workflow to have it made again."
+"""What helps where a file among the results is not what its job made."""
+
+_SEAL = "sha256"
+"""The key of a record's file that holds the hash of all others."""
 
 
 class RecordError(UserError):
@@ -73,7 +87,7 @@ class Record:
         in milliseconds since the epoch; a step that is missing there was so when the stage ended.
     machine_use: likewise, of what the machine did meanwhile; a step is a second since `started`.
     inputs: path -> SHA-256 of each input that is a file; folders are left out.
-    made: likewise, of each file made that must not be opened when it is another (`verify_output`).
+    made: likewise, of the files that the stage made: whoever reads one compares it (`made`).
     git_dirty: the code differed from that commit; None where no commit is known.
     process_started: seconds since the epoch, which tells a process from a later one of its pid.
     destination: `stages` for a run among the stages of its data set; `comparison` for a row of
@@ -211,36 +225,33 @@ def milliseconds(moment: str) -> int:
 
 
 def write_record(path: PathLike, record: Record) -> None:
-    """Write a record as JSON, whole or not at all. That of a stage still running is refused."""
+    """Write a record as JSON, whole or not at all. That of a stage still running is refused.
+
+    Its last value is a hash of all others, by which `read_record` knows that it is unchanged.
+    """
     if record.status == "running":
         raise RecordError(f"{path}: a record is written when its stage has ended")
-    write_json(path, record.to_json())
+    value = record.to_json()
+    write_json(path, {**value, _SEAL: _seal(value)})
 
 
 def read_record(path: PathLike) -> Record:
-    """Read a record. Raises RecordError naming the file when it is not one."""
+    """Read a record. Raises RecordError naming the file when it is none, or was changed."""
     try:
-        return Record.from_json(read_json(path))
-    except (RecordError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: {error}") from error
+        value = read_json(path)
+    except NotJson as error:
+        raise RecordError(str(error)) from None
+    if isinstance(value, dict) and value.pop(_SEAL, _seal(value)) != _seal(value):
+        raise RecordError(f"{path} is not what its job wrote: it was changed. {MEND}")
+    try:
+        return Record.from_json(value)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}. {MEND}") from error
 
 
-def verify_output(path: PathLike, record_path: PathLike) -> None:
-    """Refuse a file that is not, byte for byte, the one that the job of this record made.
-
-    To be called before a file is opened that could do harm. The record is the one beside it.
-    Raises RecordError naming the file, FileNotFoundError when it is gone.
-    """
-    name = Path(path).name
-    made = {Path(each).name: digest for each, digest in read_record(record_path).made.items()}
-    found = sha256_of_file(path)
-    if made.get(name) == found:
-        return
-    known = f"{made[name][:12]} there" if name in made else "it does not name it"
-    raise RecordError(
-        f"{path} is not the file that its job made, says {record_path} (SHA-256 {found[:12]}, "
-        f"{known}): it was not opened. Remove it, and run the workflow to have it made again."
-    )
+def _seal(value: Mapping[str, Any]) -> str:
+    """The hash of a record as JSON holds it, where every key is a text."""
+    return sha256_of_text(canonical_json(json.loads(json.dumps(value))))
 
 
 def find_records(folder: PathLike) -> Iterator[Record]:

@@ -4,6 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 
 COLUMNS = ("query_id", "rank", "gallery_id", "distance")
@@ -38,16 +39,22 @@ class Ranking:
     def read(cls, path: PathLike) -> "Ranking":
         """Read what `write` wrote, or another tool with the same columns; rows in any order.
 
-        Queries come in the order in which the file first names them. Raises ValueError naming the
-        file when it lacks a column.
+        Queries come in the order in which the file first names them. Raises UserError naming the
+        file when it lacks a column, and the line of a row that lacks a cell or a number.
         """
         answers_of: dict[str, list[tuple[int, str, float]]] = {}
         with Path(path).open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
-                raise ValueError(f"{path}: the columns of a ranking are {', '.join(COLUMNS)}")
+                raise UserError(f"{path}: the columns of a ranking are {', '.join(COLUMNS)}")
             for row in reader:
-                answer = (int(row["rank"]), row["gallery_id"], float(row["distance"]))
+                try:
+                    answer = (int(row["rank"]), row["gallery_id"], float(row["distance"]))
+                except (TypeError, ValueError):
+                    raise UserError(
+                        f"{path}, line {reader.line_num}: a row has {', '.join(COLUMNS)}; this one "
+                        "lacks one, or a rank or distance that is a number"
+                    ) from None
                 answers_of.setdefault(row["query_id"], []).append(answer)
         ordered = [sorted(answers) for answers in answers_of.values()]
         return cls(

@@ -1,10 +1,18 @@
 """The extractor of an experiment, for any pictures: the one that made its gallery's vectors."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
+from gallerist.data.decoding import Reading
 from gallerist.features.extractors import Extractor
 from gallerist.workflow.experiments import Experiments
 from gallerist.workflow.results import Results
+
+
+def reading_of(config: Mapping[str, Any]) -> Reading:
+    """How a complete configuration reads pictures."""
+    images = config["dataset"]["images"]
+    return {"max_pixels": images["max_pixels"], "profiles": images["profiles"]}
 
 
 def extractor_of(
@@ -13,13 +21,13 @@ def extractor_of(
     experiments: Experiments,
     *,
     threads: int,
-    max_pixels: int,
     engine: Any = "auto",
+    **reading: Unpack[Reading],
 ) -> Extractor:
     """Load what made an experiment's vectors, reduction included.
 
-    threads: of processors. max_pixels: larger pictures are refused. engine: of networks, see
-    `inference.compile_exported`.
+    threads: of processors. engine: of networks, see `inference.compile_exported`.
+    reading: of pictures, where what made the vectors does not hold it itself.
     Raises UserError where one is missing, and as the extractors.
     """
     # Each kind is imported where it is used: a served model carries only the code that its
@@ -29,7 +37,7 @@ def extractor_of(
     if "fusion" in settings:
         from gallerist.features.fusion import Fusion
 
-        how = {"threads": threads, "max_pixels": max_pixels, "engine": engine}
+        how = {"threads": threads, "engine": engine, **reading}
         members = {name: extractor_of(results, name, experiments, **how) for name in settings["of"]}
         weighted = settings["fusion"] == "weighted"
         weights = results.path(f"fusions/{experiment}.json") if weighted else None
@@ -58,9 +66,7 @@ def extractor_of(
         from gallerist.features.descriptors.extract import DescriptorExtractor
         from gallerist.settings.descriptors import read_descriptor
 
-        extractor = DescriptorExtractor(
-            read_descriptor(**settings), max_pixels=max_pixels, threads=threads
-        )
+        extractor = DescriptorExtractor(read_descriptor(**settings), threads=threads, **reading)
     if settings.get("reduction"):
         from gallerist.features.reduction import Reduced, Reduction
 

@@ -54,8 +54,8 @@ class SearchableGallery:
             name,
             experiments,
             threads=threads,
-            max_pixels=held["max_pixels"],
             engine=held["engine"],
+            **held["reading"],
         )
         self._gallery = PreparedGallery(gallery, settings, threads=threads)
         self._features = gallery

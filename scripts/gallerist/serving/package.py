@@ -19,6 +19,7 @@ from gallerist.data.manifest import Manifest
 from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text, write_json
 from gallerist.records.record import Record, read_record
 from gallerist.serving.answers import Answers
+from gallerist.serving.extractor import reading_of
 from gallerist.serving.gallery import SETTINGS, example_picture
 from gallerist.serving.licences import licences
 from gallerist.serving.requests import FORMS
@@ -87,7 +88,7 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
         "experiments": used,
         "depth": config["search"]["depth"],
         "engine": config["compute"]["engine"],
-        "max_pixels": config["dataset"]["images"]["max_pixels"],
+        "reading": reading_of(config),
         "requirements": requirements,
         "facts": facts,
     }

@@ -1,19 +1,20 @@
 """One query at a time: a picture of the data set by name or number, or any picture file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
-from gallerist.data.decoding import MAX_PIXELS, BadImage, read_image
+from gallerist.data.decoding import BadImage, Reading, read_image
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.evaluation.relevance import MARKS, Relevance
+from gallerist.evaluation.relevance import Relevance
 from gallerist.features.extractors import extract
 from gallerist.features.store import Features, check_comparable
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
-from gallerist.search.gallery import search_gallery
+from gallerist.search.gallery import PreparedGallery
 from gallerist.search.ranking import Ranking
 from gallerist.serving.extractor import extractor_of
+from gallerist.serving.pictures import Answer, KnownPictures
 from gallerist.settings.ranking import Search
 from gallerist.workflow.experiments import (
     Experiments,
@@ -24,19 +25,50 @@ from gallerist.workflow.experiments import (
 from gallerist.workflow.results import Results
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One answer. relevant: None when the query's class is not known."""
+class GallerySearch:
+    """One experiment's gallery, loaded and ready for any picture. Not for several threads at once.
 
-    rank: int
-    picture: Picture
-    distance: float
-    relevant: bool | None
+    Its answers to one picture are the workflow's to the same picture as a query.
+    """
 
-    @property
-    def mark(self) -> str:
-        """O for relevant, x for not, a blank for unknown."""
-        return MARKS[self.relevant] or " "
+    def __init__(
+        self,
+        results: Results,
+        experiment: str,
+        experiments: Experiments,
+        *,
+        threads: int,
+        known: KnownPictures | None = None,
+        **reading: Unpack[Reading],
+    ) -> None:
+        """experiments: of a complete configuration, by name. known: where they were read already.
+
+        Raises NotSearchable, and UserError as `extractor_of` and `Features.read`.
+        """
+        settings = experiments[experiment]
+        _check_single(experiment, experiments)
+        verify_networks(results, experiment, experiments)
+        self._extractor = extractor_of(results, experiment, experiments, threads=threads, **reading)
+        reduced = bool(settings.get("reduction"))
+        self._gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
+        self._prepared = PreparedGallery(
+            self._gallery, Search(**settings["search"]), threads=threads
+        )
+        self._known = KnownPictures.read(results) if known is None else known
+
+    def search(self, picture: PathLike, count: int) -> tuple[str | None, list[Answer]]:
+        """The class of a picture file, where the data set has it, and its first `count` answers.
+
+        Raises decoding.BadImage when the file is no picture, and UserError when the gallery's
+        vectors are of another model, or other preprocessing, than is there now.
+        """
+        identifier = sha256_of_file(picture)[:16]
+        query = extract(self._extractor, [picture], [identifier])
+        check_comparable(query, self._gallery)
+        ranking = self._prepared.rank(query, count)
+        label = self._known.label(identifier)
+        best = ranking.answers[0], ranking.distances[0]
+        return label, _answers(self._known.gallery, *best, label)
 
 
 def find_query(queries: Manifest, name: str) -> Picture:
@@ -71,7 +103,8 @@ def search_query(results: Results, ranking: str, query: Picture, count: int) -> 
         raise UserError(f"{query.path} has not been searched for: run the workflow again")
     row = found.query_ids.index(query.id)
     best = found.answers[row][:count], found.distances[row][:count]
-    return _answers(results, *best, query.label)
+    pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
+    return _answers(pictures, *best, query.label)
 
 
 def search_file(
@@ -82,49 +115,35 @@ def search_file(
     count: int,
     *,
     threads: int,
-    max_pixels: int = MAX_PIXELS,
+    **reading: Unpack[Reading],
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
-    experiments: of a complete configuration, by name.
+    experiments: of a complete configuration, by name. reading: see `decoding.Reading`.
     Raises decoding.BadImage when the file is no picture, NotSearchable, and UserError
     when the gallery's vectors are of another model, or other preprocessing, than is there now.
     """
-    settings = experiments[experiment]
-    if reason := refusal(experiment, settings):
-        raise NotSearchable(f"{reason}; a query of the data set can be asked for with --query")
+    _check_single(experiment, experiments)
     try:  # a bad picture is named before a network is loaded
-        read_image(picture)
+        read_image(picture, **reading)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
-    identifier = sha256_of_file(picture)[:16]
-    verify_networks(results, experiment, experiments)
-    extractor = extractor_of(
-        results, experiment, experiments, threads=threads, max_pixels=max_pixels
-    )
-    query = extract(extractor, [picture], [identifier])
-    reduced = bool(settings.get("reduction"))
-    gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
-    check_comparable(query, gallery)
-    ranking, _ = search_gallery(
-        query, gallery, count, Search(**settings["search"]), threads=threads
-    )
-    label = _known_label(results, identifier)
-    return label, _answers(results, ranking.answers[0], ranking.distances[0], label)
+    loaded = GallerySearch(results, experiment, experiments, threads=threads, **reading)
+    return loaded.search(picture, count)
 
 
-def _known_label(results: Results, identifier: str) -> str | None:
-    for part in ("query", "gallery"):
-        found = Manifest.read(results.path(f"manifests/{part}.csv")).by_id().get(identifier)
-        if found is not None:
-            return found.label
-    return None
+def _check_single(experiment: str, experiments: Experiments) -> None:
+    """Raise NotSearchable unless one picture alone can be ranked as the experiment ranks."""
+    if reason := refusal(experiment, experiments[experiment]):
+        raise NotSearchable(f"{reason}; a query of the data set can be asked for with --query")
 
 
 def _answers(
-    results: Results, ids: Sequence[str], distances: Sequence[float], label: str | None
+    pictures: Mapping[str, Picture],
+    ids: Sequence[str],
+    distances: Sequence[float],
+    label: str | None,
 ) -> list[Answer]:
-    pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
     if not pictures.keys() >= set(ids):
         raise UserError("the gallery has changed since it was ranked: run the workflow again")
     labels = {answer: pictures[answer].label for answer in ids}

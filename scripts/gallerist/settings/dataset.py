@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from gallerist.settings.base import Count, Int, OpenShare, Positive, Seed, Settings, key
-from gallerist.settings.texts import FileOrUrl, Folder, Subfolder
+from gallerist.settings.texts import File, FileOrUrl, Folder, Subfolder
 
 _A_FOLDER = "the path of a folder"
 _NAME = (
@@ -80,7 +80,17 @@ class Images(Settings):
     the import stops with the list of all of them."""
     min_side: Count = key(8, "pixels", doc="A picture whose shorter side is below this is bad.")
     max_pixels: Count = key(100_000_000, "pixels")
-    """A picture with more (width x height) is bad. Guards against decompression bombs."""
+    """A picture with more (width x height) is bad. Guards against decompression bombs. How much
+    memory a picture may take to decode is bounded besides, by what the machine has."""
+    profiles: Literal["apply", "ignore"] = key("apply", noun="a way to treat colour profiles")
+    """Pictures with a colour space of their own: an ICC profile, or the gamma and primaries of a
+    PNG. `apply`: their colours in sRGB, as browsers show them. `ignore`: their numbers as they are.
+    """
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What every reader of pictures is told, from the import to the figures."""
+        return {"max_pixels": self.max_pixels, "profiles": self.profiles}
 
 
 class Dataset(Settings):
@@ -103,6 +113,11 @@ class Dataset(Settings):
     split: Split = key(Split)
     extend: Extension | None = key(None)
     images: Images = key(Images)
+    corrections: File | None = key(
+        None, expects="the path of a file", example="corrections/animals.csv", absent=True
+    )
+    """What is known to be wrong with pictures, as `gallerist browse` writes it: the import leaves
+    out bad pictures and leaks, and gives others their right class. docs/browse.md."""
     near_duplicate_distance: Int = key(4, "bits", ge=0, le=32)
     """Two pictures whose 64-bit perceptual hashes differ in at most this many bits are reported as
     near-duplicates. Unrelated pictures differ in about 32."""

@@ -17,15 +17,6 @@ from gallerist.tracking.store import PASSWORD, USERNAME, TrackingError, hide_pas
 Client = Any
 """An mlflow.MlflowClient in a RetryingClient; MLflow is not imported to say so."""
 
-FOREIGN_RUN_VARIABLES = (
-    "MLFLOW_RUN_ID",
-    "MLFLOW_EXPERIMENT_ID",
-    "MLFLOW_EXPERIMENT_NAME",
-    "MLFLOW_ACTIVE_MODEL_ID",
-    "_MLFLOW_ACTIVE_MODEL_ID",
-)
-"""Variables by which a shell somebody used MLflow in would claim our runs or their metrics."""
-
 _LOCKED_FOR = 60.0
 _LOST_RACE = ("UNIQUE constraint failed", "duplicate key value")
 _RACES = 5

@@ -54,8 +54,9 @@ class Pruned:
 def prune(store: Store, dataset: str, results: PathLike) -> Pruned:
     """Delete the superseded runs of a data set, and the history from which they would come back.
 
-    A run is superseded when Gallerist has started it, it has ended, and it is tagged
-    current=false: another execution has replaced it, or it failed. One whose record still lies
+    A run is superseded when it is in the history of these results, it has ended, and it is tagged
+    current=false: another execution has replaced it, or it failed. Those of another checkout, which
+    may use the same store and name its data set alike, are that one's. One whose record still lies
     beside its output below `results` is never deleted. MLflow is brought up to date before, so that
     the tags are right. It is imported here: this is no stage, and nothing waits for it.
     Raises TrackingError when MLflow cannot be reached, or not to the end: prune again then.
@@ -71,6 +72,7 @@ def prune(store: Store, dataset: str, results: PathLike) -> Pruned:
 
 def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Pruned:
     beside = {record.execution for record in find_records(results)}
+    own = {*History(results).executions()}
     # Deleted runs can be removed from a database, not from a server.
     pruned = Pruned(for_good=hasattr(client._tracking_client.store, "_hard_delete_run"))
     superseded = []
@@ -80,8 +82,9 @@ def _delete_superseded(client: Client, dataset: str, results: PathLike) -> Prune
         found = [
             run
             for run in runs(client, [experiment_id(client, name)], question, deleted=True)
-            if run.data.tags.get("gallerist.execution") not in {None, *beside}
-            and run.info.status != "RUNNING"
+            if run.info.status != "RUNNING"
+            and (execution := run.data.tags.get("gallerist.execution")) not in {None, *beside}
+            and (execution in own or not is_active(run))
         ]
         superseded += found
         # On a server those that were deleted before are still there, and stay.

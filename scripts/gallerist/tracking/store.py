@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
@@ -89,10 +90,15 @@ def resolve_uri(configured: str | None, results: PathLike) -> str:
 
 
 def artifact_root_of(uri: str, results: PathLike) -> str | None:
-    """URI of the folder that MLflow keeps pictures in; None where a server has its own."""
+    """URI of the folder that MLflow keeps pictures in; None where a server has its own.
+
+    It lies beside the file of an SQLite store, so that all who use that have one place.
+    """
     if uri.startswith(("http://", "https://", "databricks")):
         return None
-    return (Path(results).absolute() / "mlflow" / "artifacts").as_uri()
+    database = database_path(uri)
+    folder = Path(results).absolute() / "mlflow" if database is None else database.parent
+    return (folder / "artifacts").as_uri()
 
 
 def database_path(uri: str) -> Path | None:
@@ -182,7 +188,7 @@ def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str])
     """Let a SQLite store that was moved or copied with its folder keep pictures and models there.
 
     MLflow stores absolute addresses and has no call to change them: new runs would write into the
-    old folder, or into that of the original.
+    old folder, or into that of the original. One whose pictures lie elsewhere is left as it is.
     """
     database = database_path(uri)
     if database is None or artifact_root is None or not database.is_file():
@@ -191,7 +197,7 @@ def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str])
         known = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments")
         for identity, name, old in known.fetchall():
             new = f"{artifact_root}/{name}"
-            if name not in experiments or old == new:
+            if name not in experiments or not _has_moved(old, new):
                 continue
             for table, column in _ADDRESSES:
                 # With the slash, or it would be those of another data set, too.
@@ -204,6 +210,15 @@ def follow_move(uri: str, artifact_root: str | None, experiments: Sequence[str])
                 "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
                 (new, identity),
             )
+
+
+def _has_moved(old: str, new: str) -> bool:
+    """Whether the pictures of an MLflow experiment, known to be at `old`, are at `new`."""
+    return old != new and (_folder(new).is_dir() or not _folder(old).is_dir())
+
+
+def _folder(address: str) -> Path:
+    return Path(url2pathname(urlsplit(address).path))
 
 
 def shows_exactly(
@@ -220,15 +235,17 @@ def shows_exactly(
     marks = ",".join("?" * len(experiments))
     runs = (
         "SELECT e.value, CASE r.status WHEN 'RUNNING' THEN r.status ELSE l.value END, "
-        "x.artifact_location = ? || '/' || x.name FROM runs r "
+        "x.artifact_location, x.name FROM runs r "
         "JOIN experiments x USING (experiment_id) "
         "JOIN tags e ON e.run_uuid = r.run_uuid AND e.key = 'gallerist.execution' "
         "LEFT JOIN tags l ON l.run_uuid = r.run_uuid AND l.key = 'gallerist.logged' "
         "WHERE r.lifecycle_stage = 'active' AND x.lifecycle_stage = 'active' "
         f"AND x.name IN ({marks})"
     )
-    found = _query(database, runs, [str(store.artifact_root), *experiments])
-    return Counter(found or ()) == Counter((*record, 1) for record in records)
+    found = _query(database, runs, experiments) or ()
+    if any(_has_moved(place, f"{store.artifact_root}/{name}") for *_, place, name in found):
+        return False
+    return Counter(tuple(row[:2]) for row in found) == Counter(records)
 
 
 def _query(database: Path, question: str, values: Sequence[str]) -> list[Any] | None:

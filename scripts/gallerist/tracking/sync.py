@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from gallerist import LIBRARY
+from gallerist.io.environment import REMOVED
 from gallerist.io.files import PathLike
 from gallerist.records.history import History
 from gallerist.records.record import find_records, mlflow_experiments
-from gallerist.tracking.client import FOREIGN_RUN_VARIABLES
 from gallerist.tracking.store import Store, configured_store, shows_exactly
 
 logger = logging.getLogger("gallerist")
@@ -72,9 +72,7 @@ class _Process:
     """A `tracking.writer` at work, whose warnings become ours."""
 
     def __init__(self, store: Store, dataset: str, results: PathLike) -> None:
-        kept = {
-            name: text for name, text in os.environ.items() if name not in FOREIGN_RUN_VARIABLES
-        }
+        kept = {name: text for name, text in os.environ.items() if name not in REMOVED}
         path = filter(None, [str(LIBRARY.parent), kept.get("PYTHONPATH")])
         self._logged: int | None = None
         self._has_failed = False

@@ -1,7 +1,6 @@
 """Which library modules a script runs through: a stage is repeated when one of them changes."""
 
 import ast
-import os
 from collections.abc import Iterator, Set
 from functools import cache
 from itertools import accumulate
@@ -17,15 +16,6 @@ it only where a manifest lists copies."""
 
 DRAWN_BY_SOME = frozenset({"figures.feature_map", "figures.similarity", "figures.training_curves"})
 """Figures that a script draws in some of its jobs only: a rule names those that its jobs draw."""
-
-
-def use_library_in(scripts: Path) -> None:
-    """Let the processes started from here import the library from the folder `scripts`.
-
-    They would otherwise take an installed one first, which can be that of another checkout.
-    """
-    paths = [str(scripts), os.environ.get("PYTHONPATH")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEEPING) -> list[Path]:

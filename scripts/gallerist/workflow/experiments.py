@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_text
-from gallerist.records.record import verify_output
+from gallerist.records.made import verify_output
 from gallerist.settings.base import Settings
 from gallerist.settings.configuration import read_experiment
 from gallerist.settings.networks import Transfer

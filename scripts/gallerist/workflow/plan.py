@@ -159,6 +159,10 @@ class Plan:
         users = part == "pool" or self.source == "folder"
         return [] if users else self.results.file("source")
 
+    def corrections(self, part: str) -> Files:
+        """What corrects the pictures of a part where they are imported; none of a challenge."""
+        return (self.dataset.corrections if part in self.imported else None) or []
+
     def manifest(self, part: str) -> str:
         """The manifest that the networks and the search read for a part."""
         extended = part == "training" and self.dataset.extend

@@ -7,6 +7,7 @@ from typing import Any
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
+from gallerist.records.made import verify_inputs
 
 
 def vector_files(stem: str) -> list[str]:
@@ -40,10 +41,15 @@ class Results:
         return f"{self.folder.as_posix()}/{name}"
 
     def path(self, name: str) -> Path:
-        """A file or folder of the results; raises UserError when it is not there."""
+        """A file or folder of the results, and a file is what its job made.
+
+        Raises UserError when it is not there, RecordError when it is another file.
+        """
         path = self.folder / name
         if not path.exists():
             raise UserError(f"{path} is not there yet. Run the workflow first: make run")
+        if path.is_file():
+            verify_inputs([path])
         return path
 
     def features(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.records.history import History, merge
+from gallerist.records.made import is_noted
 from gallerist.records.provenance import InputHashes
 from gallerist.records.record import (
     Artifact,
@@ -52,6 +53,7 @@ class Run:
         row_artifacts: Sequence[Artifact],
         history: History,
         params: Mapping[str, Any],
+        outputs: Sequence[str] = (),
     ) -> None:
         """`opening`: the record as far as it is known.
 
@@ -59,6 +61,7 @@ class Run:
         history: where what is reported stands at once, and the record is kept when a rerun has
         replaced the one beside the output.
         params: of the rule; those that are no plain value are JSON text.
+        outputs: paths of the rule's, whose content its record will hold the hashes of.
         """
         self._opening = opening
         self._inputs = inputs
@@ -67,6 +70,7 @@ class Run:
         self._row_artifacts = (*opening.artifacts, *row_artifacts)
         self._history = history
         self._params = params
+        self._outputs = outputs
         self._started = time.monotonic()
         self._fields: dict[str, Any] = {}
         kept = {name: getattr(opening, name) for name in ("parameters", "tags", "artifacts")}
@@ -121,7 +125,7 @@ class Run:
         self._add(artifacts=(Artifact(str(path), folder),))
 
     def made(self, path: PathLike) -> None:
-        """Note the content of a file as it is now: `verify_output` takes no other in its place."""
+        """Note the content of a file as it is now: no reader takes another in its place."""
         self._add(made={str(path): sha256_of_file(path)})
 
     def dataset(self, name: str, manifest_path: PathLike, digest: str, images: int) -> None:
@@ -172,6 +176,8 @@ class Run:
 
         From the moment the record is written the result stands, whatever signal comes.
         """
+        if path is not None:
+            self._note_outputs()
         record = self._ended("finished")
         rows = [(place, self._row(row, record)) for place, row in self._comparisons]
         for place, row in rows:
@@ -188,6 +194,14 @@ class Run:
         record = self._ended("failed", patience=0.0)
         with suppress(Stopped):
             self._history.keep(replace(record, error=message))
+
+    def _note_outputs(self) -> None:
+        """Hold the hashes of all files that were made; a record has one of its own."""
+        known = self._fields.get("made", {})
+        files = [each for each in self._outputs if is_noted(each) and each not in known]
+        made = {each: sha256_of_file(each) for each in files if Path(each).is_file()}
+        if made:
+            self._add(made=made)
 
     def _add(self, **reported: Any) -> None:
         """Report fields of the record, also to whoever follows the stage or finds it killed."""

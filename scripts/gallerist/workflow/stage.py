@@ -18,6 +18,7 @@ from typing import Any
 
 from gallerist import LIBRARY
 from gallerist.records.history import History
+from gallerist.records.made import verify_inputs
 from gallerist.records.provenance import (
     InputHashes,
     host,
@@ -27,6 +28,7 @@ from gallerist.records.provenance import (
     open_record,
 )
 from gallerist.records.record import Artifact, Scalar, flatten, scalar
+from gallerist.workflow.begun import mark
 from gallerist.workflow.log import explain, logging_to, stoppable
 from gallerist.workflow.machine import MachineUse
 from gallerist.workflow.run import Run
@@ -61,6 +63,8 @@ def stage(snakemake: Any) -> Iterator[Run]:
                 "%s on %s, pid %d, %s threads", title, host(), os.getpid(), snakemake.threads
             )
             run = _begin(snakemake, title, log)
+            inputs = (str(path) for path in snakemake.input)
+            verify_inputs(path for path in inputs if Path(path).parts[:1] == (RESULTS,))
             yield run
             run.finish(_named(snakemake.output).get("record"))
         except BaseException as error:
@@ -92,7 +96,8 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     )
     setup: list[Path | None] = []
     # A rule that keeps no record leaves nothing else either.
-    if "record" in _named(snakemake.output):
+    if record := _named(snakemake.output).get("record"):
+        mark(results, record)
         if opening.git_commit and opening.git_dirty:
             changes = keep_code_changes(results, opening.git_commit, LIBRARY)
             if changes is not None:
@@ -110,6 +115,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         row_artifacts=[Artifact(str(path)) for path in setup if path is not None],
         history=history,
         params=_named(snakemake.params),
+        outputs=_files(snakemake.output),
     )
 
 
@@ -140,6 +146,12 @@ def _named(values: Any) -> dict[str, Any]:
         plain = {name: str(value) for name, value in values.items() if isinstance(value, str)}
         return dict(values.items()) | plain
     return dict(vars(values)) if hasattr(values, "__dict__") else {}
+
+
+def _files(values: Any) -> list[str]:
+    """The paths of one of Snakemake's lists, each of whose names stands for one or for several."""
+    lists = ([each] if isinstance(each, str) else each for each in _named(values).values())
+    return [str(path) for paths in lists for path in paths]
 
 
 def _parameters(params: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -16,7 +16,8 @@ STORE_TAGS = ("store", "key_points")
 """Tags of a record by which a job names the stores that it used."""
 
 PACKAGES = (
-    *("numpy", "pillow", "opencv-python-headless", "scikit-image", "mahotas", "scikit-learn"),
+    *("numpy", "pillow", "pi-heif", "opencv-python-headless", "scikit-image", "mahotas"),
+    "scikit-learn",
     *("openvino", "tensorflow", "keras"),
 )
 """Packages whose next version may give a row other bits."""

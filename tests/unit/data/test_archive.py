@@ -555,6 +555,52 @@ def test_too_many_files_and_folders_are_refused(tmp_path, folder, refused):
     assert "'b2'" in refused(archive, "one more than the 3 files allowed", max_files=3)
 
 
+def test_folders_that_stand_in_paths_alone_are_counted(tmp_path, folder, refused):
+    deep = [("/".join(f"{i}_{j}" for j in range(30)) + "/f", b"") for i in range(4)]
+    archive = tar_of(tmp_path / "x.tar", *deep)
+    assert "'3_0/" in refused(archive, "one more than the 100 folders allowed", max_files=100)
+    assert unpack(archive, folder, max_bytes=0, max_files=120) == 4
+    archive = zip_of(tmp_path / "x.zip", *deep)
+    refused(archive, "one more than the 119 folders allowed", max_files=119)
+
+
+def test_members_that_replace_each_other_or_are_left_out_are_counted(tmp_path, refused):
+    archive = tar_of(tmp_path / "x.tar", *[("a", b"1")] * 9)
+    refused(archive, "one more than the 6 members allowed", max_files=2)
+    archive = tar_of(tmp_path / "x.tar", ("a", b""), ("__MACOSX/a", bytes(2000)))
+    refused(archive, "makes it more than the 1000 bytes", max_bytes=1000)
+    archive = zip_of(tmp_path / "x.zip", *((f"__MACOSX/{i}", b"") for i in range(9)))
+    refused(archive, "it lists more than 6 members", max_files=2)
+
+
+def attributes(text, kind):
+    """A header of a tar that gives attributes to the next member, or to all."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = kind, len(text)
+    return info.tobuf() + text + bytes(-len(text) % 512)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_headers_that_fill_the_memory_together_are_refused(tmp_path, refused, kind):
+    records = (b"%d g%06d=%s\n" % (1_000_000, each, b"x" * 999_984) for each in range(40))
+    content = b"".join(attributes(record, kind) for record in records)
+    (tmp_path / "x.tar.gz").write_bytes(gzip.compress(content + tarfile.TarInfo("a").tobuf()))
+    refused(tmp_path / "x.tar.gz", "headers of more than|attributes of all members|recursion")
+
+
+def test_an_archive_that_wants_gigabytes_to_be_unpacked_is_refused(tmp_path, refused):
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}]
+    plain = tar_of(tmp_path / "plain", ("a", b"1")).read_bytes()
+    (tmp_path / "x.tar.xz").write_bytes(lzma.compress(plain, filters=filters))
+    (tmp_path / "plain").unlink()
+    refused(tmp_path / "x.tar.xz", "content is damaged or no tar: Memory usage limit exceeded")
+    archive = zip_of(tmp_path / "x.zip", ("a", b"1"), compression=zipfile.ZIP_LZMA)
+    content = bytearray(archive.read_bytes())
+    content[30 + 1 + 5 : 30 + 1 + 9] = (1 << 30).to_bytes(4, "little")
+    archive.write_bytes(content)
+    refused(archive, "'a' wants more than 268435456 bytes of memory")
+
+
 def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, refused):
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
@@ -562,7 +608,7 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, refused):
     refused(tmp_path / "x.tar", "x.tar is")
     fine = tarfile.TarInfo("a")
     (tmp_path / "x.tar").write_bytes(fine.tobuf() + info.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
-    refused(tmp_path / "x.tar", r"damaged or cut short near byte 512 of the tar: a header of")
+    refused(tmp_path / "x.tar", r"damaged or cut short near byte 512 of the tar: headers of")
 
 
 @pytest.mark.parametrize("size", [-512, -1024, -(1 << 40)])

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage, stats
 
+from gallerist.data import reading
 from gallerist.data.augmentation import augment, copy_id, draw_samples, draw_warp, write_copies
 from gallerist.data.decoding import BadImage, decode_image
 from gallerist.data.line_drawings import draw_lines, is_sketch
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.preprocessing import Preprocessing, decode_ahead
-from gallerist.data.reading import read_pixels
 from gallerist.data.warping import FILLS, Recipe, Warp, apply, matrix, shrink
 from gallerist.io.errors import UserError
 from gallerist.settings.augmentation import Augmentation
@@ -34,6 +35,8 @@ PUBLISHED = Augmentation()
 # OpenCV 4 rounds coordinates to 1/32 pixel first: at most 1.21 on pictures this smooth.
 # Where it puts unlike pixels side by side (wrapped, or black): at most 4.3.
 LARGEST_DIFFERENCE, SEAM_DIFFERENCE, MEAN_DIFFERENCE = 1.5, 5, 0.3
+
+read_pixels = partial(reading.read_pixels, use=np.asarray)
 
 
 def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:

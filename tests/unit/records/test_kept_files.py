@@ -67,8 +67,33 @@ def test_no_password_is_kept(tmp_path, monkeypatch):
     config = configured()
     config["tracking"]["uri"] = "https://ann:secret@example.org/mlflow"
     text = keep_configuration(tmp_path, config).read_text()
-    assert "https://***@example.org/mlflow" in text
+    assert "https://example.org/mlflow" in text
     assert "secret" not in text
+
+
+TOKEN = "Zx9" * 40
+"""As long as a signature."""
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://ann:hunter2@example.org/a.zip",
+        "https://ann:hun/ter2@example.org/a.zip",
+        "https://example.org/a.zip?password=hunter2&x=1",
+        "https://example.org/a.zip#access_token=hunter2",
+        "HTTPS://example.org/a.zip?X-Amz-Signature=hunter2",
+        f"https://example.org/signed/{TOKEN}/a.zip",
+    ],
+)
+def test_no_secret_of_an_address_is_kept(tmp_path, location):
+    """It stands in the configuration, where it must; a signed address is a way in by itself."""
+    config = {"dataset": {"name": "mine", "archive": {"location": location}}, "of": [location]}
+    text = keep_configuration(tmp_path, config).read_text(encoding="utf-8")
+    assert "ter2" not in text
+    assert TOKEN not in text
+    assert yaml.safe_load(text)["dataset"]["archive"]["location"].startswith(location[:5])
+    assert "example.org/" in text
 
 
 # --- the code
@@ -82,6 +107,9 @@ def git(folder, *arguments):
     return answer.stdout.strip()
 
 
+CONFIGURATIONS = ("config/mine.yaml", "config/mine.json", "my own.yaml", "sub.yml")
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """A checkout with one commit: its folder and the commit."""
@@ -89,6 +117,9 @@ def checkout(tmp_path):
     (folder / "scripts").mkdir(parents=True)
     (folder / "scripts" / "code.py").write_text("one = 1\ntwo = 2\n")
     (folder / "a b ü.txt").write_text("text\n")
+    (folder / "config").mkdir()
+    for name in CONFIGURATIONS:
+        (folder / name).write_text("{}\n")
     (folder / "logo.png").write_bytes(bytes(range(256)))
     (folder / ".gitignore").write_text("results\n")
     git(folder, "init", "-q")
@@ -124,6 +155,23 @@ def test_the_changes_that_are_kept_make_the_code_of_the_commit_that_of_the_resul
 
 
 @needs_git
+def test_no_secret_of_a_configuration_or_an_address_is_in_the_changes(checkout, tmp_path):
+    folder, commit = checkout
+    for name in CONFIGURATIONS:
+        (folder / name).write_text("# the password was hunter2\n")
+    (folder / "scripts" / "code.py").write_text(
+        "one = 'https://ann:hunter2@example.org/x?key=hunter2'\ntwo = 3  # http://a.b/c?k=hunter2\n"
+    )
+    (folder / "latin.txt").write_bytes(b"caf\xe9\n")
+    git(folder, "add", "latin.txt")
+    content = keep_code_changes(tmp_path / "results", commit, folder / "scripts").read_bytes()
+    assert b"hunter2" not in content
+    assert b"https://example.org/x?..." in content
+    assert b"two = 3" in content
+    assert b"caf\xe9" in content
+
+
+@needs_git
 def test_binary_files_and_files_without_a_history_are_only_named(checkout, tmp_path):
     folder, commit = checkout
     (folder / "logo.png").write_bytes(bytes(range(256)) * 1000)
@@ -136,7 +184,7 @@ def test_binary_files_and_files_without_a_history_are_only_named(checkout, tmp_p
     text = keep_code_changes(tmp_path, commit, folder / "scripts").read_text(encoding="utf-8")
     head = [line for line in text.splitlines() if line.startswith("#")]
     assert head == [
-        f"# What the code differed in from commit {commit}.",
+        f"# What the code differed in from commit {commit}, without configurations.",
         "# Not followed by git: new ü.py",
         "# Not followed by git: pictures/",
     ]

@@ -1,24 +1,32 @@
 """The MLflow store: found, set up once however many try; passwords of addresses, never repeated."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import requests
-from tracked import Runs, environment, store_in, wait_for
+from tracked import Runs, a_record, environment, store_in, wait_for
 
 from gallerist.config.completion import ConfigurationError, complete
+from gallerist.records.history import History
+from gallerist.records.record import Artifact, write_record
+from gallerist.tracking.pruning import prune
 from gallerist.tracking.store import (
     Store,
     TrackingError,
     artifact_root_of,
     configured_store,
+    database_path,
     hide_passwords,
     holds_password,
     prepare,
     resolve_uri,
     separated,
 )
+from gallerist.tracking.sync import refresh
 
 SECRET = "s3cret"
 
@@ -46,7 +54,85 @@ def test_a_plain_folder_is_refused_with_the_way_out(tmp_path, folder):
 
 def test_a_server_keeps_its_own_artifacts(tmp_path):
     assert artifact_root_of("http://there:5000", tmp_path) is None
-    assert artifact_root_of("sqlite:///x.db", tmp_path) == f"file://{tmp_path}/mlflow/artifacts"
+    postgres = "postgresql://there/db"
+    assert artifact_root_of(postgres, tmp_path) == f"file://{tmp_path}/mlflow/artifacts"
+
+
+def test_all_who_use_an_sqlite_file_keep_their_artifacts_beside_it(tmp_path):
+    uri = resolve_uri(None, tmp_path / "one/results")
+    place = f"file://{tmp_path}/one/results/mlflow/artifacts"
+    assert artifact_root_of(uri, tmp_path / "one/results") == place
+    assert artifact_root_of(uri, tmp_path / "two/results") == place
+
+
+def shown_in(store, dataset):
+    """The folders of the artifacts of a data set's runs, oldest first."""
+    with closing(sqlite3.connect(database_path(store.uri))) as connection:
+        question = (
+            "SELECT r.artifact_uri FROM runs r JOIN experiments USING (experiment_id) "
+            "WHERE experiments.name = ? ORDER BY r.start_time"
+        )
+        rows = connection.execute(question, [dataset]).fetchall()
+    return [Path(place.removeprefix("file://")) for (place,) in rows]
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """Two checkouts that show a data set of one name in one SQLite file; the store of each."""
+    uri = f"sqlite:///{tmp_path}/shared/runs.db"
+    results = [tmp_path / name / "results" for name in ("one", "two")]
+    return [(each, Store(uri, artifact_root_of(uri, each))) for each in results]
+
+
+def execute(results, number):
+    """One execution of one job, whose record and picture replace those of the one before."""
+    picture = results / "mine/picture.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(f"{results} {number}".encode())
+    moment = f"2026-01-01T1{number}:00:00.000+00:00"
+    record = a_record(
+        "mine", started=moment, finished=moment, artifacts=(Artifact(str(picture), "pictures"),)
+    )
+    History(results / "mine").keep(record)
+    write_record(results / "mine/a.record.json", record)
+    return picture.read_bytes()
+
+
+def test_two_checkouts_with_one_store_keep_each_others_pictures(shared):
+    expected = []
+    for number, (results, store) in enumerate([*shared, *shared]):
+        expected.append(execute(results, number))
+        assert refresh(store, "mine", results / "mine") == 1
+    for results, store in shared:
+        assert refresh(store, "mine", results / "mine") == 0
+        folders = shown_in(store, "mine/stages")
+        assert [(each / "pictures/picture.png").read_bytes() for each in folders] == expected
+
+
+def test_pruning_leaves_what_another_checkout_shows(shared):
+    (one, store), (two, _) = shared
+    pictures = [execute(one, 0), execute(two, 1), execute(two, 2)]
+    refresh(store, "mine", one / "mine")
+    refresh(store, "mine", two / "mine")
+    execute(two, 3)
+    prune(store, "mine", two / "mine")
+    found = [each / "pictures/picture.png" for each in shown_in(store, "mine/stages")]
+    assert pictures[0] in [each.read_bytes() for each in found]
+    assert pictures[1] not in [each.read_bytes() for each in found]
+
+
+def test_pictures_of_before_that_lie_elsewhere_are_left_there(tmp_path):
+    """As where a checkout kept them among its results, beside a store of its own choice."""
+    uri, old = f"sqlite:///{tmp_path}/shared/runs.db", tmp_path / "one/results/mlflow/artifacts"
+    store = Store(uri, artifact_root_of(uri, tmp_path / "one/results"))
+    picture = execute(tmp_path / "one/results", 0)
+    refresh(Store(uri, old.as_uri()), "mine", tmp_path / "one/results/mine")
+    assert refresh(store, "mine", tmp_path / "one/results/mine") == 0
+    execute(tmp_path / "one/results", 1)
+    assert refresh(store, "mine", tmp_path / "one/results/mine") == 1
+    first, _ = shown_in(store, "mine/stages")
+    assert first.is_relative_to(old)
+    assert (first / "pictures/picture.png").read_bytes() == picture
 
 
 def test_a_set_up_that_was_killed_is_done_again(tmp_path):

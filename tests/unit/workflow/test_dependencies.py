@@ -15,7 +15,6 @@ from gallerist.workflow.dependencies import (
     DRAWN_BY_SOME,
     RECORD_KEEPING,
     library_files,
-    use_library_in,
 )
 
 STAGES = sorted(SCRIPTS.glob("*.py"))
@@ -28,7 +27,8 @@ MODULES = sorted(
 
 ORDER = [
     *("io", "settings", "records", "tracking", "workflow", "data", "networks", "training"),
-    *("features", "search", "evaluation", "figures", "challenge", "serving", "config", "commands"),
+    *("features", "search", "evaluation", "figures", "challenge", "serving", "config", "browse"),
+    "commands",
 ]
 """A package imports itself and those before it."""
 
@@ -46,7 +46,7 @@ HEAVY = {
         *("networks.export",),
         *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
         *("networks.tensorflow_inference", "networks.trunk"),
-        *("training.loop", "training.state"),
+        *("training.batch_norm", "training.loop", "training.state"),
     },
     "matplotlib": {
         *("figures.classes", "figures.comparison", "figures.feature_map"),
@@ -308,7 +308,7 @@ def test_extraction_waits_on_how_pictures_are_read_and_not_on_training():
 @pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
 def test_no_stage_waits_on_its_record_keeping_or_on_the_command_line(path):
     found = packages(of_script(path.stem))
-    assert not found & (RECORD_KEEPING | {"config", "commands"})
+    assert not found & (RECORD_KEEPING | {"config", "browse", "commands"})
 
 
 def imported_packages(name: str) -> set[str]:
@@ -362,17 +362,3 @@ def test_only_stages_that_compute_with_a_network_can_load_tensorflow():
     assert computing == {"fetch_weights", "export_trunk", "train_network"} | running
     for stage in running:
         assert not dotted_imports(stage) & HEAVY["tensorflow"], stage
-
-
-def test_processes_import_the_library_that_they_were_told_to(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", "elsewhere")
-    package = tmp_path / "gallerist"
-    package.mkdir()
-    (package / "__init__.py").write_text("ORIGIN = 'this checkout'\n", encoding="utf-8")
-    use_library_in(tmp_path)
-    program = "import gallerist; print(gallerist.ORIGIN)"
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
-    assert said.strip() == "this checkout"
-    assert os.environ["PYTHONPATH"].endswith(f"{os.pathsep}elsewhere")

@@ -441,7 +441,7 @@ def test_snakemake_shows_the_message_and_both_runs_are_reported(work):
     assert expected in answer.stderr
     assert "at work" not in answer.stdout + answer.stderr
     produced = sorted(path.name for path in (work / "results" / "monkeys").iterdir())
-    assert produced == ["good.npy", "good.record.json", "history", "origin"]
+    assert produced == [".begun", "good.npy", "good.record.json", "history", "origin"]
     kept = {entry.record.title: entry.record for entry in History("results/monkeys").entries()}
     assert {title: record.status for title, record in kept.items()} == {
         "extract_features good": "finished",

@@ -1,9 +1,11 @@
 """Classical descriptors of many pictures, side by side."""
 
 import inspect
+from typing import Unpack
 
 import numpy as np
 
+from gallerist.data.decoding import Reading
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.features.descriptors.registry import DESCRIPTORS
 from gallerist.features.extractors import PictureByPicture
@@ -15,8 +17,8 @@ from gallerist.settings.descriptors import WholePicture
 class DescriptorExtractor(PictureByPicture):
     """A descriptor with its settings, for files: see `extractors.Extractor`."""
 
-    def __init__(self, settings: WholePicture, *, max_pixels: int, threads: int) -> None:
-        """settings: of an experiment. max_pixels: see `Preprocessing`.
+    def __init__(self, settings: WholePicture, *, threads: int, **reading: Unpack[Reading]) -> None:
+        """settings: of an experiment. reading: see `Preprocessing`.
 
         threads: that decode and compute, a picture at a time; vectors do not depend on them.
         """
@@ -24,7 +26,7 @@ class DescriptorExtractor(PictureByPicture):
         self._settings = settings.model_dump(
             include={*inspect.signature(self._function).parameters}
         )
-        self._pictures = Preprocessing(settings.image_size, max_pixels, settings.look)
+        self._pictures = Preprocessing(settings.image_size, look=settings.look, **reading)
         model = {"descriptor": settings.descriptor, **self._settings}
         self.model = sha256_of_text(canonical_json(model))
         self.preprocessing = self._pictures.sha256

@@ -1,0 +1,186 @@
+"""What a data set's experiments reach, how sure that is, and which is best."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gallerist.browse.data_sets import DataSet, NotThere
+from gallerist.evaluation.comparison import table_rows
+from gallerist.evaluation.comparison_page import find_caveats
+from gallerist.evaluation.curves import Curve, read_curves
+
+if TYPE_CHECKING:
+    from gallerist.workflow.experiments import Experiment
+
+_NUMBERS = ("difference", "low", "high", "p", "p_adjusted")
+_COUNTS = ("first_ahead", "second_ahead")
+
+_COSTS = (
+    *("weights", "epochs", "training s", "frozen layers s", "extraction images/s"),
+    *("parameters", "trained", "feature length"),
+)
+"""Columns of the comparison that say what an experiment costs."""
+
+FIGURES = {
+    "classes.png": "Hit rate by class",
+    "confusion.png": "Class of the first answer, by class of the query",
+    "map.png": "Gallery and queries in one plane",
+    "similarity.png": "Which regions made query and answer match",
+    "training_curves.png": "Accuracy and loss of the training",
+    "worst.png": "The queries it answers worst",
+    "best.png": "The queries it answers best",
+}
+"""Pictures of an evaluation that are shown, and what they are called."""
+
+
+def overview(data: DataSet) -> dict[str, Any]:
+    """All that the first page shows, in plain values."""
+    decided_by = str(data.comparison.parameters["decided_by"])
+    found = differences(data)
+    surpassed = better_than(found, decided_by)
+    metrics = [data.metrics[name] for name in data.experiments]
+    rows = table_rows([*data.records.values()], metrics, decided_by, surpassed)
+    kept = {row["experiment"]: {name: row[name] for name in _COSTS} for row in rows}
+    return {
+        "name": data.name,
+        "decided_by": decided_by,
+        "confidence": data.comparison.parameters["confidence"],
+        "finished": data.comparison.finished,
+        "queries": metrics[0]["queries"],
+        "excluded": metrics[0]["queries_excluded"],
+        "gallery": metrics[0]["gallery_images"],
+        "experiments": [
+            {
+                "name": name,
+                **_nature(data.experiment(name)),
+                "metrics": data.metrics[name]["metrics"],
+                "costs": kept[name],
+            }
+            for name in data.experiments
+        ],
+        "differences": found,
+        "verdict": verdict(data.metrics, found, decided_by),
+        "curves": _curves(data),
+        "caveats": _caveats(data, rows, metrics),
+    }
+
+
+def _nature(made: "Experiment | None") -> dict[str, Any]:
+    """What can be done with an experiment. refusal: why no picture can be searched with it."""
+    if made is None:
+        return {"kind": None, "refusal": "its configuration was not kept", "members": []}
+    return {"kind": made.kind, "refusal": made.refusal, "members": made.members}
+
+
+def differences(data: DataSet) -> list[dict[str, Any]]:
+    """The rows of comparison/differences.csv: every pair of experiments by every metric."""
+    path = data.results.path("comparison/differences.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                **{name: row[name] for name in ("metric", "first", "second")},
+                **{name: float(row[name]) if row[name] else None for name in _NUMBERS},
+                **{name: int(row[name]) for name in _COUNTS},
+                "different": row["different"] == "yes",
+            }
+            for row in csv.DictReader(file)
+        ]
+
+
+def better_than(found: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[str]]:
+    """Experiment -> those that it really surpasses, as `significance.better_than`, of rows."""
+    surpassed: dict[str, list[str]] = {}
+    for row in found:
+        if row["metric"] == metric and row["different"]:
+            names = row["first"], row["second"]
+            better, worse = names if row["difference"] > 0 else names[::-1]
+            surpassed.setdefault(better, []).append(worse)
+    return surpassed
+
+
+def verdict(
+    metrics: Mapping[str, Mapping[str, Any]], found: Sequence[Mapping[str, Any]], decided_by: str
+) -> dict[str, Any]:
+    """The experiment with the highest mean, those that it surpasses, and those it may not.
+
+    The first in the configuration, of equal ones, as in the registry. unsure: the rows of the
+    differences to experiments from which it cannot be told apart, nearest first.
+    """
+    means = {
+        name: each["metrics"][decided_by]["mean"]
+        for name, each in metrics.items()
+        if decided_by in each["metrics"]
+    }
+    if not means:
+        return {"best": None, "surpasses": [], "unsure": []}
+    best = max(means, key=means.__getitem__)
+    unsure = [
+        row
+        for row in found
+        if row["metric"] == decided_by
+        and best in (row["first"], row["second"])
+        and not row["different"]
+    ]
+    unsure.sort(key=lambda row: abs(row["difference"]))
+    return {
+        "best": best,
+        "surpasses": better_than(found, decided_by).get(best, []),
+        "unsure": unsure,
+    }
+
+
+def _curves(data: DataSet) -> dict[str, dict[str, list[list[float | None]]]]:
+    """Curve -> experiment -> [at, mean, low, high] of each place."""
+    found: dict[str, dict[str, list[list[float | None]]]] = {}
+    for name in data.experiments:
+        path = data.folder / f"evaluation/{name}/curves.csv"
+        for kind, curve in (read_curves(path) if path.is_file() else {}).items():
+            found.setdefault(kind, {})[name] = _points(curve)
+    return found
+
+
+def _points(curve: Curve) -> list[list[float | None]]:
+    columns = zip(curve.at, curve.means, curve.lows, curve.highs, strict=True)
+    return [[None if x != x else round(float(x), 5) for x in row] for row in columns]
+
+
+def _caveats(
+    data: DataSet, rows: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    faults = sorted((data.folder / "reports/faults").glob("*.csv"))
+    parts = [path for path in faults if not path.stem.startswith("challenge_")]
+    leaks = data.folder / "reports/leaks.csv"
+    if not leaks.is_file():
+        return []
+    return find_caveats(rows, metrics, faults=parts, leaks=leaks)
+
+
+def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
+    """What one experiment is made of: its settings, its classes, its figures."""
+    record = data.records[data.require(name)]
+    folder = data.results.path(f"evaluation/{name}")
+    with (folder / "classes.csv").open(encoding="utf-8", newline="") as file:
+        rows = [*csv.reader(file)]
+    return {
+        "name": name,
+        "settings": data.settings.get(name) or {},
+        "parameters": dict(record.parameters),
+        "commit": record.git_commit,
+        "dirty": record.git_dirty,
+        "finished": record.finished,
+        "classes": {"columns": rows[0], "rows": rows[1:]},
+        "figures": [
+            {"file": file, "title": title}
+            for file, title in FIGURES.items()
+            if (folder / file).is_file()
+        ],
+        "unknown": data.metrics[name]["unknown"],
+    }
+
+
+def figure(data: DataSet, experiment: str, file: str) -> Path:
+    """Where one of the FIGURES of an experiment is. Raises NotThere for any other file."""
+    if file not in FIGURES:
+        raise NotThere(f"{file} is no figure")
+    return data.results.path(f"evaluation/{data.require(experiment)}/{file}")
