@@ -26,10 +26,16 @@ MEASURES = [
 ]
 DIVISORS = {"mAP": ("R", "min(k, R)", "hits"), "precision": ("k", "min(k, R)")}
 LAST = "min(k, last right rank)"
+OF_CLASSES = {("own", "out, with its copies"), ("average", "classes"), ("average", "originals")}
 NAMES = ["a", "b", "c", "d", "e", "f", "g", "h"]
 # A world: ranking: query -> [(gallery picture, distance)], best first; gallery: picture -> class;
 # labels: query -> class, or None for pairs, with right and junk: query -> pictures; original:
 # picture or query -> original.
+
+
+def divisors_of(measure):
+    last = (LAST,) if measure.family == "precision" and measure.k != "R" else ()
+    return DIVISORS.get(measure.family, ("",)) + last
 
 
 def values_of(choice):
@@ -83,10 +89,12 @@ def worlds(draw, classes=None):
         )
         right[query] = {name for name, grade in zip(names, grades, strict=True) if grade > 0}
         junk[query] = {name for name, grade in zip(names, grades, strict=True) if grade < 0}
-    original = {name: name for name in {*NAMES, *queries}}
+    original = {name: name for name in sorted({*NAMES, *queries})}
     if by_class:
-        copies = draw(st.lists(st.sampled_from(sorted(original)), max_size=3))
-        original |= dict.fromkeys(copies, "b")
+        drawn = st.lists(st.sampled_from("abc"), min_size=len(original), max_size=len(original))
+        original = (
+            dict(zip(original, draw(drawn), strict=True)) if draw(st.booleans()) else original
+        )
     labels = {q: gallery.get(q) or draw(label) for q in queries} if by_class else None
     if labels is None:
         # Of pairs the gallery is what the ranking and the truth name.
@@ -100,9 +108,6 @@ def worlds(draw, classes=None):
 def protocols(draw, world, measure):
     by_class = world["labels"] is not None
     keyed = by_class and len(world["ranking"]) <= len(world["gallery"])
-    divisors = DIVISORS.get(measure.family, ("",))
-    if measure.family == "precision" and measure.k != "R":
-        divisors += (LAST,)
     return Protocol(
         keys=draw(st.sampled_from(["queries", "gallery, by name"])) if keyed else "queries",
         own=draw(values_of("own")) if by_class else draw(st.sampled_from(["in", "out"])),
@@ -111,7 +116,7 @@ def protocols(draw, world, measure):
         distractors=draw(values_of("distractors")),
         ties=draw(values_of("ties")),
         depth=draw(st.sampled_from([None, 1, 3])),
-        divisor=draw(st.sampled_from(divisors)),
+        divisor=draw(st.sampled_from(divisors_of(measure))),
         integration=draw(values_of("integration")),
         average=draw(values_of("average")) if by_class else "queries",
         unanswerable=draw(values_of("unanswerable")),
@@ -119,14 +124,28 @@ def protocols(draw, world, measure):
     )
 
 
-@settings(deadline=None, max_examples=150)
+def variants(protocol, by_class, divisors):
+    """The protocol, and every protocol that differs from it in one choice, keys apart."""
+    yield protocol
+    for choice, value in REASONS:
+        of_measure = choice != "divisor" or value in divisors
+        of_truth = by_class or (choice, value) not in OF_CLASSES
+        if choice != "keys" and of_measure and of_truth:
+            yield replace(protocol, **{choice: value})
+
+
+@settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_every_protocol_is_what_plain_loops_make_of_it(data):
     world = data.draw(worlds())
+    by_class = world["labels"] is not None
     measure = data.draw(st.sampled_from(MEASURES))
-    protocol = data.draw(protocols(world, measure))
-    expected = figure(world, protocol, measure.family, measure.k)
-    assert score(judged(world), protocol, measure).value == pytest.approx(expected, abs=1e-12)
+    drawn = data.draw(protocols(world, measure))
+    found = judged(world)
+    for protocol in variants(drawn, by_class, divisors_of(measure)):
+        expected = figure(world, protocol, measure.family, measure.k)
+        value = score(found, protocol, measure).value
+        assert value == pytest.approx(expected, abs=1e-12), protocol
 
 
 @settings(deadline=None)
