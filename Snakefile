@@ -51,6 +51,7 @@ workflow.localrules(*small_rules())
 
 onstart:
     choose_command_for_states()
+    note_what_is_sent()
     prepare_run()
 
 

@@ -17,14 +17,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-OF_THE_RUN = ("logs", "benchmarks", "history", "origin", "fingerprints")
-"""Folders that say how, when and by what code it was run."""
+OF_THE_RUN = ("logs", "benchmarks", "history", "origin", "fingerprints", "store")
+"""Folders that say how, when and by what code it was run, and what is kept for the next one, whose
+files bear the digests of models."""
 
 TIMES = {"training s", "frozen layers s", "extraction images/s", "epoch_seconds"}
 """Columns of measured times."""
 
 IN_RECORDS = ("status", "parameters", "metrics", "curves", "datasets", "tags", "error")
 """What of a record is no time, version or path."""
+
+
+TRAINED = "a trained one, whose weights are compared"
 
 
 def compare(old: Path, new: Path) -> tuple[Counter[str], list[str]]:
@@ -59,7 +63,9 @@ def _content(kind: str, name: str, data: bytes, folder: Path) -> Any:
         ".keras": _weights,
     }
     if name.endswith(".origin.json") and _has_trained(folder, Path(name).parts[1]):
-        return {**json.loads(data), "model": "a trained one, whose weights are compared"}
+        return {**json.loads(data), "model": TRAINED}
+    if name.startswith("models/") and name.endswith("/model.json"):
+        return {**json.loads(data), "model": TRAINED}
     return read[kind](data) if kind in read else data
 
 
@@ -86,11 +92,12 @@ def _table(text: str) -> list[list[str]]:
 def _record(data: bytes) -> dict[str, Any]:
     record = json.loads(data)
     kept = {key: record.get(key) for key in IN_RECORDS}
-    timed = re.compile("second|per_second|bytes|peak|cpu|memory|disk|moments")
+    timed = re.compile("second|per_second|bytes|peak|cpu|memory|disk|moments|resumed")
     kept["metrics"] = {
         key: kept["metrics"][key] for key in kept["metrics"] if not timed.search(key)
     }
-    kept["tags"].pop("gallerist.evaluated_by", None)  # the identifier of an execution
+    for name in ("gallerist.evaluated_by", "store"):  # an execution's, and one with a digest
+        kept["tags"].pop(name, None)
     kept["curves"] = {key: each for key, each in kept["curves"].items() if not timed.search(key)}
     return kept
 

@@ -11,7 +11,8 @@ from benchmarks.tables import Cell, Table
 from gallerist.features.store import normalise
 from gallerist.io.arrays import Vectors
 from gallerist.search.approximate import BuiltIndex, build_index, recall, search_index
-from gallerist.search.exact import Measure, search
+from gallerist.search.distances import Measure
+from gallerist.search.exact import search
 from gallerist.settings.ranking import Search
 
 DEPTH = 10

@@ -117,7 +117,7 @@ WORK: dict[str, Callable[[Measured, int, Path], int]] = {
 }
 
 
-def _peak_here() -> int:
+def peak_here() -> int:
     """Bytes. Linux counts what the process was before it became this program elsewhere."""
     status = Path("/proc/self/status")
     if status.exists():
@@ -137,7 +137,7 @@ def main() -> None:
     configured()
     with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as folder:
         size = WORK[asked.work](SMALL if asked.quick else NETWORK, asked.count, Path(folder))
-    print(json.dumps({"peak": _peak_here(), "result": size}))
+    print(json.dumps({"peak": peak_here(), "result": size}))
 
 
 if __name__ == "__main__":

@@ -41,9 +41,14 @@ A_FOLDER = 1000
 CONFIG = {
     "augmentation": {"copies": 0},
     "experiments": {
-        "colour": {"descriptor": "colour"},
-        "hog": {"descriptor": "hog", "image_size": 64},
-        "small": {"network": "scratch", "image_size": 64, "head": "standard", "epochs": 1},
+        "colour": {"descriptor": "colour_histogram"},
+        "small": {
+            "network": "scratch",
+            "image_size": 64,
+            "padding": "same",
+            "head": "standard",
+            "epochs": 1,
+        },
     },
     "search": {"depth": 100},
     "evaluation": {
@@ -160,7 +165,7 @@ def table(measured: dict[int, tuple[dict[str, Used], dict[str, int]]]) -> Table:
 def main() -> None:
     """Measure what is asked for, one size after the other, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("folder", type=Path, help="of the pictures and results; some GB")
+    parser.add_argument("folder", type=Path, help="of the pictures and results: 20 kB a picture")
     parser.add_argument("--pictures", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()

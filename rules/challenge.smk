@@ -50,8 +50,8 @@ rule write_submissions:
         **needs.of("write_submissions"),
     params:
         experiments=canonical_json(EXPERIMENTS),
-        folder=PLAN.challenge_folder,
-        group=CHALLENGE.group,
+        folder=as_is(PLAN.challenge_folder),
+        group=as_is(CHALLENGE.group),
         k=CHALLENGE.k,
     script:
         "../scripts/write_submissions.py"

@@ -1,11 +1,16 @@
 # Where jobs run: the processors they get, what they ask for, and which of them are worth sending.
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 from gallerist.workflow import cluster
 from gallerist.workflow.resources import Needs, count_pictures
 
 # Whether jobs are sent to other machines from here; not in the processes that run one there.
 SENDING = workflow.is_main_process and workflow.resource_settings.nodes is not None
+# As it is written: a value it has for a job only, and None where nobody has named one.
 PARTITION = (workflow.resource_settings.default_resources or {}).get("slurm_partition")
-NODE = cluster.largest_node(PARTITION and str(PARTITION.value)) if SENDING else None
+PARTITION = PARTITION and PARTITION.raw
+NODE = cluster.largest_node(PARTITION) if SENDING else None
 
 if SENDING and not any(Path(".snakemake/locks").glob("*")):
     # Before it is planned what is missing: what still runs is not. The jobs of a workflow that
@@ -28,6 +33,26 @@ def small_rules():
         return []
     names = [each.name for each in workflow.rules]
     return needs.small(names, count_pictures(PLAN), CONFIG.cluster.least_minutes)
+
+
+def note_what_is_sent():
+    """Have Snakemake note what a job was made with when it is sent, and not only when it ends.
+
+    A workflow that was killed and is started again takes what its jobs made meanwhile by that.
+    """
+    if not SENDING:
+        return
+    persistence = workflow.persistence
+    mark_as_begun = persistence.started
+
+    def begin(job, number=None):
+        if number is not None:
+            # In a thread, for there may be a loop in this one that Snakemake runs in.
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(asyncio.run, persistence.finished(job)).result()
+        mark_as_begun(job, number)
+
+    persistence.started = begin
 
 
 def choose_command_for_states():

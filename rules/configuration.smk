@@ -12,6 +12,7 @@ from gallerist.io.environment import settle
 settle(SCRIPTS)
 
 from gallerist.config.completion import ConfigurationError, check
+from gallerist.config.reading import Unreadable, load
 from gallerist.config.warnings import find_warnings
 from gallerist.io.files import canonical_json
 from gallerist.config.sweeps import groups
@@ -25,7 +26,11 @@ def checked_config(given):
     """The configuration with every default, or the end: one line for each thing that is wrong."""
     source = ", ".join(map(str, workflow.configfiles)) or "config"
     try:
+        for path in workflow.configfiles:
+            load(path)  # Snakemake has dropped the first of two equal keys.
         return check(given)
+    except Unreadable as error:
+        sys.exit(str(error))
     except ConfigurationError as error:
         # Of an exception Snakemake would print lines of this file, where nothing is wrong.
         sys.exit("\n".join(f"{source}: {problem}" for problem in error.problems))
@@ -36,9 +41,14 @@ def as_text(settings):
     return canonical_json(settings and settings.model_dump())
 
 
+def as_is(text):
+    """A text of the user's as a parameter of a rule: braces in it are no wildcards."""
+    return lambda wildcards: text
+
+
 def one_of(names):
     """The wildcard constraint that admits these names only."""
-    return "|".join(re.escape(name) for name in sorted(names)) or "none"
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"  # which nothing matches
 
 
 # The rules read CONFIG; the jobs, and whoever runs them elsewhere, get it in plain values.

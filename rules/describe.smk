@@ -94,5 +94,6 @@ for made in PLAN.extraction_rules("vocabulary"):
             shard=shard_of(made),
             store=results("store/features/{experiment}"),
             key_points=results("store/key_points/{experiment}"),
+            max_pixels=CONFIG.dataset.images.max_pixels,
         script:
             "../scripts/encode_key_points.py"

@@ -67,7 +67,7 @@ for suffix, names, training in (
             # So that the hit rate among fewer distractors follows from this one ranking.
             by_distance=of_experiment(lambda name: PLAN.experiments[name].ranked_by_distance),
             answers_drawn=CONFIG.evaluation.answers_drawn,
-            queries_drawn=canonical_json(CONFIG.evaluation.queries_drawn),
+            queries_drawn=as_is(canonical_json(CONFIG.evaluation.queries_drawn)),
             strips_drawn=CONFIG.evaluation.strips_drawn,
             reading=READING,
         script:

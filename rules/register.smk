@@ -34,6 +34,6 @@ rule register_models:
         bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
         seed=CONFIG.evaluation.seed,
         # Where it is changed, the models are to be in the other store.
-        store=CONFIG.tracking.uri or "",
+        store=as_is(CONFIG.tracking.uri or ""),
     script:
         "../scripts/register_models.py"

@@ -43,7 +43,7 @@ if PLAN.source == "archive":
             **needs.of("fetch_archive"),
         params:
             # Parameters are kept and shown: the script has the whole address from the configuration.
-            location=shown_url(CONFIG.dataset.archive.location),
+            location=as_is(shown_url(CONFIG.dataset.archive.location)),
             sha256=CONFIG.dataset.archive.sha256,
             max_gigabytes=CONFIG.dataset.archive.max_gigabytes,
             # Outside the outputs, which a failed job loses: what was fetched is not fetched again.

@@ -6,7 +6,10 @@ from gallerist.features.vocabulary import Vocabulary, WordExtractor
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    settings, vocabulary = run.settings, Vocabulary.read(snakemake.input.vocabulary)
+    settings, vocabulary = (
+        run.settings,
+        Vocabulary.read(snakemake.input.vocabulary, max_pixels=snakemake.params.max_pixels),
+    )
     extractor = WordExtractor(
         vocabulary,
         settings["encoding"],

@@ -20,7 +20,7 @@ with stage(snakemake) as run:
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
     ks, further = sorted(run.param("k")), run.param("metrics")
-    gallery, queries = Manifest.read(given.gallery), Manifest.read(given.query)
+    gallery, queries = map(Manifest.read, (given.gallery, given.query))
     evaluation = evaluate(Ranking.read(given.ranking), queries.label_of, gallery.label_of)
     evaluation.require_results()
     ranks = evaluation.ranks.ended_by_itself(params.depth)
@@ -50,11 +50,10 @@ with stage(snakemake) as run:
     run.tag(**summary.tags(upstream, experiment, dataset, found["metrics"], len(scores.queries)))
     for each in summary.image_sets(upstream):
         run.dataset(each.name, each.path, each.digest, each.images)
-    pictures = [output[name] for name in (*KINDS, "confusion", "bars")]
+    pictures = [*(output[name] for name in (*KINDS, "confusion", "bars")), *given.pictures]
     csvs = [output[name] for name in ("metrics", "answers", "queries", "classes", "curves")]
     training = [output.training, given.history] if given.history else []
-    drawn = [*pictures, *given.pictures]
-    shown = summary.in_folders(training=training, pictures=drawn, tables=csvs)
+    shown = summary.in_folders(training=training, pictures=pictures, tables=csvs)
     for path, folder in shown:
         run.artifact(path, folder)
     row = summary.row(upstream, experiment, params.items(), figures, curves[HIT_RATE])

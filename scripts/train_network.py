@@ -22,8 +22,8 @@ with stage(snakemake) as run:
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    reading = run.param("reading")
-    preprocessing = Preprocessing(settings.image_size, look=settings.look, **reading)
+    how = {"look": settings.look, **run.param("reading")}
+    preprocessing = Preprocessing(settings.image_size, **how)
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)
@@ -38,10 +38,8 @@ with stage(snakemake) as run:
     used, digest = (weights.label, weights.sha256) if weights else ("none", "none")
     identity = identity_of(run.settings, device, params.gpu_xla, digest, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
-    xla, point = params.gpu_xla, run.curve_point
-    trained = training.train(
-        trained_part, *batches, settings=settings, checkpoint=checkpoint, xla=xla, report=point
-    )
+    how = {"checkpoint": checkpoint, "xla": params.gpu_xla, "report": run.curve_point}
+    trained = training.train(trained_part, *batches, settings=settings, **how)
     training.save(network, output.model, halves)
     run.made(output.model)
     run.made(output.exported[2])
@@ -49,7 +47,7 @@ with stage(snakemake) as run:
     trained.write_history(output.history)
     checkpoint.remove()
     for epoch, row in enumerate(trained.history[: trained.resumed_epochs], start=1):
-        point(epoch, row)  # trained before the job was stopped
+        run.curve_point(epoch, row)  # trained before the job was stopped
     run.parameters(device=device, weights_used=used, classes=len(images.classes))
     run.tag(weights=used)
     augmented = len(images) - len(originals)

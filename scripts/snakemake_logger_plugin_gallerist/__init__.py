@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,9 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one message of Snakemake, if it is one to show."""
+        if problems := self.problems_of_configuration(record):
+            self.write("\n".join(problems))
+            return
         if self.own:
             self.own.handle(record)
             return
@@ -91,6 +95,23 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
             self.write(show(record) if show else "")
         except Exception:
             self.handleError(record)
+
+    def problems_of_configuration(self, record: logging.LogRecord) -> list[str]:
+        """What is wrong with a configuration's file, where that may be why Snakemake gave up.
+
+        Of a file that it cannot read it says nothing but Python's own error, without its name.
+        """
+        if self.total or record.levelno < logging.ERROR:
+            return []
+        from gallerist.config.reading import Unreadable, load
+
+        problems: list[str] = []
+        for path in configuration_files(sys.argv[1:]):
+            try:
+                load(path)
+            except Unreadable as error:
+                problems += error.problems
+        return problems
 
     def on_run_info(self, record: Any) -> str:
         """Before the first job. Rule `all` does nothing, and is not counted."""
@@ -162,6 +183,21 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
             sys.stderr.write(cleared + (f"{text}\n" if text else "") + at_work)
             sys.stderr.flush()
         self.at_work = at_work
+
+
+def configuration_files(words: Sequence[str]) -> list[str]:
+    """The configurations that the words of a command name; else the default one."""
+    files, inside = [], False
+    for word in words:
+        option, is_joined, value = word.partition("=")
+        if option in ("--configfile", "--configfiles"):
+            inside = not is_joined
+            files += [value] if is_joined else []
+        elif word.startswith("-"):
+            inside = False
+        elif inside:
+            files.append(word)
+    return files or ["config/config.yaml"]
 
 
 def snakemakes_own(asked: Any) -> ColorizingTextHandler:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from two_nodes import MODEL, OnCluster, TwoNodes, train_for_long, trained
+from two_nodes import OnCluster, TwoNodes, send_what_networks_do, train_for_long
 
 NEEDED = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "munged", "runuser", "unshare")
 
@@ -37,17 +37,19 @@ def nodes(two_nodes):
 
 
 @pytest.fixture
-def on_cluster(workflow, nodes):
+def on_cluster(request, workflow, nodes):
+    """A workflow with a training to be done, whose fault is called as the test is."""
     workflow.log_nothing()
     train_for_long(workflow)
-    return OnCluster(workflow, nodes)
+    send_what_networks_do(workflow)
+    return OnCluster(workflow, nodes, request.node.originalname)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(finished_workflow, tmp_path_factory):
-    """What the long training leaves in a local run."""
+    """The same workflow after a local run."""
     workflow = finished_workflow.copy(tmp_path_factory.mktemp("undisturbed") / "gallerist")
     workflow.log_nothing()
     train_for_long(workflow)
-    workflow.run(MODEL)
-    return trained(workflow)
+    workflow.run()
+    return workflow

@@ -6,14 +6,13 @@ import signal
 import subprocess
 
 import pytest
-from benchmarks.equality import compare
 from tiny_workflow import jobs_of, wait_for
-from two_nodes import MODEL, OnCluster, trained  # makes benchmarks importable
+from two_nodes import MODEL, OnCluster, compare
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-MOMENTS = range(3)
-"""Each fault comes so often, at other moments."""
+at_moments = pytest.mark.parametrize("seed", range(3))
+"""Each fault comes so often, at epochs that are drawn."""
 
 
 def test_by_the_profile_alone_the_results_are_those_of_a_local_run(
@@ -25,8 +24,7 @@ def test_by_the_profile_alone_the_results_are_those_of_a_local_run(
         path.rename(path.with_name(f"local_{path.name}"))
     workflow.edit_config("cluster.least_minutes", 0)
     OnCluster(workflow, nodes).run()
-    local = workflow.folder / "local_results/tiny"
-    _, differences = compare(local, workflow.results)
+    _, differences = compare(workflow.folder / "local_results/tiny", workflow.results)
     assert differences == []
     for name in ("comparison/comparison.csv", "rankings/long.csv", "rankings/short.csv"):
         assert (workflow.results / name).is_file()
@@ -42,76 +40,120 @@ def test_small_jobs_run_beside_the_workflow(workflow, nodes):
     assert nodes.jobs(workflow.folder) == []
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_the_jobs_of_a_node_that_fails_go_on_elsewhere(moment, on_cluster, nodes, undisturbed):
-    with on_cluster.started(MODEL) as process:
-        job = on_cluster.training_at(moment)
+@at_moments
+def test_the_jobs_of_a_node_that_fails_go_on_elsewhere(seed, on_cluster, nodes, undisturbed):
+    with on_cluster.started() as process:
+        job = on_cluster.training_at(seed)
         nodes("kill", job.node)
         said, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, said[-3000:]
-    on_cluster.check_the_training(undisturbed)
+    on_cluster.check_it_went_on()
+    on_cluster.check(undisturbed)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_training_that_is_preempted_goes_on_later(moment, on_cluster, nodes, undisturbed):
-    with on_cluster.started(MODEL) as process:
-        on_cluster.training_at(moment)
+@at_moments
+def test_a_training_that_is_preempted_goes_on_later(seed, on_cluster, nodes, undisturbed):
+    with on_cluster.started() as process:
+        on_cluster.training_at(seed)
         urgent = ["sbatch", "-p", "urgent", "-N", "2", "-c", "2", "--wrap", "sleep 5"]
         subprocess.run(urgent, check=True, cwd=on_cluster.workflow.folder)
         said, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, said[-3000:]
-    on_cluster.check_the_training(undisturbed)
+    on_cluster.check_it_went_on()
+    on_cluster.check(undisturbed)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@at_moments
 def test_a_killed_workflow_that_is_started_again_waits_for_what_still_runs(
-    moment, on_cluster, nodes, undisturbed
+    seed, on_cluster, nodes, undisturbed
 ):
-    """And nothing is computed twice the first time. What was made before, with other parameters,
-    is made once more: Snakemake notes the new ones where the workflow runs.
-    """
+    """And nothing is computed twice: not what was made before with other parameters, either."""
     workflow = on_cluster.workflow
-    shutil.rmtree(workflow.folder / ".snakemake/metadata")
-    shutil.rmtree((workflow.folder / MODEL).parent)
-    with on_cluster.started(MODEL) as process:
-        job = on_cluster.training_at(moment)
+    with on_cluster.started() as process:
+        job = on_cluster.training_at(seed)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     workflow.gallerist("unlock")
-    said = on_cluster.run(MODEL).stdout
+    said = on_cluster.run().stdout
     assert f"Slurm: {job.number}" in said
-    assert len(nodes.jobs(workflow.folder)) == 1
+    assert [each.number for each in nodes.trainings(workflow.folder)] == [job.number]
     assert "training goes on" not in on_cluster.log.read_text(encoding="utf-8")  # never disturbed
-    assert trained(workflow) == undisturbed
+    on_cluster.check(undisturbed)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_job_above_its_memory_gets_more(moment, on_cluster, undisturbed):
-    """Of the first attempt Slurm ends the job as soon as it sees how much it takes."""
-    asked = f"train_network:mem_mb=attempt * {500 + 100 * moment} + (attempt - 1) * 3000"
-    said = on_cluster.run(MODEL, "--set-resources", asked).stdout
+def test_what_a_killed_workflow_had_sent_is_done_again_with_other_parameters(on_cluster):
+    """It was sent with those of then, and Snakemake has noted them."""
+    workflow = on_cluster.workflow
+    workflow.edit_config("experiments.short.epochs", 10)
+    with on_cluster.started(MODEL) as process:
+        wait_for(lambda: on_cluster.nodes.training(workflow.folder), seconds=300)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    workflow.gallerist("unlock")
+    workflow.edit_config("experiments.short.epochs", 12)
+    on_cluster.run(MODEL)
+    assert len(workflow.rows("models/short/history.csv")) == 12
+
+
+@at_moments
+def test_a_job_above_its_memory_gets_more_and_goes_on(seed, on_cluster, undisturbed):
+    """It takes 2 GB more at some epoch, and Slurm ends it as soon as it sees that."""
+    epoch = on_cluster.moment(seed)
+    greedy = on_cluster.workflow.folder / "takes_memory_at_epoch"
+    greedy.write_text(str(epoch), encoding="utf-8")
+    said = on_cluster.run("--set-resources", "train_network:mem_mb=attempt * 2000").stdout
+    assert not greedy.exists()
     assert "Trying to restart job" in said
-    assert trained(on_cluster.workflow) == undisturbed
+    on_cluster.check_it_went_on()
+    on_cluster.check(undisturbed)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@at_moments
 def test_a_job_at_its_time_limit_stores_what_it_has_and_goes_on_with_more(
-    moment, on_cluster, undisturbed
+    seed, on_cluster, undisturbed
 ):
-    asked = "train_network:runtime=1 if attempt == 1 else 30"
-    said = on_cluster.run(MODEL, "--set-resources", asked).stdout
+    """The limit is a minute from the start, or that epoch where it comes later."""
+    with on_cluster.started() as process:
+        job = on_cluster.training_at(seed)
+        limit = ["scontrol", "update", f"JobId={job.number}", "TimeLimit=1"]
+        subprocess.run(limit, check=True)
+        said, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, said[-3000:]
     assert "TIMEOUT" in said
-    on_cluster.check_the_training(undisturbed)
+    on_cluster.check_it_went_on()
+    on_cluster.check(undisturbed)
+
+
+def test_4_and_16_shards_on_two_nodes_give_the_bytes_of_one(workflow, nodes):
+    """Each node has some of them."""
+    workflow.log_nothing()
+    workflow.edit_config("cluster.least_minutes", 0)
+    workflow.edit_config("experiments.hog", {"descriptor": "hog", "image_size": 32})
+    vectors = ["results/tiny/features/hog/gallery.npy", "results/tiny/features/hog/query.npy"]
+    found, used = [], set()
+    for shards in (1, 4, 16):
+        workflow.edit_config("compute", {"shards": shards})
+        shutil.rmtree(workflow.results / "store/features/hog", ignore_errors=True)
+        before = {each.number for each in nodes.jobs(workflow.folder)}
+        OnCluster(workflow, nodes).run("--jobs", "4", *vectors)
+        found.append([(workflow.folder / each).read_bytes() for each in vectors])
+        sent = [each for each in nodes.jobs(workflow.folder) if each.number not in before]
+        assert len(sent) == (1 if shards == 1 else shards + 1)
+        used |= {each.node for each in sent}
+    assert found[0] == found[1] == found[2]
+    assert used == {"n1", "n2"}
 
 
 def test_a_job_gets_a_gpu_where_the_profile_names_a_partition_with_one(on_cluster, nodes):
+    """And no more processors than a node has, though the rule would take eight."""
     asked = ["train_network:gpu=1", "train_network:slurm_partition=cards"]
-    with on_cluster.started(MODEL, "--set-resources", *asked) as process:
-        job = wait_for(lambda: nodes.running(on_cluster.workflow.folder, "train_network"))
+    with on_cluster.started(MODEL, "--max-threads", "8", "--set-resources", *asked) as process:
+        job = wait_for(lambda: nodes.training(on_cluster.workflow.folder), seconds=300)
         told = subprocess.run(
             ["scontrol", "show", "job", job.number], capture_output=True, text=True, check=True
         )
         process.terminate()
         process.communicate(timeout=120)
     assert "gres/gpu=1" in told.stdout
+    assert "NumCPUs=2" in told.stdout
     assert job.node == "n2"

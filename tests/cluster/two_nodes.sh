@@ -115,7 +115,9 @@ case ${1:-} in
     [ "$uts" != "$(readlink /proc/self/ns/uts)" ] || exit 1
     for s in /proc/[0-9]*; do [ "$(readlink "$s/ns/uts" 2>/dev/null)" = "$uts" ] && kill -9 "${s#/proc/}" 2>/dev/null || true; done
     scontrol update nodename="$2" state=down reason=test ;;
-  stop) for p in slurmd_n1 slurmd_n2 slurmctld slurmdbd mysql/mariadb; do
+  stop) # jobs first, which would outlive their node
+    timeout 20 scancel --user="$(id -un)" 2>/dev/null && sleep 3
+    for p in slurmd_n1 slurmd_n2 slurmctld slurmdbd mysql/mariadb; do
       n=$(pid $p) || continue; kill "$n" 2>/dev/null || continue
       for _ in $(seq 15); do kill -0 "$n" 2>/dev/null || break; sleep 1; done; kill -9 "$n" 2>/dev/null || true
     done ;;

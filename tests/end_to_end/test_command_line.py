@@ -189,7 +189,7 @@ def test_before_any_run_every_command_says_to_run_first(untouched):
 def test_a_configuration_that_is_wrong_or_missing_is_named(typed):
     result = typed.gallerist("summary", "--configfile", "nowhere.yaml", check=False)
     assert result.returncode == 1
-    assert result.stdout == "nowhere.yaml: there is no file nowhere.yaml\n"
+    assert result.stdout == "there is no file nowhere.yaml\n"
     wrong = typed.folder / "wrong.yaml"
     wrong.write_text("dataset: {name: tiny, folder: pictures}\nexperiments: {a: {network: odd}}\n")
     result = typed.gallerist("summary", "--configfile", "wrong.yaml", check=False)

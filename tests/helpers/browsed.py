@@ -103,7 +103,7 @@ def browsed(root, gallery_per_class=6, queries_per_class=4):
     made = Browsed(root, gallery, queries)
     origin = folder / "origin/0123456789abcdef/config.yaml"
     config = {
-        "dataset": {"name": "small", "images": {"max_pixels": MAX_PIXELS}},
+        "dataset": {"name": "small", "images": {"max_pixels": MAX_PIXELS, "profiles": "apply"}},
         "experiments": EXPERIMENTS,
         "compute": {"engine": "auto", "gpu_precision": "float32", "gpu_xla": False},
     }

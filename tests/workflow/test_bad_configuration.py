@@ -36,6 +36,42 @@ def test_an_unknown_key(workflow):
     ) in refusal(workflow, "--dry-run")
 
 
+def test_a_key_that_is_written_twice(workflow):
+    text = workflow.config_file.read_text(encoding="utf-8")
+    workflow.config_file.write_text(f"{text}search: {{depth: 8}}\n", encoding="utf-8")
+    (line,) = [line for line in refusal(workflow, "--dry-run") if "twice" in line]
+    assert line.startswith("search is written twice, in lines ")
+    assert line.endswith("config/config.yaml: keep one")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"dataset: {name: m\xfcde}", ", line 1: byte 0xfc is not UTF-8: save the file as UTF-8"),
+        (b"dataset: [1\n\tb: 2", " is not YAML: "),
+        (b"", " is empty. "),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["--dry-run"], []])
+def test_a_file_that_snakemake_cannot_read_is_named(workflow, content, said, arguments):
+    (workflow.folder / "other.yaml").write_bytes(content)
+    (line,) = refusal(workflow, *arguments, "--configfile", "other.yaml")[1:]
+    assert "other.yaml" in line
+    assert said in line
+
+
+def test_braces_in_texts_are_planned_as_they_are(workflow):
+    workflow.edit_config("evaluation.queries_drawn", ["{x}.png", "{experiment}.png"])
+    workflow.edit_config("challenge", {"embedded": {}, "group": "{team}"})
+    workflow.edit_config("registry.experiments", ["best"])
+    workflow.edit_config("experiments.none", {"descriptor": "hog"})  # a name as any other
+    workflow.edit_config("tracking.uri", "sqlite:///{runs}.db")
+    assert "register_models" in workflow.dry_run()
+    archive = {"location": "http://127.0.0.1:9/{x}.zip", "sha256": "a" * 64}
+    workflow.edit_config("dataset", {"name": "tiny", "archive": archive})
+    assert "fetch_archive" in workflow.dry_run()
+
+
 def test_a_misspelt_backbone(workflow):
     workflow.edit_config("experiments.resnet", {"network": "transfer", "backbone": "ResNet125"})
     (line,) = [line for line in refusal(workflow, "--dry-run") if "resnet" in line]

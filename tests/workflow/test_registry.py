@@ -1,4 +1,4 @@
-"""Models registered by a real run, and served by MLflow's own server."""
+"""Models registered by a real run, and served by `gallerist serve`."""
 
 import base64
 import contextlib
@@ -35,17 +35,15 @@ def test_an_experiment_that_cannot_be_registered_is_named_before_any_job(workflo
 
 @contextlib.contextmanager
 def served(workflow, model):
-    """The address of `mlflow models serve` for a model, until the block ends."""
+    """The address of `gallerist serve` for a model, until the block ends.
+
+    Nothing of the environment is on the PATH, as in a shell where it is not activated.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = workflow.environment(
-        MLFLOW_TRACKING_URI=f"sqlite:///{workflow.folder / 'results/mlflow/mlflow.db'}",
-        MLFLOW_DISABLE_TELEMETRY="true",
-        PYTHONPATH="",  # the library that answers is that of the model
-    )
-    command = [COMMANDS / "mlflow", "models", "serve", "--env-manager", "local"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--model-uri", model]
+    environment = workflow.environment(MLFLOW_DISABLE_TELEMETRY="true", PATH=os.defpath)
+    command = [COMMANDS / "gallerist", "serve", model, "--port", str(port)]
     said = workflow.folder / "served.log"
     with said.open("wb") as log:
         process = subprocess.Popen(

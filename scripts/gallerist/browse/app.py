@@ -27,7 +27,7 @@ from gallerist.browse.searching import MOST, ranked_answers, shown_picture
 from gallerist.browse.site import Site
 from gallerist.browse.thumbnails import MEDIA, whole_picture
 from gallerist.browse.uploads import MAX_BYTES, Upload
-from gallerist.data.decoding import BadImage, read_bytes
+from gallerist.data.decoding import MAX_PIXELS, BadImage, read_bytes
 from gallerist.io.errors import UserError
 
 logger = logging.getLogger("gallerist")
@@ -225,9 +225,10 @@ def _given(site: Site) -> dict[str, Handler]:
             if asked.data_set:
                 picture = site.data_sets.get(asked.data_set).picture(asked.picture)
                 path = Path(picture.path)
+                limit = max(MAX_PIXELS, picture.width * picture.height)  # as it was imported
             else:
-                path = site.uploads.get(asked.picture).path
-            return site.uploads.crop(read_bytes(path), asked.box)
+                path, limit = site.uploads.get(asked.picture).path, MAX_PIXELS
+            return site.uploads.crop(read_bytes(path, max_pixels=limit), asked.box)
 
         return _uploaded(await run_in_threadpool(crop))
 

@@ -56,7 +56,9 @@ class Thumbnails:
 def _made(picture: Picture) -> bytes:
     try:
         with DECODING:
-            return encoded(decode_image(read_bytes(picture.path)), SIDE)
+            limit = max(MAX_PIXELS, picture.width * picture.height)  # as it was imported
+            data = read_bytes(picture.path, max_pixels=limit)
+            return encoded(decode_image(data, max_pixels=limit), SIDE)
     except BadImage as error:
         raise BadImage(f"{picture.path}: {error}") from error
 

@@ -9,6 +9,7 @@ import click
 
 from gallerist import LIBRARY
 from gallerist.commands.browse import browse
+from gallerist.commands.capsule import capsule
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
 from gallerist.commands.explain import explain
@@ -17,18 +18,20 @@ from gallerist.commands.options import FORESEEN
 from gallerist.commands.prune import prune
 from gallerist.commands.register import register
 from gallerist.commands.search import search
+from gallerist.commands.serve import serve
 from gallerist.commands.submit import submit
 from gallerist.commands.summary import summary
 from gallerist.commands.sync import sync
 from gallerist.commands.ui import ui
 from gallerist.commands.unlock import unlock
+from gallerist.commands.verify import verify
 from gallerist.io.environment import settle
 
 GROUPS = {
     "Look at results": (summary, browse, ui),
     "Search": (search,),
     "Evaluate": (evaluate, explain, lint),
-    "Share": (register, submit),
+    "Share": (register, serve, submit, capsule, verify),
     "Repair": (sync, prune, unlock, collect),
 }
 """Heading -> its commands. Their modules import what they work with when they run."""

@@ -58,13 +58,15 @@ def with_configuration(function: Callable[..., Any]) -> Callable[..., Any]:
 def read_configuration(files: Sequence[str]) -> dict[str, Any]:
     """The completed configuration. Each problem is printed, and ends the command with status 1."""
     from gallerist.config.completion import ConfigurationError, read
+    from gallerist.config.reading import Unreadable
 
     files = files or [DEFAULT_CONFIG]
     try:
         return read(*files)
     except ConfigurationError as error:
+        place = "" if isinstance(error, Unreadable) else f"{', '.join(files)}: "
         for problem in error.problems:
-            click.echo(f"{', '.join(files)}: {problem}", err=True)
+            click.echo(f"{place}{problem}", err=True)
         raise click.exceptions.Exit(1) from error
 
 

@@ -1,6 +1,5 @@
 """The command `gallerist register`."""
 
-import shlex
 from typing import Any
 
 import click
@@ -19,8 +18,8 @@ def register(config: dict[str, Any], experiments: tuple[str, ...], as_champion: 
     """
     if as_champion and len(experiments) > 1:
         raise ValueError("--as-champion is for one experiment: there is one champion")
+    from gallerist.commands.serve import how_to_serve
     from gallerist.serving import registry
-    from gallerist.tracking.store import configured_store
     from gallerist.tracking.sync import refresh_configured
 
     refresh_configured(config, options.RESULTS)
@@ -28,8 +27,5 @@ def register(config: dict[str, Any], experiments: tuple[str, ...], as_champion: 
         state = "registered" if each.new else "registered already"
         print(f"{each.experiment}: {state}, {each.name} version {each.version}")
         print(each.reason)
-    model = f"models:/{config['dataset']['name']}@champion"
-    serve = ["mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
-    command = shlex.join([*serve, "--port", "5001", "--model-uri", model])
-    store = shlex.quote(configured_store(config, options.RESULTS).uri)
-    print(f"serve it     MLFLOW_TRACKING_URI={store} {command}")
+    files = click.get_current_context().params["configfiles"]
+    print(f"serve it     {how_to_serve(config['dataset']['name'], files)}")

@@ -49,8 +49,7 @@ def search(
         line = f"{answer.rank:4d} {answer.mark} {name}  {answer.distance:.4f}  "
         print(line + answer.picture.label)
     dataset = config["dataset"]["name"]
-    drawing = f"{options.RESULTS}/{dataset}/searches/{experiment}-{Path(path).stem}.png"
-    output = output or Path(drawing)
+    output = output or _default_output(dataset, experiment, path)
     _draw(path, label, answers, output, f"{dataset}, {experiment}", config)
     print(f"picture: {output}")
 
@@ -79,6 +78,16 @@ def _answers(
             **reading_of(config),
         )
     return picture, label, answers
+
+
+def _default_output(dataset: str, experiment: str, picture: str) -> Path:
+    """Where the answers are drawn: two pictures of one name, in two folders, are told apart."""
+    from gallerist.io.files import sha256_of_text
+
+    path = Path(picture)
+    digest = sha256_of_text(str(path.resolve()))[:8]
+    stem = path.stem.encode()[:150].decode(errors="ignore")  # a file's name ends at 255 bytes
+    return Path(options.RESULTS, dataset, "searches", experiment, f"{stem}-{digest}.png")
 
 
 def _draw(

@@ -4,9 +4,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gallerist.config.messages import did_you_mean
 from gallerist.config.schema import KeyPath, yaml_scalar
+from gallerist.data.layouts import class_folders, no_classes, only_folder_of_folders
 from gallerist.evaluation.metrics import MetricError, metric
 from gallerist.features.views import ViewsRefused, refuse
 from gallerist.io.metric_names import top
@@ -25,6 +27,14 @@ Problems = Iterator[tuple[KeyPath, str]]
 SOURCES = ("embedded", "folder", "archive")
 SHARES = ("validation", "training", "gallery", "query")
 TREE = ("training", "validation/gallery", "validation/query")
+BEST = "best"
+TAKEN = {
+    "mlflow": "results/mlflow/ holds MLflow's database and pictures",
+    "default": "MLflow's own experiment, which belongs to no data set, has this name",
+    "readme.md": "results/README.md is a file",
+    "report.html": "results/report.html is the report",
+}
+"""Names that no data set can have, in lower case as on disks that ignore capitals -> why."""
 EMBEDDED_PER_CLASS = 580
 """Pictures of the scarcest class that differ enough from all others (silhouettes.draw_tree)."""
 UNPADDED_SIDE = 73
@@ -42,6 +52,30 @@ def _check_source(whole: Configuration) -> Problems:
         yield path, f"{both} are both sources of pictures. Keep one; null takes one away."
     if given == ["embedded"] and dataset.layout != "tree":
         yield (*path, "layout"), "the embedded pictures come as a tree: leave layout out."
+
+
+def _check_names(whole: Configuration) -> Problems:
+    name = whole.dataset.name
+    if reason := TAKEN.get(name.lower()):
+        yield ("dataset", "name"), f"{name} is taken: {reason}. Choose another one."
+    if BEST in whole.experiments:
+        problem = f"{BEST} stands for the best of all experiments in registry.experiments and"
+        yield ("experiments", BEST), f"{problem} gallerist register: rename it."
+
+
+def _check_braces(whole: Configuration) -> Problems:
+    """Of inputs of jobs, in which Snakemake has no way to write braces that are no wildcard."""
+    given: dict[KeyPath, Any] = {
+        ("experiments", name, "weights"): getattr(each, "weights", None)
+        for name, each in whole.experiments.items()
+    }
+    given["dataset", "corrections"] = whole.dataset.corrections
+    if whole.challenge:
+        given["challenge", "truth"] = whole.challenge.truth
+    for path, text in given.items():
+        if found := re.search(r"\{\s*\w+\s*[,}]", text or ""):
+            problem = f"{text!r} has {found[0]!r} in it, which Snakemake takes for a wildcard"
+            yield path, f"{problem}: rename the file or its folder, without braces."
 
 
 def _check_embedded(whole: Configuration) -> Problems:
@@ -65,8 +99,15 @@ def _check_folder(whole: Configuration) -> Problems:
         if missing := _missing_in(folder, TREE):
             remedy = "If it holds one folder a class, write layout: classes."
             yield path, f"{folder!r} lacks {missing}, which layout: tree needs. {remedy}"
-    elif not any(Path(folder).glob("[!.]*/")):
+        return
+    classes = [each.name for each in class_folders(folder)]
+    if not classes:
         yield path, f"{folder!r} holds no folders, but layout: classes needs one folder a class."
+    elif wrong := no_classes(repr(folder), classes):
+        yield path, f"{wrong}."
+    elif inner := only_folder_of_folders(folder):
+        problem = f"{folder!r} holds one folder, {inner.name}/, and that holds folders only."
+        yield path, f"{problem} Are those the classes? Then write {str(inner)!r}."
 
 
 def _missing_in(folder: str, names: Iterable[str]) -> str:
@@ -246,6 +287,8 @@ def _check_registry(whole: Configuration) -> Problems:
 _EXPERIMENTS: KeyPath = ("experiments",)
 _SPLIT, _LAYOUT = ("dataset", "split"), ("dataset", "layout")
 CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
+    ([("dataset", "name"), _EXPERIMENTS], _check_names),
+    ([_EXPERIMENTS, ("challenge",), ("dataset", "corrections")], _check_braces),
     ([*(("dataset", source) for source in SOURCES), _LAYOUT], _check_source),
     ([("dataset", "embedded")], _check_embedded),
     ([("dataset", "folder"), _LAYOUT], _check_folder),

@@ -5,17 +5,16 @@ Lists of values to try become experiments of their own before anything else look
 
 from collections.abc import Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from gallerist.config.checks import CHECKS
 from gallerist.config.messages import format_path, format_problems
+from gallerist.config.reading import ConfigurationError as ConfigurationError
+from gallerist.config.reading import load
 from gallerist.config.schema import KeyPath, Model, group_of, kinds, validate_key
 from gallerist.config.sweeps import expand
-from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 from gallerist.networks.backbones import BACKBONES
 from gallerist.settings.base import Settings
@@ -25,14 +24,6 @@ Config = dict[str, Any]
 
 ON_DISK = {"look": True}
 """Context by which models look for the files and folders that texts name."""
-
-
-class ConfigurationError(UserError):
-    """The configuration cannot be run. `problems` has one line for each thing to correct."""
-
-    def __init__(self, problems: tuple[str, ...]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 def check(config: Mapping[str, Any], model: type[Configuration] = Configuration) -> Configuration:
@@ -108,18 +99,11 @@ def _usable_experiments(model: Model, given: Any) -> dict[str, Settings]:
 def read(*paths: PathLike) -> Config:
     """Read YAML files, later ones laid over earlier ones as Snakemake does, and complete them.
 
-    Raises ConfigurationError, also when a file is missing or is not YAML.
+    Raises ConfigurationError, and for a file that cannot be read Unreadable: see `reading.load`.
     """
     merged: Config = {}
     for path in paths:
-        try:
-            config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigurationError((f"there is no file {path}",)) from None
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise ConfigurationError((f"{path} is not YAML: {reason}",)) from None
-        _lay_over(merged, config if isinstance(config, Mapping) else {})
+        _lay_over(merged, load(path))
     return complete(merged)
 
 

@@ -50,7 +50,8 @@ snakemake --cores 8 --configfile config/config.yaml mine.yaml
 
 The whole configuration is checked before any job starts, and every problem is named at once.
 Unknown keys are refused. `1e-5` is the number that it looks like, though YAML 1.1 takes it for
-text. Names that YAML takes for true or false (yes, no, on, off, true, false) stand in quotes.
+text. Names that YAML takes for true or false (yes, no, on, off, true, false) stand in quotes. A
+file is UTF-8, and a key that stands twice in it is refused.
 
 In the column *Default*, *required* is a key that its group cannot do without, a dash a key that is
 unused unless given. A group may be left out, or be `{}`, when none of its keys is required.

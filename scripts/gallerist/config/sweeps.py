@@ -28,14 +28,11 @@ from gallerist.config.schema import (
     yaml_scalar,
 )
 from gallerist.io.files import canonical_json, sha256_of_text
-from gallerist.settings.base import Settings
+from gallerist.settings.base import LONGEST_NAME, Settings
 from gallerist.settings.configuration import Configuration
 
 LARGEST = 1000
 """Experiments that one entry may make."""
-
-LONGEST_NAME = 100
-"""Characters of an expanded name. File names, which add to it, end at 255 bytes."""
 
 _LONGEST_WORD = 40
 _KEYS_LEFT_OUT = ("network", "backbone")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 
-import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
@@ -160,6 +159,8 @@ def _encoded(pixels: Pixels, encoding: Encoding) -> Pixels:
         light = np.stack([numbers**gamma for gamma in encoding.gammas], axis=1)
     if encoding.primaries is None:
         table = _levels(light).astype(np.uint8)
+        import cv2
+
         return np.asarray(cv2.LUT(np.ascontiguousarray(pixels), table[None]), np.uint8)
     to_xyz, from_xyz = _to_xyz(encoding.primaries), _to_xyz(_SRGB)
     assert to_xyz is not None

@@ -7,12 +7,14 @@ import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from gallerist.data.importing import Import, Problem
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
+
+if TYPE_CHECKING:
+    from gallerist.data.importing import Import, Problem
 
 Action = Literal["label", "bad", "leak"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -100,7 +102,7 @@ def write_corrections(path: PathLike, corrections: Iterable[Correction]) -> None
     write_csv(path, COLUMNS, map(astuple, corrections))
 
 
-def correct(imported: Import, corrections: Iterable[Correction], part: str) -> Import:
+def correct(imported: "Import", corrections: Iterable[Correction], part: str) -> "Import":
     """Apply corrections to the pictures of a part, and name what was done among its problems.
 
     Pictures of another class move to where that class stands. Corrections of pictures that the part
@@ -120,16 +122,18 @@ def correct(imported: Import, corrections: Iterable[Correction], part: str) -> I
     if not kept:
         raise UserError(f"the corrections leave no picture of {part}")
     kept.sort(key=lambda picture: picture.label)  # stable: within a class they stay in order
-    return Import(Manifest(tuple(kept)), tuple(sorted(problems)))
+    return type(imported)(Manifest(tuple(kept)), tuple(sorted(problems)))
 
 
 def _corrected(
     picture: Picture, corrections: Iterable[Correction], part: str, classes: set[str]
-) -> tuple[Picture | None, list[Problem]]:
+) -> "tuple[Picture | None, list[Problem]]":
     """The picture as it is corrected, None where it is left out; and what was done."""
     left: Picture | None = picture
     problems = []
     for severity, reason in _reasons(picture, corrections, part, classes):
+        from gallerist.data.importing import Problem  # which loads what decodes pictures
+
         problems.append(Problem(picture.path, severity, reason))
         if severity == "skipped":
             left = None

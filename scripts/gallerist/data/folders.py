@@ -29,17 +29,21 @@ _CACHE = TypeAdapter(dict[str, tuple[int, int, int, str]])
 """Path -> size, times of content and of status, SHA-256 of the content."""
 
 
+Status = tuple[int, int, int]
+
+
 @dataclass(frozen=True)
 class Tree:
     """What lies below a folder, hidden names left out. All paths are relative to it.
 
-    files: path -> status of what it leads to, or None where that cannot be had (dangling link).
-        Sorted by path, code point by code point.
+    files: path -> size and times (of content and of status, in ns) of the file that it leads to, or
+        None where there is none to be read (dangling link, pipe). Sorted by path, code point by
+        code point.
     folders: every folder below, sorted.
     troubles: folder -> why its content could not be listed.
     """
 
-    files: dict[str, os.stat_result | None]
+    files: dict[str, Status | None]
     folders: tuple[str, ...]
     troubles: dict[str, str]
 
@@ -64,17 +68,16 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
     remembered: dict[str, tuple[int, int, int, str]] = {}
     digest = hashlib.sha256()
     now = time.time_ns()
-    for relative, status in tree.files.items():
+    for relative, identity in tree.files.items():
         content = "unreadable"
-        if status is not None and stat.S_ISREG(status.st_mode):
-            identity = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if identity is not None:
             entry = known.get(relative)
             if entry is not None and entry[:3] == identity:
                 content = entry[3]
             else:
                 with contextlib.suppress(OSError):
                     content = sha256_of_file(os.path.join(folder, relative))  # noqa: PTH118
-            settled = now - status.st_ctime_ns > _RACY_NS
+            settled = now - identity[2] > _RACY_NS
             if settled and content != "unreadable" and is_utf8(relative):
                 remembered[relative] = (*identity, content)
         name = os.fsencode(relative)
@@ -94,7 +97,7 @@ def walk(folder: PathLike) -> Tree:
         raise UserError(f"{folder}: no such folder")
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: a file, not a folder")
-    files: dict[str, os.stat_result | None] = {}
+    files: dict[str, Status | None] = {}
     folders: list[str] = []
     troubles: dict[str, str] = {}
     waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
@@ -119,12 +122,18 @@ def walk(folder: PathLike) -> Tree:
                         folders.append(below)
                         waiting.append((below, above | {identity}))
                     else:
-                        files[below] = found
+                        files[below] = _status(found)
         except OSError as error:
             troubles[relative] = f"this folder cannot be listed: {error.strerror or error}"
     if "" in troubles:
         raise UserError(f"{folder}: {troubles['']}")
     return Tree(dict(sorted(files.items())), tuple(sorted(folders)), troubles)
+
+
+def _status(found: os.stat_result | None) -> Status | None:
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def is_utf8(name: str) -> bool:

@@ -5,9 +5,10 @@ import hashlib
 import logging
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Literal
 
@@ -17,6 +18,7 @@ from PIL import Image
 from gallerist.data.decoding import Profiles, decoded, read_bytes
 from gallerist.data.folders import Tree, is_utf8, walk
 from gallerist.data.formats import FORMAT_OF_SUFFIX, BadImage, format_of
+from gallerist.data.layouts import no_classes
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
@@ -76,33 +78,55 @@ def import_folder(
     promises another format.
     `threads` pictures are decoded at a time, and only as many are in memory.
 
-    Raises UserError when the folder is missing, holds no class folder, or no usable picture.
+    Raises UserError when the folder is missing, holds no class folder, parts of a data set in place
+    of classes, or no usable picture.
     """
     tree = walk(folder)
-    base = os.fspath(folder)
+    base, folders = os.fspath(folder), tree.folders
+    classes = [] if flat else [name for name in folders if "/" not in name]
+    if wrong := no_classes(folder, classes):
+        raise UserError(wrong)
     candidates, problems = _candidates(base, tree, flat)
+    del tree  # of which a million files need half a gigabyte
+    copies: list[Picture] = []
+    limits = {"min_side": min_side, "max_pixels": max_pixels}
 
-    def examine(candidate: tuple[str, str]) -> tuple[Picture | None, Problem | None]:
-        label, relative = candidate
-        return _examine(
-            base, label, relative, part=part, min_side=min_side, max_pixels=max_pixels,
-            profiles=profiles,
-        )  # fmt: skip
+    def examine(relative: str) -> tuple[Picture | None, Problem | None]:
+        label = "" if flat else _label(relative)
+        return _examine(base, label, relative, part=part, **limits, profiles=profiles)
 
-    pictures: dict[str, Picture] = {}
     with closing(ordered(examine, candidates, threads=threads, ahead=16 * threads)) as examined:
-        for found, problem in tracked(examined, "pictures examined", len(candidates)):
-            if found is not None and (first := pictures.setdefault(found.id, found)) is not found:
-                problem = _same_picture(found, first)
-            if problem is not None:
-                problems.append(problem)
-    if not pictures:
+        found = tracked(examined, "pictures examined", len(candidates))
+        manifest = Manifest(_first_of_each(found, problems, copies))
+    if not len(manifest):
         raise UserError(_nothing_usable(folder, problems))
+    if copies:
+        first = manifest.by_id()
+        problems += [_same_picture(copy, first[copy.id]) for copy in copies]
     if not flat:
-        problems += _empty_classes(base, tree, pictures.values())
+        problems += _empty_classes(base, folders, {*manifest.labels})
     skipped = sum(problem.severity == "skipped" for problem in problems)
-    logger.info("%s: %d pictures, %d files skipped", folder, len(pictures), skipped)
-    return Import(Manifest(tuple(pictures.values())), tuple(sorted(problems)))
+    logger.info("%s: %d pictures, %d files skipped", folder, len(manifest), skipped)
+    return Import(manifest, tuple(sorted(problems)))
+
+
+def _first_of_each(
+    examined: Iterable[tuple[Picture | None, Problem | None]],
+    problems: list[Problem],
+    copies: list[Picture],
+) -> Iterator[Picture]:
+    """The pictures, each content once; what is wrong goes to `problems`, other copies to theirs."""
+    seen: set[int] = set()
+    for found, problem in examined:
+        content = int(found.id, 16) if found else None
+        if found and content in seen:
+            copies.append(found)
+            continue
+        if problem:
+            problems.append(problem)
+        if found and content is not None:
+            seen.add(content)
+            yield found
 
 
 def stop_on_bad_images(problems: Iterable[Problem]) -> None:
@@ -134,9 +158,9 @@ def write_problems(path: PathLike, problems: Iterable[Problem]) -> None:
     write_csv(path, header, rows, quoting=csv.QUOTE_ALL, errors="backslashreplace")
 
 
-def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[tuple[str, str]], list[Problem]]:
-    """(label, path below the folder) of files to be tried, and the problems that names show."""
-    candidates: list[tuple[str, str]] = []
+def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[str], list[Problem]]:
+    """Paths below the folder of files to be tried, by label, and the problems that names show."""
+    candidates: list[str] = []
     problems = [
         Problem(_join(folder, relative), "skipped", reason)
         for relative, reason in tree.troubles.items()
@@ -149,8 +173,9 @@ def _candidates(folder: str, tree: Tree, flat: bool) -> tuple[list[tuple[str, st
         if problem := _unusable_name(relative, flat):
             problems.append(Problem(_join(folder, relative), "skipped", problem))
         else:
-            candidates.append(("" if flat else _label(relative), relative))
-    return sorted(candidates), problems
+            candidates.append(relative)
+    candidates.sort(key=lambda relative: ("" if flat else _label(relative), relative))
+    return candidates, problems
 
 
 def _unusable_name(relative: str, flat: bool) -> str | None:
@@ -164,7 +189,13 @@ def _unusable_name(relative: str, flat: bool) -> str | None:
 
 
 def _label(relative: str) -> str:
-    return unicodedata.normalize("NFC", relative.split("/", 1)[0])
+    return _normalised(relative.split("/", 1)[0])
+
+
+@lru_cache
+def _normalised(name: str) -> str:
+    """One object a class, however many pictures it has."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _join(folder: str, relative: str) -> str:
@@ -209,9 +240,10 @@ def _same_picture(copy: Picture, first: Picture) -> Problem:
     return Problem(copy.path, "skipped", f"{_COPY}{first.path}{other_class}")
 
 
-def _empty_classes(folder: str, tree: Tree, pictures: Iterable[Picture]) -> Iterator[Problem]:
-    filled = {picture.label for picture in pictures}
-    for relative in tree.folders:
+def _empty_classes(
+    folder: str, folders: Iterable[str], filled: Collection[str]
+) -> Iterator[Problem]:
+    for relative in folders:
         if "/" not in relative and _label(relative) not in filled:
             yield Problem(_join(folder, relative), "warning", "no usable picture in this class")
 

@@ -76,20 +76,24 @@ def near_pairs(
 
 
 def near_pictures(
-    a: Iterable[Picture], b: Iterable[Picture] | None, distance: int
+    a: Sequence[Picture], b: Sequence[Picture] | None, distance: int
 ) -> list[tuple[Picture, Picture, int]]:
     """Find pairs of pictures whose hashes are telling and differ in at most `distance` bits.
 
     Without `b`, pairs within `a`, each once. Returns (picture of a, picture of b, bits), in order
     of a, then of b. Pictures with equal ids count like any other.
     """
+    sides = [a] if b is None else [a, b]
+    # Rows and hashes, and no pictures: a manifest makes those when they are asked for.
     telling = [
-        [picture for picture in pictures if is_telling(picture.phash)]
-        for pictures in ((a,) if b is None else (a, b))
+        [(row, each.phash) for row, each in enumerate(side) if is_telling(each.phash)]
+        for side in sides
     ]
-    hashes = [[picture.phash for picture in pictures] for pictures in telling]
+    hashes = [[phash for _, phash in found] for found in telling]
     pairs = near_pairs(hashes[0], None if b is None else hashes[1], distance)
-    return [(telling[0][i], telling[-1][j], bits) for i, j, bits in pairs]
+    return [
+        (sides[0][telling[0][i][0]], sides[-1][telling[-1][j][0]], bits) for i, j, bits in pairs
+    ]
 
 
 def find_leaks(parts: Mapping[str, Manifest], distance: int) -> list[Leak]:

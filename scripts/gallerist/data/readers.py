@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import (
     AvifImagePlugin,
@@ -110,6 +109,8 @@ def _eight_bits(image: PngImagePlugin.PngImageFile, raw_mode: Any) -> Image.Imag
 
 def _with_key(data: bytes, key: tuple[int, ...]) -> Image.Image:
     """A PNG of 16-bit colours, of which one is transparent; Pillow would compare high bytes."""
+    import cv2
+
     read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if read is None or read.dtype != np.uint16 or not has_all_rows(data):
         raise BadImage("damaged PNG: its pixels cannot be unpacked")

@@ -4,9 +4,8 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 
-from gallerist.data.manifest import Manifest, Picture
+from gallerist.data.manifest import Manifest
 from gallerist.io.errors import UserError
 
 
@@ -26,11 +25,12 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
         raise ValueError(f"the fractions add up to {sum(fractions.values()):g}, not 1")
     originals: dict[str, set[str]] = defaultdict(set)
     label_of: dict[str, str] = {}
-    for picture in pictures:
-        label = label_of.setdefault(picture.source_id, picture.label)
-        if label != picture.label:
-            raise ValueError(f"{picture.path} is of class {picture.label}, its original of {label}")
-        originals[label].add(picture.source_id)
+    sources = pictures.sources
+    for row, (source, found) in enumerate(zip(sources, pictures.labels, strict=True)):
+        label = label_of.setdefault(source, found)
+        if label != found:
+            raise ValueError(f"{pictures[row].path} is of class {found}, its original of {label}")
+        originals[label].add(source)
     small = [
         f"{label} ({len(ids)})" for label, ids in originals.items() if len(ids) < len(fractions)
     ]
@@ -47,11 +47,10 @@ def split(pictures: Manifest, fractions: Mapping[str, float], *, seed: int) -> d
             for source in shuffled[start : start + count]:
                 part_of[source] = part
             start += count
-    rows: dict[str, list[Picture]] = {part: [] for part in fractions}
-    for picture in pictures:
-        part = part_of[picture.source_id]
-        rows[part].append(replace(picture, part=part))
-    return {part: Manifest(tuple(members)) for part, members in rows.items()}
+    rows: dict[str, list[int]] = {part: [] for part in fractions}
+    for row, source in enumerate(sources):
+        rows[part_of[source]].append(row)
+    return {part: pictures.of_rows(members, part) for part, members in rows.items()}
 
 
 def _order_key(seed: int, source_id: str) -> str:

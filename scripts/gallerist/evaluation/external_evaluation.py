@@ -20,7 +20,7 @@ from gallerist.evaluation.metrics import metric
 from gallerist.evaluation.scores import Scores, full_name, score
 from gallerist.evaluation.significance import Difference, find_differences
 from gallerist.evaluation.tables import write_queries
-from gallerist.evaluation.trec_files import FORMS, RANKINGS, TRUTHS, file_kind
+from gallerist.evaluation.trec_files import FORMS, RANKINGS, TRUTHS, Source
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_json
 from gallerist.io.metric_names import top
@@ -86,9 +86,9 @@ def evaluate_files(task: Task) -> str:
     files, truths = _by_kind(task.files)
     if len(files) > 1 and not (task.queries is None and task.to_run is None):
         raise UserError("--queries and --to-run are for one ranking: name one at a time")
-    rankings = {file: read_ranking(file) for file in files}
+    rankings = {file: read_ranking(each) for file, each in files.items()}
     ranked = [query for ranking in rankings.values() for query in ranking.query_ids]
-    truth = read_truth(truths, ranked)
+    truth = read_truth([*truths.values()], ranked)
     stems = [Path(file).stem for file in files]
     results = {
         stem if stems.count(stem) == 1 else file: _result(file, rankings[file], truth, task)
@@ -109,14 +109,14 @@ def evaluate_files(task: Task) -> str:
     return "\n\n".join(sections)
 
 
-def _by_kind(files: Sequence[PathLike]) -> tuple[list[str], list[str]]:
-    """The rankings and the truths, each in the order given."""
-    kinds = {str(file): file_kind(file) for file in files}
-    rankings = [file for file, kind in kinds.items() if kind in RANKINGS]
-    truths = [file for file, kind in kinds.items() if kind in TRUTHS]
+def _by_kind(files: Sequence[PathLike]) -> tuple[dict[str, Source], dict[str, Source]]:
+    """The rankings and the truths, each in the order given: file -> itself, opened."""
+    sources = {str(file): Source(file) for file in files}
+    rankings = {file: each for file, each in sources.items() if each.kind in RANKINGS}
+    truths = {file: each for file, each in sources.items() if each.kind in TRUTHS}
     for found, what, wanted in ((rankings, "ranking", RANKINGS), (truths, "truth", TRUTHS)):
         if not found:
-            listed = "".join(f"\n  {file} is {FORMS[kind]}" for file, kind in kinds.items())
+            listed = "".join(f"\n  {file} is {FORMS[each.kind]}" for file, each in sources.items())
             forms = "".join(f"\n  - {FORMS[kind]}" for kind in wanted)
             raise UserError(f"there is no {what} among the files:{listed}\n  Add one:{forms}")
     return rankings, truths

@@ -12,7 +12,7 @@ import numpy as np
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import Relevance, RelevantRanks
-from gallerist.evaluation.trec_files import file_kind, number, table, trec_lines, write_lines
+from gallerist.evaluation.trec_files import Source, number, source, table, trec_lines, write_lines
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 from gallerist.search.ranking import Ranking
@@ -58,7 +58,7 @@ class EvaluatedRanking:
 # -- rankings -----------------------------------------------------------------------------------
 
 
-def read_ranking(path: PathLike) -> Ranking:
+def read_ranking(file: PathLike | Source) -> Ranking:
     """Read a ranking CSV or a TREC run; queries in the order in which the file first names them.
 
     CSV: rows in any order; the ranks of a query are 1, 2, 3, ... Without distances the rank stands
@@ -68,7 +68,8 @@ def read_ranking(path: PathLike) -> Ranking:
 
     Raises UserError naming file and line.
     """
-    return _read_table(path) if file_kind(path) == "ranking" else _read_run(path)
+    read = source(file)
+    return _read_table(read) if read.kind == "ranking" else _read_run(read)
 
 
 def _by_query(rows: Iterable[tuple[str, str, str, Value]]) -> dict[str, dict[str, Value]]:
@@ -82,12 +83,13 @@ def _by_query(rows: Iterable[tuple[str, str, str, Value]]) -> dict[str, dict[str
     return found
 
 
-def _read_table(path: PathLike) -> Ranking:
+def _read_table(file: Source) -> Ranking:
+    path = file.path
     taken: set[tuple[str, float]] = set()
 
     def rows() -> Iterator[tuple[str, str, str, tuple[float, float]]]:
         columns = ("query_id", "rank", "gallery_id")
-        for place, (query, written, answer), (distance,) in table(path, columns, ("distance",)):
+        for place, (query, written, answer), (distance,) in table(file, columns, ("distance",)):
             rank = number(written, "rank", place, int)
             if rank < 1:
                 raise UserError(f"{place}: rank {rank}; the best answer has rank 1")
@@ -123,10 +125,10 @@ def _read_table(path: PathLike) -> Ranking:
     )
 
 
-def _read_run(path: PathLike) -> Ranking:
+def _read_run(file: Source) -> Ranking:
     scores_of = _by_query(
         (place, query, answer, number(score, "score", place))
-        for place, (query, _, answer, _, score, _) in trec_lines(path, "run")
+        for place, (query, _, answer, _, score, _) in trec_lines(file, "run")
     )
     ordered = []
     for scores in scores_of.values():
@@ -162,7 +164,7 @@ def write_run(ranking: Ranking, path: PathLike, tag: str) -> None:
 # -- truths -------------------------------------------------------------------------------------
 
 
-def read_truth(paths: Sequence[PathLike], ranked: Sequence[str]) -> Truth:
+def read_truth(files: Sequence[PathLike | Source], ranked: Sequence[str]) -> Truth:
     """Read what is relevant: one file of pairs or qrels, or one or several of classes as one.
 
     Classes: `part` says which rows are of queries and which of the gallery; those of training and
@@ -173,21 +175,22 @@ def read_truth(paths: Sequence[PathLike], ranked: Sequence[str]) -> Truth:
 
     Raises UserError naming file and line.
     """
-    kinds = {file_kind(path) for path in paths}
+    given = [source(file) for file in files]
+    kinds = {each.kind for each in given}
     if kinds == {"labels"}:
-        return _read_classes(paths, ranked)
-    if len(paths) != 1:
-        files = ", ".join(map(str, paths))
-        raise UserError(f"give one truth, or several files of classes; these are: {files}")
-    return _read_pairs(paths[0]) if kinds == {"pairs"} else _read_qrels(paths[0])
+        return _read_classes(given, ranked)
+    if len(given) != 1:
+        named = ", ".join(str(each.path) for each in given)
+        raise UserError(f"give one truth, or several files of classes; these are: {named}")
+    return _read_pairs(given[0]) if kinds == {"pairs"} else _read_qrels(given[0])
 
 
-def _read_classes(paths: Sequence[PathLike], ranked: Sequence[str]) -> Truth:
+def _read_classes(files: Sequence[Source], ranked: Sequence[str]) -> Truth:
     found: dict[str, dict[str, Picture]] = {}
     places: dict[tuple[str, str], str] = {}
-    for path in paths:
-        for place, (name, label), (part, source, file) in table(
-            path, ("id", "label"), ("part", "source_id", "path")
+    for each in files:
+        for place, (name, label), (part, original, file) in table(
+            each, ("id", "label"), ("part", "source_id", "path")
         ):
             if part is not None and part not in PARTS:
                 raise UserError(f"{place}: the part {part!r} is none of {', '.join(PARTS)}")
@@ -196,8 +199,8 @@ def _read_classes(paths: Sequence[PathLike], ranked: Sequence[str]) -> Truth:
                 raise UserError(f"{place}: {name} stands already in {places[here, name]}")
             places[here, name] = place
             pictures = found.setdefault(here, {})
-            pictures[name] = Picture(name, file or "", label, here, source or name, 0, 0, "")
-    listed = ", ".join(map(str, paths))
+            pictures[name] = Picture(name, file or "", label, here, original or name, 0, 0, "")
+    listed = ", ".join(str(each.path) for each in files)
     if "" in found and len(found) > 1:
         raise UserError(f"of {listed}, some have a column part and some have not: add it")
     if "" in found:
@@ -222,23 +225,24 @@ def _divide(
     return {"query": queries, "gallery": gallery}
 
 
-def _read_pairs(path: PathLike) -> Truth:
+def _read_pairs(file: Source) -> Truth:
     rows = []
     columns = ("query_id", "gallery_id")
-    for place, (query, answer), (relevant,) in table(path, columns, ("relevant",)):
+    for place, (query, answer), (relevant,) in table(file, columns, ("relevant",)):
         value = "1" if relevant is None else TRUTH_VALUES.get(relevant.lower(), relevant)
         rows.append((place, query, answer, number(value, "relevant", place)))
     return _of_pairs(rows)
 
 
-def _read_qrels(path: PathLike) -> Truth:
+def _read_qrels(file: Source) -> Truth:
     rows = [
         (place, query, answer, number(relevance, "relevance", place, int))
-        for place, (query, _, answer, relevance) in trec_lines(path, "qrels")
+        for place, (query, _, answer, relevance) in trec_lines(file, "qrels")
     ]
     if any(relevance > 1 for *_, relevance in rows):
         logger.warning(
-            "%s has grades above 1: all count as relevant alike, so nDCG is not trec_eval's", path
+            "%s has grades above 1: all count as relevant alike, so nDCG is not trec_eval's",
+            file.path,
         )
     return _of_pairs(rows)
 

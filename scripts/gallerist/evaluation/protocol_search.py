@@ -58,7 +58,9 @@ class Claim:
                 "such as 0.677 or 67.7"
             )
         if self.rounding > 0.01:
-            raise UserError(f"the claim {self.text!r} has too few digits: any figure would match it")
+            raise UserError(
+                f"the claim {self.text!r} has too few digits: any figure would match it"
+            )
         if self.k is not None and self.k < 1:
             raise UserError(f"k is {self.k}; it is at least 1")
 

@@ -3,9 +3,11 @@
 It is decided here alone, for metrics, curves, lists, figures, the challenge and single queries.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -235,6 +237,19 @@ class QueryResult:
         return list(zip(*columns, strict=True))[:count]
 
 
+class Confusion(NamedTuple):
+    """counts: (class of the query, class of the first answer) of the classes.
+
+    totals: queries of each class that have an answer, of a class that is left out too. left_out:
+    how many classes that are.
+    """
+
+    classes: list[str]
+    counts: Integers
+    totals: Integers
+    left_out: int
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Results of all queries that have a relevant picture, in the order of the ranking.
@@ -259,16 +274,25 @@ class Evaluation:
                 "gallery: are the class folders of gallery and query called the same?"
             )
 
-    def confusion(self) -> tuple[list[str], Integers]:
-        """Classes, and counts (class of the query, class of the first answer)."""
+    def confusion(self, most: int | None = None) -> Confusion:
+        """Which class the first answers to the queries of each class are of.
+
+        most: so many classes at most, those with the most wrong first answers, to their queries or
+        among the answers; of equal ones the first by name. They stand by name.
+        """
         pairs = [(each.label, each.answer_labels[0]) for each in self.results if each.answers]
         labels = {result.label for result in self.results}
-        classes = sorted(labels | {first for _, first in pairs})
+        wrong = Counter(label for pair in pairs if pair[0] != pair[1] for label in pair)
+        every = sorted(labels | {first for _, first in pairs})
+        classes = sorted(sorted(every, key=lambda label: (-wrong[label], label))[:most])
         counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
         position = {label: index for index, label in enumerate(classes)}
         for label, first in pairs:
-            counts[position[label], position[first]] += 1
-        return classes, counts
+            if label in position and first in position:
+                counts[position[label], position[first]] += 1
+        asked = Counter(label for label, _ in pairs)
+        totals = np.array([asked[label] for label in classes], dtype=np.int64)
+        return Confusion(classes, counts, totals, len(every) - len(classes))
 
 
 def evaluate(

@@ -1,12 +1,15 @@
 """Text files of other tools: which form one has, and its rows, with errors that name the line.
 
-The form is seen from a file's first line, never from its name. Files are UTF-8.
+The form is seen from a file's first line, never from its name. Files are UTF-8. Lines end in LF, CR
+LF or CR. A file is opened once and read from its beginning to its end, so that it may be a pipe; of
+its text no more than a line, and what is read ahead, is in memory.
 """
 
 import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from sys import intern
@@ -33,10 +36,56 @@ _FIELDS = re.compile(r"[^ \t\n\r\f\v]+")
 """What trec_eval's blanks divide. Others, such as U+00A0, may stand in a file name."""
 
 
-def file_kind(path: PathLike) -> Kind:
+LONGEST_LINE = 100_000
+"""Bytes. A file that is no text, or no list, may have no ends of lines at all."""
+
+_BLOCK = 1 << 16
+"""Bytes read at once."""
+
+_SHOWN = 80
+"""Characters of a file's own text in a message."""
+
+
+class Source:
+    """A text file that is looked at first, and then read to its end, without being opened again."""
+
+    def __init__(self, path: PathLike) -> None:
+        """Open nothing yet."""
+        self.path = path
+        self._rest = _lines(path)
+        self._seen: list[tuple[int, str]] = []
+
+    @cached_property
+    def kind(self) -> Kind:
+        """Which of FORMS it has, by its first line. Raises UserError when it has none."""
+        for each in self._rest:
+            self._seen.append(each)
+            if each[1].strip():
+                break
+        return _kind_of(self.path, self._seen[-1][1].strip() if self._seen else "")
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Lines with their numbers and their ends; once."""
+        while self._seen:
+            yield self._seen.pop(0)
+        yield from self._rest
+
+
+def source(file: PathLike | Source) -> Source:
+    """A file as a source; a source comes back as it is."""
+    return file if isinstance(file, Source) else Source(file)
+
+
+def file_kind(file: PathLike | Source) -> Kind:
     """Which of FORMS a file has, by its first line. Raises UserError when it has none."""
-    first = next((line for _, line in _lines(path) if line.strip()), "").strip()
-    columns = set(next(csv.reader([first]), ()))
+    return source(file).kind
+
+
+def _kind_of(path: PathLike, first: str) -> Kind:
+    try:
+        columns = set(next(csv.reader([first]), ()))
+    except csv.Error:
+        columns = set()
     if {"query_id", "rank", "gallery_id"} <= columns:
         return "ranking"
     if {"query_id", "gallery_id"} <= columns:
@@ -48,13 +97,13 @@ def file_kind(path: PathLike) -> Kind:
         return "run"
     if len(fields) == 4 and re.fullmatch(r"[+-]?\d+", fields[3]):
         return "qrels"
-    begins = f"begins with {first[:80]!r}" if first else "is empty"
+    begins = f"begins with {first[:_SHOWN]!r}" if first else "is empty"
     forms = "".join(f"\n  - {form}" for form in FORMS.values())
     raise UserError(f"{path} {begins}, which is none of the forms that are read:{forms}")
 
 
 def table(
-    path: PathLike, required: Sequence[str], optional: Sequence[str]
+    file: PathLike | Source, required: Sequence[str], optional: Sequence[str]
 ) -> Iterator[tuple[str, list[str], list[str | None]]]:
     """Rows of a CSV: where each stands, its required cells, its optional ones.
 
@@ -62,8 +111,9 @@ def table(
     UserError when a row has another number of cells than the header, or nothing in a
     required one.
     """
-    place = str(path)
-    rows = csv.reader(line for _, line in _lines(path))
+    read = source(file)
+    place = path = str(read.path)
+    rows = csv.reader(line for _, line in read.lines())
     try:
         header = next(row for row in rows if row)
         needed = [header.index(name) for name in required]
@@ -82,13 +132,14 @@ def table(
         raise UserError(f"{path}, line {rows.line_num}: no CSV: {error}") from error
 
 
-def trec_lines(path: PathLike, kind: Kind) -> Iterator[tuple[str, list[str]]]:
+def trec_lines(file: PathLike | Source, kind: Kind) -> Iterator[tuple[str, list[str]]]:
     """Lines of a TREC run or of qrels: where each stands, its fields. Blank lines are ignored.
 
     Raises UserError when a line has another number of fields.
     """
-    count = 6 if kind == "run" else 4
-    for number, line in _lines(path):
+    read, count = source(file), 6 if kind == "run" else 4
+    path = read.path
+    for number, line in read.lines():
         fields = _FIELDS.findall(line)
         if fields and len(fields) != count:
             raise UserError(
@@ -105,9 +156,9 @@ def number(text: str, name: str, place: str, of: type[float] = float) -> float:
         value = of(text)
     except ValueError:
         value = math.nan
-    if math.isnan(value):
+    if value != value:  # also of whole numbers that are too large to be others
         kind = "whole number" if of is int else "number"
-        raise UserError(f"{place}: {name} is {text!r}, which is not a {kind}")
+        raise UserError(f"{place}: {name} is {text[:_SHOWN]!r}, which is not a {kind}")
     return value
 
 
@@ -128,12 +179,30 @@ def write_lines(path: PathLike, lines: Iterable[Sequence[object]]) -> None:
 
 def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
     """Lines with their numbers and their ends."""
+    for count, line in enumerate(_split(path), start=1):
+        if len(line) > LONGEST_LINE:
+            raise UserError(
+                f"{path}, line {count}: more than {LONGEST_LINE} bytes without an end, which is no "
+                "line of a ranking or of a truth"
+            )
+        try:
+            yield count, line.decode("utf-8-sig" if count == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}, line {count}: byte 0x{line[error.start]:02x} is not UTF-8: save the "
+                "file as UTF-8"
+            ) from None
+
+
+def _split(path: PathLike) -> Iterator[bytes]:
+    """Lines with their ends: of bytes, `splitlines` knows LF, CR LF and CR only."""
+    rest = b""
     with Path(path).open("rb") as file:
-        for count, line in enumerate(file, start=1):
-            try:
-                yield count, line.decode("utf-8-sig" if count == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{path}, line {count}: byte 0x{line[error.start]:02x} is not UTF-8: save the "
-                    "file as UTF-8"
-                ) from None
+        while block := file.read1(_BLOCK):
+            # The last line may go on, and its CR may be half of a CR LF.
+            *lines, rest = (rest + block).splitlines(keepends=True)
+            yield from lines
+            if len(rest) > LONGEST_LINE:
+                break
+        if rest:
+            yield rest

@@ -9,7 +9,7 @@ SURF below 49, because the border that their patches would reach over is left ou
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import cv2
@@ -62,14 +62,15 @@ class Detector:
 
     kind: "sift", "orb" or "surf". max_side: pixels that the longer side is shrunk to.
     max_points: of a picture, the strongest. root: see `root_sift`; for SIFT only.
-    max_pixels, profiles: see `decoding.decode_image`.
+    max_pixels, profiles: see `decoding.decode_image`. The first decides no key point, and is no
+    part of what a detector is.
     """
 
     kind: Kind
     max_side: int
     max_points: int
     root: bool = False
-    max_pixels: int = MAX_PIXELS
+    max_pixels: int = field(default=MAX_PIXELS, compare=False)
     profiles: Profiles = "apply"
 
     @property
@@ -79,7 +80,7 @@ class Detector:
 
     def to_json(self) -> str:
         """One spelling of the settings: equal detectors give equal strings."""
-        return canonical_json(asdict(self))
+        return canonical_json({k: v for k, v in asdict(self).items() if k != "max_pixels"})
 
     def prepare(self, path: PathLike) -> Pixels:
         """Read a picture and shrink it: what positions are pixels of.

@@ -87,12 +87,16 @@ class Vocabulary:
             )
 
     @classmethod
-    def read(cls, path: PathLike) -> "Vocabulary":
-        """Read what `write` wrote. Raises UserError naming the file when it is no such."""
+    def read(cls, path: PathLike, *, max_pixels: int) -> "Vocabulary":
+        """Read what `write` wrote; max_pixels: of the pictures that are to be encoded.
+
+        Raises UserError naming the file when it is no such.
+        """
         try:
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 detector, words, found, pictures = (archive[name] for name in _MEMBERS)
-            return cls(words, Detector(**json.loads(str(detector))), found, int(pictures))
+            settings = {**json.loads(str(detector)), "max_pixels": max_pixels}
+            return cls(words, Detector(**settings), found, int(pictures))
         except Exception as error:  # NumPy raises everything from TokenError to BadZipFile
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(

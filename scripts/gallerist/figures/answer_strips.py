@@ -15,7 +15,7 @@ from gallerist.data.manifest import Manifest
 from gallerist.data.reading import read_pixels
 from gallerist.evaluation.metrics import average_precision_at_k
 from gallerist.evaluation.relevance import MARKS, Evaluation, QueryResult, RelevantRanks
-from gallerist.figures.picture_grid import Tile, draw_grid
+from gallerist.figures.picture_grid import Tile, bounded, draw_grid
 from gallerist.figures.style import RELEVANT, WRONG
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
@@ -85,28 +85,17 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str, **reading: Unpack
     """Draw strips below each other into a PNG, the query apart: relevant answers o, others x.
 
     Below an answer stand its class and its distance to the query. Without rows, says that there
-    are none.
+    are none. Of very many answers, and of very many rows, the first are drawn, and how many more
+    there are is said.
     """
-    grid = [
-        [
-            Tile(_thumbnail(query, reading), "query", caption, QUERY, apart=True),
-            *(
-                Tile(
-                    _thumbnail(answer, reading),
-                    str(rank),
-                    text,
-                    _COLOURS[relevant],
-                    MARKS[relevant],
-                )
-                for rank, (answer, text, relevant) in enumerate(tiles, start=1)
-            ),
-        ]
-        for query, caption, tiles in rows
-    ]
+    wanted = [[(query, caption, None), *tiles] for query, caption, tiles in rows]
+    drawn, more = bounded(wanted)
+    grid = [[_tile(rank, *each, reading=reading) for rank, each in enumerate(row)] for row in drawn]
     met = {relevant for _, _, tiles in rows for *_, relevant in tiles}
     legend = [(QUERY, "", "query"), *(_LEGEND[each] for each in _LEGEND if each in met)]
     below = "below an answer: its class, and its distance to the query"
-    texts = {"title": title, "nothing": "no such query", "remark": below}
+    remark = "; ".join(filter(None, [below, more]))
+    texts = {"title": title, "nothing": "no such query", "remark": remark}
     draw_grid(grid, path, side=TILE, legend=legend, **texts)
 
 
@@ -141,6 +130,14 @@ def draw_strips(
         drawn = [results[name] for name in names if name in results]
         rows = strips(drawn, files, query_files, settings.answers)
         draw(rows, paths[kind], title=f"{title}: {kind} queries", **reading)
+
+
+def _tile(rank: int, path: str, text: str, relevant: bool | None, *, reading: Reading) -> Tile:
+    """A query, which is first in its row, or an answer."""
+    picture = _thumbnail(path, reading)
+    if rank == 0:
+        return Tile(picture, "query", text, QUERY, apart=True)
+    return Tile(picture, str(rank), text, _COLOURS[relevant], MARKS[relevant])
 
 
 def _thumbnail(path: str, reading: Reading) -> Image.Image:

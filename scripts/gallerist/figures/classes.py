@@ -9,15 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gallerist.evaluation.bootstrap import IntervalSettings
-from gallerist.evaluation.relevance import Evaluation
+from gallerist.evaluation.relevance import Confusion, Evaluation
 from gallerist.evaluation.scores import Scores
 from gallerist.figures.style import (
+    MOST_NAMED,
     NORMAL,
     PALETTE,
     SMALL,
     WIDTH,
     entitle,
     intervals_at,
+    left_out,
     save,
     shorten,
     text_width,
@@ -28,6 +30,9 @@ from gallerist.io.metric_names import top
 
 _ONE_COLUMN = 34
 """More classes stand in two columns, or half a page could not hold them."""
+
+_CONFUSED = 100
+"""Classes that one confusion has."""
 
 _NUMBERED_CLASSES = 25
 """Larger confusions are drawn smaller, and without numbers."""
@@ -72,7 +77,7 @@ def draw_classes(
 
     paths: files for "confusion" and "bars".
     """
-    draw_confusion(*evaluation.confusion(), paths["confusion"], title=title)
+    draw_confusion(evaluation.confusion(most=_CONFUSED), paths["confusion"], title=title)
     draw_class_bars(
         class_bars(scores, top(k), settings),
         paths["bars"],
@@ -88,13 +93,18 @@ def draw_class_bars(
     """Draw the classes as bars, in order, with the number of queries behind each name, as PNG.
 
     metric: what is shown, for the axis: "hit rate at 1 (share of queries)". A dashed line stands
-    at the mean over all queries. level: of confidence of the intervals.
+    at the mean over all queries. level: of confidence of the intervals. Of more than two columns of
+    MOST_NAMED the first and the last are drawn, and the title says how many others there are.
     """
+    queries = sum(bar.queries for bar in bars)
+    mean = sum(bar.mean * bar.queries for bar in bars) / queries
+    total, most = len(bars), 2 * MOST_NAMED
+    if total > most:
+        bars = [*bars[:MOST_NAMED], *bars[-MOST_NAMED:]]
+        title += left_out(total, most, "classes, the best and the worst", "classes.csv")
     columns = 1 if len(bars) <= _ONE_COLUMN else 2
     height = -(-len(bars) // columns)
     figure = Figure(figsize=(WIDTH, 1.2 + 0.155 * max(height, 4)), layout="constrained")
-    queries = sum(bar.queries for bar in bars)
-    mean = sum(bar.mean * bar.queries for bar in bars) / queries
     panels = figure.subplots(1, columns, squeeze=False)[0]
     for column, axis in enumerate(panels):
         _draw_column(axis, bars[column * height : (column + 1) * height])
@@ -108,8 +118,14 @@ def draw_class_bars(
     save(figure, path)
 
 
-def draw_confusion(classes: Sequence[str], counts: Integers, path: PathLike, *, title: str) -> None:
-    """Class of the query against class of the first answer, rows scaled to shares, as PNG."""
+def draw_confusion(confusion: Confusion, path: PathLike, *, title: str) -> None:
+    """Class of the query against class of the first answer, rows scaled to shares, as PNG.
+
+    The title says how many classes are left out.
+    """
+    classes, counts, totals, more = confusion
+    what = "classes, those with most wrong answers"
+    title += left_out(len(classes) + more, len(classes), what, "queries.csv and answers.csv")
     numbered = len(classes) <= _NUMBERED_CLASSES
     points = SMALL if numbered else SMALL - 0.5
     names = [shorten(name, points=points, inches=1.8) for name in classes]
@@ -117,8 +133,7 @@ def draw_confusion(classes: Sequence[str], counts: Integers, path: PathLike, *, 
     size = 0.8 + longest + max(2, (0.32 if numbered else 0.108) * len(classes))
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")
     axis = figure.subplots()
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.where(totals > 0, totals, 1)
+    shares = counts / np.maximum(totals, 1)[:, None]
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axis.set(xlabel="class of the first answer", ylabel="class of the query")
     entitle(axis, title)

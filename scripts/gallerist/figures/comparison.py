@@ -10,12 +10,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from gallerist.evaluation.curves import LINEAR_DEPTH, Curve, CurveError
 from gallerist.figures.style import (
+    MOST_NAMED,
     NORMAL,
     SMALL,
     WIDTH,
     Style,
     entitle,
     intervals_at,
+    left_out,
     legend_below,
     rate_axis_bottom,
     save,
@@ -58,13 +60,16 @@ def draw_comparison(
     """
     ks = _panels(sorted(next(iter(hit_rates.values()))))
     names = sorted(hit_rates, key=lambda name: -hit_rates[name][ks[0]])
+    title += left_out(len(names), MOST_NAMED, "experiments, the best", "comparison.csv")
+    names = names[:MOST_NAMED]
     style_of = styles(configured or list(hit_rates))
     pitch = 0.26 if len(names) <= 12 else 0.17
     figure = Figure(figsize=(WIDTH, 1.5 + pitch * max(len(names), 4)), layout="constrained")
     panels = figure.subplots(1, len(ks), sharey=True, squeeze=False)[0]
     spans = intervals or {}
-    lowest = min(min(rates[k] for k in ks) for rates in hit_rates.values())
-    ends = [spans[name][k][0] for name in spans for k in ks if k in spans[name]]
+    lowest = min(hit_rates[name][k] for name in names for k in ks)
+    shown = [spans[name] for name in names if name in spans]
+    ends = [span[k][0] for span in shown for k in ks if k in span]
     for axis, k in zip(panels, ks, strict=True):
         for row, name in enumerate(names):
             _point(axis, row, hit_rates[name][k], spans.get(name, {}).get(k), style_of[name])
@@ -175,6 +180,10 @@ def _lines(curves: Curves, styles: Styles, title: str, level: float) -> tuple[Fi
         axis.set_ylim(0, 1.02)
         entitle(axis, title)
         return figure, axis
+    if len(curves) > MOST_NAMED:
+        best = sorted(curves, key=lambda name: -float(np.nanmean(curves[name].means)))[:MOST_NAMED]
+        title += left_out(len(curves), MOST_NAMED, "experiments, the best", "comparison.csv")
+        curves = {name: each for name, each in curves.items() if name in best}
     # Bands of many experiments lie over each other: all together still let the lines be seen.
     faint = min(0.18, 1 - 0.45 ** (1 / len(curves)))
     handles = {

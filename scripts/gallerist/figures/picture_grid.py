@@ -7,11 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from gallerist.figures.fonts import files, runs
 from gallerist.figures.style import shorten_to
 from gallerist.io.files import PathLike, replacing
 
@@ -22,6 +23,9 @@ _LETTERS, _TITLE = 12, 17
 _LINE, _BADGE, _FRAME, _GAP, _APART, _MARGIN = 18, 16, 4, 12, 26, 16
 """Pixels: a line of text, a mark, a frame's width, from one picture to the next, besides that from
 one that stands apart, and around everything."""
+
+MOST_ROWS, MOST_TILES = 40, 40
+"""Of one picture: with tiles of 128 pixels it has 50 million at most. What is left out is said."""
 
 _NARROWEST = 520
 """Pixels that a grid is wide at least, so that its title has room."""
@@ -62,8 +66,11 @@ def draw_grid(
 
     side: pixels; a picture is enlarged or shrunk until its longer side is as long. nothing: what is
     written where there is no row. remark: a line below the legend. Texts that are too long lose
-    their middle.
+    their middle. Of too many rows, or tiles in a row, the first are drawn, and the remark says how
+    many more there are: see `bounded`.
     """
+    rows, more = bounded(rows)
+    remark = "; ".join(filter(None, [remark, more]))
     apart = any(tile.apart for row in rows for tile in row)
     widest = max([1, *map(len, rows)]) * (side + 2 * _FRAME + _GAP) - _GAP + _APART * apart
     explained = sum(_BADGE + 26 + _font(_LETTERS).getlength(meaning) for *_, meaning in legend)
@@ -81,6 +88,20 @@ def draw_grid(
         top += band.height
     with replacing(path) as temporary:
         canvas.save(temporary, format="PNG", compress_level=3)  # higher ones gain nothing here
+
+
+Thing = TypeVar("Thing")
+
+
+def bounded(rows: Sequence[Sequence[Thing]]) -> tuple[list[Sequence[Thing]], str]:
+    """The rows, and the tiles of each, that are drawn, and how many more there are, in words.
+
+    Whoever makes tiles of files asks this before, so that nothing is read that is not drawn.
+    """
+    longest = max(map(len, rows), default=0)
+    left = {"rows": len(rows) - MOST_ROWS, "pictures in a row": longest - MOST_TILES}
+    more = " and ".join(f"{count} more {what}" for what, count in left.items() if count > 0)
+    return [row[:MOST_TILES] for row in rows[:MOST_ROWS]], more and f"{more} are not drawn"
 
 
 def _head(title: str, legend: Legend, remark: str, width: int) -> Image.Image:
@@ -137,18 +158,36 @@ def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], line: str, width: int, ink: str,
     pixels: int = _LETTERS, *, bold: bool = False,
 ) -> None:  # fmt: skip
-    font = _font(pixels, bold=bold)
-    draw.text(place, shorten_to(line, lambda text: font.getlength(text) <= width), ink, font)
+    line = shorten_to(line, lambda text: _length(text, pixels, bold=bold) <= width)
+    pieces = list(runs(line))
+    if {file for file, _ in pieces} <= {files()[0]}:
+        draw.text(place, line, ink, _font(pixels, bold=bold))
+        return
+    left, base = float(place[0]), place[1] + _font(pixels, bold=bold).getmetrics()[0]
+    for file, piece in pieces:
+        font = _font_of(file, pixels, bold=bold)
+        draw.text((left, base), piece, ink, font, anchor="ls")
+        left += font.getlength(piece)
+
+
+def _length(line: str, pixels: int, *, bold: bool = False) -> float:
+    return sum(_font_of(file, pixels, bold=bold).getlength(piece) for file, piece in runs(line))
+
+
+def _font_of(file: Path, pixels: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    return _font(pixels, bold=bold) if file == files()[0] else _other_font(file, pixels)
+
+
+@cache
+def _other_font(file: Path, pixels: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, pixels)
 
 
 @cache
 def _font(pixels: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """The font of all other figures, which comes with Matplotlib, without loading that."""
-    found = find_spec("matplotlib")
-    assert found is not None
-    assert found.origin is not None
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(found.origin).parent / "mpl-data/fonts/ttf" / name, pixels)
+    own = files()[0]
+    return ImageFont.truetype(own.with_stem(f"{own.stem}-Bold") if bold else own, pixels)
 
 
 @cache

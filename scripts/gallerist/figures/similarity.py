@@ -7,6 +7,7 @@ from gallerist.data.manifest import DISTRACTOR, Manifest
 from gallerist.features.network import NetworkExtractor
 from gallerist.figures.grad_cam import SimilarityMaps
 from gallerist.figures.matched_regions import MatchedRegions, draw
+from gallerist.figures.picture_grid import MOST_ROWS
 from gallerist.io.files import PathLike
 from gallerist.networks.inference import prepare
 from gallerist.search.ranking import Ranking
@@ -37,7 +38,7 @@ def draw_similarity(
     first_of = {asked[query].label: row for row, query in reversed([*enumerate(ranking.query_ids)])}
     first_of.pop(DISTRACTOR, None)
     maps_of, rows = SimilarityMaps(*extractor.feature_maps()), []
-    for label in sorted(first_of)[:most]:
+    for label in sorted(first_of)[: min(most, MOST_ROWS)]:
         row = first_of[label]
         pair = asked[ranking.query_ids[row]], pictures[ranking.answers[row][0]]
         query, answer = (extractor.pictures.load(picture.path) for picture in pair)

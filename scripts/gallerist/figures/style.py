@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
+from gallerist.figures.fonts import drawable, families, set_fonts
 from gallerist.io.files import PathLike, replacing
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ WIDTH = 7.2
 
 SMALL, NORMAL = 7.5, 9.0
 """Points. Printed at two thirds of its width, a figure's smallest letters are still 5 points."""
+
+MOST_NAMED = 60
+"""Experiments, or classes below each other, that one figure has: with more it grows beyond what a
+page, or a viewer, shows, and in the end beyond all memory."""
 
 _TITLE_LETTERS = 11.5
 """Letters of a title an inch, so that it stays over its figure."""
@@ -93,13 +98,19 @@ def intervals_at(level: float) -> str:
     return f"{100 * level:g} % intervals"
 
 
+def left_out(total: int, drawn: int, what: str, where: str) -> str:
+    """What a title says of those that are not drawn; nothing where all are."""
+    more = total - drawn
+    return f"; {drawn} of {total} {what}, and {more} more in {where}" if more > 0 else ""
+
+
 def entitle(target: "Figure | Axes", title: str) -> None:
     """Write a title, in several lines where it is long. Dollar signs in it are no formula."""
     from matplotlib.figure import Figure
 
     figure = target if isinstance(target, Figure) else target.get_figure(root=True)
     width = figure.get_figwidth() if figure is not None else WIDTH
-    lines = textwrap.fill(title, max(20, int(_TITLE_LETTERS * width)))
+    lines = textwrap.fill(drawable(title), max(20, int(_TITLE_LETTERS * width)))
     if isinstance(target, Figure):
         target.suptitle(lines, fontsize=NORMAL + 1, parse_math=False)
     else:
@@ -112,7 +123,11 @@ def shorten(line: str, *, points: float, inches: float) -> str:
 
 
 def shorten_to(line: str, fits: Callable[[str], bool]) -> str:
-    """The line, without its middle where it does not fit: numbers stand at the end."""
+    """The line, without its middle where it does not fit: numbers stand at the end.
+
+    What no font can draw stands as its code, see `fonts.drawable`.
+    """
+    line = drawable(line)
     shortened, kept = line, min(len(line), 60)
     while kept > 2 and not fits(shortened):
         kept -= 1
@@ -125,7 +140,7 @@ def text_width(line: str, points: float) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=points)
+    font = FontProperties(size=points, family=families(line) or None)
     return float(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]) / 72
 
 
@@ -152,6 +167,7 @@ def save(figure: "Figure", path: PathLike) -> None:
     """Write a figure as PNG, whole or not at all, larger where something reaches over its edges."""
     from matplotlib.transforms import Bbox
 
+    set_fonts(figure)
     engine = figure.get_layout_engine()
     if engine is None:
         figure.draw_without_rendering()

@@ -17,9 +17,11 @@ from typing import Any
 import faiss as faiss_with_stubs
 import numpy as np
 
-from gallerist.io.arrays import Floats, Indices, Vectors
+from gallerist.io.arrays import Floats, Indices, Integers, Vectors
 from gallerist.io.errors import UserError
-from gallerist.search.exact import Measure, Metric, distances, search
+from gallerist.search import ties
+from gallerist.search.distances import Measure, Metric, distances
+from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import Search
 
@@ -48,6 +50,10 @@ good, HNSW graph."""
 
 ASKED_CELLS = 16_000_000
 """Elements of queries, or of candidates, handed to FAISS and back at once: 64 MB."""
+
+TIED = 4_096
+"""Candidates that an index is asked for, at most, where a tie goes on beyond the answers: which of
+them it returns is its own choice. Of a longer tie the answers are those that it returned."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +178,10 @@ def search_index(
     *,
     threads: int = 1,
 ) -> Ranking:
-    """The answers that the index finds, ordered by their exact distance and then by id.
+    """The answers that the index finds, ordered by their exact distance, ties by id: see `ties`.
 
-    gallery: the vectors that the index was built from, in the same order.
+    gallery: the vectors that the index was built from, in the same order. Where the last answer is
+    a tie with the last candidate, the index is asked for more of them, up to TIED.
     """
     _set_effort(built.index, built.factory, settings)
     answers: list[tuple[str, ...]] = []
@@ -182,21 +189,45 @@ def search_index(
     step = max(1, ASKED_CELLS // max(1, gallery.shape[1], depth + 1))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
-        chunk, of_chunk = np.asarray(queries[part]), measure.of_queries(part)
-        of_query, rows = _candidates(built, chunk, len(gallery), depth, of_chunk, threads)
-        names = np.array([gallery_ids[row] for row in rows], np.str_)
-        asked = np.array(list(query_ids[part]), np.str_)[of_query]
-        others = names != asked  # a picture is no answer to itself
-        of_query, rows, names = of_query[others], rows[others], names[others]
-        exact = distances(chunk, of_query, gallery, rows, of_chunk)
-        order = np.lexsort((names, exact, of_query))
-        names, exact = names[order], exact[order]
-        ends = np.searchsorted(of_query, np.arange(len(chunk) + 1))
-        for first, last in pairwise(ends.tolist()):
-            kept = slice(first, min(last, first + depth))
-            answers.append(tuple(names[kept].tolist()))
-            found.append(tuple(exact[kept].tolist()))
+        chunk = np.asarray(queries[part]), query_ids[part], measure.of_queries(part)
+        for names, exact in _answers(built, *chunk, gallery, gallery_ids, depth, threads):
+            answers.append(tuple(names))
+            found.append(tuple(exact))
     return Ranking(tuple(query_ids), tuple(answers), tuple(found))
+
+
+def _answers(
+    built: BuiltIndex,
+    queries: Vectors,
+    query_ids: Sequence[str],
+    measure: Measure,
+    gallery: Vectors,
+    gallery_ids: Sequence[str],
+    depth: int,
+    threads: int,
+) -> list[tuple[list[str], list[float]]]:
+    """Ids and distances of each query's answers. One more is asked for: it may be the query."""
+    found: list[tuple[list[str], list[float]]] = [([], [])] * len(queries)
+    left, asked = np.arange(len(queries)), min(depth + 1, len(gallery))
+    while asked and len(left):
+        some, of_some = queries[left], measure.of_queries(left)
+        of_query, rows = _candidates(built, some, of_some, asked, threads)
+        more = np.bincount(of_query, minlength=len(left)) == asked
+        names = np.array([gallery_ids[row] for row in rows], np.str_)
+        others = names != np.array([query_ids[row] for row in left.tolist()], np.str_)[of_query]
+        of_query, rows, names = of_query[others], rows[others], names[others]
+        exact = distances(some, of_query, gallery, rows, of_some)
+        order = ties.order(of_query, exact, names)
+        names, exact, keys = names[order], exact[order], ties.key(exact[order])
+        ends = np.searchsorted(of_query, np.arange(len(left) + 1)).tolist()
+        for number, (first, last) in enumerate(pairwise(ends)):
+            kept = slice(first, min(last, first + depth))
+            found[left[number]] = names[kept].tolist(), ties.never_falling(exact[kept])
+            more[number] &= kept.stop > first and keys[kept.stop - 1] == keys[last - 1]
+        if asked >= min(TIED, len(gallery)):
+            break
+        left, asked = left[more], min(max(4 * asked, 64), TIED, len(gallery))
+    return found
 
 
 def recall(
@@ -210,7 +241,7 @@ def recall(
     for k in sorted({min(k, depth) for k in (1, 10, depth)}):
         wanted = sum(min(k, len(line)) for line in exact)
         hits = sum(
-            sum(distance <= best[:k][-1] for distance in line[:k])
+            np.count_nonzero(_keys(line[:k]) <= _keys(best[:k])[-1])
             for best, line in zip(exact, found, strict=True)
             if best
         )
@@ -219,18 +250,14 @@ def recall(
     return shares
 
 
+def _keys(line: Sequence[float]) -> Integers:
+    return ties.key(np.array(line, np.float64))
+
+
 def _candidates(
-    built: BuiltIndex,
-    queries: Vectors,
-    pictures: int,
-    depth: int,
-    measure: Measure,
-    threads: int,
+    built: BuiltIndex, queries: Vectors, measure: Measure, asked: int, threads: int
 ) -> tuple[Indices, Indices]:
-    """Pairs of query and gallery row, query by query: one more than `depth`, or all there are."""
-    asked = min(depth + 1, pictures)  # one more, because the query itself may be among them
-    if asked == 0 or not len(queries):
-        return np.empty(0, np.intp), np.empty(0, np.intp)
+    """Pairs of query and gallery row, query by query: `asked` of each, or all that it finds."""
     vectors = _as_given(queries, np.arange(len(queries)), measure.queries)
     with _threads(threads), _faiss_errors(built.factory):
         _, rows = built.index.search(vectors, asked)

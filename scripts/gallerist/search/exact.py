@@ -5,21 +5,18 @@ the answers, as far as its rounding errors allow; the distances of those few are
 float64, and order them. The first pass is a matrix product and nearly all of the time.
 """
 
-import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
 
 import numpy as np
 
 from gallerist.io.arrays import Floats, Indices, Vectors
 from gallerist.io.errors import UserError
+from gallerist.search import ties
+from gallerist.search.blocks import ROWS, candidates, is_large
+from gallerist.search.distances import UNIT_ROWS, Measure, Metric, distances, release_pages
+from gallerist.search.products import margin, multiply
 from gallerist.search.ranking import Ranking
-
-Metric = Literal["cosine", "euclidean"]
-
-METRICS: tuple[Metric, ...] = get_args(Metric)
 
 CHUNK_CELLS = 32_000_000
 """Similarities held at once: 128 MB of float32."""
@@ -33,71 +30,9 @@ GROUP_CELLS = 250_000
 """Similarities looked through at once: 1 MB of float32, which stays in a processor's cache. In a
 collapsed network's gallery, where all rows are ties, so many distances are computed again."""
 
-GATHERED_CELLS = 4_000_000
-"""Elements of single rows read from a mapped file before its pages are let go: 16 MB. The kernel
-may map 2 MB more at each end of a row."""
-
-CACHED_CELLS = 1 << 16
-"""Differences held at once: half a megabyte of float64, which a processor's cache can hold."""
-
-SLICE = 2048
-SLICES = 16
-"""A vector is multiplied in slices of SLICE elements, which are added up: the bound of a product's
-rounding error grows with its length. Longer vectors have SLICES longer slices instead, because with
-every product the threads of a BLAS wait for each other."""
-
-
 FAINTEST = 2.0**-120
 """What a product of float32 numbers may be off by where it is too small for 24 binary digits, even
 where a library has such numbers set to zero, which are below 2⁻¹²⁶."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How far apart a query and a gallery vector are: made by `of`, used by `distances`.
-
-    queries: (q,), gallery: (g,) float64 in [0, 1): the lengths of the vectors as a part of
-    2^exponent, a power of two so that dividing by it rounds nothing. None: those of the rows.
-    """
-
-    metric: Metric
-    queries: Floats | None = None
-    gallery: Floats | None = None
-    exponent: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        metric: Metric,
-        queries: Vectors,
-        gallery: Vectors,
-        query_norms: Floats | None = None,
-        gallery_norms: Floats | None = None,
-    ) -> "Measure":
-        """The measure for two sets of rows; the arguments, and their refusal, are `search`'s."""
-        if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-            raise UserError(
-                f"queries {queries.shape} and gallery {gallery.shape} are not of one feature length"
-            )
-        if (query_norms is None) != (gallery_norms is None):
-            raise UserError("the norms of the queries and of the gallery come together")
-        if query_norms is None or gallery_norms is None:
-            return cls(metric)
-        _check_norms("query", query_norms, queries)
-        _check_norms("gallery", gallery_norms, gallery)
-        if metric == "cosine":  # in which a length has no part
-            return cls(metric)
-        greatest = max(query_norms.max(initial=0.0), gallery_norms.max(initial=0.0))
-        exponent = int(np.frexp(greatest)[1])
-        of_queries, of_gallery = (np.ldexp(n, -exponent) for n in (query_norms, gallery_norms))
-        return cls(metric, of_queries, of_gallery, exponent)
-
-    def of_queries(self, part: slice) -> "Measure":
-        """The same for some of the queries."""
-        return self if self.queries is None else replace(self, queries=self.queries[part])
-
-
-UNIT_ROWS = Measure("euclidean")
 
 
 def search(
@@ -127,8 +62,8 @@ def search(
       angle. scikit-learn says the same. (The Euclidean distance of a row of zeros is 1 as well, but
       there it comes where 60° do.)
 
-    Order: by the distance computed in float64, equal distances by gallery id. It depends neither on
-    the chunks nor on the threads, nor on how a BLAS adds up: see `margin`.
+    Order: by the distance computed in float64, ties by gallery id; what a tie is, see `ties`. It
+    depends neither on the chunks nor on the threads, nor on how a BLAS adds up: see `margin`.
 
     Memory beyond arguments and result: some 250 MB at most, up to galleries of a million pictures;
     and as much of each of two mapped files as BLOCK_CELLS says.
@@ -145,54 +80,19 @@ def search(
     answers: list[tuple[str, ...]] = []
     found: list[tuple[float, ...]] = []
     pictures, length = gallery.shape
-    step = max(1, min(CHUNK_CELLS // max(1, pictures), BLOCK_CELLS // max(1, length)))
+    blocks = is_large(pictures, depth)
+    step = CHUNK_CELLS // max(1, ROWS if blocks else pictures)
+    step = max(1, min(step, BLOCK_CELLS // max(1, length)))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         chunk, of_chunk = np.asarray(queries[part]), measure.of_queries(part)
-        nearness = _nearness(chunk, gallery, of_chunk)
-        for row, query_id in enumerate(query_ids[part]):
-            if (own := row_of.get(query_id)) is not None:
-                nearness[row, own] = -np.inf
-        for rows, exact in _ranked(chunk, nearness, gallery, place, depth, of_chunk):
+        own = np.array([row_of.get(query_id, -1) for query_id in query_ids[part]], np.intp)
+        ranked = _ranked_by_blocks if blocks else _ranked_at_once
+        for rows, exact in ranked(chunk, own, gallery, place, depth, of_chunk):
             answers.append(tuple(gallery_ids[row] for row in rows))
             found.append(tuple(exact))
-        _release_pages(queries)
+        release_pages(queries)
     return Ranking(tuple(query_ids), tuple(answers), tuple(found))
-
-
-def margin(length: int) -> float:
-    """How far two float32 nearnesses can stand in the wrong order, for vectors of that length.
-
-    A sum of n products rounded to unit roundoff u, in any order, with or without fused operations,
-    errs by at most γ(n) Σ|q||g| with γ(n) = n u / (1 - n u), and Σ|q||g| is at most 1 for unit
-    vectors. (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.) Adding
-    up m slices of n makes it γ(n + m). 16 more u cover the squared length of a row rounded to
-    float32, the subtraction of a half, and the comparison. Twice that: both may err.
-
-    With norms, vectors of lengths α and β at most 1 (all are divided by one power of two) have the
-    nearness β (α q·g - β/2). With s = β max(α, β) it errs by αβ γ, by 5 u αβ and 2 u β² where α, β
-    and their products are rounded, by u β² for the squared length of the row, and by 3/2 u s where
-    a bound is drawn around it: altogether by less than s times the same sum. A pair's margin is s
-    times this one, so that one long vector does not make candidates of all short ones.
-
-    2.5e-4 for a length of 2048, 7.5e-4 for 100,352. The errors met in practice are far smaller:
-    measured with OpenBLAS kernels of five processor generations, at most 1.5e-6 for near duplicates
-    and 1.4e-5 for vectors made so that the roundings add up.
-    """
-    roundings = min(length, _slice(length)) + -(-length // _slice(length)) + 16
-    unit = 2.0**-24
-    return 2 * roundings * unit / (1 - roundings * unit)
-
-
-def _slice(length: int) -> int:
-    return max(SLICE, -(-length // SLICES))
-
-
-def _check_norms(part: str, norms: Floats, vectors: Vectors) -> None:
-    if norms.shape != (len(vectors),):
-        raise UserError(f"{len(vectors)} {part} vectors have norms of shape {norms.shape}")
-    if not (np.isfinite(norms) & (norms >= 0)).all():
-        raise UserError(f"the {part} norms are not all finite and at least 0")
 
 
 def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) -> Vectors:
@@ -207,7 +107,7 @@ def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) 
         part = slice(start, start + step)
         block = np.asarray(gallery[part])
         target = nearness[:, part]
-        _multiply(queries, block, target)
+        multiply(queries, block, target)
         half = np.float32(0.5)
         if measure.metric == "cosine":
             target -= half
@@ -218,7 +118,7 @@ def _nearness(queries: Vectors, gallery: Vectors, measure: Measure = UNIT_ROWS) 
             target *= measure.queries.astype(np.float32)[:, None]
             target -= half * lengths
             target *= lengths
-        _release_pages(gallery)
+        release_pages(gallery)
     return nearness
 
 
@@ -229,21 +129,57 @@ def _allowance(measure: Measure, length: int) -> Vectors:
         return np.asarray(error, np.float32)
     of_gallery = measure.gallery.astype(np.float32)
     allowance = np.maximum(measure.queries.astype(np.float32)[:, None], of_gallery)
-    allowance *= of_gallery * np.float32(error)
+    # `ties` takes a part of the longer one's square for equal: more, where that is far longer.
+    allowance *= of_gallery * np.float32(error) + np.float32(2.0 ** (2 - ties.DIGITS))
     allowance += np.float32(FAINTEST)
     return allowance
 
 
-def _multiply(queries: Vectors, block: Vectors, target: Vectors) -> None:
-    """Write queries @ block.T to `target`, one slice of the vectors after the other."""
-    length = queries.shape[1]
-    step = _slice(length)
-    np.matmul(queries[:, :step], block[:, :step].T, out=target)
-    part = np.empty(target.shape, np.float32) if length > step else target
-    for start in range(step, length, step):
-        columns = slice(start, start + step)
-        np.matmul(queries[:, columns], block[:, columns].T, out=part)
-        target += part
+Answers = Iterator[tuple[list[int], list[float]]]
+"""For each query the gallery rows of its answers and their distances, best first."""
+
+
+def _ranked_at_once(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """own: (q,) the gallery row that is the query's own, -1 for none. place: see `_ordered`."""
+    step = max(1, CHUNK_CELLS // max(1, len(gallery)))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        chunk, of_chunk = queries[part], measure.of_queries(part)
+        nearness = _nearness(chunk, gallery, of_chunk)
+        mine = np.flatnonzero(own[part] >= 0)
+        nearness[mine, own[part][mine]] = -np.inf
+        yield from _ranked(chunk, nearness, gallery, place, depth, of_chunk)
+
+
+def _ranked_by_blocks(
+    queries: Vectors,
+    own: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """The same in a large gallery. See `blocks`."""
+
+    def nearness(part: slice) -> tuple[Vectors, Vectors]:
+        rows, of_rows = gallery[part], measure.of_gallery(part)
+        near = _nearness(queries, rows, of_rows)
+        mine = np.flatnonzero((own >= part.start) & (own < part.start + len(rows)))
+        near[mine, own[mine] - part.start] = -np.inf
+        return near, _allowance(of_rows, queries.shape[1])
+
+    found = candidates(len(queries), len(gallery), depth, nearness, GROUP_CELLS)
+    if found is None:
+        yield from _ranked_at_once(queries, own, gallery, place, depth, measure)
+    else:
+        yield from _ordered(queries, *found, gallery, place, depth, measure)
 
 
 def _ranked(
@@ -253,24 +189,36 @@ def _ranked(
     place: Indices,
     depth: int,
     measure: Measure,
-) -> Iterator[tuple[list[int], list[float]]]:
-    """For each query the gallery rows of its answers and their distances, best first.
-
-    place: where each gallery row stands in the order of the ids, which decides between ties.
-    """
+) -> Answers:
     step = max(1, GROUP_CELLS // max(1, nearness.shape[1]))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         group, of_group = nearness[part], measure.of_queries(part)
         allowance = _allowance(of_group, queries.shape[1])
         of_query, rows = _candidates(group, depth, allowance)
-        exact = distances(queries[part], of_query, gallery, rows, of_group)
-        order = np.lexsort((place[rows], exact, of_query))
-        rows, exact = rows[order], exact[order]
-        ends = np.searchsorted(of_query, np.arange(len(group) + 1))
-        for first, last in pairwise(ends.tolist()):
-            kept = slice(first, min(last, first + depth))
-            yield rows[kept].tolist(), exact[kept].tolist()
+        yield from _ordered(queries[part], of_query, rows, gallery, place, depth, of_group)
+
+
+def _ordered(
+    queries: Vectors,
+    of_query: Indices,
+    rows: Indices,
+    gallery: Vectors,
+    place: Indices,
+    depth: int,
+    measure: Measure,
+) -> Answers:
+    """Pairs of queries and gallery rows by their distances, the first `depth` of each query.
+
+    place: where each gallery row stands in the order of the ids, which decides between ties.
+    """
+    exact = distances(queries, of_query, gallery, rows, measure)
+    order = ties.order(of_query, exact, place[rows])
+    rows, exact = rows[order], exact[order]
+    ends = np.searchsorted(of_query, np.arange(len(queries) + 1))
+    for first, last in pairwise(ends.tolist()):
+        kept = slice(first, min(last, first + depth))
+        yield rows[kept].tolist(), ties.never_falling(exact[kept])
 
 
 def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indices, Indices]:
@@ -289,56 +237,3 @@ def _candidates(nearness: Vectors, depth: int, allowance: Vectors) -> tuple[Indi
     wanted = np.flatnonzero(nearness + allowance >= bar)
     of_query, rows = np.divmod(wanted, max(1, pictures))
     return of_query, rows
-
-
-def distances(
-    queries: Vectors, of_query: Indices, gallery: Vectors, rows: Indices, measure: Measure
-) -> Floats:
-    """The distances between queries[of_query] and gallery[rows], pair by pair, in float64.
-
-    They do not depend on which other pairs are asked for. For their definition see `search`.
-    """
-    squares = np.empty(len(rows))
-    step = max(1, CACHED_CELLS // max(1, queries.shape[1]))
-    vectors = np.asarray(gallery)  # indexing a np.memmap costs more than reading it
-    read = 0
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        squares[part] = _squares(queries, of_query[part], vectors, rows[part], measure)
-        read += len(rows[part]) * queries.shape[1]
-        if read >= GATHERED_CELLS:
-            _release_pages(gallery)
-            read = 0
-    _release_pages(gallery)
-    if measure.metric == "cosine":
-        return squares / 2
-    return np.asarray(np.ldexp(np.sqrt(squares), measure.exponent))
-
-
-def _squares(
-    queries: Vectors, of_query: Indices, gallery: Vectors, rows: Indices, measure: Measure
-) -> Floats:
-    """Squared distances; 2, as at a right angle, where a cosine has no direction to go by."""
-    asked = queries[of_query]
-    difference = gallery[rows].astype(np.float64, order="C")
-    if measure.metric == "cosine":
-        without = ~(difference.any(axis=1) & asked.any(axis=1))
-    if measure.queries is None or measure.gallery is None:
-        difference -= asked
-    else:
-        difference *= measure.gallery[rows, None]
-        difference -= asked * measure.queries[of_query, None]
-    # Not a BLAS product, whose last bits depend on its threads.
-    squares = np.einsum("ij,ij->i", difference, difference)
-    if measure.metric == "cosine":
-        squares[without] = 2
-    return np.asarray(squares)
-
-
-def _release_pages(vectors: Vectors) -> None:
-    """Count the pages of a mapped file no longer as this process's memory. They stay cached."""
-    base: Any = vectors
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)

@@ -6,7 +6,8 @@ import numpy as np
 
 from gallerist.features.store import Features
 from gallerist.io.arrays import Vectors
-from gallerist.search.exact import Measure, search
+from gallerist.search.distances import Measure
+from gallerist.search.exact import search
 from gallerist.search.expansion import augment_gallery, expand_queries
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import Search

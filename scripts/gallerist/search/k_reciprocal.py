@@ -18,6 +18,8 @@ from scipy import sparse
 
 from gallerist.io.arrays import AnyArray, Floats, Indices, Integers, Vectors
 from gallerist.io.errors import UserError
+from gallerist.search import ties
+from gallerist.search.distances import UNIT_ROWS, distances
 from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import KReciprocal
@@ -35,9 +37,6 @@ CHUNK_CELLS = 500_000
 
 DECIMALS = 12
 """Of a mixed distance: the order in which it was added up must not decide between equals."""
-
-PAIR_CELLS = 1 << 20
-"""Differences of single pairs held at once: 8 MB of float64."""
 
 
 def k_reciprocal(
@@ -88,7 +87,7 @@ def k_reciprocal(
     place = np.argsort(sorted(range(pictures), key=gallery_ids.__getitem__))  # by id
     neighbourhoods = _of_gallery(gallery, gallery_ids, row_of, k1, k2)
     answers: list[tuple[str, ...]] = []
-    distances: list[tuple[float, ...]] = []
+    mixtures: list[tuple[float, ...]] = []
     step = max(1, CHUNK_CELLS // pictures)
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
@@ -98,8 +97,8 @@ def k_reciprocal(
             mixed = _mix_distances(rows, np.array(found_distances), neighbourhoods, k2, weight)
             order = np.lexsort((place[rows], mixed))[:depth]
             answers.append(tuple(gallery_ids[row] for row in rows[order]))
-            distances.append(tuple(mixed[order].tolist()))
-    return Ranking(tuple(query_ids), tuple(answers), tuple(distances))
+            mixtures.append(tuple(mixed[order].tolist()))
+    return Ranking(tuple(query_ids), tuple(answers), tuple(mixtures))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +140,8 @@ def _of_gallery(
     sizes = np.diff(small.indptr).astype(np.int64)
     expanded = _expand(reciprocal, small, sizes)
     of_picture = np.repeat(np.arange(pictures), np.diff(expanded.indptr))
-    weights = np.exp(-_half_squares(gallery, of_picture, expanded.indices))
+    others_of = expanded.indices.astype(np.intp)
+    weights = np.exp(-(distances(gallery, of_picture, gallery, others_of, UNIT_ROWS) ** 2) / 2)
     encoded = sparse.csr_array((weights, expanded.indices, expanded.indptr), shape=expanded.shape)
     averaged = nearest[:, :k2]
     mean = _rows_to_matrix(averaged, pictures, np.full(averaged.size, 1 / averaged.shape[1]))
@@ -161,7 +161,7 @@ def _mix_distances(
     half_squares = distances**2 / 2
     pictures = len(gallery.reach)
     first = rows[: gallery.near]
-    mutual = np.sort(first[distances[: gallery.near] <= gallery.reach[first]])
+    mutual = np.sort(first[ties.key(distances[: gallery.near]) <= ties.key(gallery.reach[first])])
     reciprocal = _rows_to_matrix(mutual[None, :], pictures, np.ones(len(mutual), dtype=np.bool_))
     members = _expand(reciprocal, gallery.small, gallery.sizes).indices
     distance_of = np.zeros(pictures)  # a picture that is the query itself may be a neighbour's
@@ -219,14 +219,3 @@ def _expand(reciprocal: Sparse, small: Sparse, sizes: Integers) -> Sparse:
 
 def _half(k1: int) -> int:
     return max(1, round(k1 / 2))
-
-
-def _half_squares(vectors: Vectors, rows: Indices, others: Indices) -> Floats:
-    """|a - b|² / 2 in float64 of pairs of rows."""
-    result = np.empty(len(rows))
-    step = max(1, PAIR_CELLS // max(1, vectors.shape[1]))
-    for start in range(0, len(rows), step):
-        pairs = slice(start, start + step)
-        difference = vectors[rows[pairs]].astype(np.float64) - vectors[others[pairs]]
-        result[pairs] = np.einsum("ij,ij->i", difference, difference) / 2
-    return result

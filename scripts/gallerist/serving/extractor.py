@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from gallerist.data.decoding import Reading
+from gallerist.data.decoding import MAX_PIXELS, Reading
 from gallerist.features.extractors import Extractor
 from gallerist.workflow.experiments import Experiments
 from gallerist.workflow.results import Results
@@ -56,8 +56,9 @@ def extractor_of(
     elif "encoding" in settings:  # of key points, by visual words
         from gallerist.features.vocabulary import Vocabulary, WordExtractor
 
+        limit = reading.get("max_pixels", MAX_PIXELS)
         extractor = WordExtractor(
-            Vocabulary.read(results.path(f"vocabularies/{experiment}.npz")),
+            Vocabulary.read(results.path(f"vocabularies/{experiment}.npz"), max_pixels=limit),
             settings["encoding"],
             square_root=settings["square_root"],
             threads=threads,

@@ -21,7 +21,7 @@ from gallerist.io.files import PathLike, read_json
 from gallerist.search.gallery import PreparedGallery
 from gallerist.serving.answers import Answers
 from gallerist.serving.extractor import extractor_of
-from gallerist.serving.requests import as_files
+from gallerist.serving.requests import as_files, in_rows
 from gallerist.settings.ranking import Search
 from gallerist.workflow.results import Results
 
@@ -73,7 +73,7 @@ class SearchableGallery:
             raise ValueError(f"answers is {answers}; it is at least 1")
         if not pictures:
             return []
-        with as_files(pictures) as given, self._lock:
+        with as_files(in_rows(pictures)) as given, self._lock:
             paths = dict(given)  # a picture that is given twice is one query
             queries = extract(self._extractor, list(paths.values()), list(paths))
             check_comparable(queries, self._features)

@@ -64,6 +64,10 @@ class Searchable(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     ) -> pd.DataFrame:
         """A row of answers a picture: see `answers.Answers`. params: answers, how many."""
         rows: Any = model_input.to_dict("records")
+        if not rows and not model_input.columns.size:  # of others MLflow leaves nothing, not a row
+            raise MlflowException.invalid_parameter_value(
+                "the request has no picture: give rows with one of the columns path, bytes, base64"
+            )
         try:
             found = self._gallery.rank(rows, (params or {}).get("answers", 10))
         except ValueError as error:  # a server answers 400, with the reason

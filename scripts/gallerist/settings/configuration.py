@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from gallerist.settings.augmentation import Augmentation
-from gallerist.settings.base import Settings, key
+from gallerist.settings.base import LONGEST_NAME, Settings, key
 from gallerist.settings.challenge import Challenge
 from gallerist.settings.cluster import Cluster
 from gallerist.settings.compute import Compute
@@ -51,9 +51,12 @@ def read_experiment(settings: Settings | Mapping[str, Any]) -> Settings:
 
 NAME_IN_WORDS = (
     "a name of letters, digits, hyphens, underscores and dots before a digit that begins with a "
-    "letter or digit"
+    f"letter or digit, {LONGEST_NAME} characters at most"
 )
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[0-9][A-Za-z0-9_-]*)*$")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[0-9][A-Za-z0-9_-]*)*$", max_length=LONGEST_NAME),
+]
 
 
 class Configuration(Settings):

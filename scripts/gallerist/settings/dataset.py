@@ -2,12 +2,22 @@
 
 from typing import Any, Literal
 
-from gallerist.settings.base import Count, Int, OpenShare, Positive, Seed, Settings, key
+from gallerist.settings.base import (
+    LONGEST_NAME,
+    Count,
+    Int,
+    OpenShare,
+    Positive,
+    Seed,
+    Settings,
+    key,
+)
 from gallerist.settings.texts import File, FileOrUrl, Folder, Subfolder
 
 _A_FOLDER = "the path of a folder"
 _NAME = (
-    "a name of letters, digits, dots, hyphens and underscores that begins with a letter or digit"
+    "a name of letters, digits, dots, hyphens and underscores that begins with a letter or digit, "
+    f"{LONGEST_NAME} characters at most"
 )
 _OPEN_SHARE = "a number above 0 and below 1"
 
@@ -99,7 +109,11 @@ class Dataset(Settings):
     """
 
     name: str = key(
-        ..., expects=_NAME, example="silhouettes", pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$"
+        ...,
+        expects=_NAME,
+        example="silhouettes",
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=LONGEST_NAME,
     )
     """Name of the data set. Results go to `results/<name>/`."""
     embedded: EmbeddedPictures | None = key(None, absent=True)

@@ -138,3 +138,20 @@ def first_line(error: BaseException) -> str:
     """The first line of an error, at most 300 characters: some of MLflow's fill a page."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return hide_passwords(lines[0])[:300]
+
+
+def require_version(uri: str, name: str, alias: str | None, version: str | None) -> None:
+    """Raise TrackingError unless a model is registered, by an alias or by its version's number."""
+    from mlflow.exceptions import MlflowException
+
+    client = connect(uri)
+    try:
+        if alias:
+            client.get_model_version_by_alias(name, alias)
+        else:
+            client.get_model_version(name, str(version))
+    except MlflowException as error:
+        wanted = f"models:/{name}{f'@{alias}' if alias else f'/{version}'}"
+        raise TrackingError(
+            f"{wanted} is not registered ({first_line(error)}): gallerist register does it"
+        ) from error

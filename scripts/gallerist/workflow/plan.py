@@ -128,7 +128,7 @@ class Plan:
             rules.append(ExtractionRule(suffix, names, outputs, "{experiment}", (0, 1), shards))
         if shards:
             record: dict[str, Files] = {"record": f"{stem}-{{shard}}-of-{count}.record.json"}
-            every, log = self.of_kind(kind), "{experiment}-{shard}"
+            every, log = self.of_kind(kind), "{experiment}/{shard}"
             rules.append(ExtractionRule("__shard", every, record, log, (None, count), []))
         return rules
 

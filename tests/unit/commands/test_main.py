@@ -11,6 +11,7 @@ import yaml
 from checkout import CHECKOUT, LIBRARY, SCRIPTS
 
 from gallerist.commands.main import GROUPS, gallerist, main
+from gallerist.commands.search import _default_output
 
 NAMES = [command.name for commands in GROUPS.values() for command in commands]
 FILES = ["--configfile", "config/config.yaml", "more.yaml"]
@@ -105,6 +106,18 @@ def test_the_version_comes_with_the_commit():
     )
 
 
+def test_pictures_of_one_name_are_not_drawn_over_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ("cat/1.png", "dog/1.png", "dog/1.jpg", f"dog/{'é' * 200}.png")
+    drawn = [_default_output("animals", "hog", name) for name in names]
+    drawn.append(_default_output("animals", "hog-1", "cat/1.png"))
+    assert len(set(drawn)) == len(drawn)
+    assert _default_output("animals", "hog", str(tmp_path / "cat/1.png")) == drawn[0]
+    assert drawn[0].parent.as_posix() == "results/animals/searches/hog"
+    assert drawn[0].name.startswith("1-")
+    assert all(len(path.name.encode()) < 200 for path in drawn)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_completion_for_the_shell(shell):
     assert "gallerist" in gallerist_process(_GALLERIST_COMPLETE=f"{shell}_source").stdout
@@ -157,12 +170,12 @@ def test_later_files_of_the_configuration_are_laid_over_earlier_ones(configured,
     assert main(["summary", "--configfile", "config/config.yaml", "other.yaml"]) == 1
     assert "results/other/comparison" in capsys.readouterr().err
     assert main(["summary", "--configfile", "other.yaml", "nowhere.yaml", "--cores", "2"]) == 1
-    assert capsys.readouterr().err == ("other.yaml, nowhere.yaml: there is no file nowhere.yaml\n")
+    assert capsys.readouterr().err == "there is no file nowhere.yaml\n"
 
 
 def test_arguments_that_are_not_understood_end_with_status_2(capsys):
     for arguments, said in (
-        (["serch"], "Did you mean 'search'?"),
+        (["sumary"], "Did you mean 'summary'?"),
         (["search"], "Missing option '--experiment'"),
         (["unlock", "--configfile"], "requires an argument"),
         (["evaluate", "a", "--k", "one"], "'one' is no list of whole numbers, such as 1,3,5"),

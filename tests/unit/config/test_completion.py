@@ -561,6 +561,99 @@ def test_layout_classes_wants_a_folder_a_class(tmp_path):
 SHARES = ("validation", "training", "gallery", "query")
 
 
+@pytest.mark.parametrize(
+    "names", [("train", "test"), ("Training", "val", "more"), ("gallery", "query")]
+)
+def test_parts_of_a_data_set_are_not_taken_for_its_classes(tmp_path, names):
+    for name in names:
+        (tmp_path / name / "cat").mkdir(parents=True)
+    config = minimal(folder=str(tmp_path), layout="classes", split=dict.fromkeys(SHARES, 0.25))
+    [problem] = problems(config)
+    assert problem.startswith("dataset.folder: ")
+    assert all(f"{name}/" in problem for name in names if name != "more")
+    assert "layout: tree" in problem
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "plane"), ("test",), ("val", "dev"), ("trainer", "tester")]
+)
+def test_a_class_may_be_called_as_a_part_is(tmp_path, names):
+    """A train is a vehicle."""
+    for name in names:
+        (tmp_path / name).mkdir()
+    config = minimal(folder=str(tmp_path), layout="classes", split=dict.fromkeys(SHARES, 0.25))
+    assert complete(config)
+
+
+def test_a_folder_of_the_folder_of_classes_is_not_taken_for_the_only_class(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "animals" / name).mkdir(parents=True)
+    config = minimal(folder=str(tmp_path), layout="classes", split=dict.fromkeys(SHARES, 0.25))
+    [problem] = problems(config)
+    assert "holds one folder, animals/, and that holds folders only" in problem
+    assert f"Then write {str(tmp_path / 'animals')!r}" in problem
+    config["dataset"]["folder"] = str(tmp_path / "animals")
+    assert complete(config)
+    (tmp_path / "animals" / "a.png").write_bytes(b"")
+    config["dataset"]["folder"] = str(tmp_path)
+    assert complete(config)  # pictures lie in it, as in a class
+
+
+@pytest.mark.parametrize("name", ["mlflow", "MLflow", "Default", "README.md", "report.html"])
+def test_a_name_that_something_else_has_below_the_results_is_refused(name):
+    config = minimal()
+    config["dataset"]["name"] = name
+    [problem] = problems(config)
+    assert problem.startswith(f"dataset.name: {name} is taken: ")
+
+
+def test_an_experiment_cannot_be_called_as_the_best_of_all_is():
+    [problem] = problems(edited("experiments.best", {"descriptor": "hog"}, minimal()))
+    assert problem.startswith("experiments.best: best stands for the best of all experiments")
+    assert complete(edited("experiments.Best", {"descriptor": "hog"}, minimal()))
+
+
+@pytest.mark.parametrize("length", [100, 101])
+def test_names_are_no_longer_than_files_can_be_called_by(length):
+    name = "n" * length
+    for config, key in (
+        (edited("dataset.name", name, minimal()), "dataset.name"),
+        (edited(f"experiments.{name}", {"descriptor": "hog"}, minimal()), f"experiments.{name}"),
+    ):
+        if length <= 100:
+            assert complete(config)
+        else:
+            [problem] = problems(config)
+            assert problem.startswith(f"{key}: ")
+            assert "100 characters at most" in problem
+
+
+@pytest.mark.parametrize("name", ["{x}", "a{seed,\\d+}b"])
+def test_a_file_that_jobs_wait_for_has_no_braces_in_its_name(tmp_path, name):
+    weights, truth = tmp_path / f"{name}.h5", tmp_path / f"{name}.json"
+    for file in (weights, truth):
+        file.write_bytes(b"")
+    (tmp_path / "gallery").mkdir()
+    (tmp_path / "query").mkdir()
+    config = edited("challenge", {"folder": str(tmp_path), "truth": str(truth)}, minimal())
+    network = {"network": "transfer", "backbone": "MobileNetV2", "weights": str(weights)}
+    config["experiments"]["mobile"] = network
+    lines = problems(config)
+    assert [line.partition(": ")[0] for line in lines] == [
+        "experiments.mobile.weights",
+        "challenge.truth",
+    ]
+    assert all("takes for a wildcard: rename" in line for line in lines)
+
+
+def test_braces_are_welcome_where_nothing_takes_them_for_wildcards(tmp_path):
+    folder = picture_tree(tmp_path / "{pictures}")
+    config = edited("evaluation.queries_drawn", ["{x}.png"], minimal(folder=str(folder)))
+    config["challenge"] = {"embedded": {}, "group": "{team}"}
+    config["tracking"] = {"uri": "sqlite:///{runs}.db"}
+    assert complete(config)["challenge"]["group"] == "{team}"
+
+
 def test_layout_classes_wants_all_four_shares_and_a_sum_of_one(tmp_path):
     (tmp_path / "cat").mkdir()
     config = minimal(folder=str(tmp_path), layout="classes")
@@ -781,7 +874,7 @@ def test_a_name_that_yaml_takes_for_a_truth_value_is_named_with_the_mend(word, h
     truth = "true" if "true" in hint else "false"
     assert found == [
         f"dataset.name: found {truth}, expected a name of letters, digits, dots, hyphens and "
-        f"underscores that begins with a letter or digit. {hint}",
+        f"underscores that begins with a letter or digit, 100 characters at most. {hint}",
         f"experiments.{truth}: a key must be text. {hint}",
         f"experiments.both.of[1]: found {truth}, expected the name of an experiment. {hint}",
         f"registry.experiments[0]: found {truth}, expected text. {hint}",

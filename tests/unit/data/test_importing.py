@@ -102,6 +102,17 @@ BAD_FILES = {
 }
 
 
+def test_parts_of_a_data_set_are_refused_in_place_of_classes(tmp_path):
+    for name in ("train", "test"):
+        draw = tmp_path / name / "cat"
+        draw.mkdir(parents=True)
+        Image.new("RGB", (20, 20), name == "test" and "red").save(draw / "a.png")
+    with pytest.raises(
+        UserError, match=r"holds test/ and train/, which would be taken for classes"
+    ):
+        import_folder(tmp_path, part="originals", min_side=8, max_pixels=10**8)
+
+
 def test_each_bad_file_of_a_folder_is_named_with_its_reason(tmp_path):
     good = save(tmp_path / "cat" / "good.png", seed=1)
     for name, (content, _) in BAD_FILES.items():

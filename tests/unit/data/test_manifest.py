@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gallerist.data import manifest as manifest_module
 from gallerist.data.manifest import COLUMNS, Manifest, Picture
 
 PICTURE = Picture("a1", "gallery/cat/1.jpg", "cat", "gallery", "a1", 640, 480, "00ff00ff00ff00ff")
@@ -130,3 +131,34 @@ def test_the_lists_are_in_manifest_order_and_classes_are_sorted():
     assert [picture.id for picture in manifest] == manifest.ids
     assert manifest.by_id()["2"].path == "2.png"
     assert len(manifest) == 4
+
+
+@pytest.fixture
+def all_are_large(monkeypatch):
+    """So that Arrow reads every file."""
+    monkeypatch.setattr(manifest_module, "LARGE", 0)
+    monkeypatch.setattr(manifest_module, "BLOCK_BYTES", 256)
+
+
+@pytest.mark.usefixtures("all_are_large")
+@pytest.mark.parametrize("count", [0, 1, 50])
+def test_a_large_file_is_read_as_a_small_one(tmp_path, count):
+    names = [AWKWARD[number % len(AWKWARD)] for number in range(count)]
+    rows = [
+        replace(PICTURE, id=f"{number:016x}", path=f"{number}{name}", recipe=name[:3])
+        for number, name in enumerate(names)
+    ]
+    Manifest(rows).write(tmp_path / "manifest.csv")
+    assert [*Manifest.read(tmp_path / "manifest.csv")] == rows
+
+
+@pytest.mark.usefixtures("all_are_large")
+@pytest.mark.parametrize("spoilt", ["wide", "4.5", "1,2", ""])
+def test_the_line_of_a_large_file_that_is_wrong_is_named(tmp_path, spoilt):
+    rows = [replace(PICTURE, id=f"{number:016x}") for number in range(40)]
+    Manifest(rows).write(tmp_path / "manifest.csv")
+    lines = (tmp_path / "manifest.csv").read_text().splitlines()
+    lines[30] = lines[30].replace("640", spoilt)
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"manifest\.csv, line 31: "):
+        Manifest.read(tmp_path / "manifest.csv")

@@ -1,7 +1,10 @@
 """evaluation.external_rankings against pytrec_eval, which is trec_eval, on the same files."""
 
 import logging
+import os
 import re
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation import trec_files
+from gallerist.evaluation.external_evaluation import Task, evaluate_files
 from gallerist.evaluation.external_rankings import (
     find_relevant,
     read_ranking,
@@ -187,7 +192,10 @@ RANKING = "query_id,rank,gallery_id,distance"
         (["q Q0 a 1 2 t", "", "q Q0 a 2 1 t"], 3, "query q has a a second time"),
         (["q Q0 a 1 2 t", "q Q0 \udcff 2 1 t"], 2, "byte 0xff is not UTF-8"),
         ([RANKING, "q,1,\udcff,0"], 2, "byte 0xff is not UTF-8"),
-        ([RANKING, "q,1,a\rb,0"], 2, "no CSV"),
+        ([RANKING, "q,1,a\rb,0"], 2, "3 cells under 4 columns"),
+        ([RANKING, "q,1,a,0", 'q,2,"b', *["c" * 99] * 2000], 1314, "no CSV"),
+        ([RANKING, "q,1,a,0", "q,2," + "b" * 200_000], 3, "more than 100000 bytes without an end"),
+        (["0" * 200_000], 1, "more than 100000 bytes without an end"),
     ],
 )
 def test_a_fault_of_a_ranking_is_reported_with_its_file_and_line(tmp_path, lines, line, reason):
@@ -199,7 +207,41 @@ def test_a_fault_of_a_ranking_is_reported_with_its_file_and_line(tmp_path, lines
     assert str(told.value).startswith(where)
 
 
-@pytest.mark.parametrize("first", ["", "query,rank,answer", "q 1 a", "a b c d", "{}"])
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+@pytest.mark.parametrize("block", [1, 7, 1 << 16])
+def test_lines_may_end_as_on_any_machine(tmp_path, monkeypatch, end, block):
+    monkeypatch.setattr(trec_files, "_BLOCK", block)
+    table, run = tmp_path / "table", tmp_path / "run"
+    table.write_bytes(end.join(["query_id,rank,gallery_id", "q,1,a", "", 'q,2,"b"']).encode())
+    run.write_bytes(end.join(["q Q0 a 1 2 t", "q Q0 b 2 1 t", ""]).encode())
+    for path in (table, run):
+        assert read_ranking(path).answers == (("a", "b"),)
+    run.write_bytes(end.join(["q Q0 a 1 2 t", "q Q0 b"]).encode())
+    with pytest.raises(UserError, match="line 2: 3 fields"):
+        read_ranking(run)
+
+
+def through_pipe(path):
+    """The path of a pipe that the file is written into; it can be opened and read once."""
+    receiving, sending = os.pipe()
+    data = path.read_bytes()
+    Thread(target=lambda: (os.write(sending, data), os.close(sending)), daemon=True).start()
+    return f"/dev/fd/{receiving}"
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="pipes have no paths here")
+def test_a_ranking_and_its_truth_through_pipes_are_read_whole(tmp_path):
+    lines = [f"q{q} Q0 d{r} {r} {1 - r / 1000:.6f} {'x' * 40}" for q in (1, 2) for r in range(900)]
+    run = put(tmp_path / "run", *lines)
+    qrels = put(tmp_path / "qrels", *(f"q{q} 0 d{r} 1" for q in (1, 2) for r in range(5)))
+    wanted = evaluate_files(Task([run, qrels], rounds=1000))
+    found = evaluate_files(Task([through_pipe(run), through_pipe(qrels)], rounds=1000))
+    assert found.splitlines()[1:] == wanted.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    "first", ["", "query,rank,answer", "q 1 a", "a b c d", "{}", '"' + "0" * 90_000]
+)
 def test_a_file_of_no_known_form_is_refused_with_what_forms_there_are(tmp_path, first):
     path = put(tmp_path / "odd.csv", first)
     with pytest.raises(UserError) as told:

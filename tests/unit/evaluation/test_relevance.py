@@ -257,7 +257,7 @@ def test_the_confusion_is_scikit_learns_of_a_classifier():
         {f"q{row}": classes[label] for row, label in enumerate(truth)},
         {f"g{number}": name for number, name in enumerate(classes)},
     )
-    names, counts = result.confusion()
+    names, counts, *_ = result.confusion()
     assert names == classes
     np.testing.assert_array_equal(counts, confusion_matrix(truth, order[:, 0], labels=range(20)))
 
@@ -305,7 +305,7 @@ def test_a_query_whose_file_is_in_the_gallery_under_another_class_is_evaluated()
 
 def test_an_evaluation_of_nothing_is_empty():
     empty = evaluate(Ranking(("q",), ((),), ((),)), {"q": "whale"}, GALLERY)
-    classes, counts = empty.confusion()
+    classes, counts, *_ = empty.confusion()
     assert classes == []
     assert counts.shape == (0, 0)
 
@@ -319,7 +319,7 @@ def test_a_query_without_answers_is_a_miss_and_stands_in_no_row_of_the_confusion
 def test_confusion_counts_queries_by_the_class_of_their_first_answer():
     labels = {"q1": "cat", "q2": "cat", "q3": "dog", "q4": "cat", "q5": "whale"}
     ranking = ranked(q1="c1 d1", q2="x1 c1", q3="d2 c1", q4="c2 d1", q5="b1")
-    classes, counts = evaluate(ranking, labels, GALLERY).confusion()
+    classes, counts, *_ = evaluate(ranking, labels, GALLERY).confusion()
     assert classes == ["cat", DISTRACTOR, "dog"]
     np.testing.assert_array_equal(counts, [[2, 1, 0], [0, 0, 0], [0, 0, 1]])
 

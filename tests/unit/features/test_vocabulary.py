@@ -298,7 +298,7 @@ def test_of_more_pictures_than_descriptors_some_give_one(paths, detector):
 
 def test_a_vocabulary_is_read_as_it_was_written(vocabulary, tmp_path):
     vocabulary.write(tmp_path / "words.npz")
-    again = Vocabulary.read(tmp_path / "words.npz")
+    again = Vocabulary.read(tmp_path / "words.npz", max_pixels=10**8)
     assert again.sha256 == vocabulary.sha256
     assert again.detector == vocabulary.detector
     assert again.pictures == vocabulary.pictures
@@ -331,12 +331,12 @@ def test_a_file_that_is_no_vocabulary_is_refused(vocabulary, tmp_path):
     for content in damaged:
         file.write_bytes(content)
         with pytest.raises(UserError, match=r"words\.npz cannot be read .* learn it again"):
-            Vocabulary.read(file)
+            Vocabulary.read(file, max_pixels=10**8)
     with file.open("wb") as opened:
         np.save(opened, np.zeros(3))
     with pytest.raises(UserError, match="cannot be read as a vocabulary"):
-        Vocabulary.read(file)
+        Vocabulary.read(file, max_pixels=10**8)
     objects = np.array([{"a": 1}], dtype=object)
     np.savez(file, detector=objects, words=objects, pictures_with_word=objects, pictures=objects)
     with pytest.raises(UserError, match="cannot be read as a vocabulary"):
-        Vocabulary.read(file)
+        Vocabulary.read(file, max_pixels=10**8)

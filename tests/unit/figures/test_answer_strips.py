@@ -1,5 +1,7 @@
 """The picture of a query and its answers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,14 +10,16 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from gallerist.evaluation.relevance import MARKS, QueryResult
+from gallerist.figures import answer_strips
 from gallerist.figures.answer_strips import (
     QUERY,
     UNKNOWN,
     best_median_worst,
-    draw,
     strips,
 )
 from gallerist.figures.style import RELEVANT, WRONG
+
+draw = partial(answer_strips.draw, max_pixels=10**8)
 
 
 def pixels(path) -> np.ndarray:

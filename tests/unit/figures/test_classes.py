@@ -11,9 +11,10 @@ from pictures import assert_whole, has_colour, pixels
 from PIL import Image
 
 from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
+from gallerist.evaluation.relevance import Confusion
 from gallerist.evaluation.scores import Scores
 from gallerist.figures import classes as module
-from gallerist.figures.classes import ClassBar, class_bars, draw_class_bars, draw_confusion
+from gallerist.figures.classes import ClassBar, class_bars, draw_class_bars
 
 
 def evaluated(classes: int, each: int = 6) -> tuple[np.ndarray, list[str], list[str]]:
@@ -157,6 +158,10 @@ def test_names_with_dollar_signs_and_of_any_length_are_drawn(figures, tmp_path):
 
 
 # The confusion
+
+
+def draw_confusion(classes, counts, path, *, title):
+    module.draw_confusion(Confusion(classes, counts, counts.sum(axis=1), 0), path, title=title)
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 25, 26, 67])

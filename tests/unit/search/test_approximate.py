@@ -13,7 +13,8 @@ from gallerist.search.approximate import (
     build_index,
     recall,
 )
-from gallerist.search.exact import METRICS, Measure, search
+from gallerist.search.distances import METRICS, Measure
+from gallerist.search.exact import search
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import Search
 

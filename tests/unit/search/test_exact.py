@@ -1,5 +1,6 @@
 """Exact search against brute force, where it is hard: ties, near ties, zeros, chunks."""
 
+import math
 import os
 import subprocess
 import sys
@@ -17,22 +18,36 @@ from threadpoolctl import threadpool_limits
 
 from gallerist.features.store import normalise
 from gallerist.io.errors import UserError
+from gallerist.search import distances as distances_module
 from gallerist.search import exact as module
-from gallerist.search.exact import METRICS, Measure, search
+from gallerist.search.distances import METRICS, Measure
+from gallerist.search.exact import search
+from gallerist.search.products import SLICE, margin
+from gallerist.search.ties import RIGHT_ANGLE
 
 
 def brute_force(queries, query_ids, gallery, gallery_ids, depth):
-    """Every distance in float64, sorted by (distance, id): slow, and plainly right."""
+    """Every distance in float64, sorted by (distance, id): slow, and plainly right.
+
+    Of rows whose products add up to nothing, exactly, it is that of a right angle.
+    """
     answers, distances = [], []
     for vector, own in zip(queries.astype(np.float64), query_ids, strict=True):
         found = sorted(
-            (float(np.sqrt(((row - vector) ** 2).sum())), name)
+            ((plain_distance(vector, row), name)
             for row, name in zip(gallery.astype(np.float64), gallery_ids, strict=True)
-            if name != own
-        )[:depth]
+            if name != own),
+            key=lambda each: (float(f"{each[0]:.12g}"), each[1]),
+        )[:depth]  # fmt: skip
         answers.append(tuple(name for _, name in found))
         distances.append(tuple(distance for distance, _ in found))
     return tuple(answers), tuple(distances)
+
+
+def plain_distance(one, other):
+    if math.fsum((one * other).tolist()) == 0:  # the products of float32 numbers are exact here
+        return math.sqrt(int(one.any()) + int(other.any()))
+    return float(np.sqrt(((one - other) ** 2).sum()))
 
 
 def assert_exact(queries, query_ids, gallery, gallery_ids, depth):
@@ -98,7 +113,7 @@ def test_many_exact_ties_and_zero_vectors_come_by_distance_then_id(
         patch.setattr(module, "CHUNK_CELLS", chunk)
         patch.setattr(module, "BLOCK_CELLS", chunk)
         patch.setattr(module, "GROUP_CELLS", chunk)
-        patch.setattr(module, "CACHED_CELLS", chunk)
+        patch.setattr(distances_module, "CACHED_CELLS", chunk)
         assert_exact(
             normalise(np.array(queries)), query_ids, normalise(np.array(gallery)), ids, depth
         )
@@ -142,28 +157,28 @@ def test_the_margin_covers_vectors_whose_roundings_add_up(length, seed):
     together = module._nearness(queries, gallery)
     apart = np.concatenate([module._nearness(query[None], gallery) for query in queries])
     for nearness in (together, apart):
-        assert 2 * np.abs(nearness - exact).max() < module.margin(length)
+        assert 2 * np.abs(nearness - exact).max() < margin(length)
     assert_exact(queries, ["a", "b", "c"], gallery, names("g", 40, rng), 5)
 
 
 def test_the_margin_holds_for_a_sum_in_the_worst_order():
     """One element after the other, rounded each time: no library adds up more carelessly."""
-    length = 2 * module.SLICE
+    length = 2 * SLICE
     gallery = normalise(np.random.default_rng(8).random((4, length)))
     partial = np.zeros((4, 4), np.float32)
-    for start in range(0, length, module.SLICE):
+    for start in range(0, length, SLICE):
         part = np.zeros((4, 4), np.float32)
-        for column in range(start, start + module.SLICE):
+        for column in range(start, start + SLICE):
             part += np.multiply.outer(gallery[:, column], gallery[:, column])
         partial += part
     exact = gallery.astype(np.float64) @ gallery.T.astype(np.float64)
     assert partial.dtype == np.float32
-    assert 0 < 2 * np.abs(partial - exact).max() < module.margin(length)
+    assert 0 < 2 * np.abs(partial - exact).max() < margin(length)
 
 
 def test_the_margin_is_small_beside_the_distances_between_pictures():
-    assert module.margin(2048) < 2.5e-4
-    assert module.margin(100_352) < 8e-4
+    assert margin(2048) < 2.5e-4
+    assert margin(100_352) < 8e-4
 
 
 def test_a_zero_vector_is_at_distance_one_and_takes_its_place():
@@ -216,7 +231,7 @@ def test_the_result_does_not_depend_on_the_chunks(monkeypatch, name, cells):
     queries = np.concatenate([gallery[::9], rectified(rng, 7, 2333)])
     query_ids, gallery_ids = names("q", len(queries), rng), names("g", 90, rng)
     whole = search(queries, query_ids, gallery, gallery_ids, 10)
-    monkeypatch.setattr(module, name, cells)
+    monkeypatch.setattr(module if hasattr(module, name) else distances_module, name, cells)
     assert search(queries, query_ids, gallery, gallery_ids, 10) == whole
 
 
@@ -390,6 +405,17 @@ def test_norms_change_the_order():
     )
 
 
+def about_right_angles(queries, gallery, norms, metric):
+    """Which pairs are at a right angle within float32, and their distances by the vectors given."""
+    lengths = np.maximum(np.multiply.outer(*norms), 1e-300)
+    cosines = queries @ gallery.T / lengths
+    cosines = np.where(np.abs(cosines) < 1e-13, 0, cosines)  # what float64 has left of 0
+    one, other = (each > 0 for each in norms) if metric == "rows" else norms
+    squares = np.add.outer(one**2.0, other**2.0) - 2 * np.multiply.outer(one * 1.0, other) * cosines
+    distances = 1 - cosines if metric == "cosine" else np.sqrt(squares)
+    return np.abs(cosines) <= RIGHT_ANGLE, distances
+
+
 numbers = st.sampled_from([-1000.0, -1.0, -0.001, 0.0, 0.001, 1.0, 1.5, 1000.0])
 rows_of_numbers = st.lists(numbers, min_size=3, max_size=3)
 
@@ -421,9 +447,10 @@ def test_every_metric_is_exact_for_ties_zeros_and_any_norms(
         wanted = cdist(asked.astype(np.float64), there.astype(np.float64))
     else:
         wanted = cdist(asked * norms[0][:, None], there * norms[1][:, None])
+    wanted = np.where(*about_right_angles(queries, gallery, norms, metric), wanted)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CHUNK_CELLS", "BLOCK_CELLS", "GROUP_CELLS", "CACHED_CELLS"):
-            patch.setattr(module, name, chunk)
+            patch.setattr(module if hasattr(module, name) else distances_module, name, chunk)
         ranking = search(
             *(asked, query_ids, there, gallery_ids, depth),
             metric="cosine" if metric == "cosine" else "euclidean",
@@ -621,7 +648,7 @@ def test_with_norms_the_result_does_not_depend_on_chunks_and_threads(monkeypatch
     whole = search(queries, query_ids, gallery, ids, 10, **given)
     with threadpool_limits(1):
         assert search(queries, query_ids, gallery, ids, 10, **given) == whole
-    monkeypatch.setattr(module, name, 700)
+    monkeypatch.setattr(module if hasattr(module, name) else distances_module, name, 700)
     assert search(queries, query_ids, gallery, ids, 10, **given) == whole
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import gallerist.search.distances
 import gallerist.search.k_reciprocal
 from gallerist.io.errors import UserError
 from gallerist.search.exact import search
@@ -154,7 +155,7 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(monkeypatch):
     settings_ = {"k1": 8, "k2": 4, "weight": 0.3, "depth": 50}
     together = k_reciprocal(queries, ids, gallery, gallery_ids, **settings_)
     monkeypatch.setattr(gallerist.search.k_reciprocal, "CHUNK_CELLS", 100)
-    monkeypatch.setattr(gallerist.search.k_reciprocal, "PAIR_CELLS", 7)
+    monkeypatch.setattr(gallerist.search.distances, "CACHED_CELLS", 7)
     assert k_reciprocal(queries, ids, gallery, gallery_ids, **settings_) == together
     alone = k_reciprocal(queries[4:5], ids[4:5], gallery, gallery_ids, **settings_)
     assert (alone.answers[0], alone.distances[0]) == (together.answers[4], together.distances[4])

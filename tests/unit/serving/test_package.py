@@ -5,11 +5,13 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
 from small_gallery import GALLERY_SIZE, HOG, ranked, small_gallery
 
 from gallerist.io.errors import UserError
@@ -119,6 +121,101 @@ def test_what_is_no_picture_is_named(small, loaded, row, message, tmp_path, monk
     with pytest.raises(MlflowException, match=message) as refused:
         loaded.predict(pd.DataFrame([{"bytes": contents(small)[0]}, row]))
     assert refused.value.get_http_status_code() == 400
+
+
+def asked(loaded, request):
+    """The status and the body of MLflow's server for a request in JSON."""
+    schema = loaded.metadata.get_input_schema()
+    try:
+        found = scoring_server.invocations(json.dumps(request), "application/json", loaded, schema)
+    except MlflowException as error:
+        return error.get_http_status_code(), json.loads(error.serialize_as_json())
+    return found.status, json.loads(found.response)
+
+
+def in_lines(text):
+    return "\r\n".join(text[start : start + 76] for start in range(0, len(text), 76))
+
+
+FORMS_OF_BASE64 = {
+    "plain": lambda text: text,
+    "in lines": in_lines,
+    "with blanks around it": lambda text: f"  {text}\n",
+    "as in a URL": lambda text: text.replace("+", "-").replace("/", "_").rstrip("="),
+    "a data: address": lambda text: f"data:image/png;base64,{text}",
+    "one for a URL": lambda text: "DATA:image/png;charset=x;base64," + quote(text, safe=""),
+    "one without base64": lambda text: "data:image/png," + quote(base64.b64decode(text), safe=""),
+}
+REQUESTS = {
+    "dataframe_records": lambda texts: {"dataframe_records": [{"base64": each} for each in texts]},
+    "dataframe_split": lambda texts: {
+        "dataframe_split": {"columns": ["base64"], "data": [[each] for each in texts]}
+    },
+    "inputs in columns": lambda texts: {"inputs": {"base64": texts}},
+    "inputs in rows": lambda texts: {"inputs": [{"base64": each} for each in texts]},
+    "instances": lambda texts: {"instances": [{"base64": each} for each in texts]},
+}
+
+
+@pytest.mark.parametrize("form", FORMS_OF_BASE64)
+@pytest.mark.parametrize("request_form", ["dataframe_records", "inputs in columns"])
+def test_base64_is_read_as_browsers_and_mails_have_it(small, loaded, form, request_form):
+    text = FORMS_OF_BASE64[form](base64.b64encode(contents(small)[0]).decode())
+    status, body = asked(loaded, REQUESTS[request_form]([text]))
+    assert status == 200
+    assert [tuple(each["ids"]) for each in body["predictions"]] == [ranked(small, 10).answers[0]]
+
+
+@pytest.mark.parametrize("form", REQUESTS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_form_of_a_request_is_answered_row_by_row(small, loaded, form, count):
+    texts = [base64.b64encode(data).decode() for data in contents(small)[:count]]
+    status, body = asked(loaded, REQUESTS[form](texts))
+    assert status == 200
+    found = [tuple(each["ids"]) for each in body["predictions"]]
+    assert found == list(ranked(small, 10).answers[:count])
+
+
+def test_bytes_over_http_stand_beside_other_columns(small, loaded):
+    one, other = (base64.b64encode(data).decode() for data in contents(small)[:2])
+    status, body = asked(loaded, {"dataframe_records": [{"bytes": one}, {"base64": other}]})
+    assert status == 200
+    found = [tuple(each["ids"]) for each in body["predictions"]]
+    assert found == list(ranked(small, 10).answers[:2])
+
+
+NO_PICTURE = "the request has no picture: give rows with one of the columns path, bytes, base64"
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ({"dataframe_records": [{"picture": "QUJD"}]}, NO_PICTURE),
+        ({"dataframe_split": {"columns": ["image"], "data": [["QUJD"]]}}, NO_PICTURE),
+        ({"dataframe_split": {"data": [["QUJD"]]}}, NO_PICTURE),
+        ({"inputs": ["QUJD"]}, NO_PICTURE),
+        ({"inputs": "QUJD"}, NO_PICTURE),
+        ({"instances": ["QUJD"]}, NO_PICTURE),
+        ({"dataframe_records": []}, NO_PICTURE),
+        ({"dataframe_records": [{}]}, NO_PICTURE),
+        ({"dataframe_records": [{"base64": 5}]}, "picture 1 (base64): 5 is no base64"),
+        ({"dataframe_records": [{"base64": True}]}, "picture 1 (base64): True is no base64"),
+        ({"dataframe_records": [{"base64": {"a": 1}}]}, "picture 1 (base64): {'a': 1} is no"),
+        ({"dataframe_records": [{"bytes": 5}]}, "picture 1 (bytes): 5 is no bytes"),
+        ({"dataframe_records": [{"path": 5}]}, "picture 1 (path): 5 is no path"),
+        ({"dataframe_records": [{"path": "a\0b"}]}, "is no path: embedded null byte"),
+        ({"inputs": {"base64": [5]}}, "picture 1 (base64): 5 is no base64"),
+        ({"dataframe_records": [{"base64": "data:image/png;base64,%%"}]}, "not base64"),
+        ({"dataframe_records": [{"base64": "data:,"}]}, "empty file"),
+        ({"dataframe_records": [{"base64": None}]}, "picture 1 is given by nothing"),
+    ],
+)
+def test_a_request_without_a_picture_is_answered_400_with_one_reason(loaded, request_, reason):
+    status, body = asked(loaded, request_)
+    assert status == 400
+    assert reason in body["message"]
+    assert "stack_trace" not in body
+    assert "Traceback" not in body["message"]
 
 
 def test_fewer_than_one_answer_is_refused(small, loaded):

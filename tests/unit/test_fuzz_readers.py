@@ -1,0 +1,217 @@
+"""Readers of files from outside, given damaged ones: one message that names the file, or a value.
+
+Each reader gets whole files of its form, changed at places that a seed chooses: bytes put in, taken
+out, repeated, exchanged. 50 of them in `make test`, 2,000 in `make test-all`. What is read stays
+within MEMORY.
+"""
+
+import json
+import random
+import tracemalloc
+
+import pytest
+import yaml
+from checkout import CHECKOUT
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from gallerist.challenge.lint import lint
+from gallerist.challenge.truth import Truth
+from gallerist.config.completion import read
+from gallerist.evaluation.external_evaluation import Task, evaluate_files
+from gallerist.evaluation.external_rankings import read_ranking, read_truth
+from gallerist.io.errors import UserError
+from gallerist.records.record import Record, read_record, write_record
+
+MEMORY = 64_000_000
+"""Bytes that a file of some thousand bytes may take while it is read."""
+
+FEW, MANY = 50, 2_000
+
+QUERIES = ("q1", "q,2", "é日", "q4")
+RANKED = [(query, rank, f"g{rank}") for query in QUERIES for rank in range(1, 6)]
+
+
+def table(header, rows):
+    lines = [header, *(",".join(f'"{cell}"' for cell in row) for row in rows)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def lines(rows):
+    return "".join(f"{' '.join(map(str, row))}\n" for row in rows).encode()
+
+
+ANSWERS = {"groupname": "g", "images": {"q.png": ["a.png", "b.png"], "r.png": ["b.png", "a.png"]}}
+TRUTH = {"query": {"q.png": "cat"}, "gallery": {"a.png": "cat", "b.png": "confusion_classes"}}
+CONFIG = {
+    "dataset": {"name": "tiny", "embedded": {"seed": 3}, "images": {"on_bad": "fail"}},
+    "experiments": {
+        "a": {"network": "scratch", "epochs": [1, 2], "l1": 1.0e-5},
+        "b": {"descriptor": "hog", "search": {"metric": "cosine"}},
+        "c": {"fusion": "ranks", "of": ["a-epochs1", "b"]},
+    },
+    "evaluation": {"k": [1, 3], "metrics": ["mAP", "nDCG@3"], "queries_drawn": ["{x}.png"]},
+}
+
+
+def record():
+    return Record(
+        stage="import_images",
+        dataset="tiny",
+        execution="0" * 32,
+        title="t",
+        started="2026-01-01T00:00:00+00:00",
+        status="finished",
+        finished="2026-01-01T00:00:01+00:00",
+        metrics={"images": 3.0},
+        curves={"loss": [(0, 1.0), (1, 0.5)]},
+        tags={"weights": "none"},
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Right files of every form."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_record(folder / "record.json", record())
+    return {
+        "ranking": table(
+            "query_id,rank,gallery_id,distance", [(*row, row[1] / 7) for row in RANKED]
+        ),
+        "run": lines((q, "Q0", g, rank, 1 / rank, "tag") for q, rank, g in RANKED),
+        "classes": table(
+            "id,label,part",
+            [(query, "cat", "query") for query in QUERIES]
+            + [(f"g{number}", "cat", "gallery") for number in range(6)],
+        ),
+        "pairs": table("query_id,gallery_id,relevant", [(q, g, rank % 2) for q, rank, g in RANKED]),
+        "qrels": lines((q, 0, g, rank % 2) for q, rank, g in RANKED),
+        "answers": json.dumps(ANSWERS, ensure_ascii=False, indent=1).encode(),
+        "truth": json.dumps(TRUTH, indent=1).encode(),
+        "truth table": table("file,part,label,domain", [("q.png", "query", "cat", "photo"),
+                                                        ("a.png", "gallery", "cat", "")]),
+        "record": (folder / "record.json").read_bytes(),
+        "yaml": yaml.safe_dump(CONFIG, sort_keys=False).encode(),
+        "default": (CHECKOUT / "config/config.yaml").read_bytes(),
+        "json": json.dumps(CONFIG).encode(),
+    }  # fmt: skip
+
+
+PIECES = (
+    *(
+        b"\0",
+        b"\r",
+        b"\n",
+        b"\t",
+        b'"',
+        b",",
+        b" ",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+    ),
+    *(b"-1", b"1e999", b"nan", b"NaN", b"9" * 400, b"9" * 5000, b"0x", b"true", b"null", b"{}"),
+    *(
+        b"&a [*a]",
+        b"*a",
+        b"? ",
+        b"!!binary x",
+        b"!!timestamp x",
+        b"!!set {a}",
+        b"2026-99-99",
+        b"<<: 1",
+    ),
+    *(b"\\ud800", b"\xed\xa0\x80", "日".encode(), b"[" * 3000, b'{"a":' * 2000, b"x" * 150_000),
+)
+
+
+def damaged(content, random):
+    """The content, changed once to five times."""
+    data = bytearray(content)
+    for _ in range(random.randint(1, 5)):
+        start = random.randrange(len(data) + 1)
+        end = min(len(data), start + random.choice((0, 1, 2, 8, 60)))
+        other = random.randrange(len(data) + 1)
+        data[start:end] = random.choice(
+            (
+                random.choice(PIECES),
+                bytes(random.choices(range(256), k=random.randint(0, 4))),
+                bytes(data[other : other + random.choice((1, 10, 100))]),
+                data[start:end] * random.choice((2, 3, 50)),
+                b"",
+            )
+        )
+    if random.random() < 0.1:
+        del data[random.randrange(len(data) + 1) :]
+    return bytes(data)
+
+
+def evaluated(path, folder):
+    """A ranking, or what is relevant, beside the right file of the other kind."""
+    read_ranking(path)
+    evaluate_files(Task([path, folder / "classes"], ks=[1], metrics=["mAP@2"], rounds=1000))
+
+
+def linted(path, folder):
+    for problem in lint(path, ["a.png", "b.png"], ["q.png", "r.png"], 2):
+        assert "\n" not in problem.message
+        assert len(problem.message) < 200_000
+
+
+READERS = {
+    "ranking": evaluated,
+    "run": evaluated,
+    "classes": lambda path, folder: read_truth([path], QUERIES),
+    "pairs": lambda path, folder: read_truth([path], QUERIES),
+    "qrels": lambda path, folder: read_truth([path], QUERIES),
+    "answers": linted,
+    "truth": lambda path, folder: Truth.read(path),
+    "truth table": lambda path, folder: Truth.read(path),
+    "record": lambda path, folder: read_record(path),
+    "yaml": lambda path, folder: read(path),
+    "default": lambda path, folder: read(path),
+    "json": lambda path, folder: read(path),
+}
+SUFFIXES = {"truth": ".json", "truth table": ".csv"}
+
+
+@pytest.mark.parametrize(
+    "count", [FEW, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+)
+@pytest.mark.parametrize("form", READERS)
+def test_a_damaged_file_is_read_or_refused_in_one_message(tmp_path, whole, form, count):
+    (tmp_path / "classes").write_bytes(whole["classes"])
+    path = tmp_path / f"damaged{SUFFIXES.get(form, '')}"
+    path.write_bytes(whole[form])
+    READERS[form](path, tmp_path)  # whole, it is read
+    outcomes = {"read": 0, "refused": 0}
+
+    @settings(
+        max_examples=count,
+        derandomize=True,  # a seed of the test's own
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    @given(st.integers(0, 2**64))
+    def damage(seed):
+        path.write_bytes(damaged(whole[form], random.Random(seed)))
+        tracemalloc.reset_peak()
+        try:
+            READERS[form](path, tmp_path)
+            outcomes["read"] += 1
+        except UserError as error:
+            outcomes["refused"] += bool(str(error).strip())
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+
+    tracemalloc.start()
+    try:
+        damage()
+    finally:
+        tracemalloc.stop()
+    assert sum(outcomes.values()) == count
+    assert outcomes["refused"] > count // 10 or form == "answers"  # whose problems are listed

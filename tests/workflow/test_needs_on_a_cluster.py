@@ -1,0 +1,46 @@
+"""What jobs ask a Slurm for, of which only the commands that tell of its nodes are pretended."""
+
+import os
+import re
+import stat
+
+import pytest
+from tiny_workflow import COMMANDS, Workflow, all_said
+
+NODES = "main*|2|4000\\nlarge|16|64000\\n"
+"""The default partition and another: processors, and MB of memory."""
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Arguments -> what is said of the training that would be sent."""
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the executor is not installed")
+    workflow = Workflow(tmp_path / "gallerist")
+    workflow.edit_config("cluster.least_minutes", 0)
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    for name, answer in {"sinfo": NODES, "squeue": ""}.items():
+        (commands / name).write_text(f"#!/bin/sh\nprintf '{answer}'\n", encoding="utf-8")
+        (commands / name).chmod(stat.S_IRWXU)
+    path = os.pathsep.join([str(commands), str(COMMANDS), os.environ["PATH"]])
+
+    def plan(*arguments):
+        profile = ("--workflow-profile", "profiles/slurm", "--dry-run", "--cores", "16")
+        result = workflow.call(["snakemake", *profile, *arguments], env={"PATH": path})
+        (found,) = re.findall(
+            r"rule train_network:\n(?:    .+\n)*?    wildcards: experiment=short\n(?:    .+\n)*",
+            all_said(result) + "\n",
+        )
+        return found
+
+    return plan
+
+
+def test_a_job_asks_for_no_more_than_the_largest_node_of_the_default_partition_has(planned):
+    told = planned()
+    assert "    threads: 2\n" in told
+
+
+def test_of_a_partition_that_is_named_its_nodes_count(planned):
+    told = planned("--default-resources", "slurm_partition=large")
+    assert "    threads: 8\n" in told
