@@ -12,7 +12,7 @@ from gallerist.data.folders import walk
 from gallerist.data.formats import FORMAT_OF_SUFFIX
 from gallerist.data.manifest import Manifest
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, sha256_of_file, write_csv, write_json
+from gallerist.io.files import PathLike, read_json, sha256_of_file, write_csv, write_json
 from gallerist.search.ranking import Ranking
 
 COLUMNS = ("query", "rank", "answer")
@@ -80,6 +80,27 @@ def write_answers(path: PathLike, group: str, answers: Answers) -> None:
     """Write in the published form, sorted by query, so that equal answers are equal bytes."""
     images = {query: list(names) for query, names in sorted(answers.items())}
     write_json(path, {"groupname": group, "images": images})
+
+
+def read_answers(path: PathLike) -> dict[str, tuple[str, ...]]:
+    """Read what `write_answers` wrote, or another tool in the published form.
+
+    Raises UserError naming the file when it has another form, or answers twice with one picture.
+    `lint` finds and explains every further fault.
+    """
+    try:
+        value = read_json(path, unique_keys=True)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no answer file: {error}") from error
+    images = value.get("images") if isinstance(value, dict) else None
+    if not isinstance(images, dict) or not images:
+        raise UserError(f"{path} is no answer file: it has no answers under the key images")
+    for query, names in images.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{path}: the answers to {query} are no list of file names")
+        if len(set(names)) < len(names):
+            raise UserError(f"{path}: {query} has {max(names, key=names.count)} a second time")
+    return {query: tuple(names) for query, names in images.items()}
 
 
 def write_answer_table(path: PathLike, answers: Answers) -> None:

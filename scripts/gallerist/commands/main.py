@@ -12,6 +12,7 @@ from gallerist.commands.browse import browse
 from gallerist.commands.capsule import capsule
 from gallerist.commands.collect import collect
 from gallerist.commands.evaluate import evaluate
+from gallerist.commands.explain import explain
 from gallerist.commands.lint import lint
 from gallerist.commands.options import FORESEEN
 from gallerist.commands.prune import prune
@@ -29,7 +30,7 @@ from gallerist.io.environment import settle
 GROUPS = {
     "Look at results": (summary, browse, ui),
     "Search": (search,),
-    "Evaluate": (evaluate, lint),
+    "Evaluate": (evaluate, explain, lint),
     "Share": (register, serve, submit, capsule, verify),
     "Repair": (sync, prune, unlock, collect),
 }

@@ -4,8 +4,8 @@
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -32,12 +32,14 @@ class Truth:
     """What is relevant, and the pictures that it is of.
 
     queries: those that the truth names; of pairs, without classes, with "" for one. gallery: None
-    where it is unknown, as it is of pairs.
+    where it is unknown, as it is of pairs. junk: query -> pictures that the truth calls neither
+    right nor wrong, by a relevance below 0; evaluating takes those for wrong, as trec_eval does.
     """
 
     queries: Manifest
     relevance: Relevance
     gallery: Manifest | None = None
+    junk: Mapping[str, Set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -246,12 +248,16 @@ def _read_qrels(file: Source) -> Truth:
 
 
 def _of_pairs(rows: Iterable[tuple[str, str, str, float]]) -> Truth:
-    relevant = {
-        query: {answer for answer, relevance in values.items() if relevance > 0}
-        for query, values in _by_query(rows).items()
-    }
+    found = _by_query(rows)
+    relevant, junk = (
+        {
+            query: {answer for answer, relevance in values.items() if sign * relevance > 0}
+            for query, values in found.items()
+        }
+        for sign in (1, -1)
+    )
     queries = Manifest(tuple(Picture(each, "", "", "query", each, 0, 0, "") for each in relevant))
-    return Truth(queries, Relevance(relevant))
+    return Truth(queries, Relevance(relevant), junk=junk)
 
 
 def write_qrels(truth: Truth, path: PathLike) -> None:
