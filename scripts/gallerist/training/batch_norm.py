@@ -34,8 +34,12 @@ APART = 0.1
 class BatchNorms:
     """The batch normalisations of a network whose averages training moves."""
 
-    def __init__(self, model: keras.Model) -> None:
-        """model: a classifier. Layers in `InferenceMode` keep their averages, and do not count."""
+    def __init__(self, model: keras.Model, *, precise: bool = True) -> None:
+        """model: a classifier. Layers in `InferenceMode` keep their averages, and do not count.
+
+        precise: False leaves all averages as Keras moves them.
+        """
+        self.precise = precise
         every = model._flatten_layers()
         kept = {
             id(each)
@@ -61,7 +65,7 @@ class BatchNorms:
         batch, without dropout. The mean is that of the batches' means; the variance is the mean of
         their variances and the variance of their means, each batch counted by its pictures.
         """
-        if not self.layers:
+        if not self.layers or not self.precise:
             return
         sums = [np.zeros((2, *layer.moving_mean.shape)) for layer in self.layers]
         seen = 0

@@ -84,22 +84,19 @@ def train(
     state = TrainingState(model, _callbacks(settings), settings.restore_best_weights)
     resumed = _resume(state, checkpoint, settings.epochs)
     progress = Progress("training images", (settings.epochs - resumed) * training.images)
-    passes, norms = _Passes(model, xla), BatchNorms(model)
-    asked = isinstance(settings, Scratch) and settings.batch_normalisation == "precise"
-    precise = norms if asked else None
+    passes, norms = _Passes(model, xla), _batch_norms(model, settings)
     began = time.monotonic() - state.seconds
     for epoch in range(resumed + 1, settings.epochs + 1):
         if state.stopped:
             break
         try:
-            row = _epoch(passes, state, training, validation, epoch, progress, precise)
+            row = _epoch(passes, state, training, validation, epoch, progress, norms)
         except Stopped:  # a batch system gives seconds before it kills
             state.seconds = time.monotonic() - began
             if checkpoint and state.under_way:
                 checkpoint.write(state.saved())
             raise
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
-        logger.info("epoch %d of %d: %s", epoch, settings.epochs, figures)
+        _tell(row, epoch, settings.epochs)
         state.end_epoch(row)
         state.seconds = time.monotonic() - began
         if checkpoint and checkpoint.is_due(state.size):
@@ -122,6 +119,16 @@ def _resume(state: TrainingState, checkpoint: Checkpoint | None, epochs: int) ->
     return done
 
 
+def _batch_norms(model: keras.Model, settings: Trained) -> BatchNorms:
+    precise = isinstance(settings, Scratch) and settings.batch_normalisation == "precise"
+    return BatchNorms(model, precise=precise)
+
+
+def _tell(row: Mapping[str, float], epoch: int, epochs: int) -> None:
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+    logger.info("epoch %d of %d: %s", epoch, epochs, figures)
+
+
 def _epoch(
     passes: "_Passes",
     state: TrainingState,
@@ -129,12 +136,11 @@ def _epoch(
     validation: Batches,
     number: int,
     progress: Progress,
-    precise: BatchNorms | None,
+    norms: BatchNorms,
 ) -> dict[str, float]:
     """Train once on every picture, and evaluate on the validation ones: a row of the history.
 
     Of an epoch that a signal stopped only the rest is done.
-    precise: layers whose averages are estimated anew before the evaluation.
     """
     began = time.monotonic()
     learning_rate = float(passes.model.optimizer.learning_rate)
@@ -144,8 +150,7 @@ def _epoch(
             passes.over(validation.epoch(number, len(validation) - 1), "test_step")
         state.begin_training()
         state.trained = passes.over(training.epoch(number, start), "train_step", progress)
-    if precise:
-        precise.estimate(training, number)
+    norms.estimate(training, number)
     passes.model.reset_metrics()
     evaluated = passes.over(validation.epoch(number), "test_step")
     row = {**state.trained, **{f"val_{name}": value for name, value in evaluated.items()}}
