@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from tiny_workflow import Workflow
+
+# How long an example takes says how busy the machine is; benchmarks/ measures what is quick.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 LONGEST_FIRST = {"workflow": 1, "end_to_end": 2}
 """Folders of tests/; the others come after them."""

@@ -166,7 +166,7 @@ BAD = {
     "dot.png": (encoded("PNG", (1, 1)), "1x1 pixels: smaller than 8 a side"),
     "line.png": (encoded("PNG", (1, 20_000)), "20000x1 pixels: smaller than 8 a side"),
     "huge.png": (huge_png(), "20000x20000 pixels: more than 100000000 in all"),
-    "integers.tif": (integer_tiff(), "32-bit integer pixels"),
+    "integers.tif": (integer_tiff(), "signed integer pixels"),
 }
 """Name -> content, and what its reason must say."""
 

@@ -1,5 +1,7 @@
 """A configuration that cannot be run is refused before any job, in one line for each mistake."""
 
+import shutil
+
 import pytest
 from tiny_workflow import CONFIG, Workflow, jobs_of
 
@@ -62,7 +64,7 @@ def test_a_file_that_snakemake_cannot_read_is_named(workflow, content, said, arg
 
 def test_braces_in_texts_are_planned_as_they_are(workflow):
     workflow.edit_config("evaluation.queries_drawn", ["{x}.png", "{experiment}.png"])
-    workflow.edit_config("challenge", {"embedded": {}, "group": "{team}"})
+    workflow.edit_config("challenge", {"embedded": {}, "group": "{team}", "k": 5})
     workflow.edit_config("registry.experiments", ["best"])
     workflow.edit_config("experiments.none", {"descriptor": "hog"})  # a name as any other
     workflow.edit_config("tracking.uri", "sqlite:///{runs}.db")
@@ -70,6 +72,7 @@ def test_braces_in_texts_are_planned_as_they_are(workflow):
     archive = {"location": "http://127.0.0.1:9/{x}.zip", "sha256": "a" * 64}
     workflow.edit_config("dataset", {"name": "tiny", "archive": archive})
     assert "fetch_archive" in workflow.dry_run()
+    shutil.rmtree(workflow.folder / "results")  # what planning has noted of the pictures
 
 
 def test_a_misspelt_backbone(workflow):

@@ -77,7 +77,7 @@ def test_the_schema_is_a_json_schema():
 
 
 def test_every_key_is_described_and_is_required_optional_or_has_a_default():
-    optional = {"dataset." + name for name in ("embedded", "folder", "archive")} | {
+    optional = {"dataset." + name for name in ("embedded", "folder", "archive", "corrections")} | {
         "dataset.split." + share for share in ("training", "gallery", "query")
     }
     for each in keys(Configuration):

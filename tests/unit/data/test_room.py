@@ -116,9 +116,9 @@ def test_a_picture_waits_for_room_before_it_is_decoded(monkeypatch):
     asked = []
     monkeypatch.setattr(decoding, "room_for", lambda needed, what: asked.append(needed) or held())
     file = io.BytesIO()
-    Image.new("RGB", (300, 200)).save(file, "WEBP")
+    Image.new("RGB", (3000, 4000)).save(file, "WEBP")
     decode_image(file.getvalue())
-    assert asked[0] >= 300 * 200 * 4
+    assert asked[0] >= 3000 * 4000 * 4
 
 
 class held:  # noqa: N801
