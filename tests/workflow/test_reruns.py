@@ -32,7 +32,7 @@ def planned(request, finished_workflow, tmp_path_factory):
     wanted = [
         item.callspec.params["change"]
         for item in request.session.items
-        if "planned" in getattr(item, "fixturenames", ())
+        if item.path == request.path and "planned" in item.fixturenames
     ]
 
     changes = {change: change for change in wanted}
