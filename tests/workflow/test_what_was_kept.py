@@ -111,6 +111,7 @@ def test_files_of_the_future_are_refused_before_anything_is_planned(workflow):
     assert "still to come" in run.stdout
 
 
+@pytest.mark.slow
 def test_a_foreign_environment_changes_no_byte_of_a_figure_or_a_table(workflow, tmp_path):
     (tmp_path / "foreign/gallerist").mkdir(parents=True)
     (tmp_path / "foreign/gallerist/__init__.py").write_text("raise RuntimeError('foreign')\n")
@@ -190,6 +191,7 @@ SECRET = "Zx9" * 70
 """A signature, which is longer than the name of a file may be."""
 
 
+@pytest.mark.slow
 def test_a_signed_address_is_in_no_file_and_no_name_of_the_results(tmp_path):
     draw_data_set(
         tmp_path / "drawn", {"training": 4, "validation/gallery": 2, "validation/query": 1}

@@ -102,6 +102,7 @@ def test_every_experiment_has_a_line_of_the_comparison_and_no_network_is_trained
     assert not any(job.startswith("train_network") for job in jobs_of(finished.first_run))
 
 
+@pytest.mark.slow
 def test_one_process_without_snakemake_leaves_the_same(finished, tmp_path):
     (tmp_path / "pictures").symlink_to(finished.folder / "pictures")
     config = finished.folder / "config/config.yaml"
