@@ -6,10 +6,8 @@ from gallerist.features.vocabulary import Vocabulary, WordExtractor
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    settings, vocabulary = (
-        run.settings,
-        Vocabulary.read(snakemake.input.vocabulary, max_pixels=snakemake.params.max_pixels),
-    )
+    settings, params = run.settings, snakemake.params
+    vocabulary = Vocabulary.read(snakemake.input.vocabulary, max_pixels=params.max_pixels)
     extractor = WordExtractor(
         vocabulary,
         settings["encoding"],
@@ -17,9 +15,8 @@ with stage(snakemake) as run:
         threads=snakemake.threads,
     )
     manifests = {part: snakemake.input[part] for part in run.param("parts")}
-    folder = snakemake.params.key_points
-    kept = KeptKeyPoints(vocabulary.detector, folder, *manifests.values())
+    kept = KeptKeyPoints(vocabulary.detector, params.key_points, *manifests.values())
     run.tag(key_points=kept.folder)
-    outputs, store = dict(snakemake.output.items()), snakemake.params.store
+    outputs = dict(snakemake.output.items())
     with kept as extractor.detect:
-        extract_parts(run, extractor, manifests, outputs, store)
+        extract_parts(run, extractor, manifests, outputs, params.store)

@@ -22,8 +22,8 @@ with stage(snakemake) as run:
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    how = {"look": settings.look, **run.param("reading")}
-    preprocessing = Preprocessing(settings.image_size, **how)
+    seen = {"look": settings.look, **run.param("reading")}
+    preprocessing = Preprocessing(settings.image_size, **seen)
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)
@@ -38,8 +38,8 @@ with stage(snakemake) as run:
     used, digest = (weights.label, weights.sha256) if weights else ("none", "none")
     identity = identity_of(run.settings, device, params.gpu_xla, digest, data.digest)
     checkpoint = Checkpoint(params.checkpoint, identity)
-    how = {"checkpoint": checkpoint, "xla": params.gpu_xla, "report": run.curve_point}
-    trained = training.train(trained_part, *batches, settings=settings, **how)
+    course = {"checkpoint": checkpoint, "xla": params.gpu_xla, "report": run.curve_point}
+    trained = training.train(trained_part, *batches, settings=settings, **course)
     training.save(network, output.model, halves)
     run.made(output.model)
     run.made(output.exported[2])

@@ -28,8 +28,6 @@ SHARE = 2
 
 _SLOTS = 256
 _WAIT = 0.005
-_PATIENCE = 3600.0
-"""Seconds."""
 
 
 @contextmanager

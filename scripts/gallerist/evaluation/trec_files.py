@@ -76,11 +76,6 @@ def source(file: PathLike | Source) -> Source:
     return file if isinstance(file, Source) else Source(file)
 
 
-def file_kind(file: PathLike | Source) -> Kind:
-    """Which of FORMS a file has, by its first line. Raises UserError when it has none."""
-    return source(file).kind
-
-
 def _kind_of(path: PathLike, first: str) -> Kind:
     try:
         columns = set(next(csv.reader([first]), ()))

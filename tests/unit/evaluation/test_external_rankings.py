@@ -23,7 +23,7 @@ from gallerist.evaluation.external_rankings import (
 )
 from gallerist.evaluation.metrics import metric
 from gallerist.evaluation.relevance import TruncatedRanking
-from gallerist.evaluation.trec_files import FORMS, file_kind
+from gallerist.evaluation.trec_files import FORMS, source
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
@@ -148,7 +148,7 @@ def test_of_a_truncated_run_only_what_it_shows_is_known(tmp_path, case):
 def test_a_ranking_of_ours_is_read_as_it_was_written(tmp_path):
     ranking = Ranking(("q 1", "é,2"), (("a b", "c"), ("c", "a b")), ((0.25, 0.5), (0.0, 1.5)))
     ranking.write(tmp_path / "no-suffix")
-    assert file_kind(tmp_path / "no-suffix") == "ranking"
+    assert source(tmp_path / "no-suffix").kind == "ranking"
     assert read_ranking(tmp_path / "no-suffix") == ranking
 
 
