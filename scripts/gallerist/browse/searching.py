@@ -98,9 +98,7 @@ def ranked_answers(
         ranks = range(best.first_rank, best.first_rank + len(best.ids))
         answers = zip(ranks, best.ids, best.distances, strict=True)
         found[name] = [
-            shown_answer(
-                Answer(rank, gallery[answer], distance, relevance.is_relevant(query, answer))
-            )
+            shown_answer(Answer(rank, gallery[answer], distance, relevance.judge(query, answer)))
             for rank, answer, distance in answers
         ]
     return {

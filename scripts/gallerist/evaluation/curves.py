@@ -17,14 +17,15 @@ import numpy.typing as npt
 from gallerist.data.manifest import DISTRACTOR, Manifest
 from gallerist.evaluation.bootstrap import Groups, IntervalSettings, mean_intervals
 from gallerist.evaluation.metrics import hit_rate_at_k
-from gallerist.evaluation.relevance import Evaluation, RelevantRanks, TruncatedRanking
+from gallerist.evaluation.relevance import Evaluation
+from gallerist.evaluation.relevant_ranks import RelevantRanks, TruncatedRanking
 from gallerist.io.arrays import Booleans, Floats, Integers
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 
 logger = logging.getLogger("gallerist")
 
-Rows = Sequence[Sequence[bool]] | Booleans
+Rows = Sequence[Sequence[bool | None]] | Booleans
 
 COLUMNS = ("curve", "at", "mean", "low", "high")
 HIT_RATE, PRECISION, AMONG_DISTRACTORS = "hit rate", "precision", "growth"
@@ -226,10 +227,17 @@ def curves_of(
 
     def among_distractors() -> Curve:
         counts = np.unique(np.linspace(0, distractors, _STEPS).round().astype(int)).tolist()
-        rows = evaluation.results
+        rows = [
+            [
+                pair
+                for pair in zip(each.relevant, each.answer_labels, strict=True)
+                if pair[0] is not None
+            ]
+            for each in evaluation.results
+        ]
         chances = hits_among_distractors(
-            [each.relevant for each in rows],
-            [[label == DISTRACTOR for label in each.answer_labels] for each in rows],
+            [[bool(mark) for mark, _ in row] for row in rows],
+            [[label == DISTRACTOR for _, label in row] for row in rows],
             counts,
             k=1,
             distractors=distractors,

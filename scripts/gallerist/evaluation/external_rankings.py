@@ -11,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.evaluation.relevance import Relevance, RelevantRanks
+from gallerist.evaluation.relevance import Relevance
+from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.evaluation.trec_files import Source, number, source, table, trec_lines, write_lines
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gallerist.evaluation.relevance import RelevantRanks
+from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.io.arrays import Booleans, Floats, Integers
 from gallerist.io.errors import UserError
 
@@ -43,6 +43,21 @@ def precision_at_k(ranks: RelevantRanks, k: int) -> Floats:
     (2008), 8.4.
     """
     return _hits(ranks, k, "precision@{k}") / k
+
+
+def precision_at_k_over_last(ranks: RelevantRanks, k: int) -> Floats:
+    """Relevant answers among the first min(k, rank of the last relevant answer), divided by that.
+
+    Of the revisited Oxford and Paris (Radenović et al., 2018, compute_map), where a query with
+    fewer than k relevant pictures can reach 1. 0 where the ranking has no relevant answer.
+    """
+    _require_k(ranks, k, "precision@{k}/last")
+    more = (ranks.found < ranks.total) & (ranks.depth < _everything(ranks))  # further down
+    last = np.full(len(ranks), k, dtype=np.int64)
+    ended = (ranks.found > 0) & ~more
+    last[ended] = ranks.ranks[ranks.offsets[1:][ended] - 1]
+    first = np.minimum(k, last)
+    return _hits_within(ranks, first) / first
 
 
 def recall_at_k(ranks: RelevantRanks, k: int) -> Floats:
@@ -76,6 +91,23 @@ def average_precision(ranks: RelevantRanks) -> Floats:
     everything = _everything(ranks)
     ranks.require_known(everything, "mAP", "mAP@{depth}")
     return _precision_sums(ranks, everything) / ranks.total
+
+
+def trapezoidal_average_precision(ranks: RelevantRanks) -> Floats:
+    """Area under the straight lines between the points of the precision-recall curve.
+
+    At each relevant picture the mean of the precision there and just before it, mean over R; just
+    before rank 1 the precision is 1. Philbin et al., Object Retrieval with Large Vocabularies and
+    Fast Spatial Matching (2007), compute_ap; so do the revisited Oxford and Paris (Radenović et
+    al., 2018, compute_ap).
+
+    Raises TruncatedRanking as `average_precision`.
+    """
+    everything = _everything(ranks)
+    ranks.require_known(everything, "mAP/trapezoids", "mAP@{depth}")
+    before = np.where(ranks.ranks == 1, 1.0, (ranks.numbers - 1) / np.maximum(ranks.ranks - 1, 1))
+    sums = _sums(ranks, _within(ranks, everything), (ranks.numbers / ranks.ranks + before) / 2)
+    return sums / ranks.total
 
 
 def average_precision_at_k(ranks: RelevantRanks, k: int) -> Floats:
@@ -136,14 +168,21 @@ def reciprocal_rank_at_k(ranks: RelevantRanks, k: int) -> Floats:
 def ndcg_at_k(ranks: RelevantRanks, k: int) -> Floats:
     """Sum of 1 / log2(1 + rank) of relevant answers among the first k, over a perfect ranking's.
 
-    Gains 0 and 1, and min(k, R) relevant answers first in the perfect one. Järvelin, Kekäläinen,
-    Cumulated Gain-based Evaluation of IR Techniques (2002), with the discount of Burges et al.,
-    Learning to Rank using Gradient Descent (2005); ndcg_cut_k in trec_eval, ndcg_score in
-    scikit-learn.
+    The gain of an answer is its relevance as the truth has it: 0 and 1, or more where it is
+    graded. The perfect one has the R relevant pictures first, the most relevant at the top.
+    Järvelin, Kekäläinen, Cumulated Gain-based Evaluation of IR Techniques (2002), with the discount
+    of Burges et al., Learning to Rank using Gradient Descent (2005), but not its gains of powers of
+    2; ndcg_cut_k in trec_eval, ndcg_score in scikit-learn.
     """
     _require_k(ranks, k, "nDCG@{k}")
     counted = ranks.ranks <= k
-    gained = _sums(ranks, counted, 1 / np.log2(1 + ranks.ranks[counted]))
+    gains = 1 if ranks.gains is None else ranks.gains[counted]
+    gained = _sums(ranks, counted, gains / np.log2(1 + ranks.ranks[counted]))
+    if ranks.ideal is not None:
+        rows = np.repeat(np.arange(len(ranks)), ranks.total)
+        places = np.arange(1, len(rows) + 1) - (np.cumsum(ranks.total) - ranks.total)[rows]
+        terms = np.where(places <= k, ranks.ideal / np.log2(1 + places), 0.0)
+        return np.asarray(gained / np.bincount(rows, weights=terms, minlength=len(ranks)))
     best = np.minimum(k, ranks.total)
     ideal = np.cumsum(1 / np.log2(1 + np.arange(1, best.max(initial=0) + 1)))
     return np.asarray(gained / ideal[best - 1])
@@ -151,6 +190,7 @@ def ndcg_at_k(ranks: RelevantRanks, k: int) -> Floats:
 
 _WITHOUT_K: Mapping[str, Callable[[RelevantRanks], Floats]] = {
     "mAP": average_precision,
+    "mAP/trapezoids": trapezoidal_average_precision,
     "mAP@R": average_precision_at_r,
     "R-precision": r_precision,
     "MRR": reciprocal_rank,
@@ -158,6 +198,7 @@ _WITHOUT_K: Mapping[str, Callable[[RelevantRanks], Floats]] = {
 _WITH_K: Mapping[str, Callable[[RelevantRanks, int], Floats]] = {
     "hit rate@k": hit_rate_at_k,
     "precision@k": precision_at_k,
+    "precision@k/last": precision_at_k_over_last,
     "recall@k": recall_at_k,
     "mAP@k": average_precision_at_k,
     "mAP@k/hits": average_precision_at_k_over_hits,

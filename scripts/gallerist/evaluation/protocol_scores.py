@@ -15,7 +15,7 @@ import numpy as np
 from gallerist.evaluation.judged_ranking import JudgedRanking, contains
 from gallerist.evaluation.metrics import hit_rate_at_k, ndcg_at_k, recall_at_k, reciprocal_rank_at_k
 from gallerist.evaluation.protocols import Measure, Protocol
-from gallerist.evaluation.relevance import RelevantRanks
+from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.io.arrays import Booleans, Floats, Indices, Integers
 
 _ALL = int(np.iinfo(np.int64).max)

@@ -4,148 +4,41 @@ It is decided here alone, for metrics, curves, lists, figures, the challenge and
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.io.arrays import Booleans, Integers
+from gallerist.evaluation.relevant_ranks import Marks, RelevantRanks
+from gallerist.io.arrays import Integers
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
 MARKS = {True: "o", False: "x", None: ""}
-"""How an answer is marked: relevant, not, or unknown."""
-
-
-class TruncatedRanking(UserError):
-    """A metric needs ranks beyond those that were kept."""
-
-
-@dataclass(frozen=True, eq=False)
-class RelevantRanks:
-    """The ranks of each query's relevant answers, in little memory, however large the gallery.
-
-    ranks: (n,) int64, from 1, ascending within a query; the queries one after the other.
-    offsets: (queries + 1,) int64: those of query i are ranks[offsets[i]:offsets[i + 1]].
-    total: (queries,) int64, R: relevant pictures that the gallery has, at least 1.
-    depth: (queries,) int64, answers that were kept. What stands below is unknown.
-
-    Raises UserError when more are found than there are, and when R is 0: no ranking could answer
-    such a query, so it is neither hit nor miss. Exclude and count those before.
-    """
-
-    ranks: Integers
-    offsets: Integers
-    total: Integers
-    depth: Integers
-
-    def __post_init__(self) -> None:
-        """Check what comes from outside: a metric of inconsistent numbers would seem right."""
-        for refused, reason in (
-            (self.total < 1, "have no relevant picture in the gallery: exclude and count them"),
-            (self.found > self.total, "have more relevant answers than the gallery has"),
-        ):
-            if refused.any():
-                raise UserError(
-                    f"{int(refused.sum())} of {len(self)} queries {reason} (the first is number "
-                    f"{int(refused.argmax())})"
-                )
-
-    def __len__(self) -> int:
-        return len(self.total)
-
-    @property
-    def found(self) -> Integers:
-        """(queries,) int64: relevant answers within the depth."""
-        return np.diff(self.offsets)
-
-    @property
-    def query_of(self) -> Integers:
-        """(n,) int64: the query each rank belongs to."""
-        return np.repeat(np.arange(len(self.total)), self.found)
-
-    @property
-    def numbers(self) -> Integers:
-        """(n,) int64: 1 for a query's first relevant answer, 2 for its second, and so on."""
-        return np.arange(1, len(self.ranks) + 1) - self.offsets[:-1][self.query_of]
-
-    @cached_property
-    def first(self) -> list[int | None]:
-        """Rank of each query's first relevant answer; None where none is within the depth."""
-        found = zip(self.offsets[:-1], self.found, strict=True)
-        return [int(self.ranks[start]) if count else None for start, count in found]
-
-    def require_known(self, k: int | Integers, metric: str, instead: str) -> None:
-        """Raise TruncatedRanking unless it is known which of the first k answers are relevant.
-
-        It is when k answers were kept, or when no relevant picture is left to stand further down.
-        k: one for all, or (queries,). metric, instead: what to call it, and what could be asked
-        for instead; "{depth}" in it becomes the depth.
-        """
-        unknown = (self.depth < k) & (self.found < self.total)
-        if unknown.any():
-            depth = int(self.depth[unknown].min())
-            raise TruncatedRanking(
-                f"{metric} cannot be known: the ranking of {int(unknown.sum())} of {len(self)} "
-                f"queries ends at rank {depth} with relevant pictures still to come. "
-                "Keep a deeper ranking"
-                + (f", or ask for {instead.format(depth=depth)}." if depth else ".")
-            )
-
-    def of(self, queries: npt.ArrayLike) -> "RelevantRanks":
-        """Keep those queries, in that order. queries: positions, or (queries,) bool."""
-        rows = np.arange(len(self))[np.asarray(queries)]
-        counts = self.found[rows]
-        offsets = _offsets(counts)
-        taken = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], counts)
-        return RelevantRanks(self.ranks[taken], offsets, self.total[rows], self.depth[rows])
-
-    def ended_by_itself(self, depth: int | None) -> "RelevantRanks":
-        """The same ranks, with nothing unknown where fewer than `depth` answers were kept.
-
-        depth: answers that were asked for, None for all. Where there are fewer the ranking ended by
-        itself, as that of an approximate index may: a relevant picture that it lacks is not
-        unknown, but was not found, as in trec_eval.
-        """
-        ended = np.full(len(self), True) if depth is None else self.depth < depth
-        return replace(self, depth=np.where(ended, np.iinfo(np.int64).max, self.depth))
-
-    @classmethod
-    def from_marks(
-        cls,
-        marks: Sequence[Sequence[bool]] | Booleans,
-        total: npt.ArrayLike,
-    ) -> "RelevantRanks":
-        """Take it from marks: for each query whether answer j is relevant, best answer first.
-
-        total: (queries,) R. The depth is how many marks there are.
-        """
-        rows = [np.flatnonzero(np.asarray(row, dtype=np.bool_)) + 1 for row in marks]
-        return cls(
-            np.concatenate([np.zeros(0, dtype=np.int64), *rows]),
-            _offsets(np.array([len(row) for row in rows], dtype=np.int64)),
-            np.asarray(total, dtype=np.int64),
-            np.array([len(row) for row in marks], dtype=np.int64),
-        )
+"""How an answer is marked: relevant, not, or neither: junk, or unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Relevance:
-    """The gallery pictures that are relevant to each query.
+    """The gallery pictures that are relevant to each query, those that are not, and junk.
 
     relevant: query id -> ids of the gallery, in the order of the queries.
     gallery: ids that can be answers; None where that is unknown.
     same_files: a gallery picture with a query's id is the query's own file, and no answer to it;
     otherwise the two are different pictures.
+    junk: query id -> ids of the gallery that are neither right nor wrong answers, and are taken out
+    of a ranking before ranks are counted. None of them is relevant.
+    grades: query id -> relevant id -> how relevant it is, above 0; None where all are alike.
     """
 
     relevant: Mapping[str, Set[str]]
     gallery: Collection[str] | None = None
     same_files: bool = False
+    junk: Mapping[str, Set[str]] = field(default_factory=dict)
+    grades: Mapping[str, Mapping[str, float]] | None = None
 
     @classmethod
     def of_classes(
@@ -162,6 +55,31 @@ class Relevance:
         nothing: Set[str] = frozenset()
         of_query = {query: members.get(label, nothing) for query, label in queries.items()}
         return cls(of_query, gallery, same_files)
+
+    @classmethod
+    def of_pairs(
+        cls,
+        queries: Iterable[str],
+        gallery: Collection[str],
+        pairs: Iterable[tuple[str, str, float]],
+        *,
+        same_files: bool = True,
+    ) -> "Relevance":
+        """Relevant is what a pair (query, gallery picture, relevance) says to be, above 0.
+
+        A relevance below 0 says that the picture is junk, and 0 that it is wrong, as all are that
+        no pair names. queries: all ids, in their order.
+        """
+        grades: dict[str, dict[str, float]] = {query: {} for query in queries}
+        junk: dict[str, set[str]] = {}
+        for query, answer, relevance in pairs:
+            if relevance > 0:
+                grades[query][answer] = relevance
+            elif relevance < 0:
+                junk.setdefault(query, set()).add(answer)
+        alike = all(grade == 1 for each in grades.values() for grade in each.values())
+        relevant = {query: frozenset(each) for query, each in grades.items()}
+        return cls(relevant, gallery, same_files, junk, None if alike else grades)
 
     def total(self, query: str) -> int:
         """R: gallery pictures relevant to the query, its own file not among them."""
@@ -185,8 +103,14 @@ class Relevance:
         """Whether a gallery picture is relevant to a query, both by id."""
         return answer in self.relevant[query] and not (self.same_files and answer == query)
 
-    def mark(self, query: str, answers: Sequence[str]) -> tuple[bool, ...]:
-        """Whether each answer is relevant, best first.
+    def judge(self, query: str, answer: str) -> bool | None:
+        """The same, with None for junk: see `MARKS`."""
+        if answer in self.junk.get(query, ()):
+            return None
+        return self.is_relevant(query, answer)
+
+    def mark(self, query: str, answers: Sequence[str]) -> tuple[bool | None, ...]:
+        """Whether each answer is relevant, best first; None for junk.
 
         Raises UserError for an answer that the gallery does not have, a relevant one that is there
         twice, and the query's own file.
@@ -195,11 +119,26 @@ class Relevance:
             _require_known(answers, self.gallery, "gallery")
         if self.same_files and query in answers:
             raise UserError("a query is ranked as its own answer: leave its own file out")
-        relevant = self.relevant[query]
-        marks = tuple(answer in relevant for answer in answers)
-        if len(relevant & set(answers)) < sum(marks):
+        relevant, junk = self.relevant[query], self.junk.get(query, ())
+        marks = tuple(None if answer in junk else answer in relevant for answer in answers)
+        if len(relevant & set(answers)) < marks.count(True):
             raise UserError(f"a relevant picture is ranked twice for the query {query}")
         return marks
+
+    def ranks_of(
+        self, queries: Sequence[str], answers: Sequence[Sequence[str]], marks: Sequence[Marks]
+    ) -> RelevantRanks:
+        """The ranks of the relevant answers to queries that were marked: see `mark`."""
+        total = [self.total(query) for query in queries]
+        if self.grades is None:
+            return RelevantRanks.from_marks(marks, total)
+        gains, ideal = [], []
+        for query, ranked, row in zip(queries, answers, marks, strict=True):
+            grade = self.grades[query]
+            gains.append([grade[answer] for answer, mark in zip(ranked, row, strict=True) if mark])
+            own = query if self.same_files else None
+            ideal.append([each for answer, each in grade.items() if answer != own])
+        return RelevantRanks.from_marks(marks, total, gains, ideal)
 
     def ranks(
         self, answers: Mapping[str, Sequence[str]], queries: Sequence[str] | None = None
@@ -214,24 +153,25 @@ class Relevance:
         for query in wanted:
             if query not in answers:
                 raise UserError(f"the ranking lacks the query {query}")
-        return RelevantRanks.from_marks(
-            [self.mark(query, answers[query]) for query in wanted],
-            [self.total(query) for query in wanted],
-        )
+        ranked = [answers[query] for query in wanted]
+        return self.ranks_of(wanted, ranked, [*map(self.mark, wanted, ranked)])
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """One query: its answers, with their classes and distances, and whether each is relevant."""
+    """One query: its answers, with their classes and distances, and whether each is relevant.
+
+    A class is empty where the pictures have none. relevant: None for junk.
+    """
 
     query_id: str
     label: str
     answers: tuple[str, ...]
     answer_labels: tuple[str, ...]
     distances: tuple[float, ...]
-    relevant: tuple[bool, ...]
+    relevant: tuple[bool | None, ...]
 
-    def listed(self, count: int) -> list[tuple[str, str, float, bool]]:
+    def listed(self, count: int) -> list[tuple[str, str, float, bool | None]]:
         """Id, class, distance and relevance of each of the first `count` answers, best first."""
         columns = self.answers, self.answer_labels, self.distances, self.relevant
         return list(zip(*columns, strict=True))[:count]
@@ -296,10 +236,14 @@ class Evaluation:
 
 
 def evaluate(
-    ranking: Ranking, query_labels: Mapping[str, str], gallery_labels: Mapping[str, str]
+    ranking: Ranking,
+    query_labels: Mapping[str, str],
+    gallery_labels: Mapping[str, str],
+    relevance: Relevance | None = None,
 ) -> Evaluation:
-    """Evaluate a ranking by the labels of its queries and of the gallery, both by id.
+    """Evaluate a ranking of queries and gallery pictures with these labels, both by id.
 
+    relevance: what is right; None, it is what is of the query's class.
     Raises UserError naming the first id of the ranking that has no label, or a query that is not
     ranked, and as `Relevance.mark`.
     """
@@ -307,7 +251,7 @@ def evaluate(
     unranked = set(query_labels) - set(ranking.query_ids)
     if unranked:
         raise UserError(f"the ranking lacks {len(unranked)} queries, {min(unranked)} among them")
-    relevance = Relevance.of_classes(query_labels, gallery_labels)
+    relevance = relevance or Relevance.of_classes(query_labels, gallery_labels)
     results, excluded = [], []
     for query, answers, distances in zip(
         ranking.query_ids, ranking.answers, ranking.distances, strict=True
@@ -319,9 +263,10 @@ def evaluate(
         labels = tuple(gallery_labels[answer] for answer in answers)
         marks = relevance.mark(query, answers)
         results.append(QueryResult(query, query_labels[query], answers, labels, distances, marks))
-    ranks = RelevantRanks.from_marks(
+    ranks = relevance.ranks_of(
+        [result.query_id for result in results],
+        [result.answers for result in results],
         [result.relevant for result in results],
-        [relevance.total(result.query_id) for result in results],
     )
     return Evaluation(tuple(results), tuple(excluded), ranks)
 
@@ -330,7 +275,3 @@ def _require_known(ids: Sequence[str], known: Collection[str], part: str) -> Non
     for identifier in ids:
         if identifier not in known:
             raise UserError(f"the ranking names {identifier}, which the {part} does not have")
-
-
-def _offsets(counts: npt.NDArray[np.signedinteger]) -> Integers:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -16,7 +16,7 @@ from gallerist.evaluation.bootstrap import (
     mean_intervals,
 )
 from gallerist.evaluation.metrics import macro_mean, metric, overall_mean
-from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
+from gallerist.evaluation.relevant_ranks import RelevantRanks, TruncatedRanking
 from gallerist.io.arrays import Floats, Indices
 from gallerist.io.metric_names import k_of
 

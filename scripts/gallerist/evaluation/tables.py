@@ -8,7 +8,8 @@ import numpy as np
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.bootstrap import IntervalSettings
-from gallerist.evaluation.relevance import MARKS, Evaluation, RelevantRanks
+from gallerist.evaluation.relevance import MARKS, Evaluation
+from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.evaluation.scores import Scores
 from gallerist.io.files import PathLike, write_csv
 

@@ -14,7 +14,8 @@ from gallerist.data.decoding import BadImage, Reading
 from gallerist.data.manifest import Manifest
 from gallerist.data.reading import read_pixels
 from gallerist.evaluation.metrics import average_precision_at_k
-from gallerist.evaluation.relevance import MARKS, Evaluation, QueryResult, RelevantRanks
+from gallerist.evaluation.relevance import MARKS, Evaluation, QueryResult
+from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.figures.picture_grid import Tile, bounded, draw_grid
 from gallerist.figures.style import RELEVANT, WRONG
 from gallerist.io.arrays import Pixels

@@ -30,7 +30,8 @@ from gallerist.evaluation.curves import (
     write_curves,
 )
 from gallerist.evaluation.metrics import average_precision, hit_rate_at_k
-from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking, evaluate
+from gallerist.evaluation.relevance import evaluate
+from gallerist.evaluation.relevant_ranks import RelevantRanks, TruncatedRanking
 from gallerist.search.ranking import Ranking
 
 

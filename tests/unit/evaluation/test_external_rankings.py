@@ -22,7 +22,7 @@ from gallerist.evaluation.external_rankings import (
     write_run,
 )
 from gallerist.evaluation.metrics import metric
-from gallerist.evaluation.relevance import TruncatedRanking
+from gallerist.evaluation.relevant_ranks import TruncatedRanking
 from gallerist.evaluation.trec_files import FORMS, source
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking

@@ -8,8 +8,10 @@ import revisited
 from gallerist.evaluation.external_rankings import find_relevant, read_ranking, read_truth
 from gallerist.evaluation.judged_ranking import judge
 from gallerist.evaluation.judged_truth import SETUPS, read_judged_truth, read_revisited
+from gallerist.evaluation.metrics import metric
 from gallerist.evaluation.protocol_scores import score
 from gallerist.evaluation.protocols import Measure, Protocol
+from gallerist.evaluation.relevance import Relevance
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
@@ -109,3 +111,19 @@ def test_a_ranked_query_without_a_class_is_refused(tmp_path):
     truth = read_judged_truth([put(tmp_path / "classes.csv", "\n".join(rows))], ())
     with pytest.raises(UserError, match="no class of 1 queries: x"):
         judge(Ranking(("q", "x"), (("a",), ("a",)), ((0.0,), (0.0,))), truth)
+
+
+@pytest.mark.parametrize("name", ["roxford5k", "rparis6k"])
+def test_the_published_figures_come_by_the_relevance_that_search_and_evaluation_have(name):
+    read = read_revisited(revisited.FOLDER / f"{name}.json")
+    names = {"mAP": "mAP/trapezoids"} | {f"mP@{k}": f"precision@{k}/last" for k in (1, 5, 10)}
+    for kind in ("random", "good"):
+        ranking = revisited.seeded_ranking(name, kind)
+        answers = dict(zip(ranking.query_ids, ranking.answers, strict=True))
+        for setup, figures in revisited.expected(name, kind).items():
+            right, junk = read.setups[setup]
+            relevance = Relevance(right, read.truth.relevance.gallery, junk=junk)
+            ranks = relevance.ranks(answers)
+            assert len(ranks) == figures["queries judged"]
+            for figure, ours in names.items():
+                assert metric(ours)(ranks).mean() == pytest.approx(figures[figure], abs=1e-9)

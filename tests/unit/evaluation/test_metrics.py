@@ -12,7 +12,7 @@ from sklearn.metrics import (
 
 from gallerist.evaluation import metrics
 from gallerist.evaluation.metrics import MetricError, class_means, macro_mean, metric, overall_mean
-from gallerist.evaluation.relevance import RelevantRanks, TruncatedRanking
+from gallerist.evaluation.relevant_ranks import RelevantRanks, TruncatedRanking
 
 KS = (1, 3, 5, 10, 1000)
 EVERY = [
@@ -72,6 +72,8 @@ def test_a_worked_case():
         "mAP@2": (1 / 2) / 2, "mAP@3": (1 / 2 + 2 / 3) / 3, "mAP@5": (1 / 2 + 2 / 3) / 3,
         "mAP@10": (1 / 2 + 2 / 3 + 3 / 6) / 3, "mAP@R": (1 / 2 + 2 / 3) / 3,
         "mAP@1/hits": 0, "mAP@2/hits": 1 / 2, "mAP@5/hits": (1 / 2 + 2 / 3) / 2,
+        "mAP/trapezoids": ((0 + 1 / 2) + (1 / 2 + 2 / 3) + (2 / 5 + 3 / 6)) / 2 / 3,
+        "precision@10/last": 3 / 6, "precision@5/last": 2 / 5, "precision@1/last": 0,
         "MRR": 1 / 2, "MRR@1": 0, "MRR@2": 1 / 2,
         "nDCG@2": (1 / np.log2(3)) / (1 + 1 / np.log2(3)),
         "nDCG@6": (1 / np.log2(3) + 1 / 2 + 1 / np.log2(7)) / (1 + 1 / np.log2(3) + 1 / 2),
@@ -340,3 +342,19 @@ def test_a_mean_is_never_silently_not_a_number(values, labels, message):
 def test_labels_that_are_not_those_of_the_queries_are_refused():
     with pytest.raises(MetricError, match="2 values and 1 labels"):
         class_means(np.ones(2), ["a"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=2, max_size=20), st.data())
+def test_graded_gains_are_those_of_scikit_learn_whatever_junk_stands_between(judged, data):
+    grades = [grade for grade, _ in judged]
+    assume(any(grades))
+    k = data.draw(st.integers(1, 25))
+    marks: list[bool | None] = []
+    for grade, junk in judged:
+        marks += [None, grade > 0] if junk else [grade > 0]
+    gains = [grade for grade in grades if grade]
+    ranks = RelevantRanks.from_marks([marks], [len(gains)], [gains], [gains])
+    falling = -np.arange(len(grades), dtype=np.float64)
+    expected = ndcg_score([grades], [falling], k=k)
+    assert metrics.ndcg_at_k(ranks.of([0, 0]), min(k, len(grades))) == pytest.approx(expected)

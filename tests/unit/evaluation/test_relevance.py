@@ -7,12 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
 from gallerist.data.manifest import DISTRACTOR
-from gallerist.evaluation.relevance import (
-    Relevance,
-    RelevantRanks,
-    TruncatedRanking,
-    evaluate,
-)
+from gallerist.evaluation.relevance import Relevance, evaluate
+from gallerist.evaluation.relevant_ranks import RelevantRanks, TruncatedRanking
 from gallerist.io.errors import UserError
 from gallerist.search.ranking import Ranking
 
@@ -346,3 +342,37 @@ def test_queries_of_which_none_can_be_evaluated_are_an_error_for_people():
     evaluation = evaluate(Ranking(("q1",), (("g1",),), ((0.1,),)), {"q1": "cat"}, {"g1": "dog"})
     with pytest.raises(ValueError, match=r"none of the 1 queries .* called the same"):
         evaluation.require_results()
+
+
+@settings(deadline=None)
+@given(evaluated(), st.data())
+def test_junk_is_as_if_it_was_not_in_the_gallery(case, data):
+    ranking, queries, gallery, _ = by_id(*case)
+    junk = set(data.draw(st.lists(st.sampled_from(sorted(gallery)))))
+    right = [(q, g, 1.0) for q, label in queries.items() for g in gallery if gallery[g] == label]
+    pairs = [(q, g, relevance) for q, g, relevance in right if g not in junk]
+    pairs += [(q, g, -1.0) for q in queries for g in junk]
+    with_junk = Relevance.of_pairs(queries, gallery, pairs)
+    without = Relevance.of_pairs(queries, gallery, [p for p in pairs if p[2] > 0])
+    answers = dict(zip(ranking.query_ids, ranking.answers, strict=True))
+    judged = {q: [a for a in row if a not in junk] for q, row in answers.items()}
+    ranks, expected = with_junk.ranks(answers), without.ranks(judged)
+    assert rows_of(ranks) == rows_of(expected)
+    assert ranks.total.tolist() == expected.total.tolist()
+    assert ranks.depth.tolist() == expected.depth.tolist()
+    assert ranks.gains is None
+    for query, row in answers.items():
+        marks = with_junk.mark(query, row)
+        assert [mark is None for mark in marks] == [answer in junk for answer in row]
+        assert list(marks) == [with_junk.judge(query, answer) for answer in row]
+
+
+def test_grades_follow_the_queries_and_leave_the_own_file_out():
+    pairs = [("a", "x", 3.0), ("a", "y", 1.0), ("b", "b", 2.0), ("b", "y", 2.0)]
+    relevance = Relevance.of_pairs(["a", "b"], ["x", "y", "b", "z"], pairs)
+    ranks = relevance.ranks({"a": ["y", "z", "x"], "b": ["y"]})
+    assert ranks.gains.tolist() == [1, 3, 2]
+    assert ranks.ideal.tolist() == [3, 1, 2]
+    turned = ranks.of([1, 0])
+    assert turned.gains.tolist() == [2, 1, 3]
+    assert turned.ideal.tolist() == [2, 3, 1]

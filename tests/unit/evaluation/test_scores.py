@@ -18,7 +18,8 @@ from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.evaluation import metrics
 from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
 from gallerist.evaluation.metrics import MetricError, hit_rate_at_k
-from gallerist.evaluation.relevance import Relevance, RelevantRanks, TruncatedRanking, evaluate
+from gallerist.evaluation.relevance import Relevance, evaluate
+from gallerist.evaluation.relevant_ranks import RelevantRanks, TruncatedRanking
 from gallerist.evaluation.scores import (
     Scores,
     flatten,

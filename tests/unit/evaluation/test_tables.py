@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
 from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
-from gallerist.evaluation.relevance import RelevantRanks, evaluate
+from gallerist.evaluation.relevance import evaluate
+from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.evaluation.scores import Scores, score
 from gallerist.evaluation.tables import read_queries, write_answers, write_classes, write_queries
 from gallerist.search.ranking import Ranking
