@@ -19,8 +19,7 @@ with stage(snakemake) as run:
     device = prepare(
         engine=compute["engine"], threads=threads, gpu_precision=compute["gpu_precision"]
     )
-    size, look = run.settings["image_size"], run.settings["look"]
-    pictures = Preprocessing(size, look=look, **run.param("reading"))
+    pictures = Preprocessing.of(run.settings, **run.param("reading"))
     how = {"weights": weights.file, "threads": threads, "compute": compute}
     rows = TrunkRows(Trunk(given.exported[2], run.settings, pictures, **how), params.store)
     facts = rows.trunk.exported.facts

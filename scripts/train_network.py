@@ -22,8 +22,7 @@ with stage(snakemake) as run:
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
-    seen = {"look": settings.look, **run.param("reading")}
-    preprocessing = Preprocessing(settings.image_size, **seen)
+    preprocessing = Preprocessing.of(run.settings, **run.param("reading"))
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)

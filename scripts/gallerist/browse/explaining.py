@@ -31,14 +31,17 @@ class Explaining:
         self._networks: dict[str, tuple[Any, Any]] = {}
 
     def heat(self, experiment: str, query: Picture, answer: Picture) -> dict[str, Any]:
-        """Both pictures as the network sees them, under the heat of what made them match.
+        """Both pictures under the heat of what made them match.
 
         Raises UserError where the experiment has no network of its own.
         """
         with COMPUTING:
             extractor, maps_of = self._network(experiment)
-            pixels = [extractor.pictures.load(picture.path) for picture in (query, answer)]
-            alike = maps_of(*pixels)
+            # Here, and below, because it is not loaded where nobody asks.
+            from gallerist.figures.similarity import explain_pair
+
+            pair = query, answer
+            *pixels, alike = explain_pair(extractor.pictures, maps_of, pair)
         maps = alike.query_map, alike.answer_map
         shown = [_address(heated(*each)) for each in zip(pixels, maps, strict=True)]
         return {"cosine": round(alike.cosine, 4), "query": shown[0], "answer": shown[1]}

@@ -206,6 +206,10 @@ def _experiment_problems(settings: Settings, experiments: Mapping[str, Settings]
                 elif member not in vectors:
                     remedy = "Name the experiments that it is made of."
                     yield ("of", number), f"{member} is a fusion itself. {remedy}"
+    given = dict(settings)
+    if given.get("crop_ratio") is not None and given["resizing"] != "crop":
+        remedy = "Write resizing: crop, or leave crop_ratio out."
+        yield ("crop_ratio",), f"resizing: {given['resizing']} crops nothing. {remedy}"
     if isinstance(settings, RankedByVectors):
         yield from _ranking_problems(settings)
 

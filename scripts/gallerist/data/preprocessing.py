@@ -5,31 +5,38 @@ is stored inside the model; what happens before, decoding and resizing, is store
 `preprocessing.json`. Features carry the hash of both.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal, Self, Unpack
 
-import cv2
-import numpy as np
-
-from gallerist.data.decoding import Profiles
+from gallerist.data.decoding import Profiles, Reading
 from gallerist.data.reading import Readable, of_one_file, read_pixels
+from gallerist.data.resizing import CROP_RATIO, Colour, Fitting, Resizing, resize
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike, canonical_json, read_json, sha256_of_text, write_json
 from gallerist.io.parallel import flattened, ordered, stack_batches
 
 ColourMode = Literal["colour", "grey", "drawing"]
 
+PADDING: dict[ColourMode, Colour] = {
+    "colour": (124, 116, 104),  # ImageNet's mean, which most networks take for 0
+    "grey": (118, 118, 118),  # its luma
+    "drawing": (255, 255, 255),  # paper
+}
+"""What lies beside a padded picture, RGB."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Decode to RGB and squeeze to a square, as the published work does (no crop, no border).
+    """Decode to RGB and fit into a square: squeezed, as the published work does, by default.
 
     image_size: pixels a side.
     max_pixels: larger files are refused before they are decoded.
     profiles: whether a picture's own colour space is applied, see `decoding.decode_image`.
     look: the colour mode: "colour" leaves the colours, "grey" takes them away, "drawing" turns
         a photo into black lines on white (`line_drawings.drawing`), so that sketches are like it.
+    resizing: of what has been warped and drawn, see `resizing.Fitting`; padded by PADDING.
+    crop_ratio: of "crop"; None is the usual one.
     """
 
     image_size: int
@@ -38,12 +45,19 @@ class Preprocessing:
     profiles: Profiles = "apply"
     version: int = 2
     """Raised whenever `load` would give other pixels for the same settings."""
+    resizing: Resizing = "squeeze"
+    crop_ratio: float | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], **reading: Unpack[Reading]) -> Self:
+        """As the settings of an experiment, or of its trunk, say."""
+        keys = ("image_size", "look", "resizing", "crop_ratio")
+        return cls(**{key: settings[key] for key in keys}, **reading)
 
     def load(self, picture: Readable) -> Pixels:
         """Read a file, or a picture of a manifest: uint8 (image_size, image_size, 3) RGB.
 
-        A side that is too long is shrunk by averaging over the covered area, which does not alias;
-        one that is too short is then enlarged bilinearly.
+        Interpolation: see `resizing.resize`.
         Raises `decoding.BadImage` naming the file when it cannot be decoded.
         """
         return self.load_group([picture])[0]
@@ -52,26 +66,48 @@ class Preprocessing:
         """Read pictures of one file, as an original's copies are, and decode it once."""
         return read_pixels(pictures, self._fit, max_pixels=self.max_pixels, profiles=self.profiles)
 
+    def load_whole(self, picture: Readable, longest: int) -> Pixels:
+        """The same in the picture's own shape, its longer side at most `longest` pixels."""
+
+        def whole(pixels: Pixels) -> Pixels:
+            sides = pixels.shape[:2]
+            scale = min(1, longest / max(sides))
+            height, width = (max(1, round(side * scale)) for side in sides)
+            return resize(_in_colour_mode(pixels, self.look), height, width)
+
+        (pixels,) = read_pixels(
+            [picture], whole, max_pixels=self.max_pixels, profiles=self.profiles
+        )
+        return pixels
+
     def _fit(self, pixels: Pixels) -> Pixels:
         pixels = _in_colour_mode(pixels, self.look)
-        size = self.image_size
-        height, width = pixels.shape[:2]
-        # One call would enlarge both sides bilinearly, and so alias the longer side of a panorama.
-        shrunk = cv2.resize(
-            pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA
-        )
-        if shrunk.shape[:2] != (size, size):
-            shrunk = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(shrunk, dtype=np.uint8)
+        return self.fitting(*pixels.shape[:2]).fit(pixels, PADDING[self.look])
+
+    def fitting(self, height: int, width: int) -> Fitting:
+        """How pictures of one shape, in pixels, are resized."""
+        ratio = self.crop_ratio or CROP_RATIO
+        return Fitting(height, width, self.image_size, self.resizing, ratio)
+
+    def _described(self) -> dict[str, Any]:
+        """What can change a pixel; what is squeezed is described as before there was a choice."""
+        described = asdict(self)
+        if self.resizing == "squeeze":
+            del described["resizing"]
+        if self.resizing == "crop":
+            described["crop_ratio"] = self.crop_ratio or CROP_RATIO
+        else:
+            del described["crop_ratio"]
+        return described
 
     @property
     def sha256(self) -> str:
         """Identity of these settings: features of different settings are not comparable."""
-        return sha256_of_text(canonical_json(asdict(self)))
+        return sha256_of_text(canonical_json(self._described()))
 
     def write(self, path: PathLike) -> None:
         """Store beside a model."""
-        write_json(path, asdict(self))
+        write_json(path, self._described())
 
     @classmethod
     def read(cls, path: PathLike) -> "Preprocessing":

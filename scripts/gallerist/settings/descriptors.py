@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from gallerist.settings.base import Count, Float, Int, Seed, Settings, key
-from gallerist.settings.ranking import KIND, LOOK, Look, RankedByVectors
+from gallerist.settings.ranking import (
+    CROP_RATIO,
+    KIND,
+    LOOK,
+    RESIZING,
+    CropRatio,
+    Look,
+    RankedByVectors,
+    Resizing,
+)
 
 
 class WholePicture(Settings):
@@ -15,6 +24,8 @@ class WholePicture(Settings):
     image_size: Int = key(128, "pixels", ge=16, le=1024)
     """Pictures are resized to a square of this side."""
     look: Look = LOOK
+    resizing: Resizing = RESIZING
+    crop_ratio: CropRatio | None = CROP_RATIO
 
 
 _GRID = "The picture is divided into so many cells a side, each with a histogram of its own."

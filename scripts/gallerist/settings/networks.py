@@ -18,7 +18,16 @@ from gallerist.settings.base import (
     Side,
     key,
 )
-from gallerist.settings.ranking import KIND, LOOK, Look, RankedByVectors
+from gallerist.settings.ranking import (
+    CROP_RATIO,
+    KIND,
+    LOOK,
+    RESIZING,
+    CropRatio,
+    Look,
+    RankedByVectors,
+    Resizing,
+)
 from gallerist.settings.texts import Layer, Weights
 
 # fmt: off
@@ -126,6 +135,8 @@ class _TransferKeys(Settings):
     image_size: Side | None = key(None, "pixels", example=224)
     """Pictures are resized to a square of this side. `null`: the size the backbone was made for."""
     look: Look = LOOK
+    resizing: Resizing = RESIZING
+    crop_ratio: CropRatio | None = CROP_RATIO
     trunk_cache: Annotated[Literal["float32", "float16", False], OFF] = key(
         "float32", noun="a way to keep the frozen layers' output"
     )
@@ -143,6 +154,8 @@ class _ScratchKeys(Settings):
     image_size: Side = key(224, "pixels")
     """Pictures are resized to a square of this side. At least 73 with `padding` valid."""
     look: Look = LOOK
+    resizing: Resizing = RESIZING
+    crop_ratio: CropRatio | None = CROP_RATIO
     padding: Literal["valid", "same"] = key("valid", noun="a padding")
     """Border of the convolutions. `valid`: none, the maps shrink. `same`: zeros, for small
     pictures."""

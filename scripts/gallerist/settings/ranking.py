@@ -1,6 +1,8 @@
 """What experiments share: how vectors are reduced and searched, and answers ordered again."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from gallerist.settings.base import (
     Count,
@@ -110,4 +112,21 @@ LOOK = key(
     doc="What is made of a picture's colours before extraction, in training, gallery and "
     "queries alike: `colour` leaves them, `grey` takes them away, `drawing` turns a photo into "
     "black lines on white, so that it is like a sketch. A sketch stays as it is.",
+)
+
+Resizing = Literal["squeeze", "crop", "pad"]
+RESIZING = key(
+    "squeeze",
+    noun="a resizing",
+    doc="How a picture becomes a square, in training, gallery and queries alike. `squeeze`: "
+    "whatever its aspect. `crop`: its shorter side is made image_size / crop_ratio long, and the "
+    "middle taken. `pad`: its longer side is made image_size long, and the rest filled (with "
+    "ImageNet's mean colour 124, 116, 104; its grey; white around a drawing).",
+)
+
+CropRatio = Annotated[Float, Field(gt=0, le=1)]
+CROP_RATIO = key(
+    None,
+    "fraction",
+    doc="Of `resizing: crop`: the share of the shorter side that is seen. `null`: 0.875.",
 )

@@ -72,7 +72,10 @@ STEPS = (
 MIXING = ("index", "database_augmentation", "query_expansion")
 """Settings of a search by which an answer's place depends on more than its own distance."""
 
-TRUNK_KEYS = ("backbone", "weights", "image_size", "look", "freeze_until", "trunk_cache")
+TRUNK_KEYS = (
+    *("backbone", "weights", "image_size", "look", "resizing", "crop_ratio"),
+    *("freeze_until", "trunk_cache"),
+)
 """Settings that decide what the frozen layers of a network put out."""
 
 
@@ -201,8 +204,9 @@ class Experiment:
         if not settings:
             return None
         kept = [settings[key] for key in ("image_size", "freeze_until", "trunk_cache")]
-        look = [settings["look"]] if settings["look"] != "colour" else []
-        return "-".join(map(str, [self.pretrained, *kept, *look]))
+        usual = {"look": "colour", "resizing": "squeeze", "crop_ratio": None}
+        others = [settings[key] for key, value in usual.items() if settings[key] != value]
+        return "-".join(map(str, [self.pretrained, *kept, *others]))
 
     @property
     def refusal(self) -> str | None:

@@ -171,6 +171,8 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
             "pooling": "flatten",
             "image_size": 224,
             "look": "colour",
+            "resizing": "squeeze",
+            "crop_ratio": None,
             "trunk_cache": "float32",
             "head": "published",
             "dropout": 0.1,
@@ -202,6 +204,8 @@ def test_the_published_configuration_has_the_published_settings(tmp_path):
             "network": "scratch",
             "image_size": 224,
             "look": "colour",
+            "resizing": "squeeze",
+            "crop_ratio": None,
             "padding": "valid",
             "batch_normalisation": "moving",
             "head": "published",
@@ -521,6 +525,13 @@ def test_the_smallest_picture_for_the_unpadded_network_is_the_one_its_layers_all
     assert f"at least {smallest} pixels" in problem
     assert "padding: same" in problem
     complete(edited("experiments.scratch.padding", "same", edited(path, smallest - 1)))
+
+
+def test_only_a_crop_has_a_ratio():
+    path = "experiments.scratch.crop_ratio"
+    [problem] = problems(edited(path, 0.9))
+    assert problem.startswith(f"{path}: resizing: squeeze crops nothing. Write resizing: crop")
+    complete(edited("experiments.scratch.resizing", "crop", edited(path, 0.9)))
 
 
 # Folders and splits

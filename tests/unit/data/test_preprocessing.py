@@ -13,7 +13,10 @@ from PIL import Image
 
 from gallerist.data.decoding import BadImage
 from gallerist.data.line_drawings import draw_lines
+from gallerist.data.manifest import Picture
 from gallerist.data.preprocessing import Preprocessing, decode_ahead
+from gallerist.data.warping import Recipe, Warp
+from gallerist.io.files import canonical_json, sha256_of_text
 
 
 def save(path, pixels):
@@ -114,14 +117,54 @@ def test_a_picture_of_too_many_pixels_is_refused(folder):
 
 
 def test_every_setting_changes_the_hash():
-    settings_ = Preprocessing(image_size=224)
+    settings_ = Preprocessing(image_size=224, resizing="crop")
     hashes = {settings_.sha256}
     for field in fields(Preprocessing):
         value = getattr(settings_, field.name)
-        other = {"look": "grey", "profiles": "ignore"}.get(field.name) or value + 1
+        others = {"look": "grey", "profiles": "ignore", "resizing": "pad", "crop_ratio": 0.9}
+        other = others.get(field.name) or value + 1
         hashes.add(replace(settings_, **{field.name: other}).sha256)
     assert len(hashes) == 1 + len(fields(Preprocessing))
-    assert Preprocessing(224).sha256 == settings_.sha256
+    assert Preprocessing(224, resizing="crop").sha256 == settings_.sha256
+
+
+def test_vectors_of_squeezed_pictures_stay_what_they_were_before_there_was_a_choice():
+    described = {"image_size": 224, "look": "colour", "max_pixels": 100_000_000}
+    described |= {"profiles": "apply", "version": 2}
+    assert Preprocessing(224).sha256 == sha256_of_text(canonical_json(described))
+    assert Preprocessing(224, crop_ratio=0.9).sha256 == Preprocessing(224).sha256
+    usual = Preprocessing(224, resizing="crop")
+    assert usual.sha256 == Preprocessing(224, resizing="crop", crop_ratio=0.875).sha256
+
+
+@pytest.mark.parametrize(("look", "beside"), [("grey", 118), ("drawing", 255)])
+def test_a_padded_picture_lies_on_its_own_kind_of_paper(folder, look, beside):
+    path = save(folder / "wide.png", noise(30, 90))
+    padded = Preprocessing(60, look=look, resizing="pad").load(path)
+    assert (padded[:20] == beside).all()
+    assert (padded[40:] == beside).all()
+    alone = Preprocessing(60, look=look, resizing="pad").load_whole(path, 60)
+    np.testing.assert_array_equal(padded[20:40], alone)
+
+
+def test_copies_are_cropped_after_they_are_warped(folder):
+    """A copy that looks a fifth further right shows, cropped, what lies a fifth further right."""
+    columns = np.indices((100, 300))[1] * 250 // 300
+    path = save(folder / "ramp.png", np.stack([columns] * 3, axis=2))
+    recipe = Recipe(1, 300, "nearest", Warp(tx=0.2)).text()
+    copy = Picture(
+        id="c",
+        source_id="o",
+        path=str(path),
+        label="",
+        part="",
+        width=300,
+        height=100,
+        phash="",
+        recipe=recipe,
+    )
+    cropped = Preprocessing(64, resizing="crop").load(copy)
+    assert int(cropped[32, 32, 0]) == pytest.approx(250 * 0.7, abs=2)
 
 
 def test_settings_read_back_as_they_were_stored(tmp_path):

@@ -125,6 +125,11 @@ def test_one_picture_is_ranked_unless_a_step_needs_the_whole_workflow():
             "MobileNetV2-imagenet",
             "MobileNetV2-imagenet-224-block_16-float16-grey",
         ),
+        (
+            {"resizing": "crop", "crop_ratio": 0.9},
+            "MobileNetV2-imagenet",
+            "MobileNetV2-imagenet-224-block_16-float16-crop-0.9",
+        ),
         # The first digits of `printf a.h5 | sha256sum`.
         (
             {"weights": "a.h5"},

@@ -26,7 +26,7 @@ class DescriptorExtractor(PictureByPicture):
         self._settings = settings.model_dump(
             include={*inspect.signature(self._function).parameters}
         )
-        self._pictures = Preprocessing(settings.image_size, look=settings.look, **reading)
+        self._pictures = Preprocessing.of(settings.model_dump(), **reading)
         model = {"descriptor": settings.descriptor, **self._settings}
         self.model = sha256_of_text(canonical_json(model))
         self.preprocessing = self._pictures.sha256
