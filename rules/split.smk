@@ -1,17 +1,19 @@
 # Stage 3: decide which picture belongs to which part, and show what leaks from one to another.
 
-SHARES = CONFIG.dataset.split.model_dump(exclude={"seed"})
+SHARES = CONFIG.dataset.split.model_dump(exclude={"seed", "unseen_classes"})
 # A tree holds gallery and query apart: what is not held out to validate is trained on.
 SHARES.setdefault("training", 1 - SHARES["validation"])
+# Of a tree with classes to be unseen these are divided, too.
+DIVIDED = [*SHARES, *(part for part in PLAN.undivided if part != "originals")]
 
 
 rule split_images:
     """Divide the pictures of every class by the configured fractions."""
     input:
-        originals=results("manifests/originals.csv"),
+        **PLAN.undivided,
         code=library("split_images"),
     output:
-        **{part: results(f"manifests/{part}.csv") for part in SHARES},
+        **{part: results(f"manifests/{part}.csv") for part in DIVIDED},
         record=results("manifests/split.record.json"),
     log:
         logs("split_images.log"),
@@ -23,6 +25,7 @@ rule split_images:
         **needs.of("split_images"),
     params:
         fractions=canonical_json(SHARES),
+        unseen=canonical_json(CONFIG.dataset.split.unseen_classes),
         seed=CONFIG.dataset.split.seed,
     script:
         "../scripts/split_images.py"

@@ -9,8 +9,10 @@ from typing import Any
 from gallerist.config.messages import did_you_mean
 from gallerist.config.schema import KeyPath, yaml_scalar
 from gallerist.data.layouts import class_folders, no_classes, only_folder_of_folders
+from gallerist.data.splitting import choose_unseen
 from gallerist.evaluation.metrics import MetricError, metric
 from gallerist.features.views import ViewsRefused, refuse
+from gallerist.io.errors import UserError
 from gallerist.io.metric_names import top
 from gallerist.networks.backbones import BACKBONES
 from gallerist.settings.base import Settings
@@ -112,6 +114,22 @@ def _check_folder(whole: Configuration) -> Problems:
 
 def _missing_in(folder: str, names: Iterable[str]) -> str:
     return ", ".join(f"{name}/" for name in names if not (Path(folder) / name).is_dir())
+
+
+def _check_unseen(whole: Configuration) -> Problems:
+    """Of a folder, whose classes can be seen; else the split itself refuses what does not fit."""
+    wanted, dataset = whole.dataset.split.unseen_classes, whole.dataset
+    if wanted is None or dataset.folder is None:
+        return
+    folders = [dataset.folder]
+    if dataset.layout == "tree":
+        folders = [str(Path(dataset.folder, part)) for part in TREE]
+    there = [folder for folder in folders if Path(folder).is_dir()]
+    classes = [each.name for folder in there for each in class_folders(folder)]
+    try:
+        choose_unseen(classes, wanted, seed=dataset.split.seed)
+    except UserError as error:
+        yield ("dataset", "split", "unseen_classes"), f"{str(error).split(' ', 1)[1]}."
 
 
 def _check_split(whole: Configuration) -> Problems:
@@ -297,6 +315,7 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([("dataset", "embedded")], _check_embedded),
     ([("dataset", "folder"), _LAYOUT], _check_folder),
     ([_SPLIT, _LAYOUT], _check_split),
+    ([_SPLIT, _LAYOUT, ("dataset", "folder")], _check_unseen),
     ([("search",), ("evaluation", "k"), ("evaluation", "answers_drawn")], _check_depth),
     ([("evaluation", key) for key in ("k", "metrics", "decided_by")], _check_decided_by),
     ([("evaluation", "metrics")], _check_metrics),

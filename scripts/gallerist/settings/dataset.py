@@ -1,6 +1,8 @@
 """Section `dataset`: which pictures, and how they are divided."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import PlainValidator, WithJsonSchema
 
 from gallerist.settings.base import (
     LONGEST_NAME,
@@ -60,6 +62,27 @@ def _share_of_classes(example: float, purpose: str) -> Any:
     return key(None, "fraction", doc=doc, expects=_OPEN_SHARE, example=example, absent=True)
 
 
+def _some_classes(value: Any) -> int | float | list[str] | None:
+    if isinstance(value, list):
+        right = all(isinstance(each, str) for each in value) and 0 < len(value) == len(set(value))
+    else:
+        right = value is None or (type(value) is int and value >= 1)
+        right = right or (type(value) is float and 0 < value < 1)
+    if not right:
+        raise ValueError("neither a number nor names of classes")
+    return cast("int | float | list[str] | None", value)
+
+
+SomeClasses = Annotated[
+    int | float | list[str] | None,
+    PlainValidator(_some_classes),
+    WithJsonSchema(
+        {"type": ["integer", "number", "array", "null"], "items": {"type": "string"}, "minItems": 1}
+    ),
+]
+"""How many classes, which share of them, or their names."""
+
+
 class Split(Settings):
     """Shares of every class's pictures. Layout `tree` needs `validation` alone: a share of the
     training pictures. Layout `classes` needs all four, which add up to 1.
@@ -69,7 +92,16 @@ class Split(Settings):
     training: OpenShare | None = _share_of_classes(0.5, "train on")
     gallery: OpenShare | None = _share_of_classes(0.2, "find")
     query: OpenShare | None = _share_of_classes(0.1, "search with")
-    seed: Seed = key(99, doc="Divides the pictures of each class.")
+    unseen_classes: SomeClasses = key(
+        None,
+        "classes",
+        expects="a whole number of at least 1, a share above 0 and below 1, or a list of classes",
+        example=5,
+        absent=True,
+    )
+    """Classes that nothing is learned from: gallery and query hold these alone, training and
+    validation all others (zero-shot retrieval). How many, which share, or their names."""
+    seed: Seed = key(99, doc="Divides the pictures of each class, and draws the unseen classes.")
 
 
 class Extension(Settings):

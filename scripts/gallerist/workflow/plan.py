@@ -31,6 +31,9 @@ EXPORTED = (".xml", ".bin", ".json")
 
 SEARCHED = ("gallery", "query")
 
+UNDIVIDED = "_originals"
+"""After the name of a part of a tree whose classes are divided after its import."""
+
 CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
 """The two folders of an unlabelled challenge, as parts."""
 
@@ -75,7 +78,20 @@ class Plan:
     @property
     def imported(self) -> list[str]:
         """The parts of the data set that are imported from a folder."""
-        return [*FOLDERS[self.dataset.layout], *(["pool"] if self.dataset.extend else [])]
+        apart = [Path(each).stem for each in self.undivided.values()]
+        of_tree = [each for each in FOLDERS[self.dataset.layout] if each not in self.undivided]
+        return [*apart, *of_tree, *(["pool"] if self.dataset.extend else [])]
+
+    @property
+    def undivided(self) -> dict[str, str]:
+        """What is divided by classes -> its manifest: `originals`, and of a tree the parts whose
+        pictures are taken of the unseen classes only.
+        """
+        unseen = self.dataset.split.unseen_classes is not None
+        found = {"originals": "originals"}
+        if unseen and self.dataset.layout == "tree":
+            found |= {part: f"{part}{UNDIVIDED}" for part in SEARCHED}
+        return {part: self.results.file(f"manifests/{name}.csv") for part, name in found.items()}
 
     @property
     def challenge_parts(self) -> list[str]:
@@ -149,7 +165,8 @@ class Plan:
             return self.dataset.extend.pool
         inside = self.dataset.archive.subfolder if self.dataset.archive else ""
         source = self.dataset.folder or posixpath.join(self.results.file("source"), inside)
-        return posixpath.normpath(posixpath.join(source, FOLDERS[self.dataset.layout][part]))
+        inside = FOLDERS[self.dataset.layout][part.removesuffix(UNDIVIDED)]
+        return posixpath.normpath(posixpath.join(source, inside))
 
     def part_source(self, part: str) -> Files:
         """What must exist before a part is imported: nothing, where the pictures are the user's."""

@@ -78,7 +78,7 @@ def test_the_schema_is_a_json_schema():
 
 def test_every_key_is_described_and_is_required_optional_or_has_a_default():
     optional = {"dataset." + name for name in ("embedded", "folder", "archive", "corrections")} | {
-        "dataset.split." + share for share in ("training", "gallery", "query")
+        "dataset.split." + each for each in ("training", "gallery", "query", "unseen_classes")
     }
     for each in keys(Configuration):
         assert len(each.schema.get("description", "")) > 10, each.path
@@ -682,6 +682,36 @@ def test_layout_classes_wants_all_four_shares_and_a_sum_of_one(tmp_path):
     assert sum(config["dataset"]["split"].values()) != 1  # in floating point: it is accepted
     whole = complete(config)
     assert complete(whole) == whole
+
+
+@pytest.mark.parametrize("unseen", [1, 0.5, ["cat"]])
+def test_classes_to_be_unseen_are_a_number_a_share_or_names(tmp_path, unseen):
+    config = minimal(folder=str(picture_tree(tmp_path)), split={"unseen_classes": unseen})
+    for name in ("training/dog", "validation/gallery/distractor"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "training/cat").mkdir(exist_ok=True)
+    assert complete(config)["dataset"]["split"]["unseen_classes"] == unseen
+
+
+@pytest.mark.parametrize(
+    ("unseen", "problem"),
+    [
+        (0, "found 0, expected a whole number of at least 1, a share above 0"),
+        (1.0, "found 1, expected a whole number of at least 1, a share"),
+        ([], "found [], expected"),
+        (["cat", "cat"], "found ['cat', 'cat'], expected"),
+        ("cat", "or a list of classes."),
+        (["car"], "names car, but no class is called so; there are: cat, dog."),
+        (2, "leaves no class to learn from: 2 of 2. Ask for fewer."),
+    ],
+)
+def test_other_classes_to_be_unseen_are_refused(tmp_path, unseen, problem):
+    config = minimal(folder=str(picture_tree(tmp_path)), split={"unseen_classes": unseen})
+    for name in ("training/cat", "training/dog"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    [found] = problems(config)
+    assert found.startswith("dataset.split.unseen_classes: ")
+    assert problem in found
 
 
 @pytest.mark.parametrize("location", ["https://example.org/a.zip", "pictures.tar.gz"])

@@ -110,6 +110,8 @@ def test_a_class_in_doubt_stays_and_is_named():
     [
         ("query:a1", "gallery", True),
         ("query:a1", "originals", True),
+        ("query:a1", "query_originals", False),
+        ("query:a1", "gallery_originals", True),
         ("query:a1", "query", False),
         ("gallery:x", "gallery", False),
         ("training:x", "originals", False),

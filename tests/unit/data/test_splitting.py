@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallerist.data.manifest import Manifest, Picture
-from gallerist.data.splitting import split
+from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
+from gallerist.data.splitting import choose_unseen, split
 from gallerist.io.errors import UserError
 
 FOUR = ("training", "validation", "gallery", "query")
@@ -177,3 +177,66 @@ def test_a_copy_of_another_class_than_its_original_is_refused():
     rows.append(Picture("x", "dog/x.jpg", "dog", "original", "c0", 64, 64, "0" * 16))
     with pytest.raises(ValueError, match=r"dog/x\.jpg is of class dog, its original of cat"):
         split(Manifest(tuple(rows)), {"training": 0.5, "validation": 0.5}, seed=1)
+
+
+# Classes that nothing is learned from
+
+SHARES = {"training": 0.5, "validation": 0.1, "gallery": 0.3, "query": 0.1}
+
+
+def animals(per_class: int = 20) -> Manifest:
+    return Manifest(tuple(picture(c, f"{c}{n}") for c in "abcd" for n in range(per_class)))
+
+
+@settings(deadline=None)
+@given(collections(), fractions(), seeds, st.sets(st.sampled_from("abcd")))
+def test_training_and_search_share_no_class_where_some_are_unseen(pictures, shares, seed, unseen):
+    parts = split(pictures, shares, seed=seed, unseen=unseen)
+    for part, members in parts.items():
+        wanted = unseen if part in ("gallery", "query") else set("abcd") - unseen
+        assert set(members.classes) == wanted.intersection(pictures.classes)
+    # All are there, but for classes that no part is left for.
+    placed = {name for members in parts.values() for name in members.ids}
+    left = {label for part in parts for label in parts[part].classes}
+    assert placed == {p.id for p in pictures if p.label in left}
+
+
+def test_unseen_and_other_classes_are_divided_in_the_proportions_of_the_shares():
+    parts = split(animals(), SHARES, seed=1, unseen={"a", "b"})
+    counts = {part: Counter(members.labels) for part, members in parts.items()}
+    # 5 : 1 of 20 are 16.67 and 3.33; 3 : 1 of 20 are 15 and 5.
+    assert counts == {
+        "training": {"c": 17, "d": 17},
+        "validation": {"c": 3, "d": 3},
+        "gallery": {"a": 15, "b": 15},
+        "query": {"a": 5, "b": 5},
+    }
+
+
+def test_a_class_needs_only_as_many_originals_as_parts_it_goes_to():
+    rows = [picture(c, f"{c}{n}") for c in "ab" for n in range(2)]
+    assert split(Manifest(tuple(rows)), SHARES, seed=1, unseen={"a"})
+    with pytest.raises(UserError, match=r"into training, validation: b \(1\).*least 2"):
+        split(Manifest(tuple(rows[:3])), SHARES, seed=1, unseen={"a"})
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(1, 1), (3, 3), (0.5, 2), (0.1, 1), (0.7, 3)])
+def test_unseen_classes_are_drawn_by_number_or_share_and_distractors_are_always(wanted, count):
+    classes = ["d", "a", DISTRACTOR, "c", "b"]
+    drawn = {seed: choose_unseen(classes, wanted, seed=seed) for seed in range(40)}
+    assert all(len(each) == count + 1 and DISTRACTOR in each for each in drawn.values())
+    assert len(set(drawn.values())) > 2
+    assert choose_unseen(sorted(classes), wanted, seed=3) == drawn[3]
+    assert set.union(*map(set, drawn.values())) == set(classes)
+
+
+def test_unseen_classes_may_be_named():
+    assert choose_unseen("abcd", ["b", "a"], seed=1) == {"a", "b", DISTRACTOR}
+    with pytest.raises(UserError, match=r"names e, f, but no class is called so; there are: a, b"):
+        choose_unseen("abcd", ["f", "a", "e"], seed=1)
+
+
+@pytest.mark.parametrize("wanted", [4, 5, 0.95, ["a", "b", "c", "d"]])
+def test_a_class_to_learn_from_has_to_be_left(wanted):
+    with pytest.raises(UserError, match=r"unseen_classes leaves no class to learn from: \d of 4"):
+        choose_unseen("abcd", wanted, seed=1)

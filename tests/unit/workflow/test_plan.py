@@ -79,6 +79,17 @@ def test_a_pool_is_imported_from_where_it_is_and_extends_the_training_part():
     assert extended.manifest("query") == plan().manifest("query")
 
 
+def test_a_tree_with_unseen_classes_is_divided_in_all_its_parts():
+    assert plan().undivided == {"originals": "results/tiny/manifests/originals.csv"}
+    unseen = plan(**dataset(split={"unseen_classes": 1}))
+    assert unseen.imported == ["originals", "gallery_originals", "query_originals"]
+    assert below(unseen.undivided.values()) == [f"manifests/{each}.csv" for each in unseen.imported]
+    assert unseen.part_folder("query_originals") == "pictures/validation/query"
+    shares = dict.fromkeys(("training", "validation", "gallery", "query"), 0.25)
+    classes = dataset(layout="classes", split={**shares, "unseen_classes": ["a"]})
+    assert plan(**classes).imported == ["originals"]
+
+
 def test_the_parts_of_a_challenge_are_extracted_where_there_is_one():
     assert plan().extracted == ["training", "validation", "gallery", "query"]
     drawn = plan(challenge=CHALLENGE)
