@@ -40,5 +40,6 @@ COMPARISONS = {
         ("overhead", 1),
         ("serving", 5),
         ("browse", 3),
+        ("seeds", 1),
     )
 }

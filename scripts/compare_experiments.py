@@ -2,9 +2,9 @@
 
 from gallerist.evaluation import comparison
 from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.compared import Evaluated, compare
 from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
 from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
-from gallerist.evaluation.significance import better_than, find_differences, write_differences
 from gallerist.evaluation.tables import read_queries
 from gallerist.figures import comparison as figures
 from gallerist.figures.style import styles
@@ -15,43 +15,41 @@ from gallerist.workflow.stage import stage
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
-    metrics = [read_json(path) for path in given.metrics]
-    experiments = [each["experiment"] for each in metrics]
-    scores = [read_queries(path) for path in given.queries]
-    found = find_differences(dict(zip(experiments, scores, strict=True)), settings)
-    records = [read_record(path) for path in given.rows]
-    surpassed = better_than(found, params.decided_by)
-    rows = comparison.table_rows(records, metrics, params.decided_by, surpassed)
-    seeds = comparison.summarise_seeds(rows, run.param("groups"))
+    found = {
+        metrics["experiment"]: Evaluated(read_queries(queries), metrics, read_record(row))
+        for metrics, queries, row in zip(
+            map(read_json, given.metrics), given.queries, given.rows, strict=True
+        )
+    }
+    result = compare(found, run.param("groups"), params.decided_by, settings)
     title = f"{run.title}: comparison of experiments"
-    caveats = find_caveats(rows, metrics, faults=given.faults, leaks=given.leaks)
-    comparison.write_table(output.table, rows)
-    comparison.write_table(output.metrics, comparison.metric_table(metrics))
-    rates = {row["experiment"]: comparison.hit_rates(row) for row in rows}
-    comparison.write_seeds(output.seeds, seeds, rates[experiments[0]])
-    write_differences(output.differences, found)
-    write_text(output.page, format_markdown(rows, title=title, caveats=caveats, seeds=seeds))
-    write_text(output.html, format_html(rows, title=title, caveats=caveats, seeds=seeds))
+    caveats = find_caveats(result.rows, result.metrics, faults=given.faults, leaks=given.leaks)
+    result.write(**{name: output[name] for name in ("table", "metrics", "differences", "seeds")})
+    shown = {"title": title, "caveats": caveats, "seeds": result.seeds}
+    write_text(output.page, format_markdown(result.rows, **shown))
+    write_text(output.html, format_html(result.rows, **shown))
 
+    names = [line.name for line in result.lines]
     figures.draw_comparison(
-        rates,
+        {row["experiment"]: comparison.hit_rates(row) for row in result.rows},
         output.plot,
         title=title,
-        queries=rows[0]["queries"],
-        intervals=comparison.intervals(metrics),
+        queries=result.rows[0]["queries"],
+        intervals=comparison.intervals(result.metrics),
         level=params.confidence,
-        configured=experiments,
+        configured=names,
     )
-    curves = {name: read_curves(path) for name, path in zip(experiments, given.curves, strict=True)}
+    of_each = dict(zip(found, map(read_curves, given.curves), strict=True))
+    curves = {line.name: line.curves(of_each, params.confidence) for line in result.lines}
     for kind, draw, path in (
         (HIT_RATE, figures.draw_hit_rates, output.hit_rates),
         (PRECISION, figures.draw_precision_recall, output.precision),
         (AMONG_DISTRACTORS, figures.draw_hit_rates_among_distractors, output.distractor_curve),
     ):
         known = {name: each[kind] for name, each in curves.items() if kind in each}
-        draw(known, styles(experiments), path, title=title, level=params.confidence)
+        draw(known, styles(names), path, title=title, level=params.confidence)
 
-    run.metrics(comparison.named_hit_rates(rows, seeds))
+    run.metrics(comparison.named_hit_rates(result.rows, result.seeds))
     for name, path in output.items():
         if name not in ("record", "html"):
             run.artifact(path)

@@ -9,15 +9,16 @@ import json
 
 import numpy as np
 
+from gallerist.capsule.contents import TABLES
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
-from gallerist.evaluation import comparison, tables
+from gallerist.evaluation import tables
 from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.compared import Evaluated, compare
 from gallerist.evaluation.curves import curves_of, write_curves
 from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.scores import score
-from gallerist.evaluation.significance import better_than, find_differences, write_differences
 from gallerist.evaluation.tables import read_queries
-from gallerist.io.files import sha256_of_file
+from gallerist.io.files import sha256_of_file, write_json
 from gallerist.io.metric_names import top
 from gallerist.records.record import Record, write_record
 from gallerist.search.ranking import Ranking
@@ -138,23 +139,19 @@ def _evaluate(results, name, ranking, gallery, queries):
         tags={"weights": "none"},
     )
     write_record(results.file(f"{place}/experiment.record.json"), row)
-    return row, {"experiment": name, **counts, **scores.as_json(SETTINGS)}
+    metrics = {"experiment": name, **counts, **scores.as_json(SETTINGS)}
+    write_json(results.file(f"{place}/metrics.json"), metrics)
+    return row, metrics
 
 
 def _compare(results, rows, metrics):
     kinds = ("queries.csv", "curves.csv", "experiment.record.json")
-    scores = {
-        name: read_queries(results.file(f"evaluation/{name}/queries.csv")) for name in EXPERIMENTS
+    found = {
+        name: Evaluated(read_queries(results.file(f"evaluation/{name}/queries.csv")), each, row)
+        for name, each, row in zip(EXPERIMENTS, metrics, rows, strict=True)
     }
-    found = find_differences(scores, SETTINGS)
-    lines = comparison.table_rows(rows, metrics, "top-1", better_than(found, "top-1"))
-    seeds = comparison.summarise_seeds(lines, GROUPS)
-    comparison.write_table(results.file("comparison/comparison.csv"), lines)
-    long = comparison.metric_table(metrics)
-    comparison.write_table(results.file("comparison/metrics.csv"), long)
-    ks = comparison.hit_rates(lines[0])
-    comparison.write_seeds(results.file("comparison/over_seeds.csv"), seeds, ks)
-    write_differences(results.file("comparison/differences.csv"), found)
+    result = compare(found, GROUPS, "top-1", SETTINGS)
+    result.write(**{name: results.file(path) for name, path in TABLES.items()})
     used = [f"evaluation/{name}/{kind}" for kind in kinds for name in EXPERIMENTS]
     parameters = {f"groups.{name}": json.dumps(members) for name, members in GROUPS.items()} | {
         "decided_by": "top-1",

@@ -25,6 +25,7 @@ from benchmarks.tables import Table, format_cell
 from gallerist.search.exact import search
 
 TIMED = ("decoding", "augmentation", "search", "indexes", "engines", "extraction")
+SIMULATED = "seeds"
 IN_PROCESSES_OF_THEIR_OWN = ("training", "memory")
 
 ALL_IN_ONE_PROCESS = """
@@ -163,7 +164,14 @@ def test_a_comparison_that_does_not_exist_is_refused():
 
 
 def test_every_comparison_is_tested():
-    assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, "overhead", "serving", "browse"}
+    assert set(COMPARISONS) == {
+        *TIMED,
+        *IN_PROCESSES_OF_THEIR_OWN,
+        "overhead",
+        "serving",
+        "browse",
+        SIMULATED,
+    }
 
 
 def test_ways_are_measured_in_turn_after_one_round_that_does_not_count(monkeypatch):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation.compared import groups_of
 from gallerist.evaluation.relevance import Relevance
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json
@@ -59,10 +60,17 @@ class DataSet:
             return found
 
     @cached_property
-    def experiments(self) -> list[str]:
-        """The experiments that were compared, in the order of the configuration."""
+    def lines(self) -> dict[str, list[str]]:
+        """Line of the comparison -> its experiments: several, where it is a mean over seeds."""
+        groups = groups_of(self.comparison)
         with self.results.path(TABLE).open(encoding="utf-8", newline="") as file:
-            return [row["experiment"] for row in csv.DictReader(file)]
+            names = [row["experiment"] for row in csv.DictReader(file)]
+        return {name: list(groups.get(name, [name])) for name in names}
+
+    @cached_property
+    def experiments(self) -> list[str]:
+        """The experiments that were compared, each seed one, in the order of the comparison."""
+        return [name for members in self.lines.values() for name in members]
 
     def require(self, experiment: str) -> str:
         """The name of an experiment; raises NotThere for that of none."""

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gallerist.browse.data_sets import DataSet, NotThere
-from gallerist.evaluation.comparison import table_rows
+from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.compared import Compared, Evaluated, compared
+from gallerist.evaluation.comparison import OVER, table_rows
 from gallerist.evaluation.comparison_page import find_caveats
 from gallerist.evaluation.curves import Curve, read_curves
+from gallerist.evaluation.scores import Scores
+from gallerist.evaluation.tables import read_queries
 
 if TYPE_CHECKING:
     from gallerist.workflow.experiments import Experiment
@@ -38,10 +42,10 @@ def overview(data: DataSet) -> dict[str, Any]:
     """All that the first page shows, in plain values."""
     decided_by = str(data.comparison.parameters["decided_by"])
     found = differences(data)
+    lines = [_line(data, name, members) for name, members in data.lines.items()]
+    metrics = [line.metrics for line in lines]
     surpassed = better_than(found, decided_by)
-    metrics = [data.metrics[name] for name in data.experiments]
-    rows = table_rows([*data.records.values()], metrics, decided_by, surpassed)
-    kept = {row["experiment"]: {name: row[name] for name in _COSTS} for row in rows}
+    rows = table_rows([line.record for line in lines], metrics, decided_by, surpassed)
     return {
         "name": data.name,
         "decided_by": decided_by,
@@ -55,15 +59,49 @@ def overview(data: DataSet) -> dict[str, Any]:
                 "name": name,
                 **_nature(data.experiment(name)),
                 "metrics": data.metrics[name]["metrics"],
-                "costs": kept[name],
             }
             for name in data.experiments
         ],
+        "lines": [
+            {
+                "name": line.name,
+                "members": line.members,
+                "metrics": line.metrics["metrics"],
+                "costs": {cost: row[cost] for cost in _COSTS},
+                "over": row[OVER],
+            }
+            for line, row in zip(lines, rows, strict=True)
+        ],
         "differences": found,
-        "verdict": verdict(data.metrics, found, decided_by),
-        "curves": _curves(data),
+        "verdict": verdict({line.name: line.metrics for line in lines}, found, decided_by),
+        "curves": _curves(data, lines),
         "caveats": _caveats(data, rows, metrics),
     }
+
+
+def _line(data: DataSet, name: str, members: Sequence[str]) -> Compared:
+    """A line of the comparison; the values by query are read only where several are joined."""
+    if len(members) == 1:
+        unread = Scores((), (), (), {}, {})
+        return Compared(
+            name, (*members,), unread, data.metrics[members[0]], data.records[members[0]]
+        )
+    asked = data.comparison.parameters
+    settings = IntervalSettings(
+        int(str(asked["seed"])),
+        int(str(asked["bootstrap_rounds"])),
+        float(str(asked["confidence"])),
+    )
+    found = {
+        member: Evaluated(
+            read_queries(data.folder / f"evaluation/{member}/queries.csv"),
+            data.metrics[member],
+            data.records[member],
+        )
+        for member in members
+    }
+    (line,) = compared(found, {name: members}, settings)
+    return line
 
 
 def _nature(made: "Experiment | None") -> dict[str, Any]:
@@ -83,6 +121,7 @@ def differences(data: DataSet) -> list[dict[str, Any]]:
                 **{name: float(row[name]) if row[name] else None for name in _NUMBERS},
                 **{name: int(row[name]) for name in _COUNTS},
                 "different": row["different"] == "yes",
+                "trained_once": (row.get("training_left_out") or "").split(),
             }
             for row in csv.DictReader(file)
         ]
@@ -130,13 +169,17 @@ def verdict(
     }
 
 
-def _curves(data: DataSet) -> dict[str, dict[str, list[list[float | None]]]]:
-    """Curve -> experiment -> [at, mean, low, high] of each place."""
+def _curves(
+    data: DataSet, lines: Sequence[Compared]
+) -> dict[str, dict[str, list[list[float | None]]]]:
+    """Curve -> line of the comparison -> [at, mean, low, high] of each place."""
+    paths = {name: data.folder / f"evaluation/{name}/curves.csv" for name in data.experiments}
+    of_each = {name: read_curves(path) if path.is_file() else {} for name, path in paths.items()}
+    confidence = float(str(data.comparison.parameters["confidence"]))
     found: dict[str, dict[str, list[list[float | None]]]] = {}
-    for name in data.experiments:
-        path = data.folder / f"evaluation/{name}/curves.csv"
-        for kind, curve in (read_curves(path) if path.is_file() else {}).items():
-            found.setdefault(kind, {})[name] = _points(curve)
+    for line in lines:
+        for kind, curve in line.curves(of_each, confidence).items():
+            found.setdefault(kind, {})[line.name] = _points(curve)
     return found
 
 

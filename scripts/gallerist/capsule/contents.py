@@ -26,12 +26,15 @@ CONTENTS = "contents.json"
 PROTOCOL, EXPERIMENTS, ABOUT, TRUTH = "protocol.json", "experiments.json", "about.json", "truth.csv"
 
 COMPARISON = "comparison/comparison.csv"
-COMPARED = {
-    COMPARISON: 1,
-    "comparison/metrics.csv": 2,
-    "comparison/differences.csv": 3,
-    "comparison/over_seeds.csv": 1,
+TABLES = {
+    "table": COMPARISON,
+    "metrics": "comparison/metrics.csv",
+    "differences": "comparison/differences.csv",
+    "seeds": "comparison/over_seeds.csv",
 }
+"""Table of the comparison, by what `Comparison.write` calls it."""
+
+COMPARED = dict(zip(TABLES.values(), (1, 2, 3, 1), strict=True))
 OF_EXPERIMENT = {"queries": 1, "classes": 1, "curves": 2}
 """Table -> how many of its first columns name a row."""
 
@@ -106,6 +109,9 @@ class Protocol:
             right &= all(
                 isinstance(protocol.by_distance[each], bool) for each in protocol.experiments
             )
+            grouped = [name for members in protocol.groups.values() for name in members]
+            right &= all(map(_NAME.fullmatch, protocol.groups))
+            right &= set(grouped) <= set(protocol.experiments) and len(set(grouped)) == len(grouped)
         except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
             raise UserError(f"{PROTOCOL} is not the protocol of an evaluation: {error}") from error
         if not right:

@@ -30,6 +30,7 @@ from gallerist.capsule.contents import (
     write_truth,
 )
 from gallerist.data.manifest import Manifest
+from gallerist.evaluation.compared import groups_of
 from gallerist.io.errors import UserError
 from gallerist.io.files import (
     PathLike,
@@ -184,16 +185,11 @@ def _protocol(finished: _Finished, gallery: Manifest, queries: Manifest) -> Prot
                 )
     values: dict[str, Any] = {key: first[key] for key in alike}
     values |= {key: tuple(json.loads(values[key])) for key in ("k", "metrics")}
-    groups = {
-        name.removeprefix("groups."): json.loads(str(text))
-        for name, text in compared.items()
-        if name.startswith("groups.")
-    }
     return Protocol(
         experiments=tuple(finished.rows),
         by_distance=by_distance,
         decided_by=str(compared["decided_by"]),
-        groups=groups,
+        groups=groups_of(finished.comparison),
         gallery=gallery.digest,
         query=queries.digest,
         **values,

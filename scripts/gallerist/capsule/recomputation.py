@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.capsule.contents import (
-    COMPARISON,
     COSTS,
     EXPERIMENTS,
+    TABLES,
     Protocol,
     ranking_name,
     read_rows,
 )
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation import comparison, tables
+from gallerist.evaluation import tables
+from gallerist.evaluation.compared import Evaluated, compare
 from gallerist.evaluation.curves import curves_of, write_curves
 from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.scores import Scores, score
-from gallerist.evaluation.significance import better_than, find_differences, write_differences
 from gallerist.io.errors import UserError
 from gallerist.io.files import read_json
 from gallerist.io.metric_names import top
@@ -77,26 +77,13 @@ def compare_again(
 
     Raises UserError when what only experiments.json can state is not there.
     """
-    metrics = [each.metrics for each in found.values()]
-    differences = find_differences(
-        {name: each.scores for name, each in found.items()}, protocol.intervals
-    )
-    surpassed = better_than(differences, protocol.decided_by)
-    records = [
-        _record(name, each, stated)
-        for (name, each), stated in zip(found.items(), _stated(folder, found), strict=True)
-    ]
-    rows = comparison.table_rows(records, metrics, protocol.decided_by, surpassed)
-    try:
-        seeds = comparison.summarise_seeds(rows, protocol.groups)
-    except KeyError as error:
-        raise UserError(f"protocol.json: groups name {error}, which is no experiment") from error
-    comparison.write_table(target / COMPARISON, rows)
-    comparison.write_table(target / "comparison/metrics.csv", comparison.metric_table(metrics))
-    comparison.write_seeds(
-        target / "comparison/over_seeds.csv", seeds, comparison.hit_rates(rows[0])
-    )
-    write_differences(target / "comparison/differences.csv", differences)
+    stated = dict(zip(found, _stated(folder, found), strict=True))
+    evaluated = {
+        name: Evaluated(each.scores, each.metrics, _record(name, each, stated[name]))
+        for name, each in found.items()
+    }
+    result = compare(evaluated, protocol.groups, protocol.decided_by, protocol.intervals)
+    result.write(**{name: target / path for name, path in TABLES.items()})
 
 
 def faults_of_ranking(path: Path) -> Iterator[tuple[int, str, str, str]]:

@@ -1,7 +1,7 @@
 """All experiments in one table: what they reach, what they cost, what they started from.
 
-Experiments that differ in nothing but their seed are summed up in a second one. `comparison_page`
-shows both to a reader.
+Experiments that differ in nothing but their seed are one line of it (`compared`), and each of them
+stands in a second one. `comparison_page` shows both to a reader.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,13 @@ from gallerist.io.files import PathLike, write_csv
 from gallerist.io.metric_names import accuracies, k_of, top
 from gallerist.records.record import Record
 
+EACH = "each"
+"""Column of the second table: the deciding metric of every seed."""
+
 SURPASSED = "really better than"
+OVER = "interval over"
+NOT_TRAINING = "queries, not training"
+"""What the interval of a training from one seed is drawn over."""
 
 Row = Mapping[str, Any]
 """A line of a table: column -> value, None where it is not known. All have the same columns."""
@@ -27,9 +33,10 @@ def table_rows(
 ) -> list[Row]:
     """The lines of the comparison, in order.
 
-    records: of each experiment's row. metrics: what each evaluation wrote as metrics.json; one that
-    only some experiments' rankings are deep enough for is None in the others. decided_by: the
-    metric whose interval is shown. surpassed: experiment -> those that it is better than by it.
+    records: of each experiment's row. metrics: what each evaluation wrote as metrics.json; of
+    several, with the number of `seeds`. A metric that only some experiments' rankings are deep
+    enough for is None in the others. decided_by: the metric whose interval is shown.
+    surpassed: experiment -> those that it is better than by it.
 
     Costs: training s is of all epochs, validation included; frozen layers s what these took, once,
     for the pictures trained on; extraction images/s of gallery and query together.
@@ -46,9 +53,10 @@ def table_rows(
                 "experiment": each["experiment"],
                 **{name: measured.get(name, {}).get("mean") for name in ordered},
                 f"{decided_by} interval": interval,
+                OVER: _drawn_over(each.get("seeds", 1), costs["epochs_run"]),
                 SURPASSED: " ".join(surpassed.get(each["experiment"], ())),
                 "weights": record.tags["weights"],
-                "epochs": int(costs["epochs_run"]),
+                "epochs": round(costs["epochs_run"]),
                 "training s": costs["training_seconds"],
                 "frozen layers s": costs["trunk_seconds"],
                 "extraction images/s": costs["extraction_images_per_second"],
@@ -60,6 +68,12 @@ def table_rows(
             }
         )
     return rows
+
+
+def _drawn_over(seeds: int, epochs: float) -> str:
+    if seeds > 1:
+        return f"queries and {seeds} seeds"
+    return NOT_TRAINING if epochs else "queries"
 
 
 def hit_rates(row: Row) -> dict[int, Any]:
@@ -117,11 +131,14 @@ def spread(numbers: Sequence[float]) -> Spread:
     return Spread(*map(float, found))
 
 
-def summarise_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) -> list[Row]:
+def summarise_seeds(
+    rows: Sequence[Row], groups: Mapping[str, Sequence[str]], decided_by: str
+) -> list[Row]:
     """Sum up each group of two experiments or more, in the order of their first rows.
 
-    groups: name -> experiments, as `sweeps.groups` finds them. Hit rates and training seconds
-    become their `Spread`; None where one of the group has none.
+    rows: one of every experiment. groups: name -> experiments, as `sweeps.groups` finds them. Hit
+    rates and training seconds become their `Spread`; None where one of the group has none. Each
+    one's mean of the deciding metric is there too.
     """
     by_name = {row["experiment"]: row for row in rows}
     places = {name: place for place, name in enumerate(by_name)}
@@ -135,8 +152,14 @@ def summarise_seeds(rows: Sequence[Row], groups: Mapping[str, Sequence[str]]) ->
             spreads = {
                 column: None if None in each else spread(each) for column, each in numbers.items()
             }
+            each = (by_name[name].get(decided_by) for name in names)
+            shown = ("" if mean is None else f"{mean:.4f}" for mean in each)
             seeds.append(
-                {"settings": group, "seeds": len(names), **spreads, "experiments": " ".join(names)}
+                {
+                    **{"settings": group, "seeds": len(names), EACH: " ".join(shown)},
+                    **spreads,
+                    "experiments": " ".join(names),
+                }
             )
     return seeds
 
@@ -157,10 +180,10 @@ def write_seeds(path: PathLike, seeds: Sequence[Row], ks: Iterable[int]) -> None
     columns = (f"{name} {part}" for name in measured for part in Spread._fields)
     rows = (
         (
-            *(row["settings"], row["seeds"]),
+            *(row["settings"], row["seeds"], row[EACH]),
             *(number for name in measured for number in row[name] or ("",) * 4),
             row["experiments"],
         )
         for row in seeds
     )
-    write_csv(path, ("settings", "seeds", *columns, "experiments"), rows)
+    write_csv(path, ("settings", "seeds", EACH, *columns, "experiments"), rows)

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gallerist.evaluation.comparison import SURPASSED, Row, Spread, hit_rates
+from gallerist.evaluation.comparison import (
+    NOT_TRAINING,
+    OVER,
+    SURPASSED,
+    Row,
+    Spread,
+    hit_rates,
+)
 from gallerist.evaluation.tables import markdown_table
 from gallerist.io.files import PathLike
 from gallerist.io.metric_names import top
@@ -17,14 +24,16 @@ _NAMED = 3
 
 _TOP_K = (
     "top-k: share of the queries with a picture of their class among the first k answers. "
-    "Intervals are drawn over original pictures. One experiment is called really better than "
-    "another where a paired test on the same queries, corrected for the number of pairs, says so "
+    "Intervals are drawn over original pictures, and over seeds where an experiment was trained "
+    "from several, whose mean it then is. One experiment is called really better than another "
+    "where a paired test on the same queries, corrected for the number of pairs, says so "
     "(differences.csv). Excluded queries have no right picture in the gallery."
 )
 _OVER_SEEDS = (
     "Mean ± sample standard deviation (n - 1), smallest to largest, of experiments that differ in "
-    "nothing but `seed`. Pictures, split, augmented copies and `dropout_seed` are the same in all: "
-    "what varies is the first weights of what is trained, and the order of the training pictures."
+    "nothing but `seed`; under each, what decides, seed by seed. Pictures, split, augmented copies "
+    "and `dropout_seed` are the same in all: what varies is the first weights of what is trained, "
+    "and the order of the training pictures."
 )
 
 
@@ -112,6 +121,14 @@ def find_caveats(
         for row in rows
         if "random (" in row["weights"]
     ]
+    once = [row["experiment"] for row in rows if row[OVER] == NOT_TRAINING]
+    if once:
+        names, were = ", ".join(once), "was" if len(once) == 1 else "were each"
+        lines.append(
+            f"{names} {were} trained once. Interval and tests hold for that training, and not for "
+            "another one of the same settings, which may come out otherwise: `seed: [1, 2, 3]` in "
+            "the configuration puts training in."
+        )
     gallery = metrics[0]["gallery_images"]
     beyond = [k for k in hit_rates(rows[0]) if k > gallery]
     if beyond:

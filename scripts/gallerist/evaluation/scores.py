@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,16 @@ from gallerist.evaluation.bootstrap import (
 )
 from gallerist.evaluation.metrics import macro_mean, metric, overall_mean
 from gallerist.evaluation.relevant_ranks import RelevantRanks, TruncatedRanking
+from gallerist.evaluation.seeds import SeedVariance, of_seeds, widened
 from gallerist.io.arrays import Floats, Indices
+from gallerist.io.errors import UserError
 from gallerist.io.metric_names import k_of
 
 logger = logging.getLogger("gallerist")
+
+
+class OtherQueries(UserError):
+    """Experiments that were not evaluated on the same queries."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Scores:
     queries, labels, originals: id, class and original picture of each of those queries.
     values: metric -> (queries,) float64 in [0, 1].
     unknown: metric -> why it cannot be known from this ranking.
+    seeds: the scores of each training, where the values are means over several; else empty.
     """
 
     queries: tuple[str, ...]
@@ -37,15 +44,33 @@ class Scores:
     originals: tuple[str, ...]
     values: Mapping[str, Floats]
     unknown: Mapping[str, str]
+    seeds: tuple["Scores", ...] = ()
 
     def overall(self, settings: IntervalSettings) -> dict[str, Estimate]:
-        """Mean over the queries of each metric, with its interval by originals.
+        """Mean over the queries of each metric, with its interval by originals, and by seeds.
 
         There is none where all queries are of one original.
         """
         if len(set(self.originals)) < 2:
             return {name: Estimate(overall_mean(column)) for name, column in self.values.items()}
-        return mean_intervals(self.values, self.originals, settings)
+        found = mean_intervals(self.values, self.originals, settings)
+        return self._widened(found, self.seed_variances(), settings)
+
+    def seed_variances(self) -> dict[str, SeedVariance]:
+        """Metric -> what the seeds contribute to the variance of its mean; empty without seeds."""
+        enough = len(self.seeds) > 1 and len(set(self.originals)) > 1
+        return of_seeds([each.values for each in self.seeds], self.originals) if enough else {}
+
+    @staticmethod
+    def _widened(
+        found: dict[str, Estimate],
+        variances: Mapping[str, SeedVariance],
+        settings: IntervalSettings,
+    ) -> dict[str, Estimate]:
+        return found | {
+            name: widened(found[name], [each.estimate], [each.seeds - 1], settings.confidence)
+            for name, each in variances.items()
+        }
 
     def macro(self, settings: IntervalSettings) -> dict[str, Estimate]:
         """Mean over the classes of each class's mean, so that every class weighs the same.
@@ -56,7 +81,10 @@ class Scores:
         if min(of_class.values(), default=0) < 2:
             means = {name: macro_mean(column, self.labels) for name, column in self.values.items()}
             return {name: Estimate(mean) for name, mean in means.items()}
-        return macro_mean_intervals(self.values, self.originals, self.labels, settings)
+        found = macro_mean_intervals(self.values, self.originals, self.labels, settings)
+        values = [each.values for each in self.seeds]
+        variances = of_seeds(values, self.originals, self.labels) if values else {}
+        return self._widened(found, variances, settings)
 
     def of_classes(self) -> Iterator[tuple[str, "Scores"]]:
         """The queries of each class, by class name in order."""
@@ -72,6 +100,7 @@ class Scores:
             tuple(self.originals[row] for row in rows),
             {name: column[rows] for name, column in self.values.items()},
             self.unknown,
+            tuple(each.of(rows) for each in self.seeds),
         )
 
     def counts(self, *, excluded: Sized, gallery: Sized | None) -> dict[str, Any]:
@@ -94,6 +123,29 @@ class Scores:
         for name, each in self.macro(settings).items() if by_class else ():
             metrics[name] |= {f"macro_{k}": v for k, v in asdict(each).items()}
         return {"metrics": metrics, "unknown": dict(self.unknown)}
+
+
+def mean_over_seeds(seeds: Sequence[Scores]) -> Scores:
+    """Several trainings of one experiment as one: each query's mean, by the metrics that all have.
+
+    One alone comes back as it is. Raises OtherQueries when they are not of the same queries in the
+    same order.
+    """
+    first, *others = seeds
+    if not others:
+        return first
+    if any(each.queries != first.queries for each in others):
+        raise OtherQueries("the trainings of one experiment were not evaluated on the same queries")
+    known = [name for name in first.values if all(name in each.values for each in others)]
+    kept = tuple(
+        replace(each, values={name: each.values[name] for name in known}) for each in seeds
+    )
+    means = {
+        name: np.asarray(np.mean([each.values[name] for each in kept], axis=0), dtype=np.float64)
+        for name in known
+    }
+    unknown = {name: reason for each in seeds for name, reason in each.unknown.items()}
+    return replace(first, values=means, unknown=unknown, seeds=kept)
 
 
 def full_name(name: str) -> str:

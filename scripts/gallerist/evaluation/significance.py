@@ -15,11 +15,14 @@ them for independent, and find differences that are not there.
   for, with (b + 1) / (m + 1), which is never 0 and keeps the level (Phipson, Smyth, Permutation
   p-values Should Never Be Zero, 2010).
 
+Where one of the two is the mean over several trainings, the p-value is that of `seeds`, over
+originals and seeds, and no less than the one over originals alone.
+
 Sign-flip tests of retrieval metrics: Smucker, Allan, Carterette, A Comparison of Statistical
 Significance Tests for Information Retrieval Evaluation (2007).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -27,9 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gallerist.evaluation.bootstrap import Estimate, Groups, IntervalSettings, mean_intervals
-from gallerist.evaluation.scores import Scores
+from gallerist.evaluation.scores import OtherQueries, Scores
+from gallerist.evaluation.seeds import SeedVariance, two_way_p_value, widened
 from gallerist.io.arrays import Floats, Integers
-from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 
 ROUNDS = 99_999
@@ -50,11 +53,10 @@ SAME = 1e-9
 COLUMNS = (
     *("metric", "first", "second", "difference", "low", "high"),
     *("first_ahead", "second_ahead", "p", "p_adjusted", "different", "test"),
+    "training_left_out",
 )
 
-
-class OtherQueries(UserError):
-    """Experiments that were not evaluated on the same queries."""
+TWO_WAY = "t over originals and seeds"
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,32 @@ class Difference:
     pair: the test, with its p-value before and after Holm's correction over all pairs by this
     metric. interval: of the mean difference, first minus second.
     different: the adjusted p-value is at most 1 - confidence.
+    trained_once: those of the two of which there is one training, so that the chance in it is in
+    neither test nor interval.
     """
 
     metric: str
     pair: PairedTest
     interval: Estimate
     different: bool
+    trained_once: tuple[str, ...] = ()
 
 
 def all_pairs(
-    values: Mapping[str, Floats], groups: Groups, *, seed: int, rounds: int = ROUNDS
+    values: Mapping[str, Floats],
+    groups: Groups,
+    *,
+    seed: int,
+    rounds: int = ROUNDS,
+    variances: Mapping[str, SeedVariance] | None = None,
 ) -> list[PairedTest]:
     """Test every pair of experiments by one metric, in the order in which they are given.
 
     values: experiment -> (queries,) its metric, the same queries in the same order. groups:
     (queries,) the original that each query was made from, such as its source id. seed, rounds: of
-    the random flips. Hits get the exact McNemar test where every query is an original of its own,
-    all others `sign_flip`. A pair's own p-value does not depend on which other experiments there
-    are.
+    the random flips. variances: of the experiments that are means over several trainings. Hits get
+    the exact McNemar test where every query is an original of its own, all others `sign_flip`. A
+    pair's own p-value does not depend on which other experiments there are.
 
     The family of Holm's correction is all pairs by this one metric: the chance that any of them is
     called different while it is not stays below the level. Metrics are not added to it: they are
@@ -125,6 +135,11 @@ def all_pairs(
         methods = ["exact McNemar"] * len(pairs)
     else:
         p_values, methods = sign_flip(np.stack(columns, axis=1), seed, rounds)
+    for place, pair in enumerate(pairs if len(names) > 1 else ()):
+        if parts := [each for name in pair if (each := (variances or {}).get(name))]:
+            difference = values[pair[0]] - values[pair[1]]
+            two_way = two_way_p_value(difference, groups, *_cautious(parts))
+            p_values[place], methods[place] = max(p_values[place], two_way), TWO_WAY
     means = [float(column.sum() / len(codes)) for column in columns]
     adjusted = holm(p_values).tolist()
     firsts, seconds = zip(*pairs, strict=True)
@@ -183,22 +198,27 @@ def holm(p_values: npt.ArrayLike) -> Floats:
     return adjusted
 
 
-def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -> list[Difference]:
+def find_differences(
+    scores: Mapping[str, Scores], settings: IntervalSettings, trained_once: Container[str] = ()
+) -> list[Difference]:
     """Test every pair of experiments by every metric that all of them have.
 
-    scores: experiment -> its values by query. Raises OtherQueries, naming two experiments, when
-    they are not of the same queries in the same order.
+    scores: experiment -> its values by query. trained_once: experiments of which there is one
+    training. Raises OtherQueries, naming two experiments, when they are not of the same queries in
+    the same order.
     """
     (name, first), *others = scores.items()
     for other, each in others:
         if each.queries != first.queries:
             raise OtherQueries(f"{name} and {other} were not evaluated on the same queries")
     tests: list[tuple[str, PairedTest]] = []
-    differences = {}
+    differences, variances = {}, _variances(scores)
     for metric in first.values:
         if all(metric in each.values for _, each in others):
             values = {name: each.values[metric] for name, each in scores.items()}
-            for pair in all_pairs(values, first.originals, seed=settings.seed):
+            seeds = {name: each[metric] for name, each in variances.items()}
+            found_pairs = all_pairs(values, first.originals, seed=settings.seed, variances=seeds)
+            for pair in found_pairs:
                 differences[str(len(tests))] = values[pair.first] - values[pair.second]
                 tests.append((metric, pair))
     intervals: Mapping[str, Estimate] = {}
@@ -209,8 +229,22 @@ def find_differences(scores: Mapping[str, Scores], settings: IntervalSettings) -
         # Not against 1 - confidence, which is less than 0.1 for a confidence of 0.9.
         different = pair.adjusted + settings.confidence <= 1
         interval = intervals.get(str(n), Estimate(pair.difference))
-        found.append(Difference(metric, pair, interval, different))
+        names = pair.first, pair.second
+        parts = [variances[name][metric] for name in names if name in variances]
+        interval = widened(interval, *_cautious(parts), settings.confidence, signed=True)
+        once = tuple(name for name in names if name in trained_once)
+        found.append(Difference(metric, pair, interval, different, once))
     return found
+
+
+def _variances(scores: Mapping[str, Scores]) -> dict[str, dict[str, SeedVariance]]:
+    """Experiment -> metric -> what its seeds contribute, of those that have several."""
+    found = {name: each.seed_variances() for name, each in scores.items() if each.seeds}
+    return {name: each for name, each in found.items() if each}
+
+
+def _cautious(parts: Sequence[SeedVariance]) -> tuple[list[float], list[int]]:
+    return [each.cautious for each in parts], [each.seeds - 1 for each in parts]
 
 
 def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]]:
@@ -283,4 +317,5 @@ def _row(each: Difference) -> tuple[object, ...]:
         *(f"{pair.difference:.4f}", *ends, pair.ahead, pair.behind),
         *(f"{pair.p_value:.3g}", f"{pair.adjusted:.3g}"),
         *("yes" if each.different else "no", pair.method),
+        " ".join(each.trained_once),
     )

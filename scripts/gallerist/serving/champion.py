@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from gallerist.evaluation.bootstrap import IntervalSettings
-from gallerist.evaluation.scores import Scores
-from gallerist.evaluation.significance import OtherQueries, find_differences
+from gallerist.evaluation.scores import OtherQueries, Scores
+from gallerist.evaluation.significance import find_differences
 
 _ALL_THE_SAME = "To replace it all the same: --as-champion"
 

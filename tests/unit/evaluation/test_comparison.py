@@ -18,7 +18,7 @@ from gallerist.evaluation.comparison import (
     write_seeds,
     write_table,
 )
-from gallerist.evaluation.comparison_page import format_html, format_markdown
+from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
 from gallerist.records.record import Record
 
 RATES = {"top-1": 0.93833, "top-3": 0.9533, "top-5": 0.955, "top-10": 0.96}
@@ -219,11 +219,25 @@ def test_a_line_is_made_of_a_row_and_its_measured_metrics():
     [row] = rows_of("top-1", MEASURED, surpassed={"resnet152": ["colour", "shape"]})
     assert list(row.items()) == [
         *(("experiment", "resnet152"), ("top-1", 0.93833), ("top-10", 0.96), ("mAP@R", 0.7)),
-        *(("top-1 interval", "0.9200 to 0.9500"), ("really better than", "colour shape")),
+        ("top-1 interval", "0.9200 to 0.9500"),
+        ("interval over", "queries, not training"),
+        ("really better than", "colour shape"),
         *COSTS.items(),
     ]
     assert hit_rates(row) == {1: 0.93833, 10: 0.96}
     assert all(type(row[name]) is int for name in ("parameters", "epochs", "queries"))
+
+
+def test_a_line_says_what_its_interval_is_drawn_over(tmp_path):
+    metrics = [{"experiment": name, "metrics": MEASURED} for name in ("net", "hog")]
+    records = [record(), record(epochs_run=0.0)]
+    rows = table_rows([records[0], *records], [{**metrics[0], "seeds": 3}, *metrics], "top-1", {})
+    over = ["queries and 3 seeds", "queries, not training", "queries"]
+    assert [row["interval over"] for row in rows] == over
+    found = {**metrics[0], "gallery_images": 99}
+    (leaks := tmp_path / "leaks.csv").write_text("kind,part_a,part_b\n")
+    (caveat,) = find_caveats(rows, [found], faults=[], leaks=leaks)
+    assert caveat.startswith("net was trained once. Interval and tests hold for that training")
 
 
 def test_another_metric_may_decide():
@@ -312,30 +326,31 @@ BY_SEED = [
     )
 ]
 GROUPS = {"net": ["net-seed1", "net-seed2", "net-seed3"], "scratch": ["scratch"]}
-SEED_COLUMNS = ["settings", "seeds", "top-1", "top-5", "training s"]
+SEED_COLUMNS = ["settings", "seeds", "each", "top-1", "top-5", "training s"]
 # mean .5, squares of the differences .09 + .01 + .16 = .26, divided by 2: .13, its root .36056
 SEED_LINE = [
-    "net", "3", "0.5000 ± 0.3606 (0.2000 to 0.9000)", "0.5000 ± 0.0000 (0.5000 to 0.5000)",
+    "net", "3", "0.2000 0.4000 0.9000",
+    "0.5000 ± 0.3606 (0.2000 to 0.9000)", "0.5000 ± 0.0000 (0.5000 to 0.5000)",
     "30.0 ± 26.5 (10.0 to 60.0)",
 ]  # fmt: skip
 
 
 def test_experiments_of_one_group_are_summed_up_over_their_seeds():
-    [row] = summarise_seeds(BY_SEED, GROUPS)
+    [row] = summarise_seeds(BY_SEED, GROUPS, "top-1")
     assert (row["settings"], row["seeds"]) == ("net", 3)
     one = row["top-1"]
     assert one.mean == pytest.approx(0.5)
     assert one.sd == pytest.approx(math.sqrt(0.13))
     assert (one.min, one.max) == (0.2, 0.9)
     assert row["training s"].sd == pytest.approx(math.sqrt(700))
-    assert summarise_seeds(BY_SEED, {"scratch": ["scratch"]}) == []
+    assert summarise_seeds(BY_SEED, {"scratch": ["scratch"]}, "top-1") == []
 
 
 def test_only_hit_rates_that_all_of_a_group_have_are_summed_up(tmp_path):
     import pandas as pd
 
     rows = [{**BY_SEED[0], "top-5": None}, *BY_SEED[1:]]
-    seeds = summarise_seeds(rows, GROUPS)
+    seeds = summarise_seeds(rows, GROUPS, "top-1")
     assert list(hit_rates(seeds[0])) == [1]
     write_seeds(tmp_path / "seeds.csv", seeds, [1, 5])
     [line] = pd.read_csv(tmp_path / "seeds.csv").to_dict("records")
@@ -347,7 +362,7 @@ def test_only_hit_rates_that_all_of_a_group_have_are_summed_up(tmp_path):
 def test_groups_stand_in_the_order_of_the_experiments():
     rows = [{**ROW, "experiment": name} for name in ("b1", "a1", "b2", "a2")]
     groups = {"a": ["a1", "a2"], "b": ["b1", "b2"]}  # sorted, as canonical JSON is
-    assert [row["settings"] for row in summarise_seeds(rows, groups)] == ["b", "a"]
+    assert [row["settings"] for row in summarise_seeds(rows, groups, "top-1")] == ["b", "a"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
@@ -365,11 +380,11 @@ def test_a_rate_that_is_no_number_is_not_averaged_away():
 def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
     import pandas as pd
 
-    write_seeds(tmp_path / "seeds.csv", summarise_seeds(BY_SEED, GROUPS), [5, 1])
+    write_seeds(tmp_path / "seeds.csv", summarise_seeds(BY_SEED, GROUPS, "top-1"), [5, 1])
     frame = pd.read_csv(tmp_path / "seeds.csv")
     measured = ["top-1", "top-5", "training s"]
     numbers = [f"{name} {part}" for name in measured for part in ("mean", "sd", "min", "max")]
-    assert list(frame.columns) == ["settings", "seeds", *numbers, "experiments"]
+    assert list(frame.columns) == ["settings", "seeds", "each", *numbers, "experiments"]
     [line] = frame.to_dict("records")
     assert (line["settings"], line["seeds"]) == ("net", 3)
     assert line["experiments"] == "net-seed1 net-seed2 net-seed3"
@@ -381,7 +396,7 @@ def test_the_table_over_seeds_has_a_column_a_number(tmp_path):
 
 
 def test_both_pages_show_the_table_over_seeds_below_the_first():
-    seeds = summarise_seeds(BY_SEED, GROUPS)
+    seeds = summarise_seeds(BY_SEED, GROUPS, "top-1")
     read = Tables(format_html(BY_SEED, title="t", caveats=["a note"], seeds=seeds))
     assert read.rows[-2:] == [SEED_COLUMNS, SEED_LINE]
     assert len(read.rows) == 7

@@ -581,7 +581,7 @@ def test_without_an_interval_its_ends_are_empty(tmp_path):
     one, other = scored(["o", "o"], x=[1.0, 0.9]), scored(["o", "o"], x=[0.1, 0.0])
     write_differences(tmp_path / "list.csv", find_differences({"a": one, "b": other}, DRAWN))
     line = (tmp_path / "list.csv").read_text().splitlines()[1]
-    assert line == "x,a,b,0.9000,,,1,0,1,1,no,exact sign flip"
+    assert line == "x,a,b,0.9000,,,1,0,1,1,no,exact sign flip,"
 
 
 def test_without_pairs_there_is_only_the_header(tmp_path):

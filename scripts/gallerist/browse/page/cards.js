@@ -2,10 +2,11 @@
 
 import { h } from "./dom.js";
 import { thumbnail } from "./data.js";
+import { lineOf } from "./links.js";
 
-/* The colour of an experiment, by its place in the configuration: the same everywhere. */
+/* The colour of an experiment, by its place in the comparison: the same everywhere, and for all seeds. */
 export function seriesOf(overview, name) {
-  const place = overview.experiments.findIndex((each) => each.name === name);
+  const place = overview.lines.indexOf(lineOf(overview, name));
   return { colour: `var(--series-${place % 7})`, dash: ["", "6 4", "2 3", "8 3 2 3"][Math.floor(place / 7) % 4] };
 }
 

@@ -3,7 +3,7 @@
 import { h, select } from "./dom.js";
 import { once } from "./data.js";
 import { count, interval, kOf, signed, whole } from "./format.js";
-import { link, ranked } from "./links.js";
+import { lineOf, link, ranked } from "./links.js";
 import { filtered, isEvaluated, isRight } from "./filters.js";
 import { named, picture, rankChip } from "./cards.js";
 import { confusion } from "./confusion.js";
@@ -35,14 +35,17 @@ export async function differencesPage({ dataSet, params, go }) {
 
 function test(overview, a, b, k) {
   const metric = `top-${k}`;
-  const found = overview.differences.find((row) => row.metric === metric && [row.first, row.second].includes(a) && [row.first, row.second].includes(b));
+  const [one, other] = [lineOf(overview, a).name, lineOf(overview, b).name];
+  if (one === other) return h("p", { class: "small" }, `Two seeds of ${one}: they differ in the chance of training, and are one experiment in the tests.`);
+  const found = overview.differences.find((row) => row.metric === metric && [row.first, row.second].includes(one) && [row.first, row.second].includes(other));
   if (!found) return h("p", { class: "small" }, `The two were not tested by ${metric}.`);
-  const sign = found.first === a ? 1 : -1;
+  const sign = found.first === one ? 1 : -1;
   const ends = [found.low, found.high].map((end) => (end === null ? null : sign * end)).sort((one, other) => one - other);
-  const better = sign * found.difference > 0 ? a : b;
+  const better = sign * found.difference > 0 ? one : other;
   return h("p", { class: "lead" },
     found.different ? h("strong", {}, `${better} is really better. `) : h("strong", {}, "The two cannot be told apart. "),
-    `Difference in ${metric}: ${signed(sign * found.difference)} (${interval(ends[0], ends[1], signed)}), adjusted p ${found.p_adjusted}.`);
+    `Difference in ${metric}: ${signed(sign * found.difference)} (${interval(ends[0], ends[1], signed)}), adjusted p ${found.p_adjusted}.`,
+    found.trained_once.length > 0 && ` That holds for ${found.trained_once.join(" and ")} as trained here, from one seed; another training is not in it.`);
 }
 
 function quarters(dataSet, overview, table, a, b, k) {

@@ -25,3 +25,18 @@ export function ranked(overview) {
   const mean = (each) => each.metrics[overview.decided_by]?.mean ?? -1;
   return [...overview.experiments].sort((one, other) => mean(other) - mean(one)).map((each) => each.name);
 }
+
+/* The line of the comparison that a name is of: its own, or the one that has this seed. */
+export function lineOf(overview, name) {
+  return overview.lines.find((each) => each.name === name) ?? overview.lines.find((each) => each.members.includes(name));
+}
+
+/* The experiment whose pages stand for a line of the comparison: its first seed. */
+export function shownFor(overview, line) {
+  return lineOf(overview, line).members[0];
+}
+
+/* Names of the lines of the comparison, best first by what decides. */
+export function rankedLines(overview) {
+  return ranked({ ...overview, experiments: overview.lines });
+}

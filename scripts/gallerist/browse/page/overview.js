@@ -3,17 +3,17 @@
 import { h, select, table as tableOf } from "./dom.js";
 import { answersOf, figureFile, get, live, once } from "./data.js";
 import { cost, count, day, figure, interval, kOf, ordered, percent, signed, whole } from "./format.js";
-import { link, ranked } from "./links.js";
+import { lineOf, link, rankedLines, shownFor } from "./links.js";
 import { filtered } from "./filters.js";
 import { named, picture, strip } from "./cards.js";
 import { AXES, intervals, lines } from "./charts.js";
 
 export async function overviewPage({ dataSet, params, go }) {
   const overview = await once(`${dataSet}/overview`);
-  const best = overview.verdict.best ?? overview.experiments[0].name;
+  const best = overview.verdict.best ?? overview.lines[0].name;
   const metric = params.metric || overview.decided_by;
   const examples = h("div", { class: "examples" }, h("p", { class: "wait" }, "Loading"));
-  showWorst(dataSet, overview, best).then((found) => examples.replaceChildren(found),
+  showWorst(dataSet, overview, shownFor(overview, best)).then((found) => examples.replaceChildren(found),
     (error) => examples.replaceChildren(h("p", { class: "notice" }, error.message)));
   return h("div", { class: "page" },
     answer(dataSet, overview, best),
@@ -33,7 +33,7 @@ const NAMED = 6;
 /* The sentence that everybody comes for, and where to go from it. */
 function answer(dataSet, overview, best) {
   const metric = overview.decided_by;
-  const reached = overview.experiments.find((each) => each.name === best).metrics[metric];
+  const { members, over, metrics: { [metric]: reached } } = lineOf(overview, best);
   const k = kOf(metric);
   const right = Math.round(reached.mean * overview.queries);
   const found = k === null
@@ -42,18 +42,18 @@ function answer(dataSet, overview, best) {
       h("strong", {}, `${whole(right)} of ${count(overview.queries, "query", "queries")}`)];
   const wrong = overview.queries - right;
   const { surpasses, unsure } = overview.verdict;
-  const others = overview.experiments.length - 1;
+  const others = overview.lines.length - 1;
   return h("section", { class: "verdict", "aria-labelledby": "answer" },
     h("p", { class: "eyebrow" }, `${dataSet} · gallery of ${whole(overview.gallery)} · ${day(overview.finished)}`),
-    h("h1", { id: "answer", tabindex: "-1" }, h("a", { href: link(dataSet, "experiment", best) }, named(overview, best)), " ", found, "."),
+    h("h1", { id: "answer", tabindex: "-1" }, h("a", { href: link(dataSet, "experiment", members[0]) }, named(overview, best)), " ", found, members.length > 1 && ` (mean of ${members.length} seeds)`, "."),
     h("p", { class: "lead" },
-      reached.low !== null && `${percent(overview.confidence)} interval ${interval(reached.low, reached.high)}. `,
-      sure(dataSet, best, surpasses, unsure, others)),
+      reached.low !== null && `${percent(overview.confidence)} interval ${interval(reached.low, reached.high)}, drawn over ${over}. `,
+      sure(dataSet, overview, best, surpasses, unsure, others)),
     h("p", { class: "actions" },
-      h("a", { class: "button", href: link(dataSet, "queries", "", { e: best, right: "no", k: k ?? 1, sort: "worst" }) },
+      h("a", { class: "button", href: link(dataSet, "queries", "", { e: members[0], right: "no", k: k ?? 1, sort: "worst" }) },
         k === null ? "See its worst queries" : `See the ${whole(wrong)} it gets wrong`),
       live && h("a", { class: "button second", href: link(dataSet, "search") }, "Try your own picture"),
-      unsure.length > 0 && h("a", { class: "button second", href: link(dataSet, "differences", "", { a: best, b: otherOf(unsure[0], best) }) },
+      unsure.length > 0 && h("a", { class: "button second", href: link(dataSet, "differences", "", { a: members[0], b: shownFor(overview, otherOf(unsure[0], best)) }) },
         `Compare with ${otherOf(unsure[0], best)}`)));
 }
 
@@ -61,9 +61,9 @@ function otherOf(row, name) {
   return row.first === name ? row.second : row.first;
 }
 
-function sure(dataSet, best, surpasses, unsure, others) {
+function sure(dataSet, overview, best, surpasses, unsure, others) {
   if (!others) return "There is no other experiment to compare it with.";
-  const compare = (name) => h("a", { href: link(dataSet, "differences", "", { a: best, b: name }) }, name);
+  const compare = (name) => h("a", { href: link(dataSet, "differences", "", { a: shownFor(overview, best), b: shownFor(overview, name) }) }, name);
   const listed = (names) => {
     const shown = names.length > NAMED + 1 ? names.slice(0, NAMED) : names;
     const last = shown.length === names.length ? shown.length - 1 : -1;
@@ -93,31 +93,46 @@ async function showWorst(dataSet, overview, best) {
 }
 
 function comparison(dataSet, overview, metric, go) {
-  const names = ordered(new Set(overview.experiments.flatMap((each) => Object.keys(each.metrics))));
-  const order = ranked(overview);
-  const by = Object.fromEntries(overview.experiments.map((each) => [each.name, each]));
+  const names = ordered(new Set(overview.lines.flatMap((each) => Object.keys(each.metrics))));
+  const order = rankedLines(overview);
+  const by = Object.fromEntries(overview.lines.map((each) => [each.name, each]));
   const rows = order.filter((name) => by[name].metrics[metric]).map((name) => {
     const { mean, low, high } = by[name].metrics[metric];
-    return { name, mean, low, high, href: link(dataSet, "experiment", name) };
+    return { name, mean, low, high, href: link(dataSet, "experiment", by[name].members[0]) };
   });
   rows.sort((one, other) => other.mean - one.mean);
-  const costs = Object.keys(overview.experiments[0].costs);
+  const costs = Object.keys(overview.lines[0].costs);
   return h("section", { "aria-labelledby": "compared" },
     h("div", { class: "heading" }, h("h2", { id: "compared" }, "All experiments"),
       select("Metric", metric, names.map((name) => [name, name]), (value) => go(link(dataSet, "", "", { metric: value })))),
     intervals(overview, rows, `${metric} of each experiment with its interval`),
-    h("p", { class: "small" }, `Dots are means over ${whole(overview.queries)} queries, lines their ${percent(overview.confidence)} intervals, drawn over original pictures.`,
+    h("p", { class: "small" }, `Dots are means over ${whole(overview.queries)} queries, lines their ${percent(overview.confidence)} intervals, drawn over original pictures, and over seeds where there are several.`,
       overview.excluded > 0 && ` ${count(overview.excluded, "query has", "queries have")} no right picture in the gallery and count neither as right nor as wrong.`),
     h("h3", {}, "Every metric"),
     tableOf("Every metric of every experiment", ["experiment", ...names], order.map((name) => [
-      h("a", { href: link(dataSet, "experiment", name) }, named(overview, name)),
-      ...names.map((each) => cell(dataSet, name, each, by[name].metrics[each])),
+      h("a", { href: link(dataSet, "experiment", by[name].members[0]) }, named(overview, name)),
+      ...names.map((each) => cell(dataSet, by[name].members[0], each, by[name].metrics[each])),
     ]), { class: "numbers" }),
+    seeds(dataSet, overview, metric),
     h("h3", {}, "What it costs"),
     tableOf("What every experiment costs", ["experiment", ...costs], order.map((name) => [
-      h("a", { href: link(dataSet, "experiment", name) }, named(overview, name)),
+      h("a", { href: link(dataSet, "experiment", by[name].members[0]) }, named(overview, name)),
       ...costs.map((each) => cost(each, by[name].costs[each])),
     ]), { class: "numbers" }));
+}
+
+/* What every line's interval is drawn over, and each seed by itself. */
+function seeds(dataSet, overview, metric) {
+  const several = overview.lines.some((each) => each.members.length > 1);
+  if (!several && overview.lines.every((each) => each.over === "queries")) return null;
+  const by = Object.fromEntries(overview.experiments.map((each) => [each.name, each.metrics[metric]?.mean]));
+  return [h("h3", {}, "The chance of training"),
+    h("p", { class: "small" }, "A training from another seed comes out otherwise. Where there is one seed, interval and tests hold for that training only."),
+    tableOf(`${metric} of every seed`, ["experiment", "interval drawn over", ...(several ? [`${metric} of each seed`] : [])], overview.lines.map((each) => [
+      h("a", { href: link(dataSet, "experiment", each.members[0]) }, named(overview, each.name)), each.over,
+      ...(several ? [each.members.length > 1 && each.members.map((name, place) => [place > 0 && ", ",
+        h("a", { href: link(dataSet, "experiment", name), title: name }, figure(by[name]))])] : []),
+    ]), { class: "narrow" })];
 }
 
 function cell(dataSet, experiment, metric, reached) {
@@ -133,7 +148,7 @@ function cell(dataSet, experiment, metric, reached) {
 function pairwise(dataSet, overview, metric) {
   const found = overview.differences.filter((row) => row.metric === metric);
   if (!found.length) return null;
-  const order = ranked(overview);
+  const order = rankedLines(overview);
   const pairs = new Map();
   found.forEach((pair) => {
     pairs.set(`${pair.first} ${pair.second}`, { ...pair, value: pair.difference });
@@ -149,7 +164,7 @@ function pairwise(dataSet, overview, metric) {
           if (!pair) return h("td", { class: "self" });
           const kind = !pair.different ? "" : pair.value > 0 ? "better" : "worse";
           return h("td", { class: kind }, h("a", {
-            href: link(dataSet, "differences", "", { a: row, b: column }),
+            href: link(dataSet, "differences", "", { a: shownFor(overview, row), b: shownFor(overview, column) }),
             title: `adjusted p ${pair.p_adjusted}`, "aria-label": `${row} minus ${column}: ${signed(pair.value)}${kind ? `, really ${kind}` : ", not told apart"}`,
           }, signed(pair.value)));
         })))))));
@@ -160,14 +175,17 @@ export async function experimentPage({ dataSet, item }) {
   const overview = await once(`${dataSet}/overview`);
   const [page, queries] = await Promise.all([get(`${dataSet}/experiment/${item}`), once(`${dataSet}/queries`)]);
   const reached = overview.experiments.find((each) => each.name === item);
+  const line = lineOf(overview, item);
   const metrics = ordered(Object.keys(reached.metrics));
   const shown = page.classes.columns.filter((name, place) => place > 0 && !/ (low|high)$/.test(name));
   const at = (name) => page.classes.columns.indexOf(name);
   const settings = Object.entries(page.settings).filter(([, value]) => value !== null);
   return h("div", { class: "page" },
     h("header", {},
-      h("p", { class: "eyebrow" }, "Experiment"),
+      h("p", { class: "eyebrow" }, line.members.length > 1 ? `One of ${line.members.length} seeds of ${line.name}` : "Experiment"),
       h("h1", { tabindex: "-1" }, named(overview, item)),
+      line.members.length > 1 && h("p", { class: "small" }, "The others: ", line.members.filter((name) => name !== item).map((name, place) => [place > 0 && ", ",
+        h("a", { href: link(dataSet, "experiment", name) }, name)])),
       h("p", { class: "actions" },
         h("a", { class: "button", href: link(dataSet, "queries", "", { e: item, right: "no" }) }, "Queries it gets wrong"),
         h("a", { class: "button second", href: link(dataSet, "differences", "", { a: item }) }, "Compare it"),

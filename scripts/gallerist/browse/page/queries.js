@@ -3,7 +3,7 @@
 import { h, say, select } from "./dom.js";
 import { marks, once } from "./data.js";
 import { count, kOf, whole } from "./format.js";
-import { link, ranked } from "./links.js";
+import { link, ranked, shownFor } from "./links.js";
 import { filtered, ORDERS } from "./filters.js";
 import { picture, rankChip } from "./cards.js";
 
@@ -15,7 +15,7 @@ export function chosenFrom(params, overview) {
   const kept = ["e", "k", "class", "right", "other", "also", "answered", "flagged", "text", "sort"];
   const chosen = Object.fromEntries(kept.filter((name) => params[name]).map((name) => [name, params[name]]));
   const names = overview.experiments.map((each) => each.name);
-  if (!names.includes(chosen.e)) chosen.e = overview.verdict.best ?? names[0];
+  if (!names.includes(chosen.e)) chosen.e = overview.verdict.best ? shownFor(overview, overview.verdict.best) : names[0];
   return chosen;
 }
 
