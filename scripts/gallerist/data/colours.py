@@ -120,6 +120,11 @@ def to_srgb(image: Image.Image, source: Source) -> Image.Image:
     return image if transform is None else transform.apply(image)
 
 
+def changes_nothing(profile: bytes) -> bool:
+    """Whether `to_srgb` gives back RGB pixels of this profile as they are."""
+    return _transform(profile, "RGB") is None
+
+
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From a profile to sRGB; None where it is no profile of such pixels, or sRGB itself."""

@@ -6,6 +6,7 @@ import struct
 import cv2
 import numpy as np
 
+from gallerist.data.colours import changes_nothing
 from gallerist.io.arrays import Pixels
 
 _FRAMES = frozenset({0xC0, 0xC1})
@@ -13,6 +14,8 @@ _FRAMES = frozenset({0xC0, 0xC1})
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
+_ONE_PROFILE = b"ICC_PROFILE\0\1\1"
+"""Begins a profile that lies in one segment (ICC.1, annex B.4)."""
 
 BYTES_A_PIXEL = 12
 """That decoding takes, and what is then made of it: the pixels three times, and room for a fourth
@@ -34,17 +37,19 @@ def plain_size(data: bytes, *, max_pixels: int) -> tuple[int, int] | None:
     """Height and width of a JPEG that is plain, else None.
 
     Plain: 8 bits, three components in one scan, no Exif block (which may turn the picture), no
-    Adobe block or colour profile (which may say that the colours are not the usual ones), at most
-    `max_pixels` pixels, and with an end.
+    Adobe block or colour profile (which may say that the colours are not the usual ones) but that
+    of sRGB, at most `max_pixels` pixels, and with an end.
     """
     position, frame = 2, None
     while (found := _MARKER.match(data, position)) is not None:
         marker, start = found[1][0], found.end()
         if start + 10 > len(data) or marker in (0xE1, 0xEE):
             return None
-        if marker == 0xE2 and data.startswith(b"ICC_PROFILE", start + 2):
-            return None
         position = start + int(struct.unpack_from(">H", data, start)[0])
+        if marker == 0xE2 and data.startswith(b"ICC_PROFILE", start + 2):
+            alone = data.startswith(_ONE_PROFILE, start + 2)
+            if not alone or not changes_nothing(data[start + 2 + len(_ONE_PROFILE) : position]):
+                return None
         if marker in _FRAMES and frame is None:
             bits, height, width, components = struct.unpack_from(">BHHB", data, start + 2)
             if (bits, components) != (8, 3) or not 0 < height * width <= max_pixels:

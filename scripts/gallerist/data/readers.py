@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
-import numpy as np
 from PIL import (
     AvifImagePlugin,
     GifImagePlugin,
     Image,
     JpegImagePlugin,
-    PngImagePlugin,
     WebPImagePlugin,
 )
 
@@ -20,8 +17,7 @@ from gallerist.data.colours import Source
 from gallerist.data.formats import BadImage
 from gallerist.data.jpeg import read_jpeg
 from gallerist.data.orientation import orientation_of, upright
-from gallerist.data.png import has_all_rows, read_png
-from gallerist.io.arrays import AnyArray
+from gallerist.data.png import decode_png, read_png
 
 _JPEG_BYTES, _PROGRESSIVE_BYTES = 16, 8
 _PNG_BYTES, _GIF_BYTES, _WEBP_BYTES, _BMP_BYTES, _ISO_BYTES = 32, 28, 36, 32, 48
@@ -62,62 +58,11 @@ def _jpeg(data: bytes) -> Coded:
 
 def _png(data: bytes) -> Coded:
     found = read_png(data)
-
-    def decode() -> Image.Image:
-        if found.key:
-            image = _with_key(found.data, found.key)
-        else:
-            with PngImagePlugin.PngImageFile(BytesIO(found.data), "") as opened:
-                raw_mode = opened.tile[0].args if opened.tile else None
-                opened.load()
-                _check_rows(opened, found.data, interlaced=found.interlaced)
-                image = _eight_bits(opened, raw_mode)
-        return image
-
     exif = b"Exif\0\0" + found.exif if found.exif else b""
-    corner = (found.left, found.top)
-    return Coded(found.width, found.height, _PNG_BYTES, decode, found.colours, exif, corner)
-
-
-def _check_rows(image: Image.Image, data: bytes, *, interlaced: bool) -> None:
-    """Refuse a picture of which rows are missing: the decoder leaves them zero, and says nothing.
-
-    Whether there are as many as there should be is counted only where it might be otherwise.
-    """
-    width, height = image.size
-    corners = (image.getpixel((across, height - 1)) for across in (0, width - 1))
-    zero = not any(any(each) if isinstance(each, tuple) else each for each in corners)
-    if (interlaced or zero) and not has_all_rows(data):
-        raise BadImage("truncated: the PNG has fewer rows than it says")
-
-
-def _eight_bits(image: PngImagePlugin.PngImageFile, raw_mode: Any) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.uint32)
-        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
-        key = image.info.get("transparency")
-        shown = Image.fromarray(grey)
-        if isinstance(key, int):
-            shown = Image.merge("LA", (shown, Image.fromarray(np.uint8(255) * (values != key))))
-        return shown
-    key = image.info.get("transparency")
-    # The transparent colour is given in the depth of the file.
-    if raw_mode in ("L;2", "L;4") and isinstance(key, int):
-        image.info["transparency"] = key * (85 if raw_mode == "L;2" else 17)
-    return image
-
-
-def _with_key(data: bytes, key: tuple[int, ...]) -> Image.Image:
-    """A PNG of 16-bit colours, of which one is transparent; Pillow would compare high bytes."""
-    import cv2
-
-    read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if read is None or read.dtype != np.uint16 or not has_all_rows(data):
-        raise BadImage("damaged PNG: its pixels cannot be unpacked")
-    values: AnyArray = read[..., ::-1]
-    seen = (values != np.array(key, np.uint16)).any(axis=2)
-    high = (values >> 8).astype(np.uint8)
-    return Image.fromarray(np.dstack([high, np.uint8(255) * seen.astype(np.uint8)]))
+    return Coded(
+        found.width, found.height, _PNG_BYTES, lambda: decode_png(found), found.colours, exif,
+        (found.left, found.top),
+    )  # fmt: skip
 
 
 def _gif(data: bytes) -> Coded:

@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pytest
 from checkout import SHARED
+from coded_pictures import profile, segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from gallerist.data.decoding import MAX_PIXELS, BadImage, decode_image
 from gallerist.data.fast_jpeg import decode_plain_jpeg
@@ -64,6 +65,29 @@ def exif(orientation):
 )
 def test_what_is_not_plain_is_left_to_the_careful_decoder(data):
     assert decode_plain_jpeg(data, max_pixels=MAX_PIXELS) is None
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        (b"\1\1" + SRGB, True),
+        (b"\1\1" + profile(1.8, space=b"GRAY"), True),
+        (b"\1\1 no profile", True),
+        (b"\1\1" + profile(1.8), False),
+        (b"\1\2" + SRGB, False),
+    ],
+    ids=["sRGB", "of grey", "damaged", "other colours", "one part of two"],
+)
+def test_a_profile_that_changes_nothing_leaves_a_picture_plain(content, plain):
+    data = jpeg(picture(20, 10))
+    data = data[:2] + segment(0xE2, b"ICC_PROFILE\0" + content) + data[2:]
+    pixels = decode_plain_jpeg(data, max_pixels=MAX_PIXELS)
+    assert (pixels is not None) == plain
+    if plain:
+        np.testing.assert_array_equal(pixels, decode_image(data))
 
 
 def test_a_picture_of_too_many_pixels_is_left_to_the_careful_decoder_which_refuses_it():

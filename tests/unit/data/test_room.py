@@ -33,33 +33,37 @@ def small_room(tmp_path, monkeypatch):
     folder.cache_clear()
 
 
-def most_at_once(needed, threads):
-    """How many of so many threads hold room for `needed` bytes at the same time."""
-    lock, now, most = threading.Lock(), 0, 0
+def most_at_once(needed, threads, expected):
+    """How many of so many threads hold room for `needed` bytes at the same time.
+
+    They hold it until as many as expected do, so that it doesn't matter how quick they are.
+    """
+    changed, now, most = threading.Condition(), 0, 0
 
     def hold():
         nonlocal now, most
         with room_for(needed, "a picture"):
-            with lock:
+            with changed:
                 now += 1
                 most = max(most, now)
-            time.sleep(0.02)
-            with lock:
+                changed.notify_all()
+                changed.wait_for(lambda: most >= expected, 20)
+            time.sleep(0.02)  # for one that should not enter
+            with changed:
                 now -= 1
 
     workers = [threading.Thread(target=hold) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(60)
     assert now == 0
     return most
 
 
 def test_as_many_pictures_are_decoded_at_once_as_there_is_room_for():
-    assert most_at_once(BIG, 6) == 2
-    assert most_at_once(2 * BIG, 3) == 1
-    assert most_at_once(BIG // 2, 8) == 4
+    for needed, threads, expected in ((BIG, 6, 2), (2 * BIG, 3, 1), (BIG // 2, 8, 4)):
+        assert most_at_once(needed, threads, expected) == expected
 
 
 def test_small_pictures_never_wait():
@@ -104,7 +108,7 @@ def test_processes_share_the_room_and_a_killed_one_gives_it_back():
 
 def test_without_a_folder_for_locks_one_is_decoded_at_a_time(monkeypatch):
     monkeypatch.setattr(room, "_folder", lambda: None)
-    assert most_at_once(BIG, 4) == 1
+    assert most_at_once(BIG, 4, 1) == 1
 
 
 def test_the_memory_of_this_process_is_no_more_than_the_machine_has():
