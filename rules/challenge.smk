@@ -28,7 +28,7 @@ rule draw_challenge:
 rule write_submissions:
     """Write every experiment's answers as the server wants them, and look for faults."""
     input:
-        rankings=[PLAN.ranking(name, "challenge/") for name in EXPERIMENTS],
+        rankings=[PLAN.challenge_ranking(name) for name in EXPERIMENTS],
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),
         code=library("write_submissions"),
@@ -60,7 +60,7 @@ rule write_submissions:
 rule grade_challenge:
     """Grade all experiments by the ground truth, rightly and with the published key fault."""
     input:
-        rankings=[PLAN.ranking(name, "challenge/") for name in EXPERIMENTS],
+        rankings=[PLAN.challenge_ranking(name) for name in EXPERIMENTS],
         truth=PLAN.challenge_truth,
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),

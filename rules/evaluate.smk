@@ -13,7 +13,7 @@ for suffix, names, training in (
         name:
             f"evaluate_retrieval{suffix}"
         input:
-            ranking=ranking(),
+            ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
             query=manifest("query"),
             history=of_experiment(PLAN.training_history),

@@ -17,19 +17,14 @@ def of_experiment(files):
     return lambda wildcards: files(wildcards.experiment)
 
 
-def of_part(files):
-    """The input function that gives `files` of the experiment and the part that a job is about."""
-    return lambda wildcards: files(wildcards.experiment, wildcards.part)
-
-
 def searched(part):
     """The vectors of a part as they are searched: reduced, where the experiment says so."""
     return lambda wildcards: PLAN.searched_features(wildcards.experiment, part)
 
 
-def ranking(folder="", before=None):
-    """The ranking that an experiment is evaluated by, or that a step reorders: see Plan.ranking."""
-    return lambda wildcards: PLAN.ranking(wildcards.experiment, folder, before)
+def rankings(before):
+    """The rankings, of every search, that a step of an experiment reorders: see Plan.rankings."""
+    return lambda wildcards: PLAN.rankings(wildcards.experiment, before)
 
 
 def setting(name):
@@ -50,6 +45,11 @@ def extraction_settings(wildcards):
 def parts(wildcards):
     """The parts that the job's experiment needs vectors of, as text."""
     return canonical_json(PLAN.parts(wildcards.experiment))
+
+
+def reduced_parts(wildcards):
+    """The parts that the job's experiment needs reduced vectors of, as text."""
+    return canonical_json(PLAN.parts(wildcards.experiment, reduced=True))
 
 
 def shard_of(made):

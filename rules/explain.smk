@@ -32,7 +32,7 @@ for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
         input:
             **(VECTORS if "map" in drawn else {}),
             **(NETWORK if "similarity" in drawn else {}),
-            ranking=ranking(),
+            ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
             query=manifest("query"),
             code=library("explain_experiment", drawing=[DRAWING[name] for name in drawn]),

@@ -27,32 +27,32 @@ rule learn_fusion:
         "../scripts/learn_fusion.py"
 
 
-rule fuse_features:
-    """Put the vectors of several experiments side by side."""
-    input:
-        members=of_part(PLAN.member_features),
-        weights=of_experiment(PLAN.fusion_weights),
-        code=library("fuse_features"),
-    output:
-        vectors=results("features/{experiment}/{part}.npy"),
-        ids=results("features/{experiment}/{part}.ids.csv"),
-        origin=results("features/{experiment}/{part}.origin.json"),
-        record=results("features/{experiment}/{part}.record.json"),
-    log:
-        logs("fuse_features/{experiment}-{part}.log"),
-    benchmark:
-        benchmarks("fuse_features/{experiment}-{part}.tsv")
-    wildcard_constraints:
-        experiment=one_of(FUSED_VECTORS),
-        part=one_of(PLAN.extracted),
-    conda:
-        "../envs/gallerist.yaml"
-    resources:
-        **needs.of("fuse_features"),
-    params:
-        members=members,
-    script:
-        "../scripts/fuse_features.py"
+for made in PLAN.extraction_rules("fused_vectors"):
+
+    rule:
+        name:
+            f"fuse_features{made.suffix}"
+        input:
+            unpack(of_experiment(PLAN.joined_features)),
+            weights=of_experiment(PLAN.fusion_weights),
+            code=library("fuse_features"),
+        output:
+            **made.outputs,
+        log:
+            logs("fuse_features/{experiment}.log"),
+        benchmark:
+            benchmarks("fuse_features/{experiment}.tsv")
+        wildcard_constraints:
+            experiment=one_of(made.experiments),
+        conda:
+            "../envs/gallerist.yaml"
+        resources:
+            **needs.of("fuse_features"),
+        params:
+            members=members,
+            parts=parts,
+        script:
+            "../scripts/fuse_features.py"
 
 
 rule fuse_rankings:
@@ -61,7 +61,7 @@ rule fuse_rankings:
         rankings=of_experiment(PLAN.member_rankings),
         code=library("fuse_rankings"),
     output:
-        ranking=results("rankings/{experiment}.csv"),
+        rankings=PLAN.ranked("{experiment}.csv"),
         record=results("rankings/{experiment}.record.json"),
     log:
         logs("fuse_rankings/{experiment}.log"),
@@ -79,18 +79,3 @@ rule fuse_rankings:
         depth=CONFIG.search.depth,
     script:
         "../scripts/fuse_rankings.py"
-
-
-if CHALLENGE:
-
-    use rule fuse_rankings as fuse_challenge_rankings with:
-        input:
-            rankings=lambda wildcards: PLAN.member_rankings(wildcards.experiment, "challenge/"),
-            code=library("fuse_rankings"),
-        output:
-            ranking=results("challenge/rankings/{experiment}.csv"),
-            record=results("challenge/rankings/{experiment}.record.json"),
-        log:
-            logs("fuse_challenge_rankings/{experiment}.log"),
-        benchmark:
-            benchmarks("fuse_challenge_rankings/{experiment}.tsv")

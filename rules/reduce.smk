@@ -25,26 +25,28 @@ rule fit_reduction:
         "../scripts/fit_reduction.py"
 
 
-rule reduce_features:
-    """Reduce the vectors of a part."""
-    input:
-        features=of_part(PLAN.features),
-        reduction=results("reductions/{experiment}.npz"),
-        code=library("reduce_features"),
-    output:
-        vectors=results("reduced/{experiment}/{part}.npy"),
-        ids=results("reduced/{experiment}/{part}.ids.csv"),
-        origin=results("reduced/{experiment}/{part}.origin.json"),
-        record=results("reduced/{experiment}/{part}.record.json"),
-    log:
-        logs("reduce_features/{experiment}-{part}.log"),
-    benchmark:
-        benchmarks("reduce_features/{experiment}-{part}.tsv")
-    wildcard_constraints:
-        part=one_of(PLAN.extracted),
-    conda:
-        "../envs/gallerist.yaml"
-    resources:
-        **needs.of("reduce_features"),
-    script:
-        "../scripts/reduce_features.py"
+for made in PLAN.reduction_rules():
+
+    rule:
+        name:
+            f"reduce_features{made.suffix}"
+        input:
+            unpack(of_experiment(PLAN.unreduced_features)),
+            reduction=results("reductions/{experiment}.npz"),
+            code=library("reduce_features"),
+        output:
+            **made.outputs,
+        log:
+            logs("reduce_features/{experiment}.log"),
+        benchmark:
+            benchmarks("reduce_features/{experiment}.tsv")
+        wildcard_constraints:
+            experiment=one_of(made.experiments),
+        conda:
+            "../envs/gallerist.yaml"
+        resources:
+            **needs.of("reduce_features"),
+        params:
+            parts=reduced_parts,
+        script:
+            "../scripts/reduce_features.py"

@@ -4,11 +4,11 @@
 rule rerank_reciprocally:
     """Rank the gallery by k-reciprocal neighbours, which start from the distances."""
     input:
-        gallery=searched("gallery"),
-        query=searched("query"),
+        galleries=of_experiment(PLAN.galleries),
+        queries=of_experiment(PLAN.queries),
         code=library("rerank_reciprocally"),
     output:
-        ranking=results("rankings/{experiment}.reciprocal.csv"),
+        rankings=PLAN.ranked("{experiment}.reciprocal.csv"),
         record=results("rankings/{experiment}.reciprocal.record.json"),
     log:
         logs("rerank_reciprocally/{experiment}.log"),
@@ -28,15 +28,18 @@ rule rerank_reciprocally:
 rule verify_geometry:
     """Order the first answers again by key points that agree with the query's."""
     input:
-        ranking=ranking(before="geometric_verification"),
-        gallery=manifest("gallery"),
-        query=manifest("query"),
+        rankings=rankings(before="geometric_verification"),
+        galleries=[manifest(gallery) for gallery, _, _ in PLAN.searches],
+        queries=[manifest(query) for _, query, _ in PLAN.searches],
         code=library("verify_geometry"),
     output:
-        ranking=results("rankings/{experiment}.verified.csv"),
-        matches=reported(
-            "rankings/{experiment}.matches.png", "matches", figure="matched key points"
-        ),
+        rankings=PLAN.ranked("{experiment}.verified.csv"),
+        matches=[
+            reported(
+                f"{folder}/{{experiment}}.matches.png", "matches", figure="matched key points"
+            )
+            for _, _, folder in PLAN.searches
+        ],
         record=results("rankings/{experiment}.verified.record.json"),
     log:
         logs("verify_geometry/{experiment}.log"),
@@ -52,34 +55,3 @@ rule verify_geometry:
         reading=READING,
     script:
         "../scripts/verify_geometry.py"
-
-
-if CHALLENGE:
-
-    use rule rerank_reciprocally as rerank_challenge with:
-        input:
-            gallery=searched("challenge_gallery"),
-            query=searched("challenge_query"),
-            code=library("rerank_reciprocally"),
-        output:
-            ranking=results("challenge/rankings/{experiment}.reciprocal.csv"),
-            record=results("challenge/rankings/{experiment}.reciprocal.record.json"),
-        log:
-            logs("rerank_challenge/{experiment}.log"),
-        benchmark:
-            benchmarks("rerank_challenge/{experiment}.tsv")
-
-    use rule verify_geometry as verify_challenge with:
-        input:
-            ranking=ranking("challenge/", before="geometric_verification"),
-            gallery=results("manifests/challenge_gallery.csv"),
-            query=results("manifests/challenge_query.csv"),
-            code=library("verify_geometry"),
-        output:
-            ranking=results("challenge/rankings/{experiment}.verified.csv"),
-            matches=results("challenge/rankings/{experiment}.matches.png"),
-            record=results("challenge/rankings/{experiment}.verified.record.json"),
-        log:
-            logs("verify_challenge/{experiment}.log"),
-        benchmark:
-            benchmarks("verify_challenge/{experiment}.tsv")

@@ -1,14 +1,17 @@
 # Stage 9: every query against the whole gallery.
+#
+# One job an experiment searches the data set's gallery, and the challenge's where there is one: the
+# vectors of both come from one job as well.
 
 
 rule search_gallery:
-    """Rank the gallery for all queries of one experiment."""
+    """Rank each gallery for all its queries, by the vectors of one experiment."""
     input:
-        gallery=searched("gallery"),
-        query=searched("query"),
+        galleries=of_experiment(PLAN.galleries),
+        queries=of_experiment(PLAN.queries),
         code=library("search_gallery"),
     output:
-        ranking=results("rankings/{experiment}.csv"),
+        rankings=PLAN.ranked("{experiment}.csv"),
         record=results("rankings/{experiment}.record.json"),
     log:
         logs("search_gallery/{experiment}.log"),
@@ -26,19 +29,3 @@ rule search_gallery:
         settings=step("search"),
     script:
         "../scripts/search_gallery.py"
-
-
-if CHALLENGE:
-
-    use rule search_gallery as search_challenge with:
-        input:
-            gallery=searched("challenge_gallery"),
-            query=searched("challenge_query"),
-            code=library("search_gallery"),
-        output:
-            ranking=results("challenge/rankings/{experiment}.csv"),
-            record=results("challenge/rankings/{experiment}.record.json"),
-        log:
-            logs("search_challenge/{experiment}.log"),
-        benchmark:
-            benchmarks("search_challenge/{experiment}.tsv")

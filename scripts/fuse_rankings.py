@@ -5,10 +5,12 @@ from gallerist.search.ranking import Ranking
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    params = snakemake.params
-    rankings = [Ranking.read(path) for path in snakemake.input.rankings]
-    depth = params.depth or max(len(each) for ranking in rankings for each in ranking.answers)
-    fused = fuse_rankings(rankings, depth, params.constant)
-    fused.write(snakemake.output.ranking)
-    run.parameters(of=" ".join(run.param("members")))
-    run.metrics(queries=len(fused.query_ids), rankings=len(rankings))
+    params, members = snakemake.params, run.param("members")
+    given = [Ranking.read(path) for path in snakemake.input.rankings]
+    searches = [given[start : start + len(members)] for start in range(0, len(given), len(members))]
+    for rankings, file in run.each_search(searches, snakemake.output.rankings):
+        depth = params.depth or max(len(each) for ranking in rankings for each in ranking.answers)
+        fused = fuse_rankings(rankings, depth, params.constant)
+        fused.write(file)
+        run.metrics(queries=len(fused.query_ids), rankings=len(rankings))
+    run.parameters(of=" ".join(members))

@@ -2,23 +2,24 @@
 
 import numpy as np
 
-from gallerist.features.store import Features, check_comparable
+from gallerist.features.store import check_comparable, read_sets
 from gallerist.search.k_reciprocal import k_reciprocal
 from gallerist.settings.ranking import KReciprocal
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    gallery = Features.read(*snakemake.input.gallery)
-    queries = Features.read(*snakemake.input.query)
-    check_comparable(gallery, queries)
-    with run.timed("reranking_seconds"):
-        ranking = k_reciprocal(
-            np.asarray(queries.vectors),
-            queries.ids,
-            np.asarray(gallery.vectors),
-            gallery.ids,
-            run.settings_as(KReciprocal),
-            depth=snakemake.params.depth or len(gallery.ids),
-        )
-    ranking.write(snakemake.output.ranking)
-    run.metrics(queries=len(queries.ids))
+    given, settings = snakemake.input, run.settings_as(KReciprocal)
+    sets = read_sets(given.galleries), read_sets(given.queries), snakemake.output.rankings
+    for gallery, queries, file in run.each_search(*sets):
+        check_comparable(gallery, queries)
+        with run.timed("reranking_seconds"):
+            ranking = k_reciprocal(
+                np.asarray(queries.vectors),
+                queries.ids,
+                np.asarray(gallery.vectors),
+                gallery.ids,
+                settings,
+                depth=snakemake.params.depth or len(gallery.ids),
+            )
+        ranking.write(file)
+        run.metrics(queries=len(queries.ids))

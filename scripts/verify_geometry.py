@@ -13,35 +13,40 @@ DRAWN = 4
 
 with stage(snakemake) as run:
     given, output = snakemake.input, snakemake.output
-    settings = run.settings_as(GeometricVerification)
-    pictures = {**Manifest.read(given.gallery).by_id(), **Manifest.read(given.query).by_id()}
-    kind, reading = settings.key_points, run.param("reading")
-    detector = Detector(kind, settings.max_side, settings.max_points, **reading)
-    with run.timed("reranking_seconds"):
-        ranking = verify(
-            Ranking.read(given.ranking),
-            lambda identifier: detector.detect_in_file(pictures[identifier].path),
-            settings,
-            threads=snakemake.threads,
-        )
-    ranking.write(output.ranking)
-    run.metrics(queries=len(ranking.query_ids))
+    settings, reading = run.settings_as(GeometricVerification), run.param("reading")
+    detector = Detector(settings.key_points, settings.max_side, settings.max_points, **reading)
 
-    # Those whose first answer agrees best: where there is something to see.
-    nearest = sorted(
-        (distances[0], query, answers[0])
-        for query, answers, distances in zip(
-            ranking.query_ids, ranking.answers, ranking.distances, strict=True
-        )
-        if answers
-    )
-    pairs = []
-    for _, query, answer in nearest[:DRAWN]:
-        one, other = (detector.prepare(pictures[each].path) for each in (query, answer))
+    def verified(ranking, pictures):
+        """The ranking in its new order."""
+
+        def detected(identifier):
+            return detector.detect_in_file(pictures[identifier].path)
+
+        with run.timed("reranking_seconds"):
+            return verify(ranking, detected, settings, threads=snakemake.threads)
+
+    def matched(query, answer):
+        """Two pictures and what agrees in them."""
+        one, other = (detector.prepare(each.path) for each in (query, answer))
         points = detector.detect(one), detector.detect(other)
-        matches = match_key_points(*points, settings)
-        caption = " and ".join(pictures[each].label for each in (query, answer))
-        pairs.append(MatchedPictures(one, other, *points, matches, caption))
-    draw(pairs, output.matches, title=f"{run.title}: matches")
+        caption = f"{query.label} and {answer.label}"
+        return MatchedPictures(one, other, *points, match_key_points(*points, settings), caption)
+
+    files = given.rankings, given.galleries, given.queries, output.rankings, output.matches
+    for before, gallery, queries, after, matches in run.each_search(*files):
+        pictures = {**Manifest.read(gallery).by_id(), **Manifest.read(queries).by_id()}
+        ranking = verified(Ranking.read(before), pictures)
+        ranking.write(after)
+        run.metrics(queries=len(ranking.query_ids))
+        # Those whose first answer agrees best: where there is something to see.
+        nearest = sorted(
+            (distances[0], query, answers[0])
+            for query, answers, distances in zip(
+                ranking.query_ids, ranking.answers, ranking.distances, strict=True
+            )
+            if answers
+        )
+        pairs = [matched(pictures[one], pictures[other]) for _, one, other in nearest[:DRAWN]]
+        draw(pairs, matches, title=f"{run.title}: matches")
+        run.artifact(matches, "pictures")
     run.parameters(run.settings)
-    run.artifact(output.matches, "pictures")

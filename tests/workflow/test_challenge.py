@@ -75,7 +75,7 @@ def test_a_submission_is_the_ranking_by_name(challenged):
         for part in ("gallery", "query")
     }
     ranked = {}
-    for row in challenged.rows("challenge/rankings/hog.csv"):
+    for row in challenged.rows("rankings/challenge/hog.csv"):
         ranked.setdefault(names["query"][row["query_id"]], []).append(row)
     for query, answers in submission(challenged, "hog")["images"].items():
         best = sorted(ranked[query], key=lambda row: int(row["rank"]))[:10]
@@ -177,5 +177,5 @@ def test_nothing_of_a_challenge_is_done_without_one(workflow):
 
 def test_the_first_run_did_every_job_of_the_challenge(challenged):
     done = jobs_of(challenged.first_run)
-    assert done >= SUBMISSIONS | {"draw_challenge", "grade_challenge", "verify_challenge verified"}
-    assert "fuse_challenge_rankings by_rank" in done
+    assert done >= SUBMISSIONS | {"draw_challenge", "grade_challenge", "verify_geometry verified"}
+    assert "fuse_rankings by_rank" in done

@@ -56,22 +56,16 @@ def searched(*experiments):
     return {f"search_gallery {name}" for name in experiments} | evaluation(*experiments)
 
 
-def of_parts(rule, experiment, *parts):
-    return {f"{rule} {experiment} {part}" for part in parts or PARTS}
-
-
 RERANKED = {"rerank_reciprocally reranked", "verify_geometry reranked"}
 BY_RANK = {"fuse_rankings by_rank"} | evaluation("by_rank")
 AFTER_HOG = (
     searched("hog", "expanded", "indexed")
     | RERANKED
     | evaluation("reranked")
-    | {job for name in OF_HOG for job in of_parts("fuse_features", name)}
+    | {f"fuse_features {name}" for name in OF_HOG}
     | BY_RANK
 )
-AFTER_SIFT = (
-    searched("sift", "learned") | {"learn_fusion learned"} | of_parts("fuse_features", "learned")
-)
+AFTER_SIFT = searched("sift", "learned") | {"learn_fusion learned"} | {"fuse_features learned"}
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +142,7 @@ def test_the_weights_of_a_fusion_come_from_validation_and_are_logged(finished):
     weights = json.loads((finished.results / "fusions/learned.json").read_text("utf-8"))
     assert sum(weights.values()) == pytest.approx(1)
     (row,) = finished.tracked_runs("tiny", "tags.`gallerist.experiment` = 'learned'")
-    assert float(row.data.params["fuse_features.gallery.weight.colour"]) == weights["colour"]
+    assert float(row.data.params["fuse_features.weight.colour"]) == weights["colour"]
     assert row.data.params["describe_images.colour.bins"] == "4"
 
 
@@ -179,8 +173,7 @@ EDITS = {
         set_key("experiments.colour.bins", 5),
         {"describe_images colour"}
         | searched("colour", "learned")
-        | {"learn_fusion learned"}
-        | of_parts("fuse_features", "learned")
+        | {"learn_fusion learned", "fuse_features learned"}
         | BY_RANK,
     ),
     "a descriptor's cells": (
@@ -193,7 +186,7 @@ EDITS = {
     ),
     "the dimensions left": (
         set_key("experiments.reduced.reduction.dimensions", 2),
-        {"fit_reduction reduced"} | of_parts("reduce_features", "reduced") | searched("reduced"),
+        {"fit_reduction reduced", "reduce_features reduced"} | searched("reduced"),
     ),
     "the metric": (
         set_key("experiments.hog.search", {"metric": "euclidean"}),
@@ -214,7 +207,7 @@ EDITS = {
     "the constant of a fusion of ranks": (set_key("experiments.by_rank.constant", 10), BY_RANK),
     "the code of the reduction": (
         change_code("features/reduction"),
-        {"fit_reduction reduced"} | of_parts("reduce_features", "reduced") | searched("reduced"),
+        {"fit_reduction reduced", "reduce_features reduced"} | searched("reduced"),
     ),
     "the code of re-ranking": (
         change_code("search/k_reciprocal"),
@@ -226,7 +219,7 @@ EDITS = {
         | evaluation(*EXPERIMENTS)  # the row of each says what its pictures were split from
         | {"describe_images colour", "describe_images reduced", "encode_key_points sift"}
         | {"fit_reduction reduced", "learn_vocabulary sift"}
-        | of_parts("reduce_features", "reduced")
+        | {"reduce_features reduced"}
         | searched("reduced", "colour")  # all parts of an experiment are extracted by one job
         | BY_RANK
         | AFTER_SIFT,
@@ -361,19 +354,20 @@ from gallerist.search.reversal import reverse_first
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    ranking = reverse_first(Ranking.read(snakemake.input.ranking), **run.settings)
-    ranking.write(snakemake.output.ranking)
-    run.metrics(queries=len(ranking.query_ids))
+    for before, after in run.each_search(snakemake.input.rankings, snakemake.output.rankings):
+        ranking = reverse_first(Ranking.read(before), **run.settings)
+        ranking.write(after)
+        run.metrics(queries=len(ranking.query_ids))
 '''
 REVERSE_RULE = '''
 
 rule reverse_answers:
     """Put the first answers in the other order."""
     input:
-        ranking=ranking(before="reversal"),
+        rankings=rankings(before="reversal"),
         code=library("reverse_answers"),
     output:
-        ranking=results("rankings/{experiment}.reversed.csv"),
+        rankings=PLAN.ranked("{experiment}.reversed.csv"),
         record=results("rankings/{experiment}.reversed.record.json"),
     log:
         logs("reverse_answers/{experiment}.log"),
@@ -385,21 +379,6 @@ rule reverse_answers:
         settings=step("reversal"),
     script:
         "../scripts/reverse_answers.py"
-
-
-if CHALLENGE:
-
-    use rule reverse_answers as reverse_challenge with:
-        input:
-            ranking=ranking("challenge/", before="reversal"),
-            code=library("reverse_answers"),
-        output:
-            ranking=results("challenge/rankings/{experiment}.reversed.csv"),
-            record=results("challenge/rankings/{experiment}.reversed.record.json"),
-        log:
-            logs("reverse_challenge/{experiment}.log"),
-        benchmark:
-            benchmarks("reverse_challenge/{experiment}.tsv")
 '''
 REVERSE_STEP = """        picture=".matches.png",
     ),
@@ -454,8 +433,8 @@ def test_a_re_ranking_needs_five_files(workflow):
     settings = {"fusion": "concatenation", "of": ["hog"], "k_reciprocal": {"k1": 3, "k2": 1}}
     workflow.edit_config("experiments.reversed", {**settings, "reversal": {"first": 3}})
     own = {f"{rule} reversed" for rule in ("rerank_reciprocally", "reverse_answers")}
-    made = own | of_parts("fuse_features", "reversed")
-    assert workflow.rerun() == made | evaluation("reversed")
+    made = own | {"fuse_features reversed"} | evaluation("reversed")
+    assert workflow.rerun() == made
     ranked, turned = (
         Ranking.read(workflow.results / f"rankings/reversed.{name}.csv")
         for name in ("reciprocal", "reversed")

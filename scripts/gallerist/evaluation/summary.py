@@ -150,7 +150,7 @@ def _feature_length(upstream: Sequence[Record]) -> float:
     for stage in ("reduce_features", "fuse_features", *EXTRACTING):
         for record in of_stage(upstream, stage):
             own = not joined or record.experiment in joined  # a member's vectors are not searched
-            if own and record.part in (None, "gallery"):
+            if own:
                 return record.metrics["feature_length"]
     return 0.0
 

@@ -1,7 +1,7 @@
 """Feature vectors, stored as rows of length 1 with the norm each had, and what may be compared."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -124,6 +124,32 @@ class Features:
 def read_sets(files: Sequence[PathLike]) -> list[Features]:
     """Read several sets of features: their vectors, ids and origin, set after set."""
     return [Features.read(*files[start : start + 3]) for start in range(0, len(files), 3)]
+
+
+class VectorsOf(FeatureSource, Protocol):
+    """What makes the vectors of pictures from others that are there, by ids."""
+
+    def batches(self, pictures: Sequence[PathLike], /) -> Iterator[AnyArray]:
+        """See `extractors.Extractor`."""
+
+
+def write_parts(
+    sources: Mapping[str, tuple[Sequence[str], VectorsOf]], files: Mapping[str, Sequence[PathLike]]
+) -> dict[str, float]:
+    """Write the vectors of several parts, as `write_features` does of one.
+
+    sources: part -> the ids of its pictures, and what makes their vectors. files: by part.
+
+    Returns what a record says: pictures of all parts and of each, those without content, length.
+    """
+    metrics: dict[str, float] = {"images": 0, "images_without_content": 0}
+    for part, (ids, source) in sources.items():
+        written = write_features(source.batches(ids), ids, source, files[part])
+        metrics[f"{part}_images"] = len(ids)
+        metrics["feature_length"] = written["feature_length"]
+        for name in ("images", "images_without_content"):
+            metrics[name] += written[name]
+    return metrics
 
 
 def write_features(

@@ -73,11 +73,12 @@ def _noted(path: Path, record: Path, made: Mapping[str, str]) -> str | None:
 
 
 def _records_that_may_name(path: Path) -> Iterator[Path]:
-    """The record of the same name; else all beside the file, and those in the folder above."""
-    own = path.with_name(f"{path.stem}{RECORD}")
-    if own.is_file():
-        yield own
-        return
+    """The record of the same name, here or in the folder above; else all that there are in both."""
+    for folder in (path.parent, path.parent.parent):
+        own = folder / f"{path.stem}{RECORD}"
+        if own.is_file():
+            yield own
+            return
     for folder in (path.parent, path.parent.parent):
         yield from (each for each in sorted(folder.glob(f"*{RECORD}")) if each != path)
 

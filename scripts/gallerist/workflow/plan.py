@@ -19,13 +19,6 @@ FOLDERS = {
 }
 """Layout -> part -> the folder of the source that holds it."""
 
-EXTRACTING: dict[Kind, str] = {
-    "network": "extract_features",
-    "descriptor": "describe_images",
-    "vocabulary": "encode_key_points",
-}
-"""Kind -> the rule that extracts its vectors from pictures. One job extracts those of all parts."""
-
 EXPORTED = (".xml", ".bin", ".json")
 """Endings of the files that hold a network for OpenVINO: graph, weights, description."""
 
@@ -50,9 +43,9 @@ class ExtractionRule:
     suffix: str
     experiments: list[str]
     outputs: dict[str, Files]
-    log: str
-    shard: tuple[int | None, int]
-    shards: list[str]
+    log: str = "{experiment}"
+    shard: tuple[int | None, int] = (0, 1)
+    shards: tuple[str, ...] = ()
 
 
 class Plan:
@@ -109,43 +102,57 @@ class Plan:
         """The parts that features are extracted of."""
         return ["training", "validation", "gallery", "query", *self.challenge_parts]
 
-    def parts(self, experiment: str) -> list[str]:
-        """The parts whose vectors by an experiment something needs.
+    def parts(self, experiment: str, *, reduced: bool = False) -> list[str]:
+        """The parts whose vectors by an experiment something needs; reduced: in that form.
 
         Those that are searched; training, where a reduction is fitted on them; validation, where
         the members of a fusion are weighed by them.
         """
-        asked = self.experiments[experiment]
         fusions = [
             each
             for each in self.experiments.values()
             if each.kind == "fused_vectors" and experiment in each.members
         ]
+        fitted = [*fusions] if reduced else [self.experiments[experiment], *fusions]
         needed = {
-            "training": any(each.get("reduction") for each in (asked, *fusions)),
+            "training": any(each.get("reduction") for each in fitted),
             "validation": any(each.get("fusion") == "weighted" for each in fusions),
         }
         return [part for part in self.extracted if needed.get(part, True)]
 
     def extraction_rules(self, kind: Kind) -> list[ExtractionRule]:
         """The rules that extract the vectors of one kind: one for each set of parts, and shards."""
-        by_parts: dict[tuple[str, ...], list[str]] = {}
-        for name in self.of_kind(kind):
-            by_parts.setdefault(tuple(self.parts(name)), []).append(name)
         count = self.config.compute.shards
         stem = self.results.file(extraction_record("{experiment}"))
-        shards = [f"{stem}-{number}-of-{count}.record.json" for number in range(count)]
-        shards = shards if count > 1 else []
+        shards = tuple(f"{stem}-{number}-of-{count}.record.json" for number in range(count))
+        if count == 1:
+            return self._rules_by_parts(self.of_kind(kind))
+        record: dict[str, Files] = {"record": f"{stem}-{{shard}}-of-{count}.record.json"}
+        every, log = self.of_kind(kind), "{experiment}/{shard}"
+        shard = ExtractionRule("__shard", every, record, log, (None, count))
+        return [*self._rules_by_parts(every, shards), shard]
+
+    def reduction_rules(self) -> list[ExtractionRule]:
+        """The rules that reduce the vectors of all parts."""
+        reduced = [name for name, each in self.experiments.items() if each.get("reduction")]
+        return self._rules_by_parts(reduced, reduced=True)
+
+    def _rules_by_parts(
+        self, names: list[str], shards: tuple[str, ...] = (), *, reduced: bool = False
+    ) -> list[ExtractionRule]:
+        """The rules that leave the vectors of all parts of these experiments, by sets of parts."""
+        by_parts: dict[tuple[str, ...], list[str]] = {}
+        for name in names:
+            by_parts.setdefault(tuple(self.parts(name, reduced=reduced)), []).append(name)
+        record = self.results.file(extraction_record("{experiment}", reduced=reduced))
         rules = []
-        for parts, names in by_parts.items():
-            outputs: dict[str, Files] = {"record": f"{stem}.record.json"}
-            outputs |= {part: self.features("{experiment}", part) for part in parts}
+        for parts, those in by_parts.items():
+            outputs: dict[str, Files] = {"record": f"{record}.record.json"}
+            for part in parts:
+                files = feature_files("{experiment}", part, reduced=reduced)
+                outputs[part] = [*map(self.results.file, files)]
             suffix = "".join(f"__{part}" for part in parts if part in ("training", "validation"))
-            rules.append(ExtractionRule(suffix, names, outputs, "{experiment}", (0, 1), shards))
-        if shards:
-            record: dict[str, Files] = {"record": f"{stem}-{{shard}}-of-{count}.record.json"}
-            every, log = self.of_kind(kind), "{experiment}/{shard}"
-            rules.append(ExtractionRule("__shard", every, record, log, (None, count), []))
+            rules.append(ExtractionRule(suffix, those, outputs, shards=shards))
         return rules
 
     def manifests(self, experiment: str) -> dict[str, str]:
@@ -267,22 +274,63 @@ class Plan:
         members = self.experiments[experiment].members
         return [file for name in members for file in self.searched_features(name, part)]
 
+    def unreduced_features(self, experiment: str) -> dict[str, list[str]]:
+        """Part -> the vectors that an experiment reduces."""
+        parts = self.parts(experiment, reduced=True)
+        return {part: self.features(experiment, part) for part in parts}
+
+    def joined_features(self, experiment: str) -> dict[str, list[str]]:
+        """Part -> the vectors that those of an experiment are combined from."""
+        return {part: self.member_features(experiment, part) for part in self.parts(experiment)}
+
     def fusion_weights(self, experiment: str) -> Files:
         """How much each member of a fusion counts, where that is learned."""
         learned = self.experiments[experiment].get("fusion") == "weighted"
         return self.results.file(f"fusions/{experiment}.json") if learned else []
 
-    def ranking(self, experiment: str, folder: str = "", before: str | None = None) -> str:
-        """The ranking that an experiment is evaluated by, or that the step `before` starts from.
+    @property
+    def searches(self) -> list[tuple[str, str, str]]:
+        """What every experiment searches: gallery, query, and the folder of the rankings.
 
-        folder: "challenge/" for that of the challenge.
+        The data set first, then the challenge, where there is one.
         """
-        name = self.experiments[experiment].rankings(before)[-1]
-        return self.results.file(f"{folder}{name}.csv")
+        challenge = (*CHALLENGE_PARTS, "rankings/challenge")
+        return [(*SEARCHED, "rankings"), *([challenge] if self.challenge else [])]
 
-    def member_rankings(self, experiment: str, folder: str = "") -> list[str]:
-        """The rankings of all experiments that this one is combined from."""
-        return [self.ranking(name, folder) for name in self.experiments[experiment].members]
+    def galleries(self, experiment: str) -> list[str]:
+        """The vectors of all galleries, in the order of `searches`."""
+        every = [self.searched_features(experiment, gallery) for gallery, _, _ in self.searches]
+        return [file for files in every for file in files]
+
+    def queries(self, experiment: str) -> list[str]:
+        """The vectors of all queries, in the order of `searches`."""
+        every = [self.searched_features(experiment, query) for _, query, _ in self.searches]
+        return [file for files in every for file in files]
+
+    def ranked(self, name: str) -> list[str]:
+        """One file for each of the `searches`: `name` in the folders of their rankings."""
+        return [self.results.file(f"{folder}/{name}") for _, _, folder in self.searches]
+
+    def rankings(self, experiment: str, before: str | None = None) -> list[str]:
+        """The rankings that an experiment is judged by, or that the step `before` starts from.
+
+        In the order of `searches`.
+        """
+        last = self.experiments[experiment].rankings(before)[-1]
+        return self.ranked(f"{Path(last).name}.csv")
+
+    def ranking(self, experiment: str) -> str:
+        """The ranking of the data set that an experiment is evaluated by."""
+        return self.rankings(experiment)[0]
+
+    def challenge_ranking(self, experiment: str) -> str:
+        """The ranking of the challenge that an experiment answers by."""
+        return self.rankings(experiment)[1]
+
+    def member_rankings(self, experiment: str) -> list[str]:
+        """The rankings of all experiments that this one is combined from, search after search."""
+        every = [self.rankings(name) for name in self.experiments[experiment].members]
+        return [file for files in zip(*every, strict=True) for file in files]
 
     def training_history(self, experiment: str) -> Files:
         """The history of a network's training; none without a network."""
@@ -329,19 +377,15 @@ class Plan:
         asked = self.experiments[experiment]
         if asked.kind == "fused_rankings":
             return []
-        searched, names = ["gallery", "query"], []
+        names: list[str] = []
         if asked.kind == "network":
             names += ["manifests/augmented"] if self.augmented_copies(experiment) else []
             names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
             rows = [*self.training_rows(experiment), *self.extraction_rows(experiment)]
             names += [f"trunks/{asked.trunk}/{Path(row).name.partition('.')[0]}" for row in rows]
-        extracted = [extraction_record(experiment)] if asked.kind in EXTRACTING else []
-        folders = [
-            *([] if extracted else ["features"]),
-            *(["reduced"] if asked.get("reduction") else []),
-        ]
-        ends = [f"{folder}/{experiment}/{part}" for folder in folders for part in searched]
-        return [*names, *asked.learned, *extracted, *ends]
+        reduced = bool(asked.get("reduction"))
+        made = [extraction_record(experiment, reduced=each) for each in {False, reduced}]
+        return [*names, *asked.learned, *sorted(made)]
 
     @property
     def challenge_truth(self) -> Files:

@@ -20,9 +20,12 @@ def feature_files(experiment: str, part: str, *, reduced: bool = False) -> list[
     return vector_files(f"{'reduced' if reduced else 'features'}/{experiment}/{part}")
 
 
-def extraction_record(experiment: str) -> str:
-    """The record of the job that extracted all parts, below the results; without `.record.json`."""
-    return f"features/{experiment}/extraction"
+def extraction_record(experiment: str, *, reduced: bool = False) -> str:
+    """The record of the job that made the vectors of all parts; reduced: that reduced them.
+
+    Below the results, without `.record.json`.
+    """
+    return f"reduced/{experiment}/reduction" if reduced else f"features/{experiment}/extraction"
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class Run:
         self._params = params
         self._outputs = outputs
         self._started = time.monotonic()
+        self._prefix = ""
         self._fields: dict[str, Any] = {}
         kept = {name: getattr(opening, name) for name in ("parameters", "tags", "artifacts")}
         merge(self._fields, kept)
@@ -104,13 +105,24 @@ class Run:
         timer.seconds = time.monotonic() - started
         self.metrics({name: timer.seconds})
 
+    def each_search(self, *things: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """What belongs to each search of `Plan.searches`: of every sequence, one after the other.
+
+        What is recorded meanwhile of the challenge's, the second, says so in its name.
+        """
+        for prefix, *found in zip(("", "challenge/"), *things, strict=False):
+            self._prefix = prefix
+            yield tuple(found)
+        self._prefix = ""
+
     def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:
         """Record parameters; nested ones get dotted names. A later value replaces an earlier."""
         self._add(parameters=flatten(nested or {}) | flatten(scalars))
 
     def metrics(self, named: Mapping[str, float] | None = None, /, **floats: float) -> None:
         """Record measured numbers. NaN and infinity are kept as what they are."""
-        self._add(metrics=_floats(named, floats))
+        found = _floats(named, floats)
+        self._add(metrics={f"{self._prefix}{name}": each for name, each in found.items()})
 
     def curve_point(
         self, step: int, named: Mapping[str, float] | None = None, /, **floats: float
@@ -122,7 +134,7 @@ class Run:
 
     def artifact(self, path: PathLike, folder: str | None = None) -> None:
         """Show a file in MLflow: in `folder`, where one is given."""
-        self._add(artifacts=(Artifact(str(path), folder),))
+        self._add(artifacts=(Artifact(str(path), f"{self._prefix}{folder or ''}" or None),))
 
     def made(self, path: PathLike) -> None:
         """Note the content of a file as it is now: no reader takes another in its place."""

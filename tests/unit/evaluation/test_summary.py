@@ -41,14 +41,9 @@ def extraction_records(stage, experiment, gallery_seconds, query_seconds, length
 
 
 def made_of(stage, experiment, length):
-    """The two records of a stage that made vectors from vectors."""
-    return [
-        record(
-            stage, experiment=experiment, part=part,
-            metrics={"images": images, "feature_length": length},
-        )
-        for part, images in (("gallery", 90), ("query", 10))
-    ]  # fmt: skip
+    """The record of a stage that made vectors from vectors."""
+    metrics = {"images": 100, "feature_length": length}
+    return [record(stage, experiment=experiment, metrics=metrics)]
 
 
 def imported(part, skipped=0, warned=0):
@@ -217,7 +212,7 @@ def test_parameters_of_members_bear_their_names_so_that_none_hides_another():
             for name in ("colour", "shape")
             for part in ("gallery", "query")
         ),
-        record("fuse_features", experiment="both", part="gallery", parameters={"members": "x"}),
+        record("fuse_features", experiment="both", parameters={"members": "x"}),
     ]
     assert upstream_parameters(upstream, "both") == {
         "split_images.seed": 7,
@@ -225,7 +220,7 @@ def test_parameters_of_members_bear_their_names_so_that_none_hides_another():
         "describe_images.colour.query.settings": "colour",
         "describe_images.shape.gallery.settings": "shape",
         "describe_images.shape.query.settings": "shape",
-        "fuse_features.gallery.members": "x",
+        "fuse_features.members": "x",
     }
 
 

@@ -154,7 +154,7 @@ def test_vectors_are_extracted_of_the_parts_that_something_needs():
 
 def test_one_rule_extracts_for_all_experiments_that_need_the_same_parts():
     (rule,) = plan().extraction_rules("network")
-    assert (rule.suffix, rule.experiments, rule.shards) == ("", ["scratch", "transfer"], [])
+    assert (rule.suffix, rule.experiments, rule.shards) == ("", ["scratch", "transfer"], ())
     assert [*rule.outputs] == ["record", "gallery", "query"]
     assert below(rule.outputs["gallery"]) == three("features/{experiment}/gallery")
     (words,) = plan().extraction_rules("vocabulary")
@@ -188,10 +188,15 @@ def test_only_a_weighted_fusion_waits_on_weights():
 def test_rankings_are_those_of_the_last_step_also_in_a_challenge():
     assert plan().ranking("hog") == "results/tiny/rankings/hog.csv"
     assert plan().ranking("sift") == "results/tiny/rankings/sift.verified.csv"
-    before = plan().ranking("sift", "challenge/", before="geometric_verification")
-    assert before == "results/tiny/challenge/rankings/sift.csv"
-    members = ["challenge/rankings/hog.csv", "challenge/rankings/sift.verified.csv"]
-    assert below(plan().member_rankings("by_rank", "challenge/")) == members
+    challenged = plan(challenge={"folder": "c"})
+    before = challenged.rankings("sift", before="geometric_verification")
+    assert below(before) == ["rankings/sift.csv", "rankings/challenge/sift.csv"]
+    members = ["hog.csv", "sift.verified.csv"]
+    assert below(challenged.member_rankings("by_rank")) == [
+        *(f"rankings/{name}" for name in members),
+        *(f"rankings/challenge/{name}" for name in members),
+    ]
+    assert challenged.challenge_ranking("hog") == "results/tiny/rankings/challenge/hog.csv"
 
 
 def test_an_experiment_is_explained_by_what_it_has():
@@ -213,11 +218,7 @@ def test_an_experiment_is_explained_by_what_it_has():
 DATA = [f"manifests/{name}" for name in ("originals", "gallery", "query", "split")]
 
 
-def of_parts(*folders):
-    return [f"{folder}/{part}" for folder in folders for part in ("gallery", "query")]
-
-
-HOGS = ["reductions/hog", "features/hog/extraction", *of_parts("reduced/hog")]
+HOGS = ["reductions/hog", "features/hog/extraction", "reduced/hog/reduction"]
 SIFTS = ["vocabularies/sift", "features/sift/extraction"]
 
 
@@ -242,7 +243,7 @@ SIFTS = ["vocabularies/sift", "features/sift/extraction"]
                 *("features/transfer/extraction", "rankings/transfer"),
             ],
         ),
-        ("both", [*HOGS, *SIFTS, "fusions/both", *of_parts("features/both"), "rankings/both"]),
+        ("both", [*HOGS, *SIFTS, "fusions/both", "features/both/extraction", "rankings/both"]),
         (
             "by_rank",
             [

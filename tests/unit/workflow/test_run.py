@@ -74,6 +74,17 @@ def test_the_seconds_of_a_block_are_a_metric():
     assert 0.05 <= seconds < 5
 
 
+def test_what_is_recorded_of_the_search_of_a_challenge_says_so():
+    with stage(job()) as run:
+        for queries, files in run.each_search([9, 4], ["a.csv", "b.csv"]):
+            run.metrics(queries=queries)
+            run.artifact(files, "pictures")
+        run.metrics(searches=2)
+    record = read_record("search.record.json")
+    assert record.metrics == {"queries": 9, "challenge/queries": 4, "searches": 2}
+    assert [each.folder for each in record.artifacts][:2] == ["pictures", "challenge/pictures"]
+
+
 def test_a_block_that_fails_has_no_seconds():
     given = job(output=SimpleNamespace())
     with pytest.raises(SystemExit), stage(given) as run, run.timed("search_seconds") as timer:
