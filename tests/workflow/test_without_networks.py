@@ -453,5 +453,5 @@ def test_a_re_ranking_needs_five_files(workflow):
     assert "reversed orders its answers again by k_reciprocal" in refused.stdout
     workflow.edit_config("challenge", {"embedded": {}, "k": 9})
     planned = workflow.dry_run()
-    assert {"reverse_challenge reversed", "write_submissions"} <= planned
-    assert "reverse_challenge hog" not in planned
+    assert {"reverse_answers reversed", "write_submissions"} <= planned
+    assert "reverse_answers hog" not in planned
