@@ -24,6 +24,8 @@ rule import_images:
         **needs.of("import_images"),
     params:
         folder=lambda wildcards: PLAN.part_folder(wildcards.part),
+        # Empty where the part is imported from a folder.
+        table=lambda wildcards: CONFIG.dataset.table if PLAN.in_table(wildcards.part) else "",
         # Whether pictures of all classes lie side by side.
         flat=lambda wildcards: wildcards.part in PLAN.challenge_parts,
         fingerprint=part_fingerprint,

@@ -2,6 +2,7 @@
 import os
 
 from gallerist.data.folders import folder_fingerprint
+from gallerist.data.table_rows import table_fingerprint
 from gallerist.io.errors import UserError
 from gallerist.workflow.begun import without_record
 from gallerist.workflow.clock import check_clock
@@ -76,4 +77,7 @@ def part_fingerprint(wildcards):
     if PLAN.part_source(wildcards.part):
         return ""
     cache = results(f"fingerprints/{wildcards.part}.json")
+    if PLAN.in_table(wildcards.part):
+        folder = PLAN.part_folder(wildcards.part)
+        return table_fingerprint(CONFIG.dataset.table, folder, wildcards.part, cache)
     return folder_fingerprint(PLAN.part_folder(wildcards.part), cache)

@@ -1,9 +1,7 @@
 # Stage 3: decide which picture belongs to which part, and show what leaks from one to another.
 
-SHARES = CONFIG.dataset.split.model_dump(exclude={"seed", "unseen_classes"})
-# A tree holds gallery and query apart: what is not held out to validate is trained on.
-SHARES.setdefault("training", 1 - SHARES["validation"])
-# Of a tree with classes to be unseen these are divided, too.
+SHARES = PLAN.shares
+# Of parts that are apart, those with classes to be unseen are divided, too.
 DIVIDED = [*SHARES, *(part for part in PLAN.undivided if part != "originals")]
 
 

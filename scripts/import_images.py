@@ -1,19 +1,22 @@
-"""Rule import_images: a folder of class folders -> a manifest, and the files with faults."""
+"""Rule import_images: class folders, or a table -> a manifest, and the files with faults."""
 
 from gallerist.data.corrections import correct, read_corrections
 from gallerist.data.importing import import_folder, stop_on_bad_images, write_problems
+from gallerist.data.table import import_table
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     params = snakemake.params
-    imported = import_folder(
-        params.folder,
-        part=snakemake.wildcards.part,
-        min_side=params.min_side,
+    how = {
+        "part": snakemake.wildcards.part,
+        "min_side": params.min_side,
         **run.param("reading"),
-        threads=snakemake.threads,
-        flat=params.flat,
-    )
+        "threads": snakemake.threads,
+    }
+    if params.table:
+        imported = import_table(params.table, params.folder, **how)
+    else:
+        imported = import_folder(params.folder, **how, flat=params.flat)
     if params.on_bad == "fail":
         stop_on_bad_images(imported.problems)
     if snakemake.input.corrections:

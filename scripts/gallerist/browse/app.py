@@ -224,11 +224,11 @@ def _given(site: Site) -> dict[str, Handler]:
         def crop() -> Upload:
             if asked.data_set:
                 picture = site.data_sets.get(asked.data_set).picture(asked.picture)
-                path = Path(picture.path)
                 limit = max(MAX_PIXELS, picture.width * picture.height)  # as it was imported
+                data, _ = whole_picture(picture, limit)
             else:
-                path, limit = site.uploads.get(asked.picture).path, MAX_PIXELS
-            return site.uploads.crop(read_bytes(path, max_pixels=limit), asked.box)
+                data = read_bytes(site.uploads.get(asked.picture).path, max_pixels=MAX_PIXELS)
+            return site.uploads.crop(data, asked.box)
 
         return _uploaded(await run_in_threadpool(crop))
 

@@ -8,7 +8,15 @@ from threading import BoundedSemaphore, Lock
 
 from PIL import Image
 
-from gallerist.data.decoding import MAX_PIXELS, BadImage, decode_image, format_of, read_bytes
+from gallerist.data.boxes import cut, split_box
+from gallerist.data.decoding import (
+    MAX_PIXELS,
+    BadImage,
+    decode_image,
+    format_of,
+    read_bytes,
+    read_image,
+)
 from gallerist.data.manifest import Picture
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import replacing
@@ -57,8 +65,7 @@ def _made(picture: Picture) -> bytes:
     try:
         with DECODING:
             limit = max(MAX_PIXELS, picture.width * picture.height)  # as it was imported
-            data = read_bytes(picture.path, max_pixels=limit)
-            return encoded(decode_image(data, max_pixels=limit), SIDE)
+            return encoded(read_image(picture.path, max_pixels=limit), SIDE)
     except BadImage as error:
         raise BadImage(f"{picture.path}: {error}") from error
 
@@ -73,17 +80,19 @@ def encoded(pixels: Pixels, side: int) -> bytes:
 
 
 def whole_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
-    """A picture file as it is, or as PNG where not every browser shows its format; its media type.
+    """A picture file as it is, or as PNG where not every browser shows its format, and of a part of
+    a picture; its media type.
 
     Raises `decoding.BadImage` naming the file where it is no picture.
     """
     try:
-        data = read_bytes(picture.path, max_pixels=max_pixels)
+        file_name, box = split_box(picture.path)
+        data = read_bytes(file_name, max_pixels=max_pixels)
         media = _SHOWN.get(format_of(data))
-        if media is not None:
+        if media is not None and box is None:
             return data, media
         with DECODING:
-            pixels = decode_image(data, max_pixels=max_pixels)
+            pixels = cut(decode_image(data, max_pixels=max_pixels), box)
             file = io.BytesIO()
             Image.fromarray(pixels).save(file, "PNG")
             return file.getvalue(), "image/png"

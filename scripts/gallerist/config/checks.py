@@ -23,10 +23,11 @@ from gallerist.settings.networks import Scratch, Transfer
 from gallerist.settings.ranking import RankedByVectors
 from gallerist.tracking.store import PASSWORD, USERNAME, holds_password
 from gallerist.workflow.experiments import MIXING, refusal
+from gallerist.workflow.table_layout import layout_of
 
 Problems = Iterator[tuple[KeyPath, str]]
 
-SOURCES = ("embedded", "folder", "archive")
+SOURCES = ("embedded", "folder", "archive", "table")
 SHARES = ("validation", "training", "gallery", "query")
 TREE = ("training", "validation/gallery", "validation/query")
 BEST = "best"
@@ -46,14 +47,18 @@ UNPADDED_SIDE = 73
 def _check_source(whole: Configuration) -> Problems:
     dataset, path = whole.dataset, ("dataset",)
     given = [source for source in SOURCES if getattr(dataset, source) is not None]
+    if given == ["folder", "table"]:
+        given = ["table"]
     if not given:
-        known = "embedded ({} for its defaults), folder, archive"
+        known = "embedded ({} for its defaults), folder, archive, table"
         yield path, f"no source of pictures. Give one of {known}."
     elif len(given) > 1:
         both = " and ".join(given)
         yield path, f"{both} are both sources of pictures. Keep one; null takes one away."
     if given == ["embedded"] and dataset.layout != "tree":
         yield (*path, "layout"), "the embedded pictures come as a tree: leave layout out."
+    if given == ["table"] and dataset.layout != "tree":
+        yield (*path, "layout"), "a table has a column part in its place: leave layout out."
 
 
 def _check_names(whole: Configuration) -> Problems:
@@ -95,7 +100,7 @@ def _sum(numbers: Iterable[float]) -> str:
 
 def _check_folder(whole: Configuration) -> Problems:
     folder, path = whole.dataset.folder, ("dataset", "folder")
-    if folder is None:
+    if folder is None or whole.dataset.table is not None:
         return
     if whole.dataset.layout == "tree":
         if missing := _missing_in(folder, TREE):
@@ -112,6 +117,14 @@ def _check_folder(whole: Configuration) -> Problems:
         yield path, f"{problem} Are those the classes? Then write {str(inner)!r}."
 
 
+def _check_table(whole: Configuration) -> Problems:
+    if whole.dataset.table is not None:
+        try:
+            layout_of(whole.dataset.table)
+        except UserError as error:
+            yield ("dataset", "table"), f"{error}."
+
+
 def _missing_in(folder: str, names: Iterable[str]) -> str:
     return ", ".join(f"{name}/" for name in names if not (Path(folder) / name).is_dir())
 
@@ -119,7 +132,7 @@ def _missing_in(folder: str, names: Iterable[str]) -> str:
 def _check_unseen(whole: Configuration) -> Problems:
     """Of a folder, whose classes can be seen; else the split itself refuses what does not fit."""
     wanted, dataset = whole.dataset.split.unseen_classes, whole.dataset
-    if wanted is None or dataset.folder is None:
+    if wanted is None or dataset.folder is None or dataset.table is not None:
         return
     folders = [dataset.folder]
     if dataset.layout == "tree":
@@ -134,15 +147,22 @@ def _check_unseen(whole: Configuration) -> Problems:
 
 def _check_split(whole: Configuration) -> Problems:
     path, split = ("dataset", "split"), whole.dataset.split
-    if whole.dataset.layout == "tree":
-        problem = "layout: tree has its own folder for this part: remove the key. "
+    parts, layout = False, f"layout: {whole.dataset.layout}"
+    if whole.dataset.table is not None:
+        try:
+            parts, layout = bool(layout_of(whole.dataset.table).parts), "a table without parts"
+        except UserError:
+            return  # the table itself is named
+    if parts or (whole.dataset.layout == "tree" and whole.dataset.table is None):
+        own = "the table has its own rows" if parts else "layout: tree has its own folder"
+        problem = f"{own} for this part: remove the key. "
         for share in SHARES[1:]:
             if getattr(split, share) is not None:
                 yield (*path, share), f"{problem}Only validation is split, from training."
         return
     given = split.model_dump(include=split.model_fields_set)
     if missing := [share for share in SHARES if share not in given]:
-        yield path, f"layout: classes needs a share for {', '.join(missing)} too."
+        yield path, f"{layout} needs a share for {', '.join(missing)} too."
         return
     shares = [given[share] for share in SHARES]
     if not math.isclose(sum(shares), 1, abs_tol=1e-9):
@@ -313,8 +333,9 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([_EXPERIMENTS, ("challenge",), ("dataset", "corrections")], _check_braces),
     ([*(("dataset", source) for source in SOURCES), _LAYOUT], _check_source),
     ([("dataset", "embedded")], _check_embedded),
-    ([("dataset", "folder"), _LAYOUT], _check_folder),
-    ([_SPLIT, _LAYOUT], _check_split),
+    ([("dataset", "folder"), ("dataset", "table"), _LAYOUT], _check_folder),
+    ([("dataset", "table")], _check_table),
+    ([_SPLIT, ("dataset", "table"), _LAYOUT], _check_split),
     ([_SPLIT, _LAYOUT, ("dataset", "folder")], _check_unseen),
     ([("search",), ("evaluation", "k"), ("evaluation", "answers_drawn")], _check_depth),
     ([("evaluation", key) for key in ("k", "metrics", "decided_by")], _check_decided_by),

@@ -119,7 +119,7 @@ def correct(imported: "Import", corrections: Iterable[Correction], part: str) ->
         problems += found
         if left is not None:
             kept.append(left)
-    if not kept:
+    if not kept and len(imported.manifest):
         raise UserError(f"the corrections leave no picture of {part}")
     kept.sort(key=lambda picture: picture.label)  # stable: within a class they stay in order
     return type(imported)(Manifest(tuple(kept)), tuple(sorted(problems)))

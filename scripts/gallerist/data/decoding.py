@@ -18,6 +18,7 @@ from typing import Literal, TypedDict
 import numpy as np
 from PIL import Image
 
+from gallerist.data.boxes import cut, split_box
 from gallerist.data.colours import Source, to_srgb
 from gallerist.data.formats import HEAD, BadImage, format_of
 from gallerist.data.orientation import orientation_of, upright
@@ -52,13 +53,16 @@ def read_image(
 ) -> Pixels:
     """Read a picture as uint8 (height, width, 3) RGB, C-contiguous, upright.
 
+    path: of a file, or of a part of the picture in it (see `boxes`).
     Formats are known by content and not by name. What is read, and how each kind of pixel becomes
     RGB: see `decode_image`.
     Raises BadImage with the reason when the file cannot be read, is not a picture, is truncated or
     damaged, has more than `max_pixels` pixels or a side below `min_side`.
     """
-    data = read_bytes(path, max_pixels=max_pixels)
-    return decode_image(data, max_pixels=max_pixels, min_side=min_side, profiles=profiles)
+    file, box = split_box(path)
+    data = read_bytes(file, max_pixels=max_pixels)
+    pixels = decode_image(data, max_pixels=max_pixels, min_side=min_side, profiles=profiles)
+    return pixels if box is None else np.ascontiguousarray(cut(pixels, box))
 
 
 def image_format(path: PathLike) -> str:

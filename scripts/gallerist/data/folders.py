@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +61,28 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
     damaged or unwritable one only costs time.
     Raises UserError when the folder cannot be listed.
     """
-    tree = walk(folder)
+    digest = hashlib.sha256()
+    for relative, content in contents(folder, walk(folder).files, cache).items():
+        name = os.fsencode(relative)
+        digest.update(b"%d:%b:%b\n" % (len(name), name, content.encode()))
+    return digest.hexdigest()
+
+
+def contents(
+    folder: PathLike, files: Mapping[str, "Status | None"], cache: PathLike | None = None
+) -> dict[str, str]:
+    """The SHA-256 of files below a folder, or that they are unreadable, in their order.
+
+    files: path -> status, as in `Tree`. cache: see `folder_fingerprint`.
+    """
     known: dict[str, tuple[int, int, int, str]] = {}
     if cache is not None:
         with contextlib.suppress(OSError, ValueError):
             known = _CACHE.validate_json(Path(cache).read_bytes())
     remembered: dict[str, tuple[int, int, int, str]] = {}
-    digest = hashlib.sha256()
+    found: dict[str, str] = {}
     now = time.time_ns()
-    for relative, identity in tree.files.items():
+    for relative, identity in files.items():
         content = "unreadable"
         if identity is not None:
             entry = known.get(relative)
@@ -80,12 +94,18 @@ def folder_fingerprint(folder: PathLike, cache: PathLike | None = None) -> str:
             settled = now - identity[2] > _RACY_NS
             if settled and content != "unreadable" and is_utf8(relative):
                 remembered[relative] = (*identity, content)
-        name = os.fsencode(relative)
-        digest.update(b"%d:%b:%b\n" % (len(name), name, content.encode()))
+        found[relative] = content
     if cache is not None and remembered != known:
         with contextlib.suppress(OSError):
             write_json(cache, remembered)
-    return digest.hexdigest()
+    return found
+
+
+def status_of(path: PathLike) -> Status | None:
+    """Size and times of a file, as `Tree` has them; None where there is none to be read."""
+    with contextlib.suppress(OSError):
+        return _status(os.stat(path))  # noqa: PTH116 - plain strings keep this fast
+    return None
 
 
 def walk(folder: PathLike) -> Tree:

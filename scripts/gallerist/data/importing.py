@@ -5,16 +5,17 @@ import hashlib
 import logging
 import os
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Literal
+from typing import Any, Literal
 
 import imagehash
 from PIL import Image
 
+from gallerist.data.boxes import Box, cut, picture_id, with_box
 from gallerist.data.decoding import Profiles, decoded, read_bytes
 from gallerist.data.folders import Tree, is_utf8, walk
 from gallerist.data.formats import FORMAT_OF_SUFFIX, BadImage, format_of
@@ -42,6 +43,10 @@ class Problem:
     path: str
     severity: Literal["skipped", "warning"]
     reason: str
+
+
+Examined = tuple[Picture | None, Problem | None]
+"""A picture, its problem where it is no usable one, or both: a picture with a warning."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +93,21 @@ def import_folder(
         raise UserError(wrong)
     candidates, problems = _candidates(base, tree, flat)
     del tree  # of which a million files need half a gigabyte
-    copies: list[Picture] = []
-    limits = {"min_side": min_side, "max_pixels": max_pixels}
 
-    def examine(relative: str) -> tuple[Picture | None, Problem | None]:
+    def one(relative: str) -> Examined:
         label = "" if flat else _label(relative)
-        return _examine(base, label, relative, part=part, **limits, profiles=profiles)
+        return examine(
+            _join(base, relative),
+            label,
+            part=part,
+            min_side=min_side,
+            max_pixels=max_pixels,
+            profiles=profiles,
+        )
 
-    with closing(ordered(examine, candidates, threads=threads, ahead=16 * threads)) as examined:
-        found = tracked(examined, "pictures examined", len(candidates))
-        manifest = Manifest(_first_of_each(found, problems, copies))
+    manifest = manifest_of(one, candidates, problems, threads)
     if not len(manifest):
         raise UserError(_nothing_usable(folder, problems))
-    if copies:
-        first = manifest.by_id()
-        problems += [_same_picture(copy, first[copy.id]) for copy in copies]
     if not flat:
         problems += _empty_classes(base, folders, {*manifest.labels})
     skipped = sum(problem.severity == "skipped" for problem in problems)
@@ -110,8 +115,25 @@ def import_folder(
     return Import(manifest, tuple(sorted(problems)))
 
 
+def manifest_of(
+    one: Callable[[Any], Examined], given: Sequence[Any], problems: list[Problem], threads: int
+) -> Manifest:
+    """The pictures that `one` makes of what is given, `threads` at a time, each content once.
+
+    What is wrong with some is added to the problems.
+    """
+    copies: list[Picture] = []
+    with closing(ordered(one, given, threads=threads, ahead=16 * threads)) as examined:
+        found = tracked(examined, "pictures examined", len(given))
+        manifest = Manifest(_first_of_each(found, problems, copies))
+    if copies:
+        first = manifest.by_id()
+        problems += [_same_picture(copy, first[copy.id]) for copy in copies]
+    return manifest
+
+
 def _first_of_each(
-    examined: Iterable[tuple[Picture | None, Problem | None]],
+    examined: Iterable[Examined],
     problems: list[Problem],
     copies: list[Picture],
 ) -> Iterator[Picture]:
@@ -202,29 +224,44 @@ def _join(folder: str, relative: str) -> str:
     return os.path.join(folder, relative)  # noqa: PTH118 - the folder stays as it was given
 
 
-def _examine(
-    folder: str,
+def examine(
+    path: str,
     label: str,
-    relative: str,
+    box: Box | None = None,
     *,
     part: str,
     min_side: int,
     max_pixels: int,
     profiles: Profiles,
-) -> tuple[Picture | None, Problem | None]:
-    """Return the picture, its problem, or a picture with a warning."""
-    path = _join(folder, relative)
+) -> Examined:
+    """Return the picture in a file, its problem, or a picture with a warning.
+
+    box: of the part that is the picture. One that is all of it is none.
+    """
     try:
         data = read_bytes(path, max_pixels=max_pixels)
         with decoded(data, max_pixels=max_pixels, min_side=min_side, profiles=profiles) as pixels:
             height, width = pixels.shape[:2]
-            phash = str(imagehash.phash(Image.fromarray(pixels)))
+            if box == (0, 0, width, height):
+                box = None
+            if box is not None:
+                _check_box(box, width, height, min_side)
+                width, height = box.width, box.height
+            phash = str(imagehash.phash(Image.fromarray(cut(pixels, box))))
     except BadImage as error:
-        return None, Problem(path, "skipped", str(error))
-    identity = hashlib.sha256(data).hexdigest()[:16]
-    picture = Picture(identity, path, label, part, identity, width, height, phash)
-    warning = _misnamed(PurePath(relative).suffix, format_of(data))
+        return None, Problem(with_box(path, box), "skipped", str(error))
+    content = hashlib.sha256(data).hexdigest()
+    identity, suffix, path = picture_id(content, box), PurePath(path).suffix, with_box(path, box)
+    picture = Picture(identity, path, label, part, content[:16], width, height, phash)
+    warning = _misnamed(suffix, format_of(data))
     return picture, Problem(path, "warning", warning) if warning else None
+
+
+def _check_box(box: Box, width: int, height: int, min_side: int) -> None:
+    if not box.within(width, height):
+        raise BadImage(f"the box {box} is not within the picture, which has {width}x{height}")
+    if min(box.width, box.height) < min_side:
+        raise BadImage(f"the box {box} is smaller than {min_side} pixels a side")
 
 
 def _misnamed(suffix: str, content: str) -> str | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TypeVar
 
+from gallerist.data.boxes import cut, split_box
 from gallerist.data.decoding import MAX_PIXELS, Profiles, decoded, read_bytes
 from gallerist.data.fast_jpeg import BYTES_A_PIXEL, decode_of_size, plain_size
 from gallerist.data.formats import BadImage
@@ -18,7 +19,8 @@ from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike
 
 Readable = PathLike | Picture
-"""A file, or a row of a manifest: a file, or the copy that a recipe makes of it."""
+"""A file or a part of its picture (see `boxes`); or a row of a manifest: one of these, or the copy
+that a recipe makes of it."""
 
 Made = TypeVar("Made")
 
@@ -38,10 +40,12 @@ def read_pixels(
     Raises `formats.BadImage` naming the file when it cannot be decoded.
     """
     path = _path(pictures[0])
+    file, box = split_box(path)
     recipes = [each.recipe if isinstance(each, Picture) else "" for each in pictures]
     try:
-        data = read_bytes(path, max_pixels=max_pixels)
-        with _original(data, max_pixels, profiles) as original:
+        data = read_bytes(file, max_pixels=max_pixels)
+        with _original(data, max_pixels, profiles) as whole:
+            original = cut(whole, box)
             if not any(recipes):
                 return [use(original) for _ in recipes]
             # Here, because only jobs that read copies are repeated when it is edited: see

@@ -60,19 +60,17 @@ def split(
         no part is left for is in none.
 
     Pictures with one `source_id` go to the same part. Returns part -> manifest, in the order of
-    `pictures`. Raises UserError naming every class that has fewer originals than parts, and
-    ValueError when the fractions do not add up to 1 or a copy has another class than its original.
+    `pictures`. An original whose parts are of several classes, as boxes in a photo may be, counts
+    for the class of its first one. Raises UserError naming every class that has fewer originals
+    than parts, and ValueError when the fractions do not add up to 1.
     """
     if not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-9):
         raise ValueError(f"the fractions add up to {sum(fractions.values()):g}, not 1")
     originals: dict[str, set[str]] = defaultdict(set)
     label_of: dict[str, str] = {}
     sources = pictures.sources
-    for row, (source, found) in enumerate(zip(sources, pictures.labels, strict=True)):
-        label = label_of.setdefault(source, found)
-        if label != found:
-            raise ValueError(f"{pictures[row].path} is of class {found}, its original of {label}")
-        originals[label].add(source)
+    for source, found in zip(sources, pictures.labels, strict=True):
+        originals[label_of.setdefault(source, found)].add(source)
     shares = {label: _of_class(label, fractions, unseen) for label in originals}
     _require_enough({label: len(ids) for label, ids in originals.items()}, shares)
     part_of: dict[str, str] = {}

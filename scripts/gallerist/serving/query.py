@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
+from gallerist.data.boxes import picture_id, split_box
 from gallerist.data.decoding import BadImage, Reading, read_image
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.relevance import Relevance
@@ -62,7 +63,8 @@ class GallerySearch:
         Raises decoding.BadImage when the file is no picture, and UserError when the gallery's
         vectors are of another model, or other preprocessing, than is there now.
         """
-        identifier = sha256_of_file(picture)[:16]
+        file, box = split_box(picture)
+        identifier = picture_id(sha256_of_file(file), box)
         query = extract(self._extractor, [picture], [identifier])
         check_comparable(query, self._gallery)
         ranking = self._prepared.rank(query, count)

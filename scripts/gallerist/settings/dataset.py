@@ -58,7 +58,7 @@ class Archive(Settings):
 
 
 def _share_of_classes(example: float, purpose: str) -> Any:
-    doc = f"Share to {purpose}. Layout `classes` only, and needed there."
+    doc = f"Share to {purpose}. Layout `classes` only, or a table without parts, and needed there."
     return key(None, "fraction", doc=doc, expects=_OPEN_SHARE, example=example, absent=True)
 
 
@@ -85,7 +85,8 @@ SomeClasses = Annotated[
 
 class Split(Settings):
     """Shares of every class's pictures. Layout `tree` needs `validation` alone: a share of the
-    training pictures. Layout `classes` needs all four, which add up to 1.
+    training pictures; so does a table with parts. Layout `classes`, and a table without parts, need
+    all four, which add up to 1.
     """
 
     validation: OpenShare = key(0.2, "fraction", doc="Share held out of training, to validate by.")
@@ -136,8 +137,8 @@ class Images(Settings):
 
 
 class Dataset(Settings):
-    """Which pictures, and how they are divided. Exactly one of `embedded`, `folder` and `archive`
-    says where they come from.
+    """Which pictures, and how they are divided. Exactly one of `embedded`, `folder`, `archive` and
+    `table` says where they come from; a table may have a folder beside it.
     """
 
     name: str = key(
@@ -151,8 +152,13 @@ class Dataset(Settings):
     embedded: EmbeddedPictures | None = key(None, absent=True)
     folder: Folder | None = key(None, expects=_A_FOLDER, example="data/animals", absent=True)
     """Source: a folder of your own, arranged as `layout` says. A relative path starts where the
-    workflow runs."""
+    workflow runs. Beside a table: where its paths start."""
     archive: Archive | None = key(None, absent=True)
+    table: File | None = key(
+        None, expects="the path of a file", example="data/animals.csv", absent=True
+    )
+    """Source: a table, CSV or Parquet, of one row a picture: its path, which starts in `folder` or
+    else where the table is, and perhaps its part, label, box and more. docs/data.md."""
     layout: Literal["tree", "classes"] = key("tree", noun="a layout")
     """`tree`: folders `training/`, `validation/gallery/` and `validation/query/`, each with one
     folder a class. `classes`: one folder a class, divided as `split` says."""

@@ -2,6 +2,7 @@
 
 import posixpath
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from gallerist.io.files import PathLike
 from gallerist.settings.configuration import Configuration
 from gallerist.workflow.experiments import Experiment, Kind, extractor_files
 from gallerist.workflow.results import Results, extraction_record, feature_files
+from gallerist.workflow.table_layout import UNDIVIDED, TableLayout, layout_of
 
 Files = str | list[str]
 """An input of a rule: one file, or a list; an empty one where there is none."""
@@ -23,9 +25,6 @@ EXPORTED = (".xml", ".bin", ".json")
 """Endings of the files that hold a network for OpenVINO: graph, weights, description."""
 
 SEARCHED = ("gallery", "query")
-
-UNDIVIDED = "_originals"
-"""After the name of a part of a tree whose classes are divided after its import."""
 
 CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
 """The two folders of an unlabelled challenge, as parts."""
@@ -64,27 +63,54 @@ class Plan:
 
     @property
     def source(self) -> str:
-        """Where the pictures come from: embedded, folder or archive."""
-        sources = ("embedded", "folder", "archive")
+        """Where the pictures come from: embedded, table, folder or archive."""
+        sources = ("embedded", "table", "folder", "archive")
         return next(source for source in sources if getattr(self.dataset, source))
 
     @property
     def imported(self) -> list[str]:
-        """The parts of the data set that are imported from a folder."""
+        """The parts of the data set that are imported, from a folder or a table."""
         apart = [Path(each).stem for each in self.undivided.values()]
-        of_tree = [each for each in FOLDERS[self.dataset.layout] if each not in self.undivided]
-        return [*apart, *of_tree, *(["pool"] if self.dataset.extend else [])]
+        there = [each for each in self._parts_apart if each not in self.undivided]
+        return [*apart, *there, *(["pool"] if self.dataset.extend else [])]
+
+    @property
+    def _parts_apart(self) -> list[str]:
+        """The parts that folders or a table hold apart, beside what is divided."""
+        if self.table:
+            return [part for part in ("validation", *SEARCHED) if part in self.table.parts]
+        return [*FOLDERS[self.dataset.layout]]
 
     @property
     def undivided(self) -> dict[str, str]:
-        """What is divided by classes -> its manifest: `originals`, and of a tree the parts whose
-        pictures are taken of the unseen classes only.
+        """What is divided by classes -> its manifest: `originals`, and of parts that are apart
+        those whose pictures are taken of the unseen classes only.
         """
         unseen = self.dataset.split.unseen_classes is not None
-        found = {"originals": "originals"}
-        if unseen and self.dataset.layout == "tree":
-            found |= {part: f"{part}{UNDIVIDED}" for part in SEARCHED}
+        parts = [part for part in SEARCHED if unseen and part in self._parts_apart]
+        found = {"originals": "originals"} | {part: f"{part}{UNDIVIDED}" for part in parts}
         return {part: self.results.file(f"manifests/{name}.csv") for part, name in found.items()}
+
+    @cached_property
+    def table(self) -> TableLayout | None:
+        """What the table of pictures has; None where there is none."""
+        return layout_of(self.dataset.table) if self.dataset.table else None
+
+    def in_table(self, part: str) -> bool:
+        """Whether a part is imported from the table."""
+        return self.table is not None and part in self.imported and part != "pool"
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Part -> share of the originals: what is not held out to validate is trained on.
+
+        Folders of layout tree, and tables with parts, have gallery and query apart.
+        """
+        shares: dict[str, float] = self.dataset.split.model_dump(exclude={"seed", "unseen_classes"})
+        if "validation" in self.imported:
+            shares = {"training": 1.0}
+        shares.setdefault("training", 1 - shares["validation"])
+        return shares
 
     @property
     def challenge_parts(self) -> list[str]:
@@ -170,6 +196,8 @@ class Plan:
             return posixpath.join(self.challenge_folder, part.removeprefix("challenge_"))
         if part == "pool" and self.dataset.extend:
             return self.dataset.extend.pool
+        if self.dataset.table:
+            return self.dataset.folder or posixpath.dirname(self.dataset.table) or "."
         inside = self.dataset.archive.subfolder if self.dataset.archive else ""
         source = self.dataset.folder or posixpath.join(self.results.file("source"), inside)
         inside = FOLDERS[self.dataset.layout][part.removesuffix(UNDIVIDED)]
@@ -180,7 +208,7 @@ class Plan:
         if part in CHALLENGE_PARTS:
             source = self.results.file("challenge/source")
             return [] if self.challenge_folder != source else source
-        users = part == "pool" or self.source == "folder"
+        users = part == "pool" or self.source in ("folder", "table")
         return [] if users else self.results.file("source")
 
     def corrections(self, part: str) -> Files:
@@ -366,7 +394,7 @@ class Plan:
     def _data_outputs(self) -> list[str]:
         """What the jobs left that made the data what it is."""
         return [
-            *([] if self.source == "folder" else ["source"]),
+            *([] if self.source in ("folder", "table") else ["source"]),
             *(f"manifests/{part}" for part in self.imported),
             "manifests/split",
             *(["manifests/extended_training"] if self.dataset.extend else []),

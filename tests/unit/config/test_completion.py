@@ -77,7 +77,8 @@ def test_the_schema_is_a_json_schema():
 
 
 def test_every_key_is_described_and_is_required_optional_or_has_a_default():
-    optional = {"dataset." + name for name in ("embedded", "folder", "archive", "corrections")} | {
+    names = ("embedded", "folder", "archive", "table", "corrections")
+    optional = {"dataset." + name for name in names} | {
         "dataset.split." + each for each in ("training", "gallery", "query", "unseen_classes")
     }
     for each in keys(Configuration):
