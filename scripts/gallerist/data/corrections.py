@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, write_csv
+from gallerist.io.files import PathLike, naming_table, write_csv
 
 if TYPE_CHECKING:
     from gallerist.data.importing import Import, Problem
@@ -66,7 +66,7 @@ def read_corrections(path: PathLike) -> tuple[Correction, ...]:
     Raises UserError naming the file and the line that does not fit.
     """
     found: dict[tuple[str, ...], Correction] = {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    with naming_table(path), Path(path).open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
         if tuple(next(rows, ())) != COLUMNS:
             raise UserError(f"{path}: the columns of corrections are {', '.join(COLUMNS)}")

@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_type_hints, overload
 
-from gallerist.io.files import PathLike, sha256_of_text, write_csv
+from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike, naming_table, sha256_of_text, write_csv
 
 DISTRACTOR = "distractor"
 """The class that is nobody's answer: a picture of it is never relevant to any query."""
@@ -66,13 +67,13 @@ class Manifest(Sequence[Picture]):
     """Pictures in a fixed order. Features and rankings refer to them by id."""
 
     def __init__(self, pictures: Iterable[Picture] = ()) -> None:
-        """Take pictures, one after the other. Raises ValueError for two of one id."""
+        """Take pictures, one after the other. Raises UserError for two of one id."""
         rows = (tuple(getattr(each, name) for name in COLUMNS) for each in pictures)
         self._hold(_blocks(rows))
 
     @classmethod
     def of_blocks(cls, blocks: Iterable[Block]) -> "Manifest":
-        """Take rows by columns. Raises ValueError for two of one id."""
+        """Take rows by columns. Raises UserError for two of one id."""
         manifest = cls.__new__(cls)
         manifest._hold(blocks)
         return manifest
@@ -97,7 +98,7 @@ class Manifest(Sequence[Picture]):
             seen: dict[str, str] = {}
             for name, path in zip(self.ids, self.paths, strict=True):
                 if name in seen:
-                    raise ValueError(f"id {name} stands for both {seen[name]} and {path}")
+                    raise UserError(f"id {name} stands for both {seen[name]} and {path}")
                 seen[name] = path
 
     def __len__(self) -> int:
@@ -184,7 +185,7 @@ class Manifest(Sequence[Picture]):
     def read(cls, *paths: PathLike) -> "Manifest":
         """Read one manifest, or several as one, in the order given.
 
-        Raises ValueError naming the file when its columns are not those of a manifest, and the line
+        Raises UserError naming the file when its columns are not those of a manifest, and the line
         when a row has other cells.
         """
         return cls.of_blocks(block for path in paths for block in _read(path))
@@ -261,10 +262,10 @@ def _read_large(path: PathLike, columns: Sequence[str]) -> Iterator[list[list[An
 
 
 def _columns_of(path: PathLike) -> tuple[str, ...]:
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    with naming_table(path), Path(path).open(encoding="utf-8", newline="") as file:
         columns = tuple(next(csv.reader(file), ()))
     if columns not in (COLUMNS, COLUMNS[:-1]):
-        raise ValueError(f"{path}: the columns of a manifest are {', '.join(COLUMNS[:-1])}")
+        raise UserError(f"{path}: the columns of a manifest are {', '.join(COLUMNS[:-1])}")
     return columns
 
 
@@ -272,14 +273,14 @@ def _read_rows(path: PathLike) -> Iterator[tuple[Any, ...]]:
     columns = _columns_of(path)
     types = [_TYPES[name] for name in columns]
     recipe = () if columns == COLUMNS else ("",)
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    with naming_table(path), Path(path).open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
         next(rows)
         for cells in rows:
             try:
                 yield (*(kind(cell) for kind, cell in zip(types, cells, strict=True)), *recipe)
             except ValueError:
-                raise ValueError(
+                raise UserError(
                     f"{path}, line {rows.line_num}: a manifest's rows are {', '.join(columns)}; "
                     "this one has too few or too many, or a size that is no number"
                 ) from None

@@ -11,7 +11,7 @@ from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.relevance import MARKS, Evaluation
 from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.evaluation.scores import Scores
-from gallerist.io.files import PathLike, write_csv
+from gallerist.io.files import PathLike, naming_table, write_csv
 
 COLUMNS = ("query_id", "path", "class", "original", "first_right")
 """What the list of queries has before the metrics."""
@@ -74,7 +74,7 @@ def read_queries(path: PathLike) -> Scores:
     Raises ValueError naming the file when it is no such list, and the line that does not fit.
     """
     queries, labels, originals, numbers = [], [], [], []
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    with naming_table(path), Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         header = tuple(next(reader, ()))
         if header[: len(COLUMNS)] != COLUMNS:

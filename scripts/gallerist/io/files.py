@@ -128,20 +128,46 @@ def read_json(path: PathLike, *, unique_keys: bool = False) -> Any:
     """
     hook = _unique if unique_keys else None
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=hook)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        text = Path(path).read_text(encoding="utf-8")
+        value = json.loads(text, object_pairs_hook=hook)
+        if _HALF.search(text):
+            canonical_json(value).encode("utf-8")
+        return value
+    except _Twice:
+        raise
+    except (ValueError, RecursionError):  # also of a number too long for Python, half a character
         raise NotJson(
             f"{path} is cut short or damaged: it is not JSON. If it is one of the results, remove "
             "it, and run the workflow to have it made again."
         ) from None
 
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""What stands for half a character, which UTF-8 cannot hold; two halves are one."""
+
+
+class _Twice(ValueError):
+    """A key stands twice in one object."""
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)} stands in it twice")
+        raise _Twice(f"{next(n for n in names if names.count(n) > 1)} stands in it twice")
     return value
+
+
+@contextmanager
+def naming_table(path: PathLike) -> Iterator[None]:
+    """While the block reads a CSV, raise UserError naming it where it is no CSV in UTF-8."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise UserError(f"{path}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path} is no CSV: {error}") from None
 
 
 def canonical_json(value: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gallerist.io.errors import UserError
-from gallerist.io.files import PathLike, write_csv
+from gallerist.io.files import PathLike, naming_table, write_csv
 
 COLUMNS = ("query_id", "rank", "gallery_id", "distance")
 
@@ -43,7 +43,7 @@ class Ranking:
         file when it lacks a column, and the line of a row that lacks a cell or a number.
         """
         answers_of: dict[str, list[tuple[int, str, float]]] = {}
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with naming_table(path), Path(path).open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 raise UserError(f"{path}: the columns of a ranking are {', '.join(COLUMNS)}")

@@ -14,7 +14,7 @@ _GUESSES = 6
 
 
 class UnorderedRanking(UserError):
-    """A ranking whose rows are not in the order of its queries."""
+    """A ranking whose rows are not in the order of its queries, or no rows at all."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,15 @@ class RankingFile:
             if not file.read(1):
                 raise UnorderedRanking(f"{self._path} is empty: run the workflow again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                start = self._start_of(data, query)
-                rows = [] if start is None else _rows(data, start, query, skipped, count)
+                try:
+                    start = self._start_of(data, query)
+                    rows = [] if start is None else _rows(data, start, query, skipped, count)
+                except UnorderedRanking:
+                    raise
+                except ValueError:  # of a row that lacks a cell, a number or UTF-8
+                    raise UnorderedRanking(
+                        f"{self._path} is cut short or damaged: run the workflow again"
+                    ) from None
         ids = tuple(identifier for _, identifier, _ in rows)
         for number, (rank, _, _) in enumerate(rows, start=skipped + 1):
             if rank != number:

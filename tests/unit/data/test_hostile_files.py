@@ -58,11 +58,14 @@ ARCHIVE_MEGABYTES = 300
 ANSWER_MEGABYTES = 32
 
 
-often = pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+often = pytest.mark.parametrize(
+    "count", [FEW, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+)
 
 
 def try_with(count, strategy, check):
     """Give a check so many inputs, the same ones each time."""
+    given_to_it = 0
 
     @settings(
         max_examples=count,
@@ -74,9 +77,12 @@ def try_with(count, strategy, check):
     )
     @given(strategy)
     def once(data):
+        nonlocal given_to_it
+        given_to_it += 1
         check(data)
 
     once()
+    assert given_to_it == count
 
 
 @st.composite
