@@ -15,6 +15,7 @@ with stage(snakemake) as run:
     from gallerist.training import loop as training
     from gallerist.training.batches import TrainingData
     from gallerist.training.checkpoint import Checkpoint, identity_of
+    from gallerist.workflow.experiments import Experiment
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
     settings = run.settings_as(read_network)
@@ -26,8 +27,9 @@ with stage(snakemake) as run:
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
     network = architecture(settings).build(len(images.classes), file, settings.seed)
-    halves = Halves(network) if given.trunk else None
-    if halves:
+    kept = Experiment.of("", run.settings).trunk  # without epochs, too: features come of its rows
+    halves = Halves(network) if kept else None
+    if halves and given.trunk:
         trained_part = halves.after_trunk()  # shares its layers with the network
         how = {"weights": file, "threads": snakemake.threads, "compute": run.param("compute")}
         rows = TrunkRows(Trunk(given.trunk[2], run.settings, preprocessing, **how), params.store)
@@ -49,9 +51,8 @@ with stage(snakemake) as run:
         run.curve_point(epoch, row)  # trained before the job was stopped
     run.parameters(device=device, weights_used=used, classes=len(images.classes))
     run.tag(weights=used)
-    augmented = len(images) - len(originals)
-    held_out = len(validation)
-    run.metrics(images=len(originals), images_augmented=augmented, images_validation=held_out)
+    run.metrics(images=len(originals), images_augmented=len(images) - len(originals))
+    run.metrics(images_validation=len(validation))
     run.metrics(trained.metrics() | training.count_parameters(network) | trained.last_epoch)
     run.dataset("training", given.training, originals.digest, len(originals))
     run.dataset("validation", given.validation, validation.digest, len(validation))
