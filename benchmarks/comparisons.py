@@ -41,5 +41,6 @@ COMPARISONS = {
         ("serving", 5),
         ("browse", 3),
         ("seeds", 1),
+        ("labels", 20),
     )
 }

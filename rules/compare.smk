@@ -1,18 +1,45 @@
-# Stage 12: all experiments side by side.
+# Stage 12: all experiments side by side, and the labels that their vectors contradict.
+
+VECTORS_SEARCHED = [
+    file
+    for name in WITH_VECTORS
+    for part in ("query", "gallery")
+    for file in PLAN.searched_features(name, part)
+]
+DOUBTING = {
+    # In the order of the vectors.
+    "metrics": [
+        (name, PLAN.experiments[name].plain["search"]["metric"])
+        for name in WITH_VECTORS
+    ],
+    "distance": CONFIG.dataset.near_duplicate_distance,
+    "seed": CONFIG.evaluation.seed,
+    "most_drawn": CONFIG.evaluation.strips_drawn,
+    "reading": CONFIG.dataset.images.reading,
+}
 
 
 rule compare_experiments:
     """One table and one picture of all experiments."""
     input:
-        metrics=expand(results("evaluation/{experiment}/metrics.json"), experiment=EXPERIMENTS),
-        queries=expand(results("evaluation/{experiment}/queries.csv"), experiment=EXPERIMENTS),
-        curves=expand(results("evaluation/{experiment}/curves.csv"), experiment=EXPERIMENTS),
+        metrics=expand(
+            results("evaluation/{experiment}/metrics.json"), experiment=EXPERIMENTS
+        ),
+        queries=expand(
+            results("evaluation/{experiment}/queries.csv"), experiment=EXPERIMENTS
+        ),
+        curves=expand(
+            results("evaluation/{experiment}/curves.csv"), experiment=EXPERIMENTS
+        ),
         rows=expand(
             results("evaluation/{experiment}/experiment.record.json"),
             experiment=EXPERIMENTS,
         ),
         faults=expand(results("reports/faults/{part}.csv"), part=PLAN.imported),
         leaks=results("reports/leaks.csv"),
+        gallery=manifest("gallery"),
+        query=manifest("query"),
+        vectors=VECTORS_SEARCHED,
         code=library("compare_experiments"),
     output:
         table=results("comparison/comparison.csv"),
@@ -21,16 +48,30 @@ rule compare_experiments:
         seeds=results("comparison/over_seeds.csv"),
         page=results("comparison/comparison.md"),
         plot=reported("comparison/comparison.png", "comparison", figure="hit rate at k"),
-        hit_rates=reported("comparison/hit_rates.png", "hit_rates", figure="hit rate against k"),
+        hit_rates=reported(
+            "comparison/hit_rates.png", "hit_rates", figure="hit rate against k"
+        ),
         precision=reported(
             "comparison/precision_recall.png",
             "precision_recall",
             figure="precision against recall",
         ),
         distractor_curve=reported(
-            "comparison/growth.png", "distractor_curve", figure="hit rate against distractors"
+            "comparison/growth.png",
+            "distractor_curve",
+            figure="hit rate against distractors",
         ),
         html=reported("comparison/comparison.html", "comparison_table", figure="table"),
+        doubts=reported(
+            "comparison/doubtful_labels.csv",
+            "doubtful_labels",
+            table="doubtful labels",
+        ),
+        doubts_drawn=reported(
+            "comparison/doubtful_labels.png",
+            "doubtful_labels",
+            figure="doubtful labels",
+        ),
         record=results("comparison/comparison.record.json"),
     log:
         logs("compare_experiments.log"),
@@ -47,5 +88,6 @@ rule compare_experiments:
         confidence=CONFIG.evaluation.confidence,
         bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
         seed=CONFIG.evaluation.seed,
+        doubting=canonical_json(DOUBTING),
     script:
         "../scripts/compare_experiments.py"

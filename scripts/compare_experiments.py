@@ -7,6 +7,7 @@ from gallerist.evaluation.comparison_page import find_caveats, format_html, form
 from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
 from gallerist.evaluation.tables import read_queries
 from gallerist.figures import comparison as figures
+from gallerist.figures.doubtful_labels import report_doubts
 from gallerist.figures.style import styles
 from gallerist.io.files import read_json, write_text
 from gallerist.records.record import read_record
@@ -23,7 +24,9 @@ with stage(snakemake) as run:
     }
     result = compare(found, run.param("groups"), params.decided_by, settings)
     title = f"{run.title}: comparison of experiments"
-    caveats = find_caveats(result.rows, result.metrics, faults=given.faults, leaks=given.leaks)
+    run.metrics(report_doubts(given, output, title=run.title, **run.param("doubting")))
+    reports = {"faults": given.faults, "leaks": given.leaks, "doubts": output.doubts}
+    caveats = find_caveats(result.rows, result.metrics, **reports)
     result.write(**{name: output[name] for name in ("table", "metrics", "differences", "seeds")})
     shown = {"title": title, "caveats": caveats, "seeds": result.seeds}
     write_text(output.page, format_markdown(result.rows, **shown))

@@ -16,13 +16,18 @@ sys.path.insert(0, str(CHECKOUT))
 from benchmarks import published, rounds
 from benchmarks.apart import WorkFailed, apart
 from benchmarks.comparisons import COMPARISONS
+from benchmarks.labels import found_of
 from benchmarks.machine import Machine, threads
 from benchmarks.photos import photos
 from benchmarks.rounds import Way, compared, in_turn, ratio
 from benchmarks.search import vectors
 from benchmarks.tables import Table, format_cell
 
+from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation.doubtful_labels import NEIGHBOURS, judged_pictures
+from gallerist.features.store import Features
 from gallerist.search.exact import search
+from gallerist.search.nearest_others import nearest_others
 
 TIMED = ("decoding", "augmentation", "search", "indexes", "engines", "extraction")
 SIMULATED = "seeds"
@@ -164,14 +169,23 @@ def test_a_comparison_that_does_not_exist_is_refused():
 
 
 def test_every_comparison_is_tested():
-    assert set(COMPARISONS) == {
-        *TIMED,
-        *IN_PROCESSES_OF_THEIR_OWN,
-        "overhead",
-        "serving",
-        "browse",
-        SIMULATED,
-    }
+    others = {"overhead", "serving", "browse", "labels", SIMULATED}
+    assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, *others}
+
+
+def test_labels_that_were_made_wrong_are_found_far_above_chance():
+    """Vectors of one picture a class, which every other of the class is equal to."""
+    labels = [f"class {row % 4}" for row in range(80)]
+    pictures = [
+        Picture(f"{row:016x}", "", label, "gallery", f"{row:016x}", 8, 8, "0" * 16)
+        for row, label in enumerate(labels)
+    ]
+    judged = judged_pictures([Manifest(pictures)], 0, 1, 100)
+    features = Features.of(np.eye(4)[np.arange(80) % 4], judged.ids("gallery"), "model", "none")
+    neighbours = nearest_others([(features, features.ids)], judged.groups, NEIGHBOURS)
+    found = found_of(judged, neighbours, 5)
+    assert found["precision"] == found["right class"] == 1
+    assert found["recall"] > 0.7
 
 
 def test_ways_are_measured_in_turn_after_one_round_that_does_not_count(monkeypatch):

@@ -32,6 +32,9 @@ Made = TypeVar("Made")
 TABLE = "comparison/comparison.csv"
 """Of a data set whose experiments were compared, so that there is something to show."""
 
+DOUBTS = "comparison/doubtful_labels.csv"
+"""The pictures whose label is doubtful."""
+
 SEARCHED = ("gallery", "query")
 LEARNED = ("training", "validation")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gallerist.browse.data_sets import DataSet, NotThere
+from gallerist.browse.data_sets import DOUBTS, DataSet, NotThere
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.compared import Compared, Evaluated, compared
 from gallerist.evaluation.comparison import OVER, table_rows
@@ -194,9 +194,10 @@ def _caveats(
     faults = sorted((data.folder / "reports/faults").glob("*.csv"))
     parts = [path for path in faults if not path.stem.startswith("challenge_")]
     leaks = data.folder / "reports/leaks.csv"
-    if not leaks.is_file():
+    doubts = data.folder / DOUBTS
+    if not (leaks.is_file() and doubts.is_file()):
         return []
-    return find_caveats(rows, metrics, faults=parts, leaks=leaks)
+    return find_caveats(rows, metrics, faults=parts, leaks=leaks, doubts=doubts)
 
 
 def experiment_page(data: DataSet, name: str) -> dict[str, Any]:

@@ -109,11 +109,12 @@ def find_caveats(
     *,
     faults: Sequence[PathLike],
     leaks: PathLike,
+    doubts: PathLike,
 ) -> list[str]:
     """What a reader must know before believing the numbers: a sentence for each limit.
 
-    metrics: of each row, with `gallery_images`. faults, leaks: the reports of the import and of
-    the split, whose lines are counted.
+    metrics: of each row, with `gallery_images`. faults, leaks, doubts: the reports of the import,
+    of the split, and of doubtful labels, whose lines are counted.
     """
     lines = [
         f"{row['experiment']} STARTED FROM {row['weights'].upper()}: it cannot be compared with "
@@ -146,6 +147,10 @@ def find_caveats(
         same = "the same file" if kind == "exact" else "nearly the same picture"
         times = "Once" if count == 1 else f"{count} times"
         lines.append(f"{times} {same} is in {one} and in {other}; see {leaks}.")
+    doubtful = len(_rows(doubts))
+    if doubtful:
+        which = "The label of one picture is" if doubtful == 1 else f"{doubtful} labels are"
+        lines.append(f"{which} doubtful: the nearest pictures are of another class; see {doubts}.")
     return lines
 
 

@@ -100,6 +100,10 @@ class Features:
         """
         return np.asarray(self.vectors[self._rows(ids)])
 
+    def norms_of(self, ids: Sequence[str]) -> Floats:
+        """The lengths that those rows had: (n,) float64."""
+        return self.norms[self._rows(ids)]
+
     def batches(self, ids: Sequence[str], size: int = 256) -> Iterator[Vectors]:
         """The same, `size` pictures at a time."""
         rows = self._rows(ids)

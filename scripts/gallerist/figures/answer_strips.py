@@ -135,13 +135,13 @@ def draw_strips(
 
 def _tile(rank: int, path: str, text: str, relevant: bool | None, *, reading: Reading) -> Tile:
     """A query, which is first in its row, or an answer."""
-    picture = _thumbnail(path, reading)
+    picture = thumbnail(path, reading)
     if rank == 0:
         return Tile(picture, "query", text, QUERY, apart=True)
     return Tile(picture, str(rank), text, _COLOURS[relevant], MARKS[relevant])
 
 
-def _thumbnail(path: str, reading: Reading) -> Image.Image:
+def thumbnail(path: str, reading: Reading) -> Image.Image:
     """The picture, no larger than it is shown; a grey field where it cannot be read any more."""
     try:
         [picture] = read_pixels([path], _shrunk, **reading)

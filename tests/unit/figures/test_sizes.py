@@ -121,7 +121,7 @@ def test_of_very_many_answers_only_those_that_are_drawn_are_read(tmp_path, monke
         read.append(path)
         return Image.new("RGB", (9, 9))
 
-    monkeypatch.setattr(answer_strips, "_thumbnail", small)
+    monkeypatch.setattr(answer_strips, "thumbnail", small)
     tiles = [(f"a{n}.png", "cat", None) for n in range(1000)]
     rows = [(f"q{n}.png", "cat", tiles) for n in range(100)]
     answer_strips.draw(rows, tmp_path / "strips.png", title="t", max_pixels=10**8)
@@ -132,4 +132,4 @@ def test_of_very_many_answers_only_those_that_are_drawn_are_read(tmp_path, monke
 def test_large_photos_beside_each_other_are_small_before_the_next_is_read(tmp_path):
     path = tmp_path / "large.png"
     Image.new("RGB", (3000, 2000), "red").save(path)
-    assert answer_strips._thumbnail(str(path), {"max_pixels": 10**8}).size == (128, 85)
+    assert answer_strips.thumbnail(str(path), {"max_pixels": 10**8}).size == (128, 85)
