@@ -17,6 +17,7 @@ from gallerist.data.near_duplicates import find_leaks, write_leaks
 from gallerist.evaluation import comparison, tables
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.curves import curves_of, write_curves
+from gallerist.evaluation.doubtful_labels import Doubt, write_doubts
 from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.scores import score
 from gallerist.evaluation.significance import better_than, find_differences, write_differences
@@ -156,6 +157,20 @@ def _evaluated(made, name, settings, origin):
     return metrics, record, scores
 
 
+def doubted(made):
+    """Two queries and a gallery picture, each beside pictures of the next class."""
+    pictures = *made.queries.pictures[:2], made.gallery.pictures[0]
+    after = dict(zip(CLASSES, (*CLASSES[1:], CLASSES[0]), strict=True))
+    near = {label: [each.id for each in made.gallery if each.label == label] for label in CLASSES}
+    return [
+        Doubt(
+            *(each.id, each.part, each.label, after[each.label], 0.9 - number / 10, 0.05, 1, None),
+            *(("hog", "colour"), tuple(near[after[each.label]])),
+        )
+        for number, each in enumerate(pictures)
+    ]
+
+
 def _compare(made, found):
     folder = made.folder / "comparison"
     differences = find_differences({name: each[2] for name, each in found.items()}, SETTINGS)
@@ -163,6 +178,7 @@ def _compare(made, found):
     metrics, records = ([each[place] for each in found.values()] for place in (0, 1))
     rows = comparison.table_rows(records, metrics, "top-1", better_than(differences, "top-1"))
     comparison.write_table(folder / "comparison.csv", rows)
+    write_doubts(folder / "doubtful_labels.csv", doubted(made))
     record = a_record(
         "small",
         stage="compare_experiments",

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from gallerist.browse import overview
 from gallerist.browse.data_sets import DataSet, NotThere, read_ahead
+from gallerist.browse.doubts import shown_doubts
 from gallerist.browse.guard import LOCAL, Guard
 from gallerist.browse.query_table import query_table
 from gallerist.browse.review import Review, Said
@@ -190,6 +191,9 @@ def _results(site: Site) -> dict[str, Handler]:
         ),
         "/api/{data_set}/leaks": lambda request: JSONResponse(
             site.review(site.data_set(request)).leaks()
+        ),
+        "/api/{data_set}/doubts": lambda request: JSONResponse(
+            shown_doubts(site.data_set(request))
         ),
         "/api/{data_set}/{way}/{experiment}/{query}/{answer}": explanation,
     }

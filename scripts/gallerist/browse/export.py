@@ -11,6 +11,7 @@ from typing import Any
 from gallerist.browse import overview
 from gallerist.browse.app import PAGE
 from gallerist.browse.data_sets import DataSet
+from gallerist.browse.doubts import shown_doubts
 from gallerist.browse.query_table import query_table
 from gallerist.browse.searching import ranked_answers
 from gallerist.browse.site import Site
@@ -24,6 +25,9 @@ SHOWN = 1000
 
 ANSWERS = 10
 """Answers a query."""
+
+DOUBTS = 100
+"""Doubtful labels of a data set, the surest, that are in the folder."""
 
 BUNDLE = "page/gallerist.js"
 _START = "main.js"
@@ -134,7 +138,10 @@ def _export_data_set(site: Site, data: DataSet, folder: Path) -> None:
             target = folder / "figures" / name / experiment / drawn["file"]
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(overview.figure(data, experiment, drawn["file"]), target)
-    pictures: set[str] = set()
+    doubts = shown_doubts(data, DOUBTS)
+    _write(folder, f"{name}/doubts", doubts)
+    listed = [each for one in doubts["doubts"] for each in (one["picture"], *one["neighbours"])]
+    pictures = {each["id"] for each in listed}
     for row in rows:
         query = table["ids"][row]
         found = ranked_answers(data, query, data.experiments, ANSWERS)

@@ -8,6 +8,7 @@ from browsed import EXPERIMENTS
 
 from gallerist.browse import export
 from gallerist.browse.app import PAGE
+from gallerist.browse.doubts import shown_doubts
 from gallerist.browse.export import bundle, export_page
 from gallerist.browse.query_table import query_table
 from gallerist.browse.site import Site
@@ -45,6 +46,11 @@ def test_the_data_are_those_that_the_server_gives(folder, finished):
     assert value_of(folder / "data/index.js")[1] == site.index()
     table = query_table(site.data_sets.get("small"))
     assert value_of(folder / "data/small/queries.js")[1] == json.loads(json.dumps(table))
+    doubts = json.loads(json.dumps(shown_doubts(site.data_sets.get("small"))))
+    assert value_of(folder / "data/small/doubts.js")[1] == doubts
+    for doubt in doubts["doubts"]:
+        for each in (doubt["picture"], *doubt["neighbours"]):
+            assert (folder / f"thumbnails/small/{each['id']}.jpg").is_file()
 
 
 def test_nothing_in_the_folder_comes_from_elsewhere(folder):

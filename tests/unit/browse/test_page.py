@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsed import CLASSES, EXPERIMENTS, HOSTILE, RIGHT_TO_LEFT
+from browsed import CLASSES, EXPERIMENTS, HOSTILE, RIGHT_TO_LEFT, doubted
 from looking import served
 from PIL import Image
 
 from gallerist.browse.export import export_page
+from gallerist.data.corrections import read_corrections
 from gallerist.search.ranking import Ranking
 
 WIDTHS = (1280, 390)
@@ -284,6 +285,34 @@ def test_marks_are_written_and_taken_back_and_leaks_are_judged(page, own):
         page.until("#marked", "(1)")
         page.driver.get("about:blank")
     assert pictures == {path: path.read_bytes() for path in pictures}
+
+
+def test_doubtful_labels_are_decided_by_the_keyboard_and_by_clicks(page, own):
+    file = own.root.parent / "corrections/small.csv"
+    first, second, third = doubted(own)
+    with served(own) as address:
+        page.open(f"{address}#/small/review")
+        page.until("#doubts", "(3)")
+        page.press("y")
+        page.until("#marked", "(1)")
+        page.press("n")
+        page.until("#marked", "(2)")
+        assert {(each.picture, each.value) for each in read_corrections(file)} == {
+            (first.picture, first.suggested),
+            (second.picture, second.label),
+        }
+        page.press("k")
+        page.press("k")
+        page.press("n")
+        page.until(".doubts [aria-pressed=true]", f"It is {first.label}")
+        page.click(".doubts li:nth-child(3) .button", f"It is {third.suggested}")
+        page.until("#marked", "(3)")
+        assert (third.picture, third.suggested) in {
+            (each.picture, each.value) for each in read_corrections(file)
+        }
+        page.click(".doubts li:nth-child(3) .button", f"It is {third.suggested}")
+        page.until("#marked", "(2)")
+        page.driver.get("about:blank")
 
 
 def test_differences_are_counted_and_lead_to_their_queries(page, address, finished):

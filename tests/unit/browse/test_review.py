@@ -1,10 +1,15 @@
 """What is said of pictures: kept as corrections, and nothing else is changed."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
+from browsed import doubted
 from looking import client_of
 
+from gallerist.browse.data_sets import DOUBTS
 from gallerist.data.corrections import Correction, read_corrections
+from gallerist.evaluation.doubtful_labels import write_doubts
 
 
 @pytest.fixture
@@ -115,3 +120,23 @@ def test_the_leaks_are_those_of_the_report_with_their_pictures(client, own):
     assert pair["kind"] == "exact"
     assert (pair["left"]["id"], pair["left"]["part"]) == (leaked, "training")
     assert (pair["kept"]["id"], pair["kept"]["part"]) == (leaked, "query")
+
+
+def test_doubtful_labels_are_shown_with_the_nearest_pictures(client, own):
+    found = client.get("/api/small/doubts").json()
+    assert found["total"] == len(found["doubts"]) == 3
+    first, expected = found["doubts"][0], doubted(own)[0]
+    assert first["picture"]["id"] == own.queries.ids[0] == expected.picture
+    assert (first["suggested"], first["probability"]) == (expected.suggested, 0.9)
+    assert [each["id"] for each in first["neighbours"]] == [*expected.neighbours[:5]]
+
+
+def test_a_doubtful_picture_that_is_gone_is_left_out(client, own):
+    write_doubts(own.folder / DOUBTS, [replace(doubted(own)[0], picture="0" * 16)])
+    assert client.get("/api/small/doubts").json() == {"total": 1, "doubts": []}
+
+
+def test_results_of_a_run_that_doubted_nothing_have_no_doubts(client, own):
+    (own.folder / DOUBTS).unlink()
+    assert client.get("/api/small/doubts").json() == {"total": 0, "doubts": []}
+    assert client.get("/api/small/overview").status_code == 200

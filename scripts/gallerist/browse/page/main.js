@@ -20,7 +20,7 @@ const VIEWS = {
   query: ["Query", queryPage],
   experiment: ["Experiment", experimentPage],
 };
-const TABS = live ? ["", "queries", "differences", "search", "review"] : ["", "queries", "differences"];
+const TABS = live ? ["", "queries", "differences", "search", "review"] : ["", "queries", "differences", "review"];
 const PARENT = { query: "queries", experiment: "" };
 
 const content = document.getElementById("content");

@@ -1,15 +1,20 @@
-// What was marked, and the pairs that the leak report found, to be confirmed or rejected.
+// What was marked, and the doubtful labels and leaks that were found, to be confirmed or rejected.
 
 import { h, say } from "./dom.js";
 import { get, live, mark, once } from "./data.js";
 import { count, whole } from "./format.js";
 import { link } from "./links.js";
 import { picture } from "./cards.js";
+import { doubtful } from "./doubts.js";
 import { describe } from "./pair.js";
 
 export async function reviewPage(context) {
   const { dataSet } = context;
-  if (!live) return h("div", { class: "page" }, h("h1", { tabindex: "-1" }, "Review"), h("p", { class: "notice" }, "Pictures can be marked while gallerist browse runs."));
+  const doubts = await once(`${dataSet}/doubts`);
+  if (!live) {
+    return h("div", { class: "page" }, h("h1", { tabindex: "-1" }, "Review"),
+      h("p", { class: "notice" }, "Pictures can be marked while gallerist browse runs."), doubtful(dataSet, doubts, [], null));
+  }
   const [shown, leaks] = await Promise.all([once(`${dataSet}/corrections`), get(`${dataSet}/leaks`)]);
   const problem = h("p", { class: "notice", role: "alert", hidden: true });
   const act = async (body, remove) => {
@@ -32,6 +37,7 @@ export async function reviewPage(context) {
       shown.corrections.length === 0
         ? h("p", { class: "small" }, "None yet. Open a query and choose “Something is wrong with this query”, or one of its answers.")
         : h("ul", { class: "marked" }, shown.corrections.map((one) => marked(dataSet, one, act)))),
+    doubtful(dataSet, doubts, shown.corrections, act, context.keys),
     h("section", { "aria-labelledby": "leaks" }, h("h2", { id: "leaks" }, `Pictures in two parts (${whole(leaks.total)})`),
       leaks.pairs.length === 0
         ? h("p", { class: "small" }, "The leak report found none.")
