@@ -16,17 +16,19 @@ from gallerist.workflow.stage import stage
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
+    files = zip(map(read_json, given.metrics), given.queries, given.rows, strict=True)
     found = {
         metrics["experiment"]: Evaluated(read_queries(queries), metrics, read_record(row))
-        for metrics, queries, row in zip(
-            map(read_json, given.metrics), given.queries, given.rows, strict=True
-        )
+        for metrics, queries, row in files
     }
     result = compare(found, run.param("groups"), params.decided_by, settings)
     title = f"{run.title}: comparison of experiments"
     run.metrics(report_doubts(given, output, title=run.title, **run.param("doubting")))
     reports = {"faults": given.faults, "leaks": given.leaks, "doubts": output.doubts}
     caveats = find_caveats(result.rows, result.metrics, **reports)
+    if result.wrong_labels:
+        caveats.append(result.wrong_labels.sentence(params.decided_by))
+        run.tag(**result.wrong_labels._asdict())
     result.write(**{name: output[name] for name in ("table", "metrics", "differences", "seeds")})
     shown = {"title": title, "caveats": caveats, "seeds": result.seeds}
     write_text(output.page, format_markdown(result.rows, **shown))

@@ -13,6 +13,7 @@ from gallerist.evaluation.comparison_page import find_caveats
 from gallerist.evaluation.curves import Curve, read_curves
 from gallerist.evaluation.scores import Scores
 from gallerist.evaluation.tables import read_queries
+from gallerist.evaluation.wrong_labels import WrongLabels
 
 if TYPE_CHECKING:
     from gallerist.workflow.experiments import Experiment
@@ -74,6 +75,7 @@ def overview(data: DataSet) -> dict[str, Any]:
         ],
         "differences": found,
         "verdict": verdict({line.name: line.metrics for line in lines}, found, decided_by),
+        "wrong_labels": _wrong_labels(data, decided_by),
         "curves": _curves(data, lines),
         "caveats": _caveats(data, rows, metrics),
     }
@@ -102,6 +104,15 @@ def _line(data: DataSet, name: str, members: Sequence[str]) -> Compared:
     }
     (line,) = compared(found, {name: members}, settings)
     return line
+
+
+def _wrong_labels(data: DataSet, decided_by: str) -> str:
+    """How many change the best, in a sentence; nothing where the comparison does not say so."""
+    tags = data.comparison.tags
+    if "wrong_labels" not in tags:
+        return ""
+    found = WrongLabels(tags["best"], tags["rival"], int(tags["wrong_labels"]))
+    return found.sentence(decided_by)
 
 
 def _nature(made: "Experiment | None") -> dict[str, Any]:

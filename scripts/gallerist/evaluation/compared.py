@@ -26,6 +26,7 @@ from gallerist.evaluation.significance import (
     find_differences,
     write_differences,
 )
+from gallerist.evaluation.wrong_labels import WrongLabels, fewest_wrong_labels
 from gallerist.io.files import PathLike
 from gallerist.records.record import Record
 
@@ -78,12 +79,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole comparison. rows: of its table. seeds: those of the one over seeds."""
+    """A whole comparison. rows: of its table. seeds: those of the one over seeds.
+
+    wrong_labels: how many change the best; None where the metric that decides is not known of all.
+    """
 
     lines: Sequence[Compared]
     differences: Sequence[Difference]
     rows: Sequence[Row]
     seeds: Sequence[Row]
+    wrong_labels: WrongLabels | None
 
     @property
     def metrics(self) -> list[Mapping[str, Any]]:
@@ -125,7 +130,12 @@ def compare(
         decided_by,
         {},
     )
-    return Comparison(lines, differences, rows, summarise_seeds(alone, groups, decided_by))
+    seeds = summarise_seeds(alone, groups, decided_by)
+    values = {line.name: line.scores.values.get(decided_by) for line in lines}
+    known = {name: column for name, column in values.items() if column is not None}
+    originals = lines[0].scores.originals
+    wrong = fewest_wrong_labels(known, originals) if len(known) == len(lines) else None
+    return Comparison(lines, differences, rows, seeds, wrong)
 
 
 def compared(

@@ -236,8 +236,10 @@ def test_a_line_says_what_its_interval_is_drawn_over(tmp_path):
     assert [row["interval over"] for row in rows] == over
     found = {**metrics[0], "gallery_images": 99}
     (leaks := tmp_path / "leaks.csv").write_text("kind,part_a,part_b\n")
-    (caveat,) = find_caveats(rows, [found], faults=[], leaks=leaks)
-    assert caveat.startswith("net was trained once. Interval and tests hold for that training")
+    (doubts := tmp_path / "doubts.csv").write_text("picture\na\nb\n")
+    caveats = find_caveats(rows, [found], faults=[], leaks=leaks, doubts=doubts)
+    assert caveats[0].startswith("net was trained once. Interval and tests hold for that training")
+    assert caveats[1].startswith("2 labels are doubtful: the nearest pictures are of another class")
 
 
 def test_another_metric_may_decide():

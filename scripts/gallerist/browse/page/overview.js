@@ -48,7 +48,7 @@ function answer(dataSet, overview, best) {
     h("h1", { id: "answer", tabindex: "-1" }, h("a", { href: link(dataSet, "experiment", members[0]) }, named(overview, best)), " ", found, members.length > 1 && ` (mean of ${members.length} seeds)`, "."),
     h("p", { class: "lead" },
       reached.low !== null && `${percent(overview.confidence)} interval ${interval(reached.low, reached.high)}, drawn over ${over}. `,
-      sure(dataSet, overview, best, surpasses, unsure, others)),
+      sure(dataSet, overview, best, surpasses, unsure, others), overview.wrong_labels && ` ${overview.wrong_labels}`),
     h("p", { class: "actions" },
       h("a", { class: "button", href: link(dataSet, "queries", "", { e: members[0], right: "no", k: k ?? 1, sort: "worst" }) },
         k === null ? "See its worst queries" : `See the ${whole(wrong)} it gets wrong`),
