@@ -8,10 +8,7 @@ VECTORS_SEARCHED = [
 ]
 DOUBTING = {
     # In the order of the vectors.
-    "metrics": [
-        (name, PLAN.experiments[name].plain["search"]["metric"])
-        for name in WITH_VECTORS
-    ],
+    "metrics": [(name, PLAN.experiments[name].plain["search"]["metric"]) for name in WITH_VECTORS],
     "distance": CONFIG.dataset.near_duplicate_distance,
     "seed": CONFIG.evaluation.seed,
     "most_drawn": CONFIG.evaluation.strips_drawn,
@@ -22,15 +19,9 @@ DOUBTING = {
 rule compare_experiments:
     """One table and one picture of all experiments."""
     input:
-        metrics=expand(
-            results("evaluation/{experiment}/metrics.json"), experiment=EXPERIMENTS
-        ),
-        queries=expand(
-            results("evaluation/{experiment}/queries.csv"), experiment=EXPERIMENTS
-        ),
-        curves=expand(
-            results("evaluation/{experiment}/curves.csv"), experiment=EXPERIMENTS
-        ),
+        metrics=expand(results("evaluation/{experiment}/metrics.json"), experiment=EXPERIMENTS),
+        queries=expand(results("evaluation/{experiment}/queries.csv"), experiment=EXPERIMENTS),
+        curves=expand(results("evaluation/{experiment}/curves.csv"), experiment=EXPERIMENTS),
         rows=expand(
             results("evaluation/{experiment}/experiment.record.json"),
             experiment=EXPERIMENTS,
@@ -48,9 +39,7 @@ rule compare_experiments:
         seeds=results("comparison/over_seeds.csv"),
         page=results("comparison/comparison.md"),
         plot=reported("comparison/comparison.png", "comparison", figure="hit rate at k"),
-        hit_rates=reported(
-            "comparison/hit_rates.png", "hit_rates", figure="hit rate against k"
-        ),
+        hit_rates=reported("comparison/hit_rates.png", "hit_rates", figure="hit rate against k"),
         precision=reported(
             "comparison/precision_recall.png",
             "precision_recall",
