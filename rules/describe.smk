@@ -38,9 +38,9 @@ for made in PLAN.extraction_rules("descriptor"):
 
 
 rule learn_vocabulary:
-    """Learn the visual words of key points from the training pictures."""
+    """Learn the visual words of key points from the training pictures, or else the gallery."""
     input:
-        training=manifest("training"),
+        training=manifest(PLAN.learned_from),
         code=library("learn_vocabulary"),
     output:
         vocabulary=results("vocabularies/{experiment}.npz"),

@@ -3,6 +3,21 @@
 # It draws the curves of a network's training, too, so that there is a rule for what has one.
 
 CURVES = reported("evaluation/{experiment}/training_curves.png", "curves", figure="training curves")
+# What pictures without classes have none of.
+BY_CLASS = {
+    "classes": reported(
+        "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
+    ),
+    "bars": reported(
+        "evaluation/{experiment}/classes.png", "class_bars", figure="hit rate by class, drawn"
+    ),
+    "confusion": reported(
+        "evaluation/{experiment}/confusion.png",
+        "confusion",
+        figure="confusion of the first answer",
+    ),
+}
+BY_CLASS = BY_CLASS if PLAN.labelled else {}
 
 for suffix, names, training in (
     ("", WITHOUT_NETWORK, {}),
@@ -16,6 +31,7 @@ for suffix, names, training in (
             ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
             query=manifest("query"),
+            truth=PLAN.truth,
             history=of_experiment(PLAN.training_history),
             pictures=of_experiment(PLAN.explanations),
             records=of_experiment(PLAN.upstream_records),
@@ -24,27 +40,15 @@ for suffix, names, training in (
             ),
         output:
             **training,
+            **BY_CLASS,
             metrics=results("evaluation/{experiment}/metrics.json"),
             answers=results("evaluation/{experiment}/answers.csv"),
             queries=results("evaluation/{experiment}/queries.csv"),
             curves=results("evaluation/{experiment}/curves.csv"),
-            classes=reported(
-                "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
-            ),
-            bars=reported(
-                "evaluation/{experiment}/classes.png",
-                "class_bars",
-                figure="hit rate by class, drawn",
-            ),
             best=reported("evaluation/{experiment}/best.png", "best", figure="best queries"),
             median=reported("evaluation/{experiment}/median.png", "median", figure="median queries"),
             worst=reported("evaluation/{experiment}/worst.png", "worst", figure="worst queries"),
             chosen=reported("evaluation/{experiment}/chosen.png", "chosen", figure="chosen queries"),
-            confusion=reported(
-                "evaluation/{experiment}/confusion.png",
-                "confusion",
-                figure="confusion of the first answer",
-            ),
             row=results("evaluation/{experiment}/experiment.record.json"),
             record=results("evaluation/{experiment}/evaluation.record.json"),
         log:

@@ -32,6 +32,7 @@ for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
         input:
             **(VECTORS if "map" in drawn else {}),
             **(NETWORK if "similarity" in drawn else {}),
+            **({"truth": PLAN.truth} if "map" in drawn else {}),
             ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
             query=manifest("query"),

@@ -58,6 +58,35 @@ if CONFIG.dataset.extend:
             "../scripts/extend_training.py"
 
 
+if CONFIG.dataset.truth:
+
+    rule state_truth:
+        """Write what is right as pairs of a query and a gallery picture, where no class says it."""
+        input:
+            gallery=manifest("gallery"),
+            query=manifest("query"),
+            faults=expand(results("reports/faults/{part}.csv"), part=PLAN.imported),
+            stated=PLAN.stated_in,
+            code=library("state_truth"),
+        output:
+            truth=results("truth.csv"),
+            record=results("truth.record.json"),
+        log:
+            logs("state_truth.log"),
+        benchmark:
+            benchmarks("state_truth.tsv")
+        conda:
+            "../envs/gallerist.yaml"
+        resources:
+            **needs.of("state_truth"),
+        params:
+            settings=as_text(CONFIG.dataset.truth),
+            table=CONFIG.dataset.table or "",
+            folder=PLAN.part_folder("originals"),
+        script:
+            "../scripts/state_truth.py"
+
+
 rule report_leaks:
     """Name every picture that is, or nearly is, in two parts at once."""
     input:

@@ -6,7 +6,8 @@ from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.curves import HIT_RATE, curves_of, write_curves
 from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.scores import flatten, score
-from gallerist.figures.answer_strips import KINDS, StripSettings, draw_strips
+from gallerist.evaluation.stated_truth import relevance_of
+from gallerist.figures.answer_strips import StripSettings, draw_strips
 from gallerist.figures.classes import draw_classes
 from gallerist.figures.training_curves import draw_training_curves
 from gallerist.io.files import write_json
@@ -17,44 +18,43 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, output, params = snakemake.input, snakemake.output, snakemake.params
+    made, by_class = dict(output.items()), "classes" in dict(output.items())
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
     ks, further = sorted(run.param("k")), run.param("metrics")
     gallery, queries = map(Manifest.read, (given.gallery, given.query))
-    evaluation = evaluate(Ranking.read(given.ranking), queries.label_of, gallery.label_of)
+    labels = queries.label_of, gallery.label_of
+    ranking, right = Ranking.read(given.ranking), relevance_of(*labels, given.truth)
+    evaluation = evaluate(ranking, *labels, right)
     evaluation.require_results()
     ranks = evaluation.ranks.ended_by_itself(params.depth)
     scores = score(ranks, queries, evaluation.queries, [*map(top, ks), *further])
     counts = scores.counts(excluded=evaluation.excluded, gallery=gallery)
-    found = scores.as_json(settings)
-    curves = curves_of(
-        evaluation, ranks, scores.originals, gallery, settings, by_distance=params.by_distance
-    )
+    found = scores.as_json(settings, by_class=by_class)
+    known = evaluation, ranks, scores.originals, gallery, settings
+    curves = curves_of(*known, by_distance=params.by_distance)
     head = {"experiment": experiment, **counts, "confidence": params.confidence}
-    write_json(output.metrics, head | found)
+    write_json(output.metrics, head | ({"truth": "stated"} if given.truth else {}) | found)
     listed = max(*ks, params.answers_drawn)
     tables.write_answers(output.answers, evaluation, queries, gallery, listed)
     tables.write_queries(output.queries, scores, queries, evaluation.ranks, evaluation.excluded)
-    tables.write_classes(output.classes, scores, settings)
     write_curves(output.curves, curves)
     strips = StripSettings(params.answers_drawn, params.strips_drawn, run.param("queries_drawn"))
     shown = {"title": run.title, **run.param("reading")}
     draw_strips(evaluation, ranks, queries, gallery, output, strips, **shown)
-    draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
+    if by_class:
+        tables.write_classes(output.classes, scores, settings)
+        draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
     if given.history:
         draw_training_curves(given.history, output.training, title=run.title)
 
     upstream = [read_record(path) for path in given.records]
-    figures = {**flatten(found["metrics"]), **counts}
-    run.metrics(figures)
+    run.metrics(figures := {**flatten(found["metrics"]), **counts})
     run.tag(**summary.tags(upstream, experiment, dataset, found["metrics"], len(scores.queries)))
     for each in summary.image_sets(upstream):
         run.dataset(each.name, each.path, each.digest, each.images)
-    pictures = [*(output[name] for name in (*KINDS, "confusion", "bars")), *given.pictures]
-    csvs = [output[name] for name in ("metrics", "answers", "queries", "classes", "curves")]
-    training = [output.training, given.history] if given.history else []
-    shown = summary.in_folders(training=training, pictures=pictures, tables=csvs)
-    for path, folder in shown:
-        run.artifact(path, folder)
+    shown = summary.shown_files(made, given.pictures, given.history)
+    for each in shown:
+        run.artifact(*each)
     row = summary.row(upstream, experiment, params.items(), figures, curves[HIT_RATE])
     run.compare(output.row, experiment, **row, artifacts=shown)

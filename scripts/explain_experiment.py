@@ -23,13 +23,14 @@ with stage(snakemake) as run:
         path, most = output["similarity"], params.strips_drawn
         draw_similarity(extractor, ranking, gallery, queries, path, most=most, title=run.title)
     if "map" in output:
+        from gallerist.evaluation.stated_truth import relevance_of
         from gallerist.features.store import Features
         from gallerist.figures.feature_map import draw_feature_map
 
         vectors = Features.read(*given.gallery_vectors), Features.read(*given.query_vectors)
-        draw_feature_map(
-            *vectors, ranking, gallery, queries, output["map"], seed=params.seed, title=run.title
-        )
+        relevance = relevance_of(queries.label_of, gallery.label_of, given.truth)
+        how = {"seed": params.seed, "title": run.title, "relevance": relevance}
+        draw_feature_map(*vectors, ranking, gallery, queries, output["map"], **how)
     for name in ("map", "similarity"):
         if name in output:
             run.artifact(output[name], "pictures")

@@ -15,6 +15,7 @@ import yaml
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.compared import groups_of
 from gallerist.evaluation.relevance import Relevance
+from gallerist.evaluation.stated_truth import relevance_of
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import Record, read_record
@@ -176,11 +177,13 @@ class DataSet:
         """Which gallery pictures are relevant to each query."""
 
         def read() -> Relevance:
-            labels = [
+            queries, gallery = (
                 {name: picture.label for name, picture in part.items()}
                 for part in (self.queries, self.gallery)
-            ]
-            return Relevance.of_classes(*labels)
+            )
+            stated = "truth" in next(iter(self.metrics.values()), {})
+            truth = self.results.path("truth.csv") if stated else None
+            return relevance_of(queries, gallery, truth)
 
         return self.once("relevance", read)
 

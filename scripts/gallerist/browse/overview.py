@@ -36,6 +36,8 @@ FIGURES = {
     "worst.png": "The queries it answers worst",
     "best.png": "The queries it answers best",
 }
+
+BY_CLASS = ("classes.png", "confusion.png")
 """Pictures of an evaluation that are shown, and what they are called."""
 
 
@@ -215,8 +217,10 @@ def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
     """What one experiment is made of: its settings, its classes, its figures."""
     record = data.records[data.require(name)]
     folder = data.results.path(f"evaluation/{name}")
-    with (folder / "classes.csv").open(encoding="utf-8", newline="") as file:
-        rows = [*csv.reader(file)]
+    rows: list[list[str]] = [[]]
+    if (folder / "classes.csv").is_file() and _by_class(data, name):
+        with (folder / "classes.csv").open(encoding="utf-8", newline="") as file:
+            rows = [*csv.reader(file)]
     return {
         "name": name,
         "settings": data.settings.get(name) or {},
@@ -228,10 +232,15 @@ def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
         "figures": [
             {"file": file, "title": title}
             for file, title in FIGURES.items()
-            if (folder / file).is_file()
+            if (folder / file).is_file() and (file not in BY_CLASS or _by_class(data, name))
         ],
         "unknown": data.metrics[name]["unknown"],
     }
+
+
+def _by_class(data: DataSet, experiment: str) -> bool:
+    """Whether an experiment was evaluated by class, too: pictures may have none."""
+    return any("macro_mean" in each for each in data.metrics[experiment]["metrics"].values())
 
 
 def figure(data: DataSet, experiment: str, file: str) -> Path:

@@ -18,8 +18,14 @@ def capsule(config: dict[str, Any], output: str | None) -> None:
     by `python FILE` with nothing installed but numpy and scipy.
     """
     from gallerist.capsule.packing import pack
+    from gallerist.io.errors import UserError
     from gallerist.workflow.results import Results
 
+    if "truth" in config["dataset"]:
+        raise UserError(
+            "a capsule holds a truth of classes, and dataset.truth states another: results/"
+            f"{config['dataset']['name']}/truth.csv has it, for gallerist evaluate"
+        )
     results = Results.of(config, options.RESULTS)
     file = output or results.file("capsule.zip")
     digest = pack(results, file)

@@ -8,6 +8,7 @@ from typing import Any
 
 from gallerist.config.messages import did_you_mean
 from gallerist.config.schema import KeyPath, yaml_scalar
+from gallerist.config.truth_checks import check_classes, check_truth
 from gallerist.data.layouts import class_folders, no_classes, only_folder_of_folders
 from gallerist.data.splitting import choose_unseen
 from gallerist.evaluation.metrics import MetricError, metric
@@ -123,6 +124,8 @@ def _check_table(whole: Configuration) -> Problems:
             layout_of(whole.dataset.table)
         except UserError as error:
             yield ("dataset", "table"), f"{error}."
+        except FileNotFoundError:
+            return  # which whoever validates with the disk is told
 
 
 def _missing_in(folder: str, names: Iterable[str]) -> str:
@@ -151,7 +154,7 @@ def _check_split(whole: Configuration) -> Problems:
     if whole.dataset.table is not None:
         try:
             parts, layout = bool(layout_of(whole.dataset.table).parts), "a table without parts"
-        except UserError:
+        except (UserError, FileNotFoundError):
             return  # the table itself is named
     if parts or (whole.dataset.layout == "tree" and whole.dataset.table is None):
         own = "the table has its own rows" if parts else "layout: tree has its own folder"
@@ -327,7 +330,7 @@ def _check_registry(whole: Configuration) -> Problems:
 
 
 _EXPERIMENTS: KeyPath = ("experiments",)
-_SPLIT, _LAYOUT = ("dataset", "split"), ("dataset", "layout")
+_SPLIT, _LAYOUT, _TRUTH = ("dataset", "split"), ("dataset", "layout"), ("dataset", "truth")
 CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([("dataset", "name"), _EXPERIMENTS], _check_names),
     ([_EXPERIMENTS, ("challenge",), ("dataset", "corrections")], _check_braces),
@@ -336,6 +339,8 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([("dataset", "folder"), ("dataset", "table"), _LAYOUT], _check_folder),
     ([("dataset", "table")], _check_table),
     ([_SPLIT, ("dataset", "table"), _LAYOUT], _check_split),
+    ([("dataset", "name"), _TRUTH, ("dataset", "table")], check_truth),
+    ([("dataset", "name"), _TRUTH, ("dataset", "table")], check_classes),
     ([_SPLIT, _LAYOUT, ("dataset", "folder")], _check_unseen),
     ([("search",), ("evaluation", "k"), ("evaluation", "answers_drawn")], _check_depth),
     ([("evaluation", key) for key in ("k", "metrics", "decided_by")], _check_decided_by),

@@ -29,6 +29,11 @@ class Row(NamedTuple):
     box: Box | None
     original: str
 
+    @property
+    def picture(self) -> str:
+        """The path of the picture: its file, with the box behind it."""
+        return with_box(self.path, self.box)
+
 
 class Wrong(NamedTuple):
     """A row that cannot: what it names, and why."""

@@ -131,6 +131,13 @@ def find_caveats(
             "the configuration puts training in."
         )
     gallery = metrics[0]["gallery_images"]
+    if not any("macro_mean" in figures for figures in metrics[0]["metrics"].values()):
+        lines.append(
+            "The pictures have no classes, or several each: tables by class, the mean over classes "
+            "and the confusion are left out."
+        )
+    if "truth" in metrics[0]:
+        lines.append("What is right is stated for each query (dataset.truth), not by classes.")
     beyond = [k for k in hit_rates(rows[0]) if k > gallery]
     if beyond:
         lines.append(

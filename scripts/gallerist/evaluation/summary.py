@@ -65,6 +65,22 @@ def image_sets(upstream: Iterable[Record]) -> list[ImageSet]:
     return list({each.name: each for record in upstream for each in record.datasets}.values())
 
 
+def shown_files(
+    made: Mapping[str, str], pictures: Sequence[str], history: Sequence[str] | str
+) -> list[tuple[PathLike, str]]:
+    """What is shown of an evaluation: file, and the folder that it is shown in.
+
+    made: output of the evaluating rule -> file. pictures, history: of its experiment, if any.
+    """
+    drawn = ("best", "median", "worst", "chosen", "confusion", "bars")
+    written = ("metrics", "answers", "queries", "classes", "curves")
+    return in_folders(
+        training=[made["training"], str(history)] if history else [],
+        pictures=[*(made[name] for name in drawn if name in made), *pictures],
+        tables=[made[name] for name in written if name in made],
+    )
+
+
 def in_folders(**paths: Iterable[PathLike]) -> list[tuple[PathLike, str]]:
     """Files with the folder of artifacts that each belongs to. paths: folder -> files."""
     return [(path, folder) for folder, files in paths.items() for path in files]

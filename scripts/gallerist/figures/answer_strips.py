@@ -29,10 +29,9 @@ KINDS = ("best", "median", "worst", "chosen")
 UNKNOWN, QUERY = "#666666", "#2166ac"
 _COLOURS = {True: RELEVANT, False: WRONG, None: UNKNOWN}
 
-_LEGEND = {
+_LEGEND: dict[bool | None, tuple[str, str, str]] = {
     True: (RELEVANT, MARKS[True], "relevant"),
     False: (WRONG, MARKS[False], "not relevant"),
-    None: (UNKNOWN, MARKS[None], "unknown whether relevant"),
 }
 
 TILE = 128
@@ -74,18 +73,27 @@ def strips(
     rows: list[Strip] = []
     for result in results:
         tiles: list[tuple[str, str, bool | None]] = [
-            (paths[answer], f"{label}\n{distance:.3f}", relevant)
+            (paths[answer], f"{label or Path(paths[answer]).name}\n{distance:.3f}", relevant)
             for answer, label, distance, relevant in result.listed(answers)
         ]
         name = Path(query_paths[result.query_id]).name
-        rows.append((query_paths[result.query_id], f"{result.label}\n{name}", tiles))
+        rows.append((query_paths[result.query_id], f"{result.label}\n{name}".strip(), tiles))
     return rows
 
 
-def draw(rows: Sequence[Strip], path: PathLike, *, title: str, **reading: Unpack[Reading]) -> None:
+def draw(
+    rows: Sequence[Strip],
+    path: PathLike,
+    *,
+    title: str,
+    unmarked: str = "unknown whether relevant",
+    below: str = "its class",
+    **reading: Unpack[Reading],
+) -> None:
     """Draw strips below each other into a PNG, the query apart: relevant answers o, others x.
 
-    Below an answer stand its class and its distance to the query. Without rows, says that there
+    Below an answer stand its class, or what else `below` says, and its distance to the query.
+    unmarked: what an answer is that is neither. Without rows, says that there
     are none. Of very many answers, and of very many rows, the first are drawn, and how many more
     there are is said.
     """
@@ -93,9 +101,10 @@ def draw(rows: Sequence[Strip], path: PathLike, *, title: str, **reading: Unpack
     drawn, more = bounded(wanted)
     grid = [[_tile(rank, *each, reading=reading) for rank, each in enumerate(row)] for row in drawn]
     met = {relevant for _, _, tiles in rows for *_, relevant in tiles}
-    legend = [(QUERY, "", "query"), *(_LEGEND[each] for each in _LEGEND if each in met)]
-    below = "below an answer: its class, and its distance to the query"
-    remark = "; ".join(filter(None, [below, more]))
+    named = {**_LEGEND, None: (UNKNOWN, MARKS[None], unmarked)}
+    legend = [(QUERY, "", "query"), *(named[each] for each in named if each in met)]
+    remark = f"below an answer: {below}, and its distance to the query"
+    remark = "; ".join(filter(None, [remark, more]))
     texts = {"title": title, "nothing": "no such query", "remark": remark}
     draw_grid(grid, path, side=TILE, legend=legend, **texts)
 
@@ -130,7 +139,9 @@ def draw_strips(
     for kind, names in zip(KINDS, wanted, strict=True):
         drawn = [results[name] for name in names if name in results]
         rows = strips(drawn, files, query_files, settings.answers)
-        draw(rows, paths[kind], title=f"{title}: {kind} queries", **reading)
+        words = {"title": f"{title}: {kind} queries", "unmarked": "neither right nor wrong"}
+        below = "its class" if any(gallery.labels) else "its file"
+        draw(rows, paths[kind], **words, below=below, **reading)
 
 
 def _tile(rank: int, path: str, text: str, relevant: bool | None, *, reading: Reading) -> Tile:

@@ -45,10 +45,12 @@ def draw_feature_map(
     *,
     seed: int,
     title: str,
+    relevance: Relevance | None = None,
 ) -> None:
     """Draw gallery and queries near where their vectors are, as PNG; a sample where they are many.
 
-    ranking: of these queries, whose first answers are marked where they are wrong.
+    ranking: of these queries, whose first answers are marked where they are wrong. relevance: what
+    is right; None, it is what is of the query's class.
     """
     sets, label_of = (gallery_features, query_features), (gallery.label_of, queries.label_of)
     rows = [
@@ -57,12 +59,12 @@ def draw_feature_map(
     ]
     ids = [[each.ids[row] for row in chosen] for each, chosen in zip(sets, rows, strict=True)]
     labels = [[of[name] for name in names] for of, names in zip(label_of, ids, strict=True)]
-    relevance = Relevance.of_classes(label_of[1], label_of[0])
     first = dict(zip(ranking.query_ids, (answers[0] for answers in ranking.answers), strict=True))
-    # A distractor has no relevant answer, so none of its answers is the wrong one.
+    relevance = relevance or Relevance.of_classes(label_of[1], label_of[0])
+    # Of a query without a right answer, as a distractor is, none is the wrong one.
     wrong = np.array(
         [
-            label != DISTRACTOR and not relevance.is_relevant(name, first[name])
+            label != DISTRACTOR and relevance.judge(name, first[name]) is False
             for name, label in zip(ids[1], labels[1], strict=True)
         ],
         dtype=bool,

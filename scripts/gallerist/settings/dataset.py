@@ -15,6 +15,7 @@ from gallerist.settings.base import (
     key,
 )
 from gallerist.settings.texts import File, FileOrUrl, Folder, Subfolder
+from gallerist.settings.truth import Truth
 
 _A_FOLDER = "the path of a folder"
 _NAME = (
@@ -159,6 +160,7 @@ class Dataset(Settings):
     )
     """Source: a table, CSV or Parquet, of one row a picture: its path, which starts in `folder` or
     else where the table is, and perhaps its part, label, box and more. docs/data.md."""
+    truth: Truth | None = key(None, absent=True)
     layout: Literal["tree", "classes"] = key("tree", noun="a layout")
     """`tree`: folders `training/`, `validation/gallery/` and `validation/query/`, each with one
     folder a class. `classes`: one folder a class, divided as `split` says."""

@@ -1,33 +1,17 @@
 """Which files each job of the workflow takes and leaves: what the rules ask for, by wildcards."""
 
-import posixpath
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gallerist.io.files import PathLike
 from gallerist.settings.configuration import Configuration
+from gallerist.workflow.data_plan import CHALLENGE_PARTS, SEARCHED, DataPlan, Files
 from gallerist.workflow.experiments import Experiment, Kind, extractor_files
-from gallerist.workflow.results import Results, extraction_record, feature_files
-from gallerist.workflow.table_layout import UNDIVIDED, TableLayout, layout_of
-
-Files = str | list[str]
-"""An input of a rule: one file, or a list; an empty one where there is none."""
-
-FOLDERS = {
-    "tree": {"originals": "training", "gallery": "validation/gallery", "query": "validation/query"},
-    "classes": {"originals": "."},
-}
-"""Layout -> part -> the folder of the source that holds it."""
+from gallerist.workflow.results import extraction_record, feature_files
 
 EXPORTED = (".xml", ".bin", ".json")
 """Endings of the files that hold a network for OpenVINO: graph, weights, description."""
-
-SEARCHED = ("gallery", "query")
-
-CHALLENGE_PARTS = ("challenge_gallery", "challenge_query")
-"""The two folders of an unlabelled challenge, as parts."""
 
 
 @dataclass(frozen=True)
@@ -47,81 +31,17 @@ class ExtractionRule:
     shards: tuple[str, ...] = ()
 
 
-class Plan:
+class Plan(DataPlan):
     """The experiments of a checked configuration and the files that jobs leave for each other."""
 
     def __init__(self, config: Configuration, root: PathLike = "results") -> None:
-        self.config = config
-        self.dataset, self.challenge = config.dataset, config.challenge
-        self.results = Results(Path(root, config.dataset.name))
+        super().__init__(config, root)
         self.experiments = {
             name: Experiment(name, each) for name, each in config.experiments.items()
         }
         every = self.experiments.values()
         self.pretrained = {each.pretrained: each for each in every if each.pretrained}
         self.trunks = {each.trunk: each for each in every if each.trunk}
-
-    @property
-    def source(self) -> str:
-        """Where the pictures come from: embedded, table, folder or archive."""
-        sources = ("embedded", "table", "folder", "archive")
-        return next(source for source in sources if getattr(self.dataset, source))
-
-    @property
-    def imported(self) -> list[str]:
-        """The parts of the data set that are imported, from a folder or a table."""
-        apart = [Path(each).stem for each in self.undivided.values()]
-        there = [each for each in self._parts_apart if each not in self.undivided]
-        return [*apart, *there, *(["pool"] if self.dataset.extend else [])]
-
-    @property
-    def _parts_apart(self) -> list[str]:
-        """The parts that folders or a table hold apart, beside what is divided."""
-        if self.table:
-            return [part for part in ("validation", *SEARCHED) if part in self.table.parts]
-        return [*FOLDERS[self.dataset.layout]]
-
-    @property
-    def undivided(self) -> dict[str, str]:
-        """What is divided by classes -> its manifest: `originals`, and of parts that are apart
-        those whose pictures are taken of the unseen classes only.
-        """
-        unseen = self.dataset.split.unseen_classes is not None
-        parts = [part for part in SEARCHED if unseen and part in self._parts_apart]
-        found = {"originals": "originals"} | {part: f"{part}{UNDIVIDED}" for part in parts}
-        return {part: self.results.file(f"manifests/{name}.csv") for part, name in found.items()}
-
-    @cached_property
-    def table(self) -> TableLayout | None:
-        """What the table of pictures has; None where there is none."""
-        return layout_of(self.dataset.table) if self.dataset.table else None
-
-    def in_table(self, part: str) -> bool:
-        """Whether a part is imported from the table."""
-        return self.table is not None and part in self.imported and part != "pool"
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Part -> share of the originals: what is not held out to validate is trained on.
-
-        Folders of layout tree, and tables with parts, have gallery and query apart.
-        """
-        shares: dict[str, float] = self.dataset.split.model_dump(exclude={"seed", "unseen_classes"})
-        if "validation" in self.imported:
-            shares = {"training": 1.0}
-        shares.setdefault("training", 1 - shares["validation"])
-        return shares
-
-    @property
-    def challenge_parts(self) -> list[str]:
-        """The parts of the challenge, where there is one."""
-        return list(CHALLENGE_PARTS) if self.challenge else []
-
-    @property
-    def challenge_folder(self) -> str:
-        """The folder that holds the challenge's gallery/ and query/."""
-        assert self.challenge
-        return self.challenge.folder or self.results.file("challenge/source")
 
     @property
     def extracted(self) -> list[str]:
@@ -189,36 +109,6 @@ class Plan:
     def computing(self) -> dict[str, Any]:
         """What of the section `compute` can change a number."""
         return self.config.compute.model_dump(exclude={"shards"})
-
-    def part_folder(self, part: str) -> str:
-        """The folder that a part is imported from."""
-        if part in CHALLENGE_PARTS:
-            return posixpath.join(self.challenge_folder, part.removeprefix("challenge_"))
-        if part == "pool" and self.dataset.extend:
-            return self.dataset.extend.pool
-        if self.dataset.table:
-            return self.dataset.folder or posixpath.dirname(self.dataset.table) or "."
-        inside = self.dataset.archive.subfolder if self.dataset.archive else ""
-        source = self.dataset.folder or posixpath.join(self.results.file("source"), inside)
-        inside = FOLDERS[self.dataset.layout][part.removesuffix(UNDIVIDED)]
-        return posixpath.normpath(posixpath.join(source, inside))
-
-    def part_source(self, part: str) -> Files:
-        """What must exist before a part is imported: nothing, where the pictures are the user's."""
-        if part in CHALLENGE_PARTS:
-            source = self.results.file("challenge/source")
-            return [] if self.challenge_folder != source else source
-        users = part == "pool" or self.source in ("folder", "table")
-        return [] if users else self.results.file("source")
-
-    def corrections(self, part: str) -> Files:
-        """What corrects the pictures of a part where they are imported; none of a challenge."""
-        return (self.dataset.corrections if part in self.imported else None) or []
-
-    def manifest(self, part: str) -> str:
-        """The manifest that the networks and the search read for a part."""
-        extended = part == "training" and self.dataset.extend
-        return self.results.file(f"manifests/{'extended_training' if extended else part}.csv")
 
     def of_kind(self, kind: Kind) -> list[str]:
         """The experiments whose vectors are made in one way."""
@@ -383,22 +273,13 @@ class Plan:
     def upstream_records(self, experiment: str) -> list[str]:
         """The records of every job that an experiment's accuracy rests on."""
         asked = self.experiments[experiment]
-        outputs = self._data_outputs()
+        outputs = self.data_outputs()
         for name in asked.members:
             outputs += self._vector_outputs(name)
             if asked.kind == "fused_rankings":
                 outputs += self.experiments[name].rankings()
         outputs += self._vector_outputs(experiment) + asked.rankings()
         return [self.results.file(f"{name}.record.json") for name in dict.fromkeys(outputs)]
-
-    def _data_outputs(self) -> list[str]:
-        """What the jobs left that made the data what it is."""
-        return [
-            *([] if self.source in ("folder", "table") else ["source"]),
-            *(f"manifests/{part}" for part in self.imported),
-            "manifests/split",
-            *(["manifests/extended_training"] if self.dataset.extend else []),
-        ]
 
     def _vector_outputs(self, experiment: str) -> list[str]:
         """What the experiment's own jobs left, up to the vectors that it searches."""

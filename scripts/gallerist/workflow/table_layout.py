@@ -15,9 +15,8 @@ PARTS = ("training", "validation", "gallery", "query")
 BOX = ("x", "y", "width", "height")
 POSITIONS = (("latitude", "longitude"), ("east", "north"), ("x", "y"))
 """Columns that say where a picture was taken; x and y only of a table without boxes."""
-TRUTH = ("answers", "junk")
-COLUMNS = ("path", "part", "label", "original", *BOX, *POSITIONS[0], *POSITIONS[1], *TRUTH)
-"""All that a table may have; others are not read."""
+COLUMNS = ("path", "part", "label", "original", *BOX, *POSITIONS[0], *POSITIONS[1], "junk")
+"""All that have a meaning; others are not read, unless `dataset.truth` names one."""
 
 UNDIVIDED = "_originals"
 """After the name of a part whose classes are divided after its import."""
@@ -29,8 +28,8 @@ _REQUIRED = ("gallery", "query")
 class TableLayout:
     """What is known of a table before a job reads its pictures.
 
-    parts: those that its rows name; none where it leaves them to the split. columns: those of
-    COLUMNS that it has.
+    parts: those that its rows name; none where it leaves them to the split. columns: all that it
+    has.
     """
 
     parts: frozenset[str]
@@ -63,7 +62,7 @@ def layout_of(path: PathLike) -> TableLayout:
 def _layout(path: str, _time: int, _size: int) -> TableLayout:
     table = read_table(path)
     parts = frozenset(table.column("part")) - {""}
-    return TableLayout(parts, tuple(name for name in COLUMNS if name in table.columns))
+    return TableLayout(parts, tuple(table.columns))
 
 
 def read_table(path: PathLike) -> TextTable:

@@ -77,10 +77,11 @@ def test_the_schema_is_a_json_schema():
 
 
 def test_every_key_is_described_and_is_required_optional_or_has_a_default():
-    names = ("embedded", "folder", "archive", "table", "corrections")
+    names = ("embedded", "folder", "archive", "table", "truth", "corrections")
     optional = {"dataset." + name for name in names} | {
         "dataset.split." + each for each in ("training", "gallery", "query", "unseen_classes")
     }
+    optional.add("dataset.truth.labels")
     for each in keys(Configuration):
         assert len(each.schema.get("description", "")) > 10, each.path
         assert ("default" in each.schema) != (each.required or each.path in optional), each.path
@@ -1087,6 +1088,9 @@ def test_every_configuration_that_comes_along_is_complete_but_for_its_pictures(t
         config = load(path.name)
         if "folder" in config["dataset"]:
             config = edited("dataset.folder", tree, config)
+        if "table" in config["dataset"]:
+            config = edited("dataset.table", str(CONFIG / "corridor.csv"), config)
+            config = edited("dataset.truth.pairs", str(CONFIG / "corridor.csv"), config)
         if "folder" in config.get("challenge", {}):
             config = edited("challenge.folder", str(challenge), config)
         assert set(complete(config)["experiments"]) == set(config["experiments"]), path.name
@@ -1110,3 +1114,49 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
         read(tmp_path / "absent.yaml")
     with pytest.raises(ConfigurationError, match=r"broken\.yaml is not YAML"):
         read(broken)
+
+
+def tabled(tmp_path: Path, text: str, **dataset: Any) -> dict[str, Any]:
+    """A configuration with a table, and one experiment that learns nothing."""
+    table = tmp_path / "t.csv"
+    table.write_text(text, encoding="utf-8")
+    dataset = {"name": "t", "table": str(table), **dataset}
+    return {"dataset": dataset, "experiments": {"a": {"descriptor": "hog"}}}
+
+
+UNLABELLED = "path,part,right\na.png,gallery,\nb.png,query,a.png\n"
+
+
+def test_a_wrong_table_is_named_at_its_key_and_nothing_else(tmp_path):
+    [problem] = problems(tabled(tmp_path, "path,part\na.png,test\n"))
+    assert problem.startswith("dataset.table: ")
+    assert "line 2: the part 'test' is none of" in problem
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        (None, "dataset.truth: missing. The table has no column label"),
+        ({}, "dataset.truth: nothing is stated. Keep one of pairs, column"),
+        ({"column": "right", "labels": "any"}, "dataset.truth: column and labels are given"),
+        ({"column": "write"}, "dataset.truth.column: the table has no column 'write'"),
+        ({"within": 5}, "dataset.truth.within: the table has no columns latitude and longitude"),
+        ({"labels": "any"}, "dataset.truth.labels: the table has no column label"),
+    ],
+)
+def test_a_truth_that_the_table_cannot_give_is_named_at_its_key(tmp_path, truth, said):
+    given = {} if truth is None else {"truth": truth}
+    [problem] = problems(tabled(tmp_path, UNLABELLED, **given))
+    assert problem.startswith(said)
+
+
+def test_what_needs_classes_or_pictures_to_learn_from_is_refused_at_its_key(tmp_path):
+    config = tabled(tmp_path, UNLABELLED, truth={"column": "right"})
+    assert complete(config)["dataset"]["truth"]["column"] == "right"
+    pca = {"descriptor": "hog", "reduction": {"method": "pca", "dimensions": 2}}
+    trained = {"network": "scratch", "image_size": 32, "padding": "same"}
+    fused = {"fusion": "weighted", "of": ["a", "pca"]}
+    config["experiments"] |= {"pca": pca, "trained": trained, "fused": fused}
+    found = problems(config)
+    places = ["pca.reduction", "trained.epochs", "fused.fusion"]
+    assert [each.split(": ")[0] for each in found] == [f"experiments.{each}" for each in places]

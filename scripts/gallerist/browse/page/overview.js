@@ -193,10 +193,10 @@ export async function experimentPage({ dataSet, item }) {
     h("section", {}, h("h2", {}, "What it reaches"),
       tableOf("Metrics", ["metric", "mean", "interval", "mean of classes"], metrics.map((name) => {
         const { mean, low, high, macro_mean: macro } = reached.metrics[name];
-        return [name, figure(mean), interval(low, high), figure(macro)];
+        return [name, figure(mean), interval(low, high), macro === undefined ? "" : figure(macro)];
       }), { class: "numbers narrow" }),
       Object.entries(page.unknown).map(([name, reason]) => h("p", { class: "small" }, `${name} is not known: ${reason}`))),
-    h("section", {}, h("h2", {}, "By class"),
+    page.classes.columns.length > 0 && h("section", {}, h("h2", {}, "By class"),
       tableOf("Mean of each class", ["class", ...shown], page.classes.rows.map((row) => [
         h("a", { href: link(dataSet, "queries", "", { e: item, class: row[0] }) }, row[0]),
         ...shown.map((name) => (/^(queries|originals)$/.test(name) ? row[at(name)] : figure(Number(row[at(name)])))),
