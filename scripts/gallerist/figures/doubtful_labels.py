@@ -75,7 +75,7 @@ def draw_doubts(
 
 def _row(doubt: Doubt, pictures: Mapping[str, Picture], reading: Reading) -> list[Tile]:
     own = pictures[doubt.picture]
-    text = f"{doubt.label}, or {doubt.suggested}?\n{Path(own.path).name}"
+    text = f"{doubt.label}\n{doubt.suggested}?\n{Path(own.path).name}"
     tiles = [Tile(thumbnail(own.path, reading), doubt.part, text, QUERY, apart=True)]
     marks = {doubt.suggested: (RELEVANT, "o"), doubt.label: (WRONG, "x")}
     for rank, name in enumerate(doubt.neighbours, start=1):
