@@ -97,3 +97,35 @@ for made in PLAN.extraction_rules("vocabulary"):
             max_pixels=CONFIG.dataset.images.max_pixels,
         script:
             "../scripts/encode_key_points.py"
+
+
+for made in PLAN.extraction_rules("given"):
+
+    rule:
+        name:
+            f"take_vectors{made.suffix}"
+        input:
+            unpack(of_experiment(PLAN.manifests)),
+            vectors=setting("vectors"),
+            ids=setting("ids"),
+            shards=made.shards,
+            code=library("take_vectors"),
+        output:
+            **made.outputs,
+        log:
+            logs(f"take_vectors/{made.log}.log"),
+        benchmark:
+            benchmarks(f"take_vectors/{made.log}.tsv")
+        wildcard_constraints:
+            experiment=one_of(made.experiments),
+        conda:
+            "../envs/gallerist.yaml"
+        resources:
+            **needs.of("take_vectors"),
+        params:
+            parts=parts,
+            shard=shard_of(made),
+            store=results("store/features/{experiment}"),
+            folder=PLAN.part_folder("originals"),
+        script:
+            "../scripts/take_vectors.py"

@@ -26,7 +26,7 @@ with stage(snakemake) as run:
     preprocessing = Preprocessing.of(run.settings, **run.param("reading"))
     data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
     file = weights.file if weights else None
-    network = architecture(settings).build(len(images.classes), file, settings.seed)
+    network = architecture(settings).build(max(1, len(images.classes)), file, settings.seed)
     kept = Experiment.of("", run.settings).trunk  # without epochs, too: features come of its rows
     halves = Halves(network) if kept else None
     if halves and given.trunk:

@@ -77,6 +77,9 @@ def _check_braces(whole: Configuration) -> Problems:
         ("experiments", name, "weights"): getattr(each, "weights", None)
         for name, each in whole.experiments.items()
     }
+    for name, each in whole.experiments.items():
+        for file in ("vectors", "ids"):
+            given["experiments", name, file] = getattr(each, file, None)
     given["dataset", "corrections"] = whole.dataset.corrections
     if whole.challenge:
         given["challenge", "truth"] = whole.challenge.truth

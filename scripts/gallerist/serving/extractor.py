@@ -5,6 +5,7 @@ from typing import Any, Unpack
 
 from gallerist.data.decoding import MAX_PIXELS, Reading
 from gallerist.features.extractors import Extractor
+from gallerist.io.errors import UserError
 from gallerist.workflow.experiments import Experiments
 from gallerist.workflow.results import Results
 
@@ -53,6 +54,8 @@ def extractor_of(
             engine=engine,
             views=Views(**settings.get("views") or {}),
         )
+    elif settings.get("descriptor") == "given":
+        raise UserError(f"{experiment} has vectors from a file, and none of a new picture")
     elif "encoding" in settings:  # of key points, by visual words
         from gallerist.features.vocabulary import Vocabulary, WordExtractor
 

@@ -15,6 +15,7 @@ from gallerist.settings.ranking import (
     RankedByVectors,
     Resizing,
 )
+from gallerist.settings.texts import File
 
 
 class WholePicture(Settings):
@@ -187,6 +188,21 @@ class Surf(RankedByVectors, _KeyPoints, _Words):
     descriptor: Literal["surf"] = KIND
 
 
+class _GivenKeys(Settings):
+    descriptor: Literal["given"] = KIND
+    vectors: File = key(..., expects="the path of a file", example="data/theirs.npy")
+    """An NPY file of (pictures, length) numbers."""
+    ids: File = key(..., expects="the path of a file", example="data/theirs.csv")
+    """Which picture each row is of: CSV with a column `id` or `path`, one name a line, or an NPY
+    file of texts. Names as in `dataset.truth.pairs`; those of no picture are passed over."""
+
+
+class Given(RankedByVectors, _GivenKeys):
+    """Vectors that somebody else made, from a file: judged, compared and fused with the others. A
+    new picture cannot be searched with them.
+    """
+
+
 Descriptor = Annotated[
     ColourHistogram
     | LocalBinaryPatterns
@@ -198,7 +214,8 @@ Descriptor = Annotated[
     | ZernikeMoments
     | Sift
     | Orb
-    | Surf,
+    | Surf
+    | Given,
     Field(discriminator="descriptor"),
 ]
 _DESCRIPTOR: TypeAdapter[Descriptor] = TypeAdapter(Descriptor)

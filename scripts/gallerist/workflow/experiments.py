@@ -23,7 +23,7 @@ Given = Settings | Mapping[str, Any]
 Experiments = Mapping[str, Any]
 """Those of a configuration, by name, each `Given`."""
 
-Kind = Literal["network", "descriptor", "vocabulary", "fused_vectors", "fused_rankings"]
+Kind = Literal["network", "descriptor", "vocabulary", "given", "fused_vectors", "fused_rankings"]
 """How an experiment's vectors are made; fused rankings have none."""
 
 
@@ -109,6 +109,8 @@ class Experiment:
         """How its vectors are made."""
         if self.get("network"):
             return "network"
+        if self.get("descriptor") == "given":
+            return "given"
         if self.get("descriptor"):
             return "vocabulary" if self.get("encoding") else "descriptor"
         return "fused_rankings" if self.get("fusion") == "ranks" else "fused_vectors"
@@ -216,6 +218,8 @@ class Experiment:
                 f"{self.name} joins the rankings of other experiments: "
                 f"search with one of them ({', '.join(self.members)})"
             )
+        if self.kind == "given":
+            return f"{self.name} has vectors from a file, and none of a new picture"
         step = next((step.name for step in self.steps if not step.single_query), None)
         if step is None:
             return None
