@@ -63,6 +63,10 @@ class DataSet:
             found: Made = self._kept[key]
             return found
 
+    def there(self, name: str) -> Path | None:
+        """A file of the results, as its job made it; None where there is none."""
+        return self.results.path(name) if (self.folder / name).is_file() else None
+
     @cached_property
     def lines(self) -> dict[str, list[str]]:
         """Line of the comparison -> its experiments: several, where it is a mean over seeds."""
@@ -151,8 +155,8 @@ class DataSet:
         """The pictures that were trained and validated on, by id."""
 
         def read() -> dict[str, Picture]:
-            files = (self.folder / f"manifests/{part}.csv" for part in LEARNED)
-            found = [Manifest.read(file) for file in files if file.is_file()]
+            files = (self.there(f"manifests/{part}.csv") for part in LEARNED)
+            found = [Manifest.read(file) for file in files if file is not None]
             return {picture.id: picture for each in found for picture in each}
 
         return self.once("learned", read)

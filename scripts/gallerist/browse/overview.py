@@ -98,7 +98,7 @@ def _line(data: DataSet, name: str, members: Sequence[str]) -> Compared:
     )
     found = {
         member: Evaluated(
-            read_queries(data.folder / f"evaluation/{member}/queries.csv"),
+            read_queries(data.results.path(f"evaluation/{member}/queries.csv")),
             data.metrics[member],
             data.records[member],
         )
@@ -186,8 +186,8 @@ def _curves(
     data: DataSet, lines: Sequence[Compared]
 ) -> dict[str, dict[str, list[list[float | None]]]]:
     """Curve -> line of the comparison -> [at, mean, low, high] of each place."""
-    paths = {name: data.folder / f"evaluation/{name}/curves.csv" for name in data.experiments}
-    of_each = {name: read_curves(path) if path.is_file() else {} for name, path in paths.items()}
+    paths = {name: data.there(f"evaluation/{name}/curves.csv") for name in data.experiments}
+    of_each = {name: read_curves(path) if path else {} for name, path in paths.items()}
     confidence = float(str(data.comparison.parameters["confidence"]))
     found: dict[str, dict[str, list[list[float | None]]]] = {}
     for line in lines:
@@ -206,9 +206,8 @@ def _caveats(
 ) -> list[str]:
     faults = sorted((data.folder / "reports/faults").glob("*.csv"))
     parts = [path for path in faults if not path.stem.startswith("challenge_")]
-    leaks = data.folder / "reports/leaks.csv"
-    doubts = data.folder / DOUBTS
-    if not (leaks.is_file() and doubts.is_file()):
+    leaks, doubts = data.there("reports/leaks.csv"), data.there(DOUBTS)
+    if leaks is None or doubts is None:
         return []
     return find_caveats(rows, metrics, faults=parts, leaks=leaks, doubts=doubts)
 
@@ -218,8 +217,9 @@ def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
     record = data.records[data.require(name)]
     folder = data.results.path(f"evaluation/{name}")
     rows: list[list[str]] = [[]]
-    if (folder / "classes.csv").is_file() and _by_class(data, name):
-        with (folder / "classes.csv").open(encoding="utf-8", newline="") as file:
+    table = data.there(f"evaluation/{name}/classes.csv")
+    if table is not None and _by_class(data, name):
+        with table.open(encoding="utf-8", newline="") as file:
             rows = [*csv.reader(file)]
     return {
         "name": name,

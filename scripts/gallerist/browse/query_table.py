@@ -47,15 +47,15 @@ def _answered(
     classes: list[str],
 ) -> dict[str, list[Any]]:
     """The columns of one experiment. Classes that only answers have are added to `classes`."""
-    folder = data.results.path(f"evaluation/{experiment}")
+    queries, answers = (
+        data.results.path(f"evaluation/{experiment}/{name}.csv") for name in ("queries", "answers")
+    )
     first = array("l", [UNANSWERABLE]) * len(place)
     score = array("d", [0.0]) * len(place)
-    evaluated = _read_queries(folder / "queries.csv", place, first, score)
+    evaluated = _read_queries(queries, place, first, score)
     answered = array("l", [-1]) * len(place)
     wrong: list[float | None] = [None] * len(place)
-    for row, (label, distance) in zip(
-        evaluated, _first_answers(folder / "answers.csv"), strict=False
-    ):
+    for row, (label, distance) in zip(evaluated, _first_answers(answers), strict=False):
         if label not in number:
             number[label] = len(classes)
             classes.append(label)

@@ -101,8 +101,8 @@ class Review:
 
     def leaks(self) -> dict[str, Any]:
         """The pairs of the leak report, those that may flatter the figures most first."""
-        path = self._data.folder / "reports/leaks.csv"
-        if not path.is_file():
+        path = self._data.there("reports/leaks.csv")
+        if path is None:
             return {"total": 0, "pairs": []}
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,11 @@ import pytest
 from browsed import CLASSES, EXPERIMENTS, HOSTILE, MAX_PIXELS, NAMES
 from looking import client_of
 from PIL import Image
+from tracked import a_record
 
 from gallerist.evaluation.tables import read_queries
+from gallerist.io.files import sha256_of_file
+from gallerist.records.record import write_record
 from gallerist.search.geometric_verification import SMALLEST_AGREEMENT
 from gallerist.search.ranking import Ranking
 from gallerist.serving.query import search_file
@@ -240,3 +245,32 @@ def test_names_come_as_they_are_and_as_json_alone(client):
     assert found.headers["content-type"] == "application/json"
     assert {f"{name}.png" for name in NAMES} <= set(found.json()["names"])
     assert HOSTILE in found.json()["classes"]
+
+
+@pytest.mark.parametrize(
+    ("file", "address"),
+    [
+        ("classes.csv", "experiment/{name}"),
+        ("queries.csv", "queries"),
+        ("answers.csv", "queries"),
+        ("curves.csv", "overview"),
+        ("metrics.json", "overview"),
+    ],
+)
+def test_one_changed_digit_of_a_result_is_not_shown_but_named(own, file, address):
+    """Its time is kept, as a program that only looks at times would miss it."""
+    name = next(iter(EXPERIMENTS))
+    path = own.folder / f"evaluation/{name}/{file}"
+    made = {f"results/small/evaluation/{name}/{file}": sha256_of_file(path)}
+    write_record(path.with_name("evaluation.record.json"), a_record("small", made=made))
+    place = f"/api/small/{address.format(name=name)}"
+    with client_of(own) as client:
+        assert client.get(place).status_code == 200
+    status, text = path.stat(), path.read_text()
+    digit = [*re.finditer(r"\d", text)][-1]
+    path.write_text(f"{text[: digit.start()]}{(int(digit[0]) + 1) % 10}{text[digit.end() :]}")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with client_of(own) as client:
+        answer = client.get(place)
+    assert answer.status_code != 200
+    assert f"{file} is not the file that its job made" in answer.json()["error"]
