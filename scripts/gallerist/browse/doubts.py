@@ -16,8 +16,8 @@ NEAREST = 5
 
 def shown_doubts(data: DataSet, most: int = LISTED) -> dict[str, Any]:
     """The doubtful labels with their pictures and the nearest ones, and how many there are."""
-    path = data.folder / DOUBTS
-    found = read_doubts(path) if path.is_file() else []
+    path = data.there(DOUBTS)
+    found = read_doubts(path) if path else []
     return {"total": len(found), "doubts": [*_shown(data, found[:most])]}
 
 

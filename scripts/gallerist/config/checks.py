@@ -36,6 +36,8 @@ TAKEN = {
     "mlflow": "results/mlflow/ holds MLflow's database and pictures",
     "default": "MLflow's own experiment, which belongs to no data set, has this name",
     "readme.md": "results/README.md is a file",
+    "report": "results/report/ is what make report writes",
+    "benchmarks": "results/benchmarks/ has the tables of make bench",
     "report.html": "results/report.html is the report",
 }
 """Names that no data set can have, in lower case as on disks that ignore capitals -> why."""

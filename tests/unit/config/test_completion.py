@@ -612,7 +612,9 @@ def test_a_folder_of_the_folder_of_classes_is_not_taken_for_the_only_class(tmp_p
     assert complete(config)  # pictures lie in it, as in a class
 
 
-@pytest.mark.parametrize("name", ["mlflow", "MLflow", "Default", "README.md", "report.html"])
+@pytest.mark.parametrize(
+    "name", ["mlflow", "MLflow", "Default", "README.md", "report.html", "report", "Benchmarks"]
+)
 def test_a_name_that_something_else_has_below_the_results_is_refused(name):
     config = minimal()
     config["dataset"]["name"] = name
