@@ -57,6 +57,16 @@ def test_experiments_that_share_backbone_weights_and_freezing_share_one_trunk(ca
     assert sorted(kept) == sorted({key for each in manifests for key in pd.read_csv(each).id})
 
 
+@pytest.mark.slow
+def test_features_of_a_network_without_epochs_come_of_kept_rows(tmp_path):
+    experiments = {"untrained": {**TRANSFER, "epochs": 0}}
+    workflow = Workflow(tmp_path / "gallerist", {**CONFIG, "experiments": experiments})
+    workflow.log_nothing()
+    done = jobs_of(workflow.run("compare_experiments"))
+    assert {f"extract_trunk {TRUNK} gallery", "extract_features untrained"} <= done
+    assert f"extract_trunk {TRUNK} training" not in done
+
+
 def test_the_need_of_disk_is_said_before_it_is_taken(cached_workflow):
     log = cached_workflow.results / f"logs/extract_trunk/{TRUNK}-training.log"
     lines = log.read_text(encoding="utf-8").splitlines()
