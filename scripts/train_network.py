@@ -24,7 +24,8 @@ with stage(snakemake) as run:
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))
     preprocessing = Preprocessing.of(run.settings, **run.param("reading"))
-    data = TrainingData(images, validation, preprocessing, settings.batch_size, settings.seed)
+    how = settings.batch_size, settings.seed, settings.loss
+    data = TrainingData(images, validation, preprocessing, *how)
     file = weights.file if weights else None
     network = architecture(settings).build(max(1, len(images.classes)), file, settings.seed)
     kept = Experiment.of("", run.settings).trunk  # without epochs, too: features come of its rows

@@ -20,7 +20,8 @@ from gallerist.settings.base import Settings
 from gallerist.settings.configuration import Configuration
 from gallerist.settings.descriptors import Hog, LocalBinaryPatterns
 from gallerist.settings.fusions import Combined
-from gallerist.settings.networks import Scratch, Transfer
+from gallerist.settings.losses import ContrastedLoss, MetricLoss
+from gallerist.settings.networks import Scratch, Trained, Transfer
 from gallerist.settings.ranking import RankedByVectors
 from gallerist.tracking.store import PASSWORD, USERNAME, holds_password
 from gallerist.workflow.experiments import MIXING, refusal
@@ -231,6 +232,8 @@ def _check_experiments(whole: Configuration) -> Problems:
 
 
 def _experiment_problems(settings: Settings, experiments: Mapping[str, Settings]) -> Problems:
+    if isinstance(settings, Trained) and settings.loss is not None:
+        yield from _loss_problems(settings, settings.loss)
     match settings:
         case LocalBinaryPatterns(pattern="ror", points=points) if points > 16:
             yield ("points",), f"{points} are too many for pattern: ror, which takes 16 at most."
@@ -258,6 +261,20 @@ def _experiment_problems(settings: Settings, experiments: Mapping[str, Settings]
         yield ("crop_ratio",), f"resizing: {given['resizing']} crops nothing. {remedy}"
     if isinstance(settings, RankedByVectors):
         yield from _ranking_problems(settings)
+
+
+def _loss_problems(settings: Trained, loss: MetricLoss) -> Problems:
+    per_class = getattr(loss, "pictures_per_class", None)
+    if per_class and settings.batch_size % per_class:
+        divided = f"the {per_class} pictures that a batch has of a class (loss.pictures_per_class)"
+        yield ("batch_size",), f"{settings.batch_size} is no multiple of {divided}."
+    frozen = isinstance(settings, Transfer) and settings.freeze_until == "everything"
+    learns = loss.projects or getattr(settings, "pooling", None) == "gem"
+    if settings.epochs and frozen and not learns:
+        remedy = "Train some layers of the backbone (freeze_until)"
+        if not isinstance(loss, ContrastedLoss):
+            remedy += ", or give the loss a projection"
+        yield ("loss",), f"nothing that makes the vector would be trained. {remedy}."
 
 
 def _ranking_problems(settings: RankedByVectors) -> Problems:

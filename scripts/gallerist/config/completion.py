@@ -82,7 +82,7 @@ def _usable(model: Model, given: Any) -> Any:
             try:
                 right[name] = validate_key(model, name, given[name], ON_DISK)
             except ValidationError:
-                if (group := group_of(field)) and isinstance(given[name], Mapping):
+                if (group := group_of(field, given[name])) and isinstance(given[name], Mapping):
                     right[name] = _usable(group, given[name])
     return model.model_construct(**right)
 

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gallerist.config.schema import (
+    NAME,
     KeyPath,
     Model,
     Schema,
     expectation,
-    group_of,
+    groups_of,
     json_schema,
     keys,
     kinds,
@@ -52,6 +53,12 @@ def _problem(error: ErrorDetails, model: Model) -> tuple[KeyPath, str]:
     if error["loc"][-1:] == ("[key]",) or kind == "invalid_key":
         name = yaml_scalar(value) if isinstance(value, bool) else str(value)
         return (*path[:-1], name), _name_problem(value)
+    if kind.startswith("union_tag") and path[:-1] != ("experiments",):
+        named = value.get(NAME) if isinstance(value, Mapping) else value
+        choices = did_you_mean(named, groups_of(group.model_fields[str(path[-1])]))
+        if named is None:
+            return (*path, NAME), f"missing. {choices}"
+        return path, f"{format_value(named)} is not {schema['x-noun']}. {choices}"
     if kind.startswith("union_tag") and isinstance(value, Mapping):
         key, problem = _kind_problem(value, kinds(model))
         return (*path, key), problem
@@ -111,7 +118,9 @@ def _place(location: tuple[int | str, ...], model: Model) -> tuple[KeyPath, Mode
         else:
             schema = members(group).get(step, {})
             field = group.model_fields.get(step)
-            group = (field and group_of(field)) or group
+            groups = groups_of(field) if field else {}
+            choices = groups if len(groups) > 1 else {}
+            group = groups.get("", group)
     return tuple(path), group, schema
 
 

@@ -6,9 +6,9 @@ PYTHONPATH=scripts python -m gallerist.config.schema > config/schema.json
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, get_args, get_origin
 
@@ -20,6 +20,9 @@ from gallerist.settings.configuration import Configuration
 
 Schema = dict[str, Any]
 Model = type[Settings]
+NAME = "name"
+"""The key that says which of several groups a value is."""
+
 KeyPath = tuple[str | int, ...]
 """Where a value stands: ("evaluation", "k", 0)."""
 
@@ -62,10 +65,24 @@ def members(model: Model) -> dict[str, Schema]:
     }
 
 
-def group_of(field: FieldInfo) -> Model | None:
-    """The model of a key whose value is a group of settings."""
-    found = [] if get_origin(field.annotation) is dict else _models_in(field.annotation)
-    return found[0] if found else None
+def group_of(field: FieldInfo, value: Any = None) -> Model | None:
+    """The model of a key whose value is a group of settings.
+
+    value: of the key. Where there are several groups it names its one; None where it names none.
+    """
+    found = groups_of(field)
+    if len(found) > 1:
+        name = value.get(NAME) if isinstance(value, Mapping) else None
+        return found.get(name) if isinstance(name, str) else None
+    return next(iter(found.values()), None)
+
+
+def groups_of(field: FieldInfo) -> dict[str, Model]:
+    """The models of a key's groups, by what each is called where there are several."""
+    models = [] if get_origin(field.annotation) is dict else _models_in(field.annotation)
+    if len(models) == 1:
+        return {"": models[0]}
+    return {get_args(each.model_fields[NAME].annotation)[0]: each for each in models}
 
 
 def takes_list(field: FieldInfo) -> bool:
@@ -90,9 +107,12 @@ def keys(model: Model, prefix: str = "", kind: str = "") -> Iterator[Key]:
     for name, schema in members(model).items():
         field = model.model_fields[name]
         yield Key(prefix + name, schema, field.is_required(), kind)
-        if group := group_of(field):
-            yield from keys(group, f"{prefix}{name}.", kind)
-        elif get_origin(field.annotation) is dict:
+        for called, group in groups_of(field).items():
+            for inner in keys(group, f"{prefix}{name}.", kind):
+                names = bool(called) and inner.path == f"{prefix}{name}.{NAME}"
+                told = {"description": json_schema(group)["description"]} if names else {}
+                yield replace(inner, schema={**inner.schema, **told})
+        if get_origin(field.annotation) is dict:
             for key, named in kinds(model).items():
                 for value, each in named.items():
                     yield from keys(each, f"{prefix}{name}.<name>.", f"{key}: {value}")

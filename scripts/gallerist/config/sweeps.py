@@ -35,7 +35,7 @@ LARGEST = 1000
 """Experiments that one entry may make."""
 
 _LONGEST_WORD = 40
-_KEYS_LEFT_OUT = ("network", "backbone")
+_KEYS_LEFT_OUT = ("network", "backbone", "name")
 """Of a name: ResNet50 needs no `backbone` before it."""
 
 
@@ -195,7 +195,7 @@ class _Reader:
         if isinstance(value, list) and not (slot and takes_list(slot[0].model_fields[slot[1]])):
             return self._list(value, slot, written)
         if isinstance(value, Mapping):
-            return self._group(value, _group_of(slot), written)
+            return self._group(value, _group_of(slot, value), written)
         return [_Alternative(value)]
 
     def _list(self, values: list[Any], slot: _Slot, written: KeyPath) -> list[_Alternative]:
@@ -204,7 +204,11 @@ class _Reader:
         for index, value in enumerate(values):
             place = (*written, index)
             is_group = isinstance(value, Mapping)
-            made = self._group(value, _group_of(slot), place) if is_group else [_Alternative(value)]
+            made = (
+                self._group(value, _group_of(slot, value), place)
+                if is_group
+                else [_Alternative(value)]
+            )
             for each in made:
                 identity = repr(_read(slot, each.value))
                 if identity in found:
@@ -230,8 +234,8 @@ class _Reader:
         self._problems.setdefault((*self._entry, *written), problem)
 
 
-def _group_of(slot: _Slot) -> Model | None:
-    return group_of(slot[0].model_fields[slot[1]]) if slot else None
+def _group_of(slot: _Slot, value: Any) -> Model | None:
+    return group_of(slot[0].model_fields[slot[1]], value) if slot else None
 
 
 def _read(slot: _Slot, value: Any) -> Any:
@@ -265,14 +269,16 @@ def _label(keys: KeyPath, value: Any, slot: _Slot) -> str:
 def _word(value: Any, slot: _Slot) -> str:
     """A value in letters, digits, underscores, and the dots and hyphens of numbers (0.5, 1e-5)."""
     if isinstance(value, Mapping):
-        group = _group_of(slot)
+        group = _group_of(slot, value)
         known = group.model_fields if group else {}
         parts = [
             _label((str(key),), each, (group, key) if group and key in known else None)
             for key, each in value.items()
         ]
         return _short("_".join(parts) or "defaults")
-    value = _read(slot, value)
+    read = _read(slot, value)
+    by_name = isinstance(value, str) and (read is None or isinstance(read, Mapping))
+    value = value if by_name else read
     if value is None or isinstance(value, bool):
         return yaml_scalar(value)
     if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):

@@ -13,6 +13,7 @@ from gallerist.data.preprocessing import Preprocessing, decode_ahead
 from gallerist.features.store import normalise
 from gallerist.features.views import FIXED_SIZE, Views, ViewsRefused
 from gallerist.io.arrays import Pixels, Vectors
+from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.networks.exported import Exported, Kind
 from gallerist.networks.inference import Engine, Forward, compile_exported
@@ -132,7 +133,13 @@ class NetworkExtractor:
         """What gives the last feature map of pictures, and how vectors are pooled from it.
 
         The pooling is as of `feature_map.feature_map_of`, which says which networks have one.
+        Raises UserError for another one.
         """
+        if "pooling" not in self._exported.facts:
+            raise UserError(
+                f"{self._path}: the vectors are not made of the last feature map alone, so that no "
+                "regions of a picture can be shown for them"
+            )
         return self._compile("maps"), self._exported.facts["pooling"]
 
     def _plainly(self, batches: Iterator[Pixels]) -> Iterator[Vectors]:

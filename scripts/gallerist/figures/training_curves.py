@@ -10,6 +10,15 @@ from gallerist.training.history import read_history
 _MARKED_EPOCHS = 30
 """Longer curves are drawn without a dot an epoch."""
 
+_RETRIEVAL = {
+    "accuracy": (
+        ("val_map_at_r", "validation, mAP@R", "--", PALETTE[1]),
+        ("val_top1", "validation, top-1", "-.", PALETTE[2]),
+    ),
+    "loss": (("loss", "training", "-", PALETTE[0]),),
+}
+"""What is drawn of a training by a loss for retrieval."""
+
 
 def draw_training_curves(kept: PathLike, path: PathLike, *, title: str) -> None:
     """Accuracy and loss by epoch, training and validation, as PNG.
@@ -22,10 +31,15 @@ def draw_training_curves(kept: PathLike, path: PathLike, *, title: str) -> None:
     epochs = [row["epoch"] for row in history]
     marker = "." if len(history) <= _MARKED_EPOCHS else ""
     axes = figure.subplots(1, 2)
+    by_retrieval = bool(history) and "val_map_at_r" in history[0]
     for axis, name, unit in zip(axes, ("accuracy", "loss"), (" (share right)", ""), strict=True):
         for column, label, line, colour in (
-            (name, "training", "-", PALETTE[0]),
-            (f"val_{name}", "validation", "--", PALETTE[1]),
+            _RETRIEVAL[name]
+            if by_retrieval
+            else (
+                (name, "training", "-", PALETTE[0]),
+                (f"val_{name}", "validation", "--", PALETTE[1]),
+            )
         ):
             values = [row[column] for row in history]
             axis.plot(epochs, values, line, color=colour, marker=marker, label=label)
@@ -37,5 +51,6 @@ def draw_training_curves(kept: PathLike, path: PathLike, *, title: str) -> None:
             axis.text(0.5, 0.5, "not trained", transform=axis.transAxes, ha="center")
     axes[0].set_ylim(0, 1.02)
     if history:
-        axes[0].legend(fontsize=SMALL)
+        for axis in axes if by_retrieval else axes[:1]:
+            axis.legend(fontsize=SMALL)
     save(figure, path)

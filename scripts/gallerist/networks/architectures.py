@@ -1,7 +1,7 @@
 """The two networks: a pretrained backbone with a new head, and a small one from scratch.
 
 Both end in a layer named "embedding", whose output is the feature vector, and a head that
-classifies it. Cutting the head off gives the extractor.
+classifies it, or that a loss for retrieval compares. Cutting the head off gives the extractor.
 """
 
 import os
@@ -15,49 +15,14 @@ from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 from gallerist.networks.backbones import BACKBONES, Scaling
 from gallerist.networks.exported import Sizes
+from gallerist.networks.heads import EMBEDDING as EMBEDDING
+from gallerist.networks.heads import Head as Head
+from gallerist.networks.heads import MetricHead, pooling_of
 from gallerist.networks.pooling import RMAC, GeM
 from gallerist.settings.networks import Network
 
-EMBEDDING = "embedding"
-
 _RANDOM_BACKBONE = 99
 """Seed of a backbone's random weights."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """The classifier after the embedding.
-
-    published: Dense(softmax) and then Dropout, as in the published code. Dropping *after* the
-        softmax removes class probabilities during training, so that training accuracy cannot pass
-        about 1 - dropout.
-    standard: Dropout, then Dense(softmax).
-    l1, l2: penalties on the kernel's absolute and squared weights, added to the loss.
-    """
-
-    kind: str
-    dropout: float
-    dropout_seed: int
-    l1: float
-    l2: float
-
-    def regulariser(self) -> keras.regularizers.Regularizer:
-        """A fresh L1L2 (the string "l1_l2" means something else in every Keras)."""
-        return keras.regularizers.L1L2(self.l1, self.l2)
-
-    def attach(self, embedding: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-        """(n, features) -> (n, classes) probabilities."""
-        dropout = keras.layers.Dropout(self.dropout, seed=self.dropout_seed, name="head_dropout")
-        dense = keras.layers.Dense(
-            classes,
-            activation="softmax",
-            kernel_regularizer=self.regulariser(),
-            dtype="float32",  # under a mixed precision too, where small probabilities would vanish
-            name="head",
-        )
-        if self.kind == "published":
-            return dropout(dense(embedding))
-        return dense(dropout(embedding))
 
 
 @keras.saving.register_keras_serializable(package="gallerist")
@@ -149,8 +114,8 @@ class Transfer:
         """
         maps = backbone_on_pixels(self.backbone, self.image_size, self.freeze_until, weights)
         keras.utils.set_random_seed(seed)
-        embedding = _POOLINGS[self.pooling](name=EMBEDDING)(maps.output)
-        return keras.Model(maps.input, self.head.attach(embedding, classes), name="transfer")
+        pooled = _POOLINGS[self.pooling](name=self.head.pooling_name)(maps.output)
+        return keras.Model(maps.input, self.head.attach(pooled, classes), name="transfer")
 
 
 def backbone_on_pixels(
@@ -220,19 +185,21 @@ class Scratch:
                 seed = self.head.dropout_seed + number
                 x = keras.layers.Dropout(self.head.dropout, seed=seed, name=f"dropout{number}")(x)
         x = keras.layers.AveragePooling2D(2, name="pool")(x)
-        embedding = keras.layers.Flatten(name=EMBEDDING)(x)
-        return keras.Model(pixels, self.head.attach(embedding, classes), name="scratch")
+        pooled = keras.layers.Flatten(name=self.head.pooling_name)(x)
+        return keras.Model(pixels, self.head.attach(pooled, classes), name="scratch")
+
+
+def head_of(settings: Network) -> Head:
+    """What follows the pooling: a classifier, or what a loss for retrieval compares."""
+    usual = (settings.head, settings.dropout, settings.dropout_seed, settings.l1, settings.l2)
+    if (loss := settings.loss) is None:
+        return Head(*usual)
+    return MetricHead(*usual, loss.projection, discarded=not loss.projects)
 
 
 def architecture(settings: Network) -> Transfer | Scratch:
     """The architecture that a completed experiment of the configuration describes."""
-    head = Head(
-        kind=settings.head,
-        dropout=settings.dropout,
-        dropout_seed=settings.dropout_seed,
-        l1=settings.l1,
-        l2=settings.l2,
-    )
+    head = head_of(settings)
     if settings.network == "scratch":
         return Scratch(settings.image_size, settings.padding, head)
     assert settings.image_size is not None, "the configuration is not completed"
@@ -301,11 +268,11 @@ def load_headless(model: PathLike) -> keras.Model:
 
 def sizes_of(network: keras.Model) -> Sizes:
     """Which sizes of pictures a network takes, without its head."""
-    embedding = network.get_layer(EMBEDDING)
-    if isinstance(embedding, keras.layers.Flatten):
+    pooling = pooling_of(network)
+    if isinstance(pooling, keras.layers.Flatten):
         return "fixed"
     # The regions of R-MAC are worked out from the size when the layer is called.
-    return "by Keras" if isinstance(embedding, RMAC) else "any"
+    return "by Keras" if isinstance(pooling, RMAC) else "any"
 
 
 def resize_input(network: keras.Model, image_size: int) -> keras.Model:

@@ -20,7 +20,8 @@ def feature_map_of(graph: Graph) -> tuple[Any, dict[str, Any]]:
 
     It is the last one before anything pools: that of the backbone, or else of the last convolution
     and what follows it. graph: of a network without its head. The pooling is described for
-    `figures.grad_cam.pool`, in JSON values.
+    `figures.grad_cam.pool`, in JSON values. A linear layer after the mean over the positions is
+    done at each position instead, which gives the same vector.
     Raises ValueError where no layer gives a feature map, or the vector is not made of the last one
     alone, in one of the ways of `architectures`.
     """
@@ -33,6 +34,10 @@ def feature_map_of(graph: Graph) -> tuple[Any, dict[str, Any]]:
         )
     (tensor,) = maps[-1].outputs
     *blocks, last = graph.calls[graph.calls.index(maps[-1]) + 1 :] or [maps[-1]]
+    projection = None
+    averaged = blocks and isinstance(blocks[-1].operation, keras.layers.GlobalAveragePooling2D)
+    if averaged and isinstance(last.operation, keras.layers.Dense):
+        (*blocks, last), projection = blocks, last.operation
     read = [id(x) for call in (*blocks, last) for x in call.inputs]
     made = [id(x) for call in blocks for x in call.outputs]
     described = _describe(last.operation, tensor.shape[1:3])
@@ -43,7 +48,7 @@ def feature_map_of(graph: Graph) -> tuple[Any, dict[str, Any]]:
         )
     if blocks:
         described["block"] = blocks[0].operation.pool_size[0]
-    return tensor, described
+    return tensor if projection is None else projection(tensor), described
 
 
 def up_to_feature_map(network: keras.Model) -> keras.Model:

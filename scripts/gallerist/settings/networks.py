@@ -1,8 +1,9 @@
 """Experiments of kind `network`: a pretrained backbone, or a small network from random weights."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
 from gallerist.settings.base import (
     ALL_DIFFER,
@@ -18,6 +19,7 @@ from gallerist.settings.base import (
     Side,
     key,
 )
+from gallerist.settings.losses import CLASSIFICATION, LOSSES, Loss
 from gallerist.settings.ranking import (
     CROP_RATIO,
     KIND,
@@ -84,6 +86,15 @@ class Views(Settings):
 class Trained(Settings):
     """The keys of every network that is trained. They stand after its own."""
 
+    loss: Loss = key(
+        None,
+        noun="a loss",
+        expects=f"one of {', '.join(LOSSES)}, or a group with such a name and its keys",
+        example="triplet",
+        absent=True,
+    )
+    """What is learned. `classification`, as without the key: cross-entropy of a classifier. The
+    others are losses for retrieval, which need no classifier: docs/experiments.md."""
     head: Literal["published", "standard"] = key("published", noun="a head")
     """The classifier. `published`: softmax and then dropout, which caps the training accuracy;
     `standard`: dropout and then softmax. Features are taken before it."""
@@ -108,6 +119,16 @@ class Trained(Settings):
     seed: Seed = key(99)
     """Draws the classifier's first weights and the order of the training pictures."""
     views: Views | None = key(None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _judged_by_retrieval(cls, given: Any) -> Any:
+        """Where accuracies decide, and not a loss, a rise of any size counts, unless it is said."""
+        loss = given.get("loss") if isinstance(given, Mapping) else None
+        stopping = given.get("early_stopping", {}) if loss else None
+        if loss in (None, CLASSIFICATION) or not isinstance(stopping, Mapping):
+            return given
+        return {**given, "early_stopping": {"min_delta": 0.0, **stopping}}
 
 
 class _TransferKeys(Settings):

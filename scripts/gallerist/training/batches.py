@@ -20,6 +20,8 @@ from gallerist.data.reading import Readable
 from gallerist.io.arrays import AnyArray, Integers
 from gallerist.io.parallel import ordered
 from gallerist.networks.trunk_rows import TrunkRows, check_trunk
+from gallerist.settings.losses import MetricLoss
+from gallerist.training.sampling import ClassSampler
 
 Targets = npt.NDArray[np.int32]
 Batch = tuple[AnyArray, Targets]
@@ -47,15 +49,28 @@ class Batches(ABC):
     stopped goes on in the order it would have had.
     """
 
-    def __init__(self, targets: npt.ArrayLike, batch_size: int, seed: int | None) -> None:
-        """targets: (n,) class indices. seed: of the shuffling; None keeps the order as it is."""
+    def __init__(
+        self,
+        targets: npt.ArrayLike,
+        batch_size: int,
+        seed: int | None,
+        per_class: int | None = None,
+    ) -> None:
+        """targets: (n,) class indices. seed: of the shuffling; None keeps the order as it is.
+
+        per_class: pictures that a batch has of each of its classes, see `ClassSampler`, which may
+        make it smaller; None is any.
+        """
         self.targets: Targets = np.asarray(targets, dtype=np.int32)
         self.batch_size, self.seed = batch_size, seed
+        self._sampler = ClassSampler(self.targets, batch_size, per_class) if per_class else None
+        if self._sampler:
+            self.batch_size = self._sampler.batch_size
 
     @property
     def images(self) -> int:
         """Pictures in an epoch."""
-        return len(self.targets)
+        return self._sampler.images if self._sampler else len(self.targets)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -65,7 +80,8 @@ class Batches(ABC):
         """(images,) positions in the order of an epoch, which is counted from 1."""
         if self.seed is None:
             return np.arange(self.images)
-        return np.random.default_rng([self.seed, epoch]).permutation(self.images)
+        random = np.random.default_rng([self.seed, epoch])
+        return self._sampler.order(random) if self._sampler else random.permutation(self.images)
 
     def epoch(self, number: int, start: int = 0) -> Generator[Batch]:
         """(inputs, class indices) batches of an epoch, counted from 1; the last may be smaller.
@@ -99,9 +115,10 @@ class ImageBatches(Batches):
         batch_size: int,
         threads: int,
         seed: int | None,
+        per_class: int | None = None,
     ) -> None:
         """pictures: (n), files or rows of a manifest. threads: that decode."""
-        super().__init__(targets, batch_size, seed)
+        super().__init__(targets, batch_size, seed, per_class)
         self.pictures, self.preprocessing, self.threads = pictures, preprocessing, threads
 
     def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
@@ -124,9 +141,10 @@ class RowBatches(Batches):
         targets: npt.ArrayLike,
         batch_size: int,
         seed: int | None,
+        per_class: int | None = None,
     ) -> None:
         """take: the rows of pictures by their ids; called in another thread. ids: (n,)."""
-        super().__init__(targets, batch_size, seed)
+        super().__init__(targets, batch_size, seed, per_class)
         self.take, self.ids = take, ids
 
     def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
@@ -140,6 +158,8 @@ class TrainingData:
 
     The classes are those of the training pictures, numbered in their order. Batches of training
     pictures are shuffled by `seed`, in the same order whether pictures or rows are read.
+    loss: for retrieval, which decides what a batch is made of, and takes validation pictures of any
+    class, numbered by themselves.
     """
 
     training: Manifest
@@ -147,6 +167,7 @@ class TrainingData:
     preprocessing: Preprocessing
     batch_size: int
     seed: int
+    loss: MetricLoss | None = None
 
     @property
     def digest(self) -> str:
@@ -158,18 +179,17 @@ class TrainingData:
 
         Raises ValueError when a validation picture is of a class that training lacks.
         """
-
-        def batches(images: Manifest, seed: int | None) -> ImageBatches:
-            return ImageBatches(
+        return self._both(
+            lambda images, targets, seed, per_class: ImageBatches(
                 images.pictures,
-                targets_of(images, self.training.classes),
+                targets,
                 self.preprocessing,
                 batch_size=self.batch_size,
                 threads=threads,
                 seed=seed,
+                per_class=per_class,
             )
-
-        return batches(self.training, self.seed), batches(self.validation, None)
+        )
 
     def rows(self, trunk: str, rows: TrunkRows) -> tuple[Batches, Batches]:
         """Batches of rows that the trunk of that identity made; those that are lost are made again.
@@ -179,9 +199,21 @@ class TrainingData:
         """
         check_trunk(rows, trunk, self.preprocessing.sha256)
 
-        def batches(images: Manifest, seed: int | None) -> RowBatches:
+        def batches(
+            images: Manifest, targets: Targets, seed: int | None, per_class: int | None
+        ) -> RowBatches:
             rows.fill(images)
-            targets = targets_of(images, self.training.classes)
-            return RowBatches(rows.store.take, images.ids, targets, self.batch_size, seed)
+            take, size = rows.store.take, self.batch_size
+            return RowBatches(take, images.ids, targets, size, seed, per_class)
 
-        return batches(self.training, self.seed), batches(self.validation, None)
+        return self._both(batches)
+
+    def _both(
+        self, made: Callable[[Manifest, Targets, int | None, int | None], Batches]
+    ) -> tuple[Batches, Batches]:
+        """Training and validation, of what makes batches: pictures, classes, seed, per class."""
+        per_class = getattr(self.loss, "pictures_per_class", None)
+        held_out, classes = self.validation, self.training.classes
+        training = made(self.training, targets_of(self.training, classes), self.seed, per_class)
+        known = held_out.classes if self.loss else classes
+        return training, made(held_out, targets_of(held_out, known), None, None)

@@ -9,13 +9,17 @@ from gallerist.io.files import PathLike, write_csv
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
 """Columns of a history, beside the epoch."""
 
+RETRIEVAL_CURVES = ("loss", "val_map_at_r", "val_top1", "learning_rate", "epoch_seconds")
+"""Those of a training by a loss for retrieval."""
+
 
 @dataclass(frozen=True)
 class Training:
     """What came of it.
 
-    history: one row an epoch, keys `CURVES`. seconds: of all epochs. images: of one epoch.
-    resumed_epochs: how many of the epochs ran before the training was killed and went on.
+    history: one row an epoch, keys `CURVES` or `RETRIEVAL_CURVES`. seconds: of all epochs.
+    images: of one epoch. resumed_epochs: how many of the epochs ran before the training was killed
+    and went on.
     """
 
     history: tuple[dict[str, float], ...]
@@ -44,11 +48,13 @@ class Training:
 
     def write_history(self, path: PathLike) -> None:
         """Write as CSV, epochs counted from 1."""
+        by_retrieval = any("val_map_at_r" in row for row in self.history)
+        curves = RETRIEVAL_CURVES if by_retrieval else CURVES
         rows = (
-            (epoch, *(row.get(name, "") for name in CURVES))
+            (epoch, *(row.get(name, "") for name in curves))
             for epoch, row in enumerate(self.history, start=1)
         )
-        write_csv(path, ("epoch", *CURVES), rows)
+        write_csv(path, ("epoch", *curves), rows)
 
 
 def read_history(path: PathLike) -> list[dict[str, float]]:

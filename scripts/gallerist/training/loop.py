@@ -17,13 +17,11 @@ the loop helps too, from .23 to .19 processor seconds; of the small network from
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, suppress
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from gallerist.io.files import PathLike, replacing, sha256_of_file
 from gallerist.networks.architectures import EMBEDDING, sizes_of
@@ -33,10 +31,13 @@ from gallerist.networks.feature_map import feature_map_of
 from gallerist.networks.graph_cut import Graph
 from gallerist.networks.trunk import Halves
 from gallerist.settings.networks import Scratch, Trained
+from gallerist.training.adam import FusedAdam as FusedAdam
 from gallerist.training.batch_norm import BatchNorms
-from gallerist.training.batches import Batch, Batches
+from gallerist.training.batches import Batches
 from gallerist.training.checkpoint import Checkpoint
-from gallerist.training.history import CURVES, Training
+from gallerist.training.history import Training
+from gallerist.training.objective import Objective, objective
+from gallerist.training.passes import Passes
 from gallerist.training.state import TrainingState
 from gallerist.workflow.log import Stopped
 from gallerist.workflow.progress import Progress
@@ -56,10 +57,11 @@ def train(
     xla: bool = False,
     report: EpochReport = lambda epoch, row: None,
 ) -> Training:
-    """Train `model` in place: Adam on the sparse categorical cross-entropy.
+    """Train `model` in place: Adam on the sparse categorical cross-entropy, or on another loss.
 
     settings: of the experiment. With 0 epochs the network is left as it was built; with
-        `restore_best_weights` it ends with the weights of the epoch of the least validation loss.
+        `restore_best_weights` it ends with the weights of the epoch of the least validation loss,
+        or where the loss is one for retrieval, of the epoch that found the most.
     model: a network, or the half of it that is trained (`trunk.Halves.after_trunk`), on its inputs.
     checkpoint: where the state is stored between epochs, and between two batches where a signal
         asks to stop. What is stored there is gone on from, and ends as if it had not been
@@ -75,22 +77,18 @@ def train(
     """
     if settings.epochs == 0:
         return Training((), 0.0, training.images)
-    model.compile(
-        FusedAdam(settings.learning_rate),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,  # of Keras's own functions, which are not used
-    )
-    state = TrainingState(model, _callbacks(settings), settings.restore_best_weights)
+    aim = objective(model, training, settings)
+    keep_best = settings.restore_best_weights
+    state = TrainingState(aim.model, _callbacks(settings, aim), keep_best, aim.loss_of)
     resumed = _resume(state, checkpoint, settings.epochs)
     progress = Progress("training images", (settings.epochs - resumed) * training.images)
-    passes, norms = _Passes(model, xla), _batch_norms(model, settings)
+    passes, norms = Passes(aim.model, xla), _batch_norms(aim.model, settings)
     began = time.monotonic() - state.seconds
     for epoch in range(resumed + 1, settings.epochs + 1):
         if state.stopped:
             break
         try:
-            row = _epoch(passes, state, training, validation, epoch, progress, norms)
+            row = _epoch(passes, state, aim, training, validation, epoch, progress, norms)
         except Stopped:  # a batch system gives seconds before it kills
             state.seconds = time.monotonic() - began
             if checkpoint and state.under_way:
@@ -104,7 +102,8 @@ def train(
         report(epoch, row)
     if state.best:
         state.best.restore()
-    norms.compare_modes(training)
+    if aim.classifies:
+        norms.compare_modes(training)
     return Training(tuple(state.history), state.seconds, training.images, resumed)
 
 
@@ -130,8 +129,9 @@ def _tell(row: Mapping[str, float], epoch: int, epochs: int) -> None:
 
 
 def _epoch(
-    passes: "_Passes",
+    passes: "Passes",
     state: TrainingState,
+    aim: Objective,
     training: Batches,
     validation: Batches,
     number: int,
@@ -151,94 +151,18 @@ def _epoch(
         state.begin_training()
         state.trained = passes.over(training.epoch(number, start), "train_step", progress)
     norms.estimate(training, number)
-    passes.model.reset_metrics()
-    evaluated = passes.over(validation.epoch(number), "test_step")
-    row = {**state.trained, **{f"val_{name}": value for name, value in evaluated.items()}}
-    row = {name: value for name, value in row.items() if name in CURVES}
+    row = {**state.trained, **aim.validate(passes, validation, number)}
+    row = {name: value for name, value in row.items() if name in aim.curves}
     return {**row, "learning_rate": learning_rate, "epoch_seconds": time.monotonic() - began}
 
 
-class _Passes:
-    """Passes of a compiled model over batches, by Keras's own steps in TensorFlow functions.
-
-    `fit` is the same loop, but hands the batches through a TensorFlow generator, and waits a tenth
-    of a second at the end of each pass where threads read them.
-    """
-
-    def __init__(self, model: keras.Model, xla: bool) -> None:
-        self.model, self.xla = model, xla
-        self._functions: dict[str, Any] = {}
-
-    def over(
-        self, batches: Generator[Batch], step: str, progress: Progress | None = None
-    ) -> dict[str, float]:
-        """Loss and metrics since they were reset. step: the name of the model's method."""
-        logs: Mapping[str, Any] = {}
-        with closing(batches):
-            for inputs, targets in batches:
-                logs = self._function(step, inputs)((tf.constant(inputs), tf.constant(targets)))
-                if progress:
-                    progress.advance(len(targets))
-        found = logs or self.model.get_metrics_result()  # a stop came after the last batch
-        return {name: float(value) for name, value in found.items()}
-
-    def _function(self, step: str, inputs: Any) -> Any:
-        if step not in self._functions:
-            # One function for all sizes of batches: with one for each, the last bits of a result
-            # would depend on which sizes came first, and a resumed training begins elsewhere.
-            shape = tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype)
-            self._functions[step] = tf.function(
-                getattr(self.model, step),
-                input_signature=((shape, tf.TensorSpec((None,), tf.int32)),),
-                autograph=False,
-                jit_compile=self.xla,
-            )
-        return self._functions[step]
-
-
-def _callbacks(settings: Trained) -> list[keras.callbacks.Callback]:
-    callbacks = []
+def _callbacks(settings: Trained, aim: Objective) -> list[keras.callbacks.Callback]:
+    callbacks, judged = [], {"monitor": aim.judged_by, "mode": aim.mode}
     if lowered := settings.reduce_learning_rate:
-        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", **lowered.model_dump()))
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(**judged, **lowered.model_dump()))
     if stopping := settings.early_stopping:
-        callbacks.append(keras.callbacks.EarlyStopping("val_loss", **stopping.model_dump()))
+        callbacks.append(keras.callbacks.EarlyStopping(**judged, **stopping.model_dump()))
     return callbacks
-
-
-class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]
-    """Keras's Adam, its update of a variable computed by TensorFlow's kernel for it.
-
-    Keras writes the update as a dozen operations, each of which reads and writes arrays as large
-    as the weights. The kernel does all of it in one pass and in place. Measured for the 16 million
-    weights of ResNet152's last block, processor time of an update: Keras's 40.9 ms, the same
-    compiled by XLA 18.6 ms after 1.4 s of compiling, the kernel 15.6 ms.
-
-    It is the same formula. Where Keras has 1 - beta_2 = .001, the kernel has 1 less the float32
-    nearest to .999, which is 5e-5 more. An update differs by 2.3e-5 of itself at most, and by less
-    with every step. (Keras corrects the bias by the rounded number, so the kernel is consistent.)
-    """
-
-    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
-        """Update one variable and its moments in place."""
-        if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
-            super().update_step(gradient, variable, learning_rate)
-            return
-        index = self._get_variable_index(variable)
-        dtype = variable.dtype
-        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
-        step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(beta_1, step),
-            beta2_power=tf.pow(beta_2, step),
-            lr=tf.cast(learning_rate, dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=tf.constant(self.epsilon, dtype),
-            grad=tf.cast(gradient, dtype),
-        )
 
 
 def count_parameters(model: keras.Model) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Everything that a training changes as it goes, to be taken out and put back."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import keras
@@ -32,6 +33,8 @@ def changing_variables(model: keras.Model) -> list[Any]:
 class BestWeights:
     """A copy of the weights of the epoch with the least validation loss; the first one of equals.
 
+    Where a rise is wanted, such as of an accuracy, the loss is the number below zero.
+
     A loss that is not a number is worse than any other.
     """
 
@@ -61,10 +64,17 @@ class TrainingState:
     """
 
     def __init__(
-        self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback], keep_best: bool
+        self,
+        model: keras.Model,
+        callbacks: Sequence[keras.callbacks.Callback],
+        keep_best: bool,
+        loss_of: Callable[[Mapping[str, float]], float] = itemgetter("val_loss"),
     ) -> None:
-        """model: compiled. callbacks: Keras's, of which only the ends of epochs are called."""
-        self.model, self.callbacks = model, callbacks
+        """model: compiled. callbacks: Keras's, of which only the ends of epochs are called.
+
+        loss_of: what the best weights have the least of, by the row of an epoch.
+        """
+        self.model, self.callbacks, self.loss_of = model, callbacks, loss_of
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
         self.pictures, self.under_way = 0, False
@@ -109,7 +119,7 @@ class TrainingState:
         self.pictures, self.under_way, self.trained, self._measured = 0, False, None, []
         self.history.append(dict(row))
         if self.best:
-            self.best.update(row["val_loss"])
+            self.best.update(self.loss_of(row))
         for callback in self.callbacks:
             callback.on_epoch_end(len(self.history) - 1, dict(row))
 

@@ -116,6 +116,14 @@ class Experiment:
         return "fused_rankings" if self.get("fusion") == "ranks" else "fused_vectors"
 
     @property
+    def is_seen_in_maps(self) -> bool:
+        """Whether its vectors are sums over the positions of a network's last feature map."""
+        if self.kind != "network":
+            return False
+        loss = self.get("loss")
+        return loss is None or not loss.projects or self.get("pooling") == "avg"
+
+    @property
     def members(self) -> list[str]:
         """The experiments that it is combined from."""
         return self.get("of") or []

@@ -257,8 +257,8 @@ class Plan(DataPlan):
 
     def explained_by(self, experiment: str) -> tuple[str, ...]:
         """The pictures of its vectors and its network: of those asked for, what it has."""
-        kind, wanted = self.experiments[experiment].kind, self.config.evaluation.explanations
-        has = {"map": kind != "fused_rankings", "similarity": kind == "network"}
+        asked, wanted = self.experiments[experiment], self.config.evaluation.explanations
+        has = {"map": asked.kind != "fused_rankings", "similarity": asked.is_seen_in_maps}
         return tuple(name for name in has if has[name] and name in wanted)
 
     def explanations(self, experiment: str) -> list[str]:
