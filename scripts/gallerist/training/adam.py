@@ -20,17 +20,24 @@ class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]
     with every step. (Keras corrects the bias by the rounded number, so the kernel is consistent.)
     """
 
-    def __init__(self, learning_rate: float, faster: Mapping[int, float] | None = None) -> None:
-        """faster: position among the trainable variables -> factor of the learning rate."""
-        super().__init__(learning_rate)
+    def __init__(
+        self, learning_rate: float, faster: Mapping[int, float] | None = None, **options: Any
+    ) -> None:
+        """faster: position among the trainable variables -> factor of the learning rate.
+
+        options: those of Keras's Adam.
+        """
+        super().__init__(learning_rate, **options)
         self.faster = faster or {}
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         """Update one variable and its moments in place."""
+        index = self._get_variable_index(variable)
+        if index in self.faster:
+            learning_rate = learning_rate * self.faster[index]
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        index = self._get_variable_index(variable)
         dtype = variable.dtype
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
         step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, dtype)
@@ -40,7 +47,7 @@ class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]
             v=self._velocities[index].value.handle,
             beta1_power=tf.pow(beta_1, step),
             beta2_power=tf.pow(beta_2, step),
-            lr=tf.cast(learning_rate, dtype) * self.faster.get(index, 1.0),
+            lr=tf.cast(learning_rate, dtype),
             beta1=beta_1,
             beta2=beta_2,
             epsilon=tf.constant(self.epsilon, dtype),
