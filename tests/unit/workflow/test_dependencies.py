@@ -43,10 +43,11 @@ STARTED_BY_NAME = {
 HEAVY = {
     "tensorflow": {
         *("networks.feature_map", "networks.architectures", "networks.efficientnet_lite2"),
-        *("networks.export",),
+        *("networks.export", "networks.heads"),
         *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
         *("networks.tensorflow_inference", "networks.trunk"),
-        *("training.batch_norm", "training.loop", "training.state"),
+        *("training.adam", "training.batch_norm", "training.loop", "training.metric_losses"),
+        *("training.objective", "training.passes", "training.state"),
     },
     "matplotlib": {
         *("figures.classes", "figures.comparison", "figures.feature_map"),
