@@ -36,6 +36,7 @@ COMPARISONS = {
         ("engines", 5),
         ("extraction", 9),
         ("training", 2),
+        ("losses", 5),
         ("memory", 1),
         ("overhead", 1),
         ("serving", 5),

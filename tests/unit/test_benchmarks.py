@@ -17,6 +17,7 @@ from benchmarks import published, rounds
 from benchmarks.apart import WorkFailed, apart
 from benchmarks.comparisons import COMPARISONS
 from benchmarks.labels import found_of
+from benchmarks.loss_accuracy import found_by
 from benchmarks.machine import Machine, threads
 from benchmarks.photos import photos
 from benchmarks.rounds import Way, compared, in_turn, ratio
@@ -169,7 +170,7 @@ def test_a_comparison_that_does_not_exist_is_refused():
 
 
 def test_every_comparison_is_tested():
-    others = {"overhead", "serving", "browse", "labels", SIMULATED}
+    others = {"overhead", "serving", "browse", "labels", "losses", SIMULATED}
     assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, *others}
 
 
@@ -186,6 +187,24 @@ def test_labels_that_were_made_wrong_are_found_far_above_chance():
     found = found_of(judged, neighbours, 5)
     assert found["precision"] == found["right class"] == 1
     assert found["recall"] > 0.7
+
+
+@pytest.mark.slow
+def test_an_epoch_of_each_loss_is_compared_with_one_of_cross_entropy(tmp_path):
+    rows = quick_tables(tmp_path, ["losses"])["losses"]["rows"]
+    assert [row["way"] for row in rows][:2] == ["classification", "triplet"]
+    assert len(rows) == 10
+    assert all(row["takes times as long"] > 0 for row in rows)
+
+
+def test_what_a_loss_finds_is_counted_as_in_the_evaluation():
+    """Two of a class, one beside the other and one behind a wrong picture; itself is no answer."""
+    vectors = np.array([[1, 0], [0.9, 0.1], [0.8, 0.5], [0.1, 1], [0, 1]], float)
+    labels = ["a", "a", "b", "a", "distractor"]
+    found = found_by(vectors, labels, range(5), range(5))
+    # Of the first: a, b; of the second: a, b; of the fourth: distractor, b. b has no other.
+    np.testing.assert_allclose(found["top-1"], [1, 1, 0])
+    np.testing.assert_allclose(found["mAP@R"], [0.5, 0.5, 0])
 
 
 def test_ways_are_measured_in_turn_after_one_round_that_does_not_count(monkeypatch):
