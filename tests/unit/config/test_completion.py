@@ -81,7 +81,7 @@ def test_every_key_is_described_and_is_required_optional_or_has_a_default():
     optional = {"dataset." + name for name in names} | {
         "dataset.split." + each for each in ("training", "gallery", "query", "unseen_classes")
     }
-    optional.add("dataset.truth.labels")
+    optional |= {"dataset.truth.labels", "experiments.<name>.loss"}
     for each in keys(Configuration):
         assert len(each.schema.get("description", "")) > 10, each.path
         assert ("default" in each.schema) != (each.required or each.path in optional), each.path
