@@ -11,7 +11,7 @@ training is written when it is done, and not repeated by another call.
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,7 @@ def prepare(
     seed: int,
 ) -> "Prepared":
     """A network, and what it is trained on. folder: of rows, which all losses and seeds share."""
-    from benchmarks.training import FrozenLayers
     from gallerist.networks.architectures import architecture
-    from gallerist.networks.tensorflow_inference import compile_network
     from gallerist.networks.trunk import Halves
     from gallerist.networks.trunk_rows import TrunkRows
     from gallerist.networks.weights import fetch
@@ -96,12 +94,34 @@ def prepare(
     network = architecture(settings).build(len(training.classes), weights.file, seed)
     halves = Halves(network)
     pictures = Preprocessing(setting.image_size)
-    layers = FrozenLayers(network, compile_network(halves.trunk(), threads=threads()), pictures)
-    rows = TrunkRows(layers, folder / "rows")
+    rows = TrunkRows(FrozenLayers(halves, pictures), folder / "rows")
     how = pictures, setting.batch_size, seed, settings.loss
     data = TrainingData(training, validation, *how)
     batches = data.rows(halves.identity, rows)
     return Prepared(settings, halves, halves.after_trunk(), *batches, rows)
+
+
+class FrozenLayers:
+    """The frozen layers of a network that is in memory, in place of `trunk_rows.Trunk`.
+
+    They are compiled with the first row that is not kept.
+    """
+
+    dtype = "float32"
+
+    def __init__(self, halves: Any, pictures: Preprocessing) -> None:
+        self.halves, self.pictures = halves, pictures
+        self.model, self.preprocessing = halves.identity, pictures.sha256
+        self.length = halves.cut.values
+        self.identity = [self.model, self.preprocessing]
+
+    def batches(self, pictures: Any) -> Iterator[Any]:
+        """Rows of pictures, a batch at a time."""
+        from gallerist.data.preprocessing import decode_ahead
+        from gallerist.networks.tensorflow_inference import compile_network
+
+        forward = compile_network(self.halves.trunk(), threads=threads())
+        return forward.stream(decode_ahead(pictures, self.pictures, threads=threads()))
 
 
 @dataclass(frozen=True)
