@@ -188,6 +188,13 @@ def test_a_million_rows_are_read_in_seconds(tmp_path):
     layout = layout_of(table)
     assert time.process_time() - start < 10
     assert layout.parts == {"gallery", "query"}
+    plain = read_table(table)
+    assert (len(plain), plain.lines[-1]) == (10**6, 10**6 + 1)
+    assert plain.column("path")[999_999] == "p/999999.jpg"
+    with table.open("a", encoding="utf-8") as file:
+        file.write("short\n")
+    with pytest.raises(UserError, match="line 1000002: the row has 1 cells, and the header 3"):
+        layout_of(table)
 
 
 def test_the_fingerprint_of_a_part_follows_its_own_rows_and_files(tmp_path):
