@@ -41,6 +41,7 @@ COMPARISONS = {
         ("overhead", 1),
         ("serving", 5),
         ("browse", 3),
+        ("abstaining", 1),
         ("seeds", 1),
         ("labels", 20),
     )

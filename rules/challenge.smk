@@ -57,6 +57,16 @@ rule write_submissions:
         "../scripts/write_submissions.py"
 
 
+CHALLENGE_RISK = {
+    "risk_coverage": results("challenge/risk_coverage.csv"),
+    "risk": reported(
+        "challenge/risk_coverage.png",
+        "challenge_risk_coverage",
+        figure="risk against coverage",
+    ),
+}
+
+
 rule grade_challenge:
     """Grade all experiments by the ground truth, rightly and with the published key fault."""
     input:
@@ -64,8 +74,12 @@ rule grade_challenge:
         truth=PLAN.challenge_truth,
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),
-        code=library("grade_challenge"),
+        code=library(
+            "grade_challenge",
+            drawing=["challenge.risk_coverage", "figures.risk_coverage"] if ABSTAINING else [],
+        ),
     output:
+        **(CHALLENGE_RISK if ABSTAINING else {}),
         grades=results("challenge/grades.csv"),
         study=results("challenge/key_fault.csv"),
         page=results("challenge/grades.md"),
@@ -84,6 +98,7 @@ rule grade_challenge:
     resources:
         **needs.of("grade_challenge"),
     params:
+        **({"absent": CONFIG.evaluation.abstaining.absent} if ABSTAINING else {}),
         experiments=canonical_json(EXPERIMENTS),
         by_distance=canonical_json(
             [name for name, each in PLAN.experiments.items() if each.ranked_by_distance]

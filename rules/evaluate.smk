@@ -19,6 +19,16 @@ BY_CLASS = {
 }
 BY_CLASS = BY_CLASS if PLAN.labelled else {}
 
+ABSTAINING = CONFIG.evaluation.abstaining is not None
+RISK_COVERAGE = {
+    "risk_coverage": results("evaluation/{experiment}/risk_coverage.csv"),
+    "risk": reported(
+        "evaluation/{experiment}/risk_coverage.png",
+        "risk_coverage",
+        figure="risk against coverage",
+    ),
+}
+
 for suffix, names, training in (
     ("", WITHOUT_NETWORK, {}),
     ("__network", NETWORKS, {"training": CURVES}),
@@ -32,15 +42,21 @@ for suffix, names, training in (
             gallery=manifest("gallery"),
             query=manifest("query"),
             truth=PLAN.truth,
+            validation=of_experiment(PLAN.validation),
             history=of_experiment(PLAN.training_history),
             pictures=of_experiment(PLAN.explanations),
             records=of_experiment(PLAN.upstream_records),
             code=library(
-                "evaluate_retrieval", drawing=["figures.training_curves"] if training else []
+                "evaluate_retrieval",
+                drawing=[
+                    *(["figures.training_curves"] if training else []),
+                    *(["figures.risk_coverage"] if ABSTAINING else []),
+                ],
             ),
         output:
             **training,
             **BY_CLASS,
+            **(RISK_COVERAGE if ABSTAINING else {}),
             metrics=results("evaluation/{experiment}/metrics.json"),
             answers=results("evaluation/{experiment}/answers.csv"),
             queries=results("evaluation/{experiment}/queries.csv"),
@@ -62,6 +78,11 @@ for suffix, names, training in (
         resources:
             **needs.of("evaluate_retrieval"),
         params:
+            **(
+                {"abstaining": of_experiment(lambda name: canonical_json(PLAN.abstaining(name)))}
+                if ABSTAINING
+                else {}
+            ),
             k=canonical_json(CONFIG.evaluation.k),
             metrics=canonical_json(CONFIG.evaluation.metrics),
             depth=CONFIG.search.depth,

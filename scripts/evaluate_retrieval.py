@@ -3,12 +3,13 @@
 from gallerist.data.manifest import Manifest
 from gallerist.evaluation import summary, tables
 from gallerist.evaluation.bootstrap import IntervalSettings
-from gallerist.evaluation.curves import HIT_RATE, curves_of, write_curves
+from gallerist.evaluation.curves import HIT_RATE, curves_of
 from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.scores import flatten, score
 from gallerist.evaluation.stated_truth import relevance_of
 from gallerist.figures.answer_strips import StripSettings, draw_strips
 from gallerist.figures.classes import draw_classes
+from gallerist.figures.risk_coverage import report_abstaining
 from gallerist.figures.training_curves import draw_training_curves
 from gallerist.io.files import write_json
 from gallerist.io.metric_names import top
@@ -33,28 +34,27 @@ with stage(snakemake) as run:
     found = scores.as_json(settings, by_class=by_class)
     known = evaluation, ranks, scores.originals, gallery, settings
     curves = curves_of(*known, by_distance=params.by_distance)
+    if given.validation:
+        asked = ranking, queries, gallery, given.validation, run.param("abstaining")
+        found["abstaining"] = report_abstaining(*asked, output, run.title)
     head = {"experiment": experiment, **counts, "confidence": params.confidence}
     write_json(output.metrics, head | ({"truth": "stated"} if given.truth else {}) | found)
     listed = max(*ks, params.answers_drawn)
-    tables.write_answers(output.answers, evaluation, queries, gallery, listed)
-    tables.write_queries(output.queries, scores, queries, evaluation.ranks, evaluation.excluded)
-    write_curves(output.curves, curves)
+    tables.write_all(made, evaluation, scores, curves, queries, gallery, settings, listed)
     strips = StripSettings(params.answers_drawn, params.strips_drawn, run.param("queries_drawn"))
     shown = {"title": run.title, **run.param("reading")}
     draw_strips(evaluation, ranks, queries, gallery, output, strips, **shown)
     if by_class:
-        tables.write_classes(output.classes, scores, settings)
         draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
     if given.history:
         draw_training_curves(given.history, output.training, title=run.title)
-
     upstream = [read_record(path) for path in given.records]
-    run.metrics(figures := {**flatten(found["metrics"]), **counts})
+    run.metrics(figures := {**flatten(found["metrics"], found.get("abstaining")), **counts})
     run.tag(**summary.tags(upstream, experiment, dataset, found["metrics"], len(scores.queries)))
     for each in summary.image_sets(upstream):
         run.dataset(each.name, each.path, each.digest, each.images)
     shown = summary.shown_files(made, given.pictures, given.history)
-    for each in shown:
-        run.artifact(*each)
+    for path, folder in shown:
+        run.artifact(path, folder)
     row = summary.row(upstream, experiment, params.items(), figures, curves[HIT_RATE])
     run.compare(output.row, experiment, **row, artifacts=shown)

@@ -8,7 +8,7 @@ with stage(snakemake) as run:
     params, members = snakemake.params, run.param("members")
     given = [Ranking.read(path) for path in snakemake.input.rankings]
     searches = [given[start : start + len(members)] for start in range(0, len(given), len(members))]
-    for rankings, file in run.each_search(searches, snakemake.output.rankings):
+    for file, rankings in run.each_search(snakemake.output.rankings, searches):
         depth = params.depth or max(len(each) for ranking in rankings for each in ranking.answers)
         fused = fuse_rankings(rankings, depth, params.constant)
         fused.write(file)

@@ -9,8 +9,8 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, settings = snakemake.input, run.settings_as(KReciprocal)
-    sets = read_sets(given.galleries), read_sets(given.queries), snakemake.output.rankings
-    for gallery, queries, file in run.each_search(*sets):
+    sets = snakemake.output.rankings, read_sets(given.galleries), read_sets(given.queries)
+    for file, gallery, queries in run.each_search(*sets):
         check_comparable(gallery, queries)
         with run.timed("reranking_seconds"):
             ranking = k_reciprocal(

@@ -7,8 +7,8 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, settings = snakemake.input, run.settings_as(Search)
-    sets = read_sets(given.galleries), read_sets(given.queries), snakemake.output.rankings
-    for gallery, queries, file in run.each_search(*sets):
+    sets = snakemake.output.rankings, read_sets(given.galleries), read_sets(given.queries)
+    for file, gallery, queries in run.each_search(*sets):
         check_comparable(gallery, queries)
         depth = snakemake.params.depth or max(1, len(gallery.ids))
         with run.timed("search_seconds"):

@@ -32,8 +32,8 @@ with stage(snakemake) as run:
         caption = f"{query.label} and {answer.label}"
         return MatchedPictures(one, other, *points, match_key_points(*points, settings), caption)
 
-    files = given.rankings, given.galleries, given.queries, output.rankings, output.matches
-    for before, gallery, queries, after, matches in run.each_search(*files):
+    files = output.rankings, given.rankings, given.galleries, given.queries, output.matches
+    for after, before, gallery, queries, matches in run.each_search(*files):
         pictures = {**Manifest.read(gallery).by_id(), **Manifest.read(queries).by_id()}
         ranking = verified(Ranking.read(before), pictures)
         ranking.write(after)

@@ -9,10 +9,11 @@ from PIL import Image
 from tracked import a_record
 
 from gallerist.data.manifest import Manifest, Picture
+from gallerist.evaluation.threshold import Promise, Threshold
 from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.extractors import extract
 from gallerist.features.store import write_features
-from gallerist.io.files import sha256_of_file, write_json
+from gallerist.io.files import read_json, sha256_of_file, write_json
 from gallerist.records.record import write_record
 from gallerist.search.exact import search
 from gallerist.settings.descriptors import read_descriptor
@@ -65,6 +66,15 @@ class SmallGallery:
             tags={"weights": "none"},
         )
         write_record(evaluation / "experiment.record.json", record)
+
+    def add_threshold(self, name, below):
+        """The threshold of an experiment, as its evaluation leaves it; None takes it away."""
+        path = self.results.folder / f"evaluation/{name}/metrics.json"
+        found = read_json(path)
+        found.pop("abstaining", None)
+        if below is not None:
+            found["abstaining"] = Threshold(below, Promise(0.05, 0.95, 0.5), 200).as_json()
+        write_json(path, found)
 
 
 def small_gallery(root):

@@ -32,6 +32,7 @@ from gallerist.search.nearest_others import nearest_others
 
 TIMED = ("decoding", "augmentation", "search", "indexes", "engines", "extraction")
 SIMULATED = "seeds"
+SPLIT = "abstaining"
 IN_PROCESSES_OF_THEIR_OWN = ("training", "memory")
 
 ALL_IN_ONE_PROCESS = """
@@ -170,7 +171,7 @@ def test_a_comparison_that_does_not_exist_is_refused():
 
 
 def test_every_comparison_is_tested():
-    others = {"overhead", "serving", "browse", "labels", "losses", SIMULATED}
+    others = {"overhead", "serving", "browse", "labels", "losses", SIMULATED, SPLIT}
     assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, *others}
 
 
@@ -205,6 +206,15 @@ def test_what_a_loss_finds_is_counted_as_in_the_evaluation():
     # Of the first: a, b; of the second: a, b; of the fourth: distractor, b. b has no other.
     np.testing.assert_allclose(found["top-1"], [1, 1, 0])
     np.testing.assert_allclose(found["mAP@R"], [0.5, 0.5, 0])
+
+
+def test_thresholds_are_fitted_and_tried_on_every_split(tmp_path):
+    rows = quick_tables(tmp_path, [SPLIT])[SPLIT]["rows"]
+    assert len({row["absent"] for row in rows}) == 4
+    assert {row["with a threshold"] for row in rows} == {1.0}
+    for row in rows:
+        assert 0 < row["coverage"] <= 1
+        assert row["risk"] <= row["promised"]
 
 
 def test_ways_are_measured_in_turn_after_one_round_that_does_not_count(monkeypatch):

@@ -28,12 +28,16 @@ CHALLENGE = {
     "distractor_step": 10,
 }
 SUBMISSIONS = {"write_submissions"}
+EVALUATED = {f"evaluate_retrieval {name}" for name in EXPERIMENTS} | {"compare_experiments"}
+ABSTAINING = {"risk": 0.45, "absent": 0}
+"""So that the six held-out pictures can promise something."""
 
 
 @pytest.fixture(scope="module")
 def challenged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("challenged") / "gallerist"
     config = {**CONFIG, "experiments": EXPERIMENTS, "challenge": CHALLENGE}
+    config["evaluation"] = {**CONFIG["evaluation"], "abstaining": ABSTAINING}
     workflow = Workflow(folder, {**config, "search": {"depth": None}})
     workflow.log_nothing()
     workflow.first_run = workflow.run()
@@ -102,6 +106,20 @@ def test_the_grades_are_those_of_the_truth(challenged):
     assert {row["domain"] for row in grades} == {"all", "photo", "sketch"}
 
 
+def test_the_risk_of_the_challenge_at_full_coverage_is_what_the_grades_miss(challenged):
+    grades = {
+        row["experiment"]: float(row["mean"])
+        for row in challenged.rows("challenge/grades.csv")
+        if (row["domain"], row["metric"]) == ("all", "hit rate@1")
+    }
+    found = {row["experiment"]: row for row in challenged.rows("challenge/risk_coverage.csv")}
+    assert {*found} == {*EXPERIMENTS}
+    for experiment, last in found.items():
+        assert float(last["coverage"]) == 1
+        assert float(last["risk"]) == pytest.approx(1 - grades[experiment], abs=5e-5)
+    assert (challenged.results / "challenge/risk_coverage.png").is_file()
+
+
 def test_the_fault_makes_a_random_ranker_look_good(challenged):
     study = challenged.rows("challenge/key_fault.csv")
     assert {row["ranker"] for row in study} >= {*EXPERIMENTS, "random"}
@@ -117,13 +135,43 @@ def test_the_fault_makes_a_random_ranker_look_good(challenged):
         ("challenge.group", "another group", SUBMISSIONS),
         ("challenge.k", 5, SUBMISSIONS),
         ("challenge.distractor_step", 5, {"grade_challenge"}),
-        ("evaluation.k", [1, 2], {f"evaluate_retrieval {name}" for name in EXPERIMENTS}),
+        ("evaluation.k", [1, 2], EVALUATED),
+        ("evaluation.abstaining.risk", 0.5, EVALUATED),
     ],
 )
 def test_an_edit_repeats_what_it_changes(workflow, key, value, expected):
     workflow.edit_config(key, value)
-    compared = {"compare_experiments"} if key == "evaluation.k" else set()
-    assert workflow.dry_run() == expected | compared
+    assert workflow.dry_run() == expected
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_threshold_is_fitted_on_held_out_pictures_in_the_gallery(challenged, experiment):
+    label = {
+        row["id"]: row["label"]
+        for part in ("gallery", "validation")
+        for row in challenged.rows(f"manifests/{part}.csv")
+    }
+    ranking = "verified.verified" if experiment == "verified" else experiment
+    nearest = {}
+    for row in challenged.rows(f"rankings/validation/{ranking}.csv"):
+        if row["rank"] == "1":
+            right = label[row["query_id"]] == label[row["gallery_id"]]
+            nearest[row["query_id"]] = float(row["distance"]), right
+    assert len(nearest) == 6
+    found = json.loads((challenged.results / f"evaluation/{experiment}/metrics.json").read_text())
+    threshold = found["abstaining"]
+    assert threshold["fitted_on"] == 6
+    # Of six answers none may be wrong: .55 to the power of 5 is more than .05.
+    wrong = [distance for distance, right in nearest.values() if not right]
+    assert threshold["promised"] == (not wrong)
+    if not wrong:
+        assert threshold["distance_below"] is None
+        queries = threshold["queries"]
+        assert queries["coverage"] == 1
+        assert queries["risk"] == pytest.approx(1 - found["metrics"]["top-1"]["mean"])
+    rows = challenged.rows(f"evaluation/{experiment}/risk_coverage.csv")
+    assert float(rows[-1]["coverage"]) == 1
+    assert (challenged.results / f"evaluation/{experiment}/risk_coverage.png").is_file()
 
 
 def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workflow):

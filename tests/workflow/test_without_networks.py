@@ -354,7 +354,7 @@ from gallerist.search.reversal import reverse_first
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    for before, after in run.each_search(snakemake.input.rankings, snakemake.output.rankings):
+    for after, before in run.each_search(snakemake.output.rankings, snakemake.input.rankings):
         ranking = reverse_first(Ranking.read(before), **run.settings)
         ranking.write(after)
         run.metrics(queries=len(ranking.query_ids))

@@ -3,9 +3,10 @@
 import csv
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.compared import groups_of
 from gallerist.evaluation.relevance import Relevance
 from gallerist.evaluation.stated_truth import relevance_of
+from gallerist.evaluation.threshold import Threshold
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import Record, read_record
@@ -93,6 +95,16 @@ class DataSet:
         return {
             name: read_json(path(f"evaluation/{name}/metrics.json")) for name in self.experiments
         }
+
+    def threshold(self, experiment: str) -> Threshold | None:
+        """Below which distance an experiment answers; None where nothing was fitted."""
+        held = self.metrics[self.require(experiment)].get("abstaining")
+        return None if held is None else Threshold.of(held)
+
+    def nothing(self, experiment: str, distances: Sequence[float]) -> str | None:
+        """Why a picture with such answers, best first, is not answered; None where it may be."""
+        threshold = self.threshold(experiment)
+        return None if threshold is None else threshold.refuses((*distances, inf)[0])
 
     @cached_property
     def records(self) -> dict[str, Record]:

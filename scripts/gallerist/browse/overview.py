@@ -32,6 +32,7 @@ FIGURES = {
     "confusion.png": "Class of the first answer, by class of the query",
     "map.png": "Gallery and queries in one plane",
     "similarity.png": "Which regions made query and answer match",
+    "risk_coverage.png": "How many answers are wrong when how many queries are answered",
     "training_curves.png": "Accuracy and loss of the training",
     "worst.png": "The queries it answers worst",
     "best.png": "The queries it answers best",
@@ -214,7 +215,7 @@ def _caveats(
 
 def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
     """What one experiment is made of: its settings, its classes, its figures."""
-    record = data.records[data.require(name)]
+    record, threshold = data.records[data.require(name)], data.threshold(name)
     folder = data.results.path(f"evaluation/{name}")
     rows: list[list[str]] = [[]]
     table = data.there(f"evaluation/{name}/classes.csv")
@@ -235,6 +236,7 @@ def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
             if (folder / file).is_file() and (file not in BY_CLASS or _by_class(data, name))
         ],
         "unknown": data.metrics[name]["unknown"],
+        "threshold": threshold and str(threshold),
     }
 
 

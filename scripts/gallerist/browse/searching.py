@@ -32,11 +32,16 @@ class Searching:
     def search(self, experiment: str, picture: Path, count: int) -> dict[str, Any]:
         """The first answers to a picture file, and its class where the data set has it.
 
+        nothing: why none of them is to be believed, where the threshold says so.
         Raises `NotSearchable`, and UserError as `GallerySearch`.
         """
         with COMPUTING:
             label, answers = self._prepared(experiment).search(picture, min(count, MOST))
-        return {"label": label, "answers": [shown_answer(answer) for answer in answers]}
+        return {
+            "label": label,
+            "answers": [shown_answer(answer) for answer in answers],
+            "nothing": self._data.nothing(experiment, [answer.distance for answer in answers]),
+        }
 
     def _prepared(self, experiment: str) -> "GallerySearch":
         from gallerist.serving.extractor import reading_of
@@ -85,16 +90,21 @@ def shown_answer(answer: Answer) -> dict[str, Any]:
 def ranked_answers(
     data: DataSet, query: str, experiments: Sequence[str], count: int, skipped: int = 0
 ) -> dict[str, Any]:
-    """A query of the data set with its answers by some experiments, as the workflow ranked them."""
+    """A query of the data set with its answers by some experiments, as the workflow ranked them.
+
+    nothing: experiment -> why its answers are not to be believed, where its threshold says so.
+    """
     picture = data.query(query)
     relevance, gallery = data.relevance, data.gallery
-    found = {}
+    found, nothing = {}, {}
     for name in map(data.require, experiments):
         best = data.ranking(name).answers(query, count, skipped=skipped)
         if unknown := [answer for answer in best.ids if answer not in gallery]:
             raise UserError(
                 f"the gallery has no picture {unknown[0]} any more: run the workflow again"
             )
+        if not skipped and (reason := data.nothing(name, best.distances)):
+            nothing[name] = reason
         ranks = range(best.first_rank, best.first_rank + len(best.ids))
         answers = zip(ranks, best.ids, best.distances, strict=True)
         found[name] = [
@@ -105,4 +115,5 @@ def ranked_answers(
         "query": {**shown_picture(picture), "path": picture.path},
         "relevant": relevance.total(query),
         "answers": found,
+        "nothing": nothing,
     }

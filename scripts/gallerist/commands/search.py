@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,13 @@ def search(
         raise ValueError(f"--answers is {count}; it is at least 1")
     path, label, answers = _answers(config, experiment, picture, query, count)
     print(f"{path}  ({label or 'class unknown'}), experiment {experiment}")
+    notice, sure = _sureness(config, experiment, answers)
+    print(notice, end="")
     width = max((len(Path(answer.picture.path).name) for answer in answers), default=0)
     for answer in answers:
         name = Path(answer.picture.path).name.ljust(width)
         line = f"{answer.rank:4d} {answer.mark} {name}  {answer.distance:.4f}  "
-        print(line + answer.picture.label)
+        print(line + answer.picture.label + sure)
     dataset = config["dataset"]["name"]
     output = output or _default_output(dataset, experiment, path)
     _draw(path, label, answers, output, f"{dataset}, {experiment}", config)
@@ -78,6 +81,22 @@ def _answers(
             **reading_of(config),
         )
     return picture, label, answers
+
+
+def _sureness(
+    config: dict[str, Any], experiment: str, answers: Sequence["Answer"]
+) -> tuple[str, str]:
+    """What is said before the answers, and behind each, where the threshold refuses them."""
+    from gallerist.evaluation.threshold import threshold_of
+    from gallerist.workflow.results import Results
+
+    threshold = threshold_of(Results.of(config, options.RESULTS), experiment)
+    if threshold is None:
+        return "", ""
+    if threshold.below is None:
+        return f"{threshold}\n", ""
+    refused = threshold.refuses(answers[0].distance if answers else inf)
+    return (f"{refused}\n", "  not sure") if refused else ("", "")
 
 
 def _default_output(dataset: str, experiment: str, picture: str) -> Path:

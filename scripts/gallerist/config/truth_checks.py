@@ -49,6 +49,9 @@ def check_classes(whole: Configuration) -> Problems:
         labelled, learned_from = plan.labelled, plan.learned_from
     except (UserError, OSError):
         return
+    if whole.evaluation.abstaining and (whole.dataset.truth or learned_from != "training"):
+        problem = "a threshold is fitted on held-out training pictures, by their classes"
+        yield ("evaluation", "abstaining"), f"{problem}, which there are none of. Write null."
     for name, settings in whole.experiments.items():
         path = ("experiments", name)
         trained = getattr(settings, "epochs", 0) > 0

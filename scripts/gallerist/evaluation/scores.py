@@ -185,16 +185,21 @@ def compute_metrics(
     return values, unknown
 
 
-def flatten(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
+def flatten(
+    metrics: Mapping[str, Mapping[str, float | None]], abstaining: Mapping[str, Any] | None = None
+) -> dict[str, float]:
     """Means and ends under names that MLflow takes, which has no "@": "intervals/mAP-10 low".
 
-    metrics: as `Scores.as_json` gives them.
+    metrics: as `Scores.as_json` gives them. abstaining: as `Abstaining.as_json` does.
     """
     named = {
         _flat_name(name.replace("@", "-"), figure): value
         for name, figures in metrics.items()
         for figure, value in figures.items()
     }
+    if abstaining:
+        further = {"distance below": abstaining["distance_below"], **abstaining["queries"]}
+        named |= {f"abstaining/{name}": value for name, value in further.items()}
     return {name: value for name, value in named.items() if value is not None}
 
 

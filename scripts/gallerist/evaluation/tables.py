@@ -8,6 +8,7 @@ import numpy as np
 
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.bootstrap import IntervalSettings
+from gallerist.evaluation.curves import Curve, write_curves
 from gallerist.evaluation.relevance import MARKS, Evaluation
 from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.evaluation.scores import Scores
@@ -17,6 +18,27 @@ COLUMNS = ("query_id", "path", "class", "original", "first_right")
 """What the list of queries has before the metrics."""
 
 EXCLUDED = "excluded"
+
+
+def write_all(
+    output: Mapping[str, PathLike],
+    evaluation: Evaluation,
+    scores: Scores,
+    curves: Mapping[str, Curve],
+    queries: Manifest,
+    gallery: Manifest,
+    settings: IntervalSettings,
+    count: int,
+) -> None:
+    """Write answers, queries, curves, and classes where there are any.
+
+    output: name -> path. Others as for the functions that write each.
+    """
+    write_curves(output["curves"], curves)
+    write_answers(output["answers"], evaluation, queries, gallery, count)
+    write_queries(output["queries"], scores, queries, evaluation.ranks, evaluation.excluded)
+    if "classes" in output:
+        write_classes(output["classes"], scores, settings)
 
 
 def write_answers(

@@ -7,6 +7,7 @@ the names of its pictures: see `package`, which makes it.
 import io
 import os
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from gallerist.data.manifest import Manifest
+from gallerist.evaluation.threshold import Threshold
 from gallerist.features.extractors import extract
 from gallerist.features.store import Features, check_comparable
 from gallerist.io.files import PathLike, read_json
@@ -24,6 +26,8 @@ from gallerist.serving.extractor import extractor_of
 from gallerist.serving.requests import as_files, in_rows
 from gallerist.settings.ranking import Search
 from gallerist.workflow.results import Results
+
+SURE = {True: "yes", False: "no", None: "unknown"}
 
 SETTINGS = "searchable.json"
 """The file of an artifact that says what it holds."""
@@ -48,6 +52,7 @@ class SearchableGallery:
         )
         # An index finds other answers when it is asked for fewer.
         self._least_depth = 0 if settings.index is None else held["depth"] or len(gallery.ids)
+        self._threshold = Threshold.of(held["threshold"]) if held.get("threshold") else None
         self._pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
         self._extractor = extractor_of(
             results,
@@ -88,11 +93,14 @@ class SearchableGallery:
 
     def _answers(self, ids: Sequence[str], distances: Sequence[float]) -> Answers:
         pictures = [self._pictures[identifier] for identifier in ids]
+        nearest = distances[0] if distances else inf
+        sure = self._threshold.answers(nearest) if self._threshold else None
         return Answers(
             names=[picture.path for picture in pictures],
             labels=[picture.label for picture in pictures],
             ids=list(ids),
             distances=list(distances),
+            sure=SURE[sure],
         )
 
 

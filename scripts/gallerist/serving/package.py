@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 from gallerist import LIBRARY
 from gallerist.data.manifest import Manifest
+from gallerist.evaluation.threshold import threshold_of
 from gallerist.io.files import PathLike, canonical_json, sha256_of_file, sha256_of_text, write_json
 from gallerist.records.record import Record, read_record
 from gallerist.serving.answers import Answers
@@ -83,6 +84,7 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
     _copy_results(results, experiment, used, folder / GALLERY)
     requirements = _requirements([CODE, *code])
     facts = _facts(results, config, experiment, used)
+    threshold = threshold_of(results, experiment)
     held = {
         "experiment": experiment,
         "experiments": used,
@@ -91,6 +93,7 @@ def pack(results: Results, config: Mapping[str, Any], experiment: str, folder: P
         "reading": reading_of(config),
         "requirements": requirements,
         "facts": facts,
+        "threshold": threshold.as_json() if threshold else None,
     }
     write_json(folder / GALLERY / SETTINGS, held)
     contents = {
@@ -204,7 +207,11 @@ def _signature() -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType, Array
 
-    types = {list[str]: Array(DataType.string), list[float]: Array(DataType.double)}
+    types = {
+        list[str]: Array(DataType.string),
+        list[float]: Array(DataType.double),
+        str: DataType.string,
+    }
     return ModelSignature(
         # What is no picture reaches `requests`, which says so; MLflow would end in a stack trace.
         inputs=Schema([ColSpec(AnyType(), form, required=False) for form in FORMS]),

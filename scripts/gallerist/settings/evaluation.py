@@ -30,6 +30,19 @@ class SearchDepth(Settings):
     gallery. A metric that looks further, such as mAP, is left out, and said so."""
 
 
+class Abstaining(Settings):
+    """A threshold on the distance of the first answer, fitted on the held-out training pictures,
+    from which on a search says "nothing in the gallery"; and curves of risk against coverage.
+    `null`: none.
+    """
+
+    risk: Float = key(0.05, "fraction", gt=0, lt=1)
+    """At most this share of the answers is wrong, at the level `confidence`."""
+    absent: Float = key(0.5, "fraction", ge=0, lt=1)
+    """Share of the pictures asked of which the gallery has nothing, at most. 0: the gallery has
+    something of each."""
+
+
 class Evaluation(Settings):
     """What is measured and drawn."""
 
@@ -56,6 +69,7 @@ class Evaluation(Settings):
     bootstrap_rounds: Int = key(10_000, "rounds", ge=100)
     """Times the original pictures among the queries are drawn anew for an interval."""
     seed: Seed = key(99, doc="Draws the originals of the intervals, and the flips of the tests.")
+    abstaining: Abstaining | None = key(None)
     answers_drawn: Count = key(10, "answers")
     """Answers beside each drawn query. At most `search.depth`."""
     queries_drawn: Annotated[

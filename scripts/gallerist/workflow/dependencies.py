@@ -14,7 +14,9 @@ COPYING = frozenset({"data.warping"})
 """What makes the pixels of augmented copies: whatever reads pictures imports it, but runs through
 it only where a manifest lists copies."""
 
-DRAWN_BY_SOME = frozenset({"figures.feature_map", "figures.similarity", "figures.training_curves"})
+DRAWN_BY_SOME = frozenset(
+    f"figures.{name}" for name in ("feature_map", "risk_coverage", "similarity", "training_curves")
+) | {"challenge.risk_coverage"}
 """Figures that a script draws in some of its jobs only: a rule names those that its jobs draw."""
 
 

@@ -52,7 +52,7 @@ class Plan(DataPlan):
         """The parts whose vectors by an experiment something needs; reduced: in that form.
 
         Those that are searched; training, where a reduction is fitted on them; validation, where
-        the members of a fusion are weighed by them.
+        the members of a fusion are weighed by them, or a threshold is fitted on them.
         """
         fusions = [
             each
@@ -62,7 +62,8 @@ class Plan(DataPlan):
         fitted = [*fusions] if reduced else [self.experiments[experiment], *fusions]
         needed = {
             "training": any(each.get("reduction") for each in fitted),
-            "validation": any(each.get("fusion") == "weighted" for each in fusions),
+            "validation": self.config.evaluation.abstaining is not None
+            or any(each.get("fusion") == "weighted" for each in fusions),
         }
         return [part for part in self.extracted if needed.get(part, True)]
 
@@ -210,10 +211,13 @@ class Plan(DataPlan):
     def searches(self) -> list[tuple[str, str, str]]:
         """What every experiment searches: gallery, query, and the folder of the rankings.
 
-        The data set first, then the challenge, where there is one.
+        The data set first, then the challenge, where there is one; last the held-out training
+        pictures in the data set's gallery, where a threshold is fitted on them.
         """
         challenge = (*CHALLENGE_PARTS, "rankings/challenge")
-        return [(*SEARCHED, "rankings"), *([challenge] if self.challenge else [])]
+        validation = ("gallery", "validation", "rankings/validation")
+        asked = [(challenge, self.challenge), (validation, self.config.evaluation.abstaining)]
+        return [(*SEARCHED, "rankings"), *(search for search, wanted in asked if wanted)]
 
     def galleries(self, experiment: str) -> list[str]:
         """The vectors of all galleries, in the order of `searches`."""
@@ -244,6 +248,22 @@ class Plan(DataPlan):
     def challenge_ranking(self, experiment: str) -> str:
         """The ranking of the challenge that an experiment answers by."""
         return self.rankings(experiment)[1]
+
+    def validation(self, experiment: str) -> list[str]:
+        """The ranking that a threshold is fitted on, and its queries; nothing where none is."""
+        if self.config.evaluation.abstaining is None:
+            return []
+        return [self.rankings(experiment)[-1], self.manifest("validation")]
+
+    def abstaining(self, experiment: str) -> dict[str, Any]:
+        """How the threshold of an experiment is fitted."""
+        evaluation = self.config.evaluation
+        return {
+            **(evaluation.abstaining.model_dump() if evaluation.abstaining else {}),
+            "confidence": evaluation.confidence,
+            "seed": evaluation.seed,
+            "by_distance": self.experiments[experiment].ranked_by_distance,
+        }
 
     def member_rankings(self, experiment: str) -> list[str]:
         """The rankings of all experiments that this one is combined from, search after search."""

@@ -105,14 +105,18 @@ class Run:
         timer.seconds = time.monotonic() - started
         self.metrics({name: timer.seconds})
 
-    def each_search(self, *things: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    def each_search(
+        self, rankings: Sequence[PathLike], *things: Sequence[Any]
+    ) -> Iterator[tuple[Any, ...]]:
         """What belongs to each search of `Plan.searches`: of every sequence, one after the other.
 
-        What is recorded meanwhile of the challenge's, the second, says so in its name.
+        rankings: the files that are written. What is recorded meanwhile of another search than the
+        data set's has the name of its folder before its own.
         """
-        for prefix, *found in zip(("", "challenge/"), *things, strict=False):
-            self._prefix = prefix
-            yield tuple(found)
+        for file, *found in zip(rankings, *things, strict=True):
+            folder = Path(file).parent.name
+            self._prefix = "" if folder == "rankings" else f"{folder}/"
+            yield file, *found
         self._prefix = ""
 
     def parameters(self, nested: Mapping[str, Any] | None = None, /, **scalars: Any) -> None:

@@ -15,7 +15,8 @@ from PIL import Image
 from tracked import a_record
 
 from gallerist.evaluation.tables import read_queries
-from gallerist.io.files import sha256_of_file
+from gallerist.evaluation.threshold import Promise, Threshold
+from gallerist.io.files import read_json, sha256_of_file, write_json
 from gallerist.records.record import write_record
 from gallerist.search.geometric_verification import SMALLEST_AGREEMENT
 from gallerist.search.ranking import Ranking
@@ -143,6 +144,24 @@ def test_a_query_searched_again_gives_the_ranking_of_the_workflow(client, finish
         ranking = Ranking.read(finished.folder / "rankings/hog.csv")
         assert [answer["id"] for answer in found["answers"]] == list(ranking.answers[row][:10])
         assert found["label"] == finished.queries.pictures[row].label
+
+
+def test_nothing_in_the_gallery_is_said_where_the_threshold_says_so(own):
+    rankings = Ranking.read(own.folder / "rankings/hog.csv")
+    nearest = [row[0] for row in rankings.distances]
+    threshold = Threshold(sorted(nearest)[6], Promise(0.05, 0.95, 0.5), 200)
+    path = own.folder / "evaluation/hog/metrics.json"
+    write_json(path, read_json(path) | {"abstaining": threshold.as_json()})
+    with client_of(own) as client:
+        for query, distance in zip(own.queries.ids, nearest, strict=True):
+            asked = [("experiment", name) for name in EXPERIMENTS]
+            found = client.get(f"/api/small/query/{query}", params=asked).json()
+            expected = threshold.refuses(distance)
+            assert found["nothing"] == ({"hog": expected} if expected else {})
+            again = client.get("/api/small/search/hog", params={"picture": query}).json()
+            assert (again["nothing"] is None) == (expected is None)
+        assert client.get("/api/small/experiment/hog").json()["threshold"] == str(threshold)
+        assert client.get("/api/small/experiment/colour").json()["threshold"] is None
 
 
 def test_an_answer_can_be_the_next_query_and_is_no_answer_to_itself(client, finished):

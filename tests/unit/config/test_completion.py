@@ -628,6 +628,15 @@ def test_an_experiment_cannot_be_called_as_the_best_of_all_is():
     assert complete(edited("experiments.Best", {"descriptor": "hog"}, minimal()))
 
 
+def test_a_threshold_needs_held_out_pictures_of_classes(tmp_path):
+    config = edited("evaluation", {"abstaining": {}}, minimal())
+    assert complete(config)["evaluation"]["abstaining"] == {"risk": 0.05, "absent": 0.5}
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("query,gallery\n")
+    [problem] = problems(edited("dataset.truth", {"pairs": str(pairs)}, config))
+    assert problem.startswith("evaluation.abstaining: a threshold is fitted on held-out training")
+
+
 @pytest.mark.parametrize("length", [100, 101])
 def test_names_are_no_longer_than_files_can_be_called_by(length):
     name = "n" * length

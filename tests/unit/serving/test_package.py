@@ -15,7 +15,8 @@ from mlflow.pyfunc import scoring_server
 from small_gallery import GALLERY_SIZE, HOG, ranked, small_gallery
 
 from gallerist.io.errors import UserError
-from gallerist.serving.package import pack, save
+from gallerist.serving.gallery import SearchableGallery
+from gallerist.serving.package import GALLERY, pack, save
 from gallerist.workflow.experiments import NotSearchable
 
 
@@ -78,6 +79,23 @@ def test_the_answers_are_the_ranking_of_the_workflow_in_whatever_form_pictures_c
     assert [tuple(row) for row in found["distances"]] == list(expected.distances)
     for row in found.to_dict("records"):
         assert [name.partition("/")[0] for name in row["names"]] == row["labels"]
+
+
+def test_answers_are_sure_below_the_threshold_and_unknown_without_one(
+    small, loaded, anywhere, tmp_path
+):
+    found = loaded.predict(pd.DataFrame({"path": small.queries.paths}))
+    assert set(found["sure"]) == {"unknown"}
+    nearest = [row[0] for row in ranked(small, 1).distances]
+    below = round(sorted(nearest)[len(nearest) // 2], 9)  # as a ranking's file has it
+    small.add_threshold("hog", below)
+    packed = pack(small.results, small.config, "hog", tmp_path)
+    small.add_threshold("hog", None)
+    gallery = SearchableGallery(packed.folder / GALLERY)
+    answers = gallery.rank([{"path": path} for path in small.queries.paths], 2)
+    assert [each.sure for each in answers] == [
+        "yes" if round(distance, 9) < below else "no" for distance in nearest
+    ]
 
 
 def test_forms_can_be_mixed_and_ten_answers_are_given_unless_asked(small, loaded, anywhere):
@@ -268,7 +286,7 @@ def test_a_model_says_what_it_takes_gives_needs_and_may_be_used_for(small, model
     found = mlflow.models.Model.load(str(model))
     assert found.signature.inputs.input_names() == ["path", "bytes", "base64"]
     assert found.signature.inputs.required_input_names() == []
-    assert found.signature.outputs.input_names() == ["names", "labels", "ids", "distances"]
+    assert found.signature.outputs.input_names() == ["names", "labels", "ids", "distances", "sure"]
     assert found.metadata["query_digest"] == small.queries.digest
     assert found.metadata["licences"]["code"] == "MIT"
     lines = (model / "requirements.txt").read_text().split()

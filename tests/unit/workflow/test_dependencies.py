@@ -51,7 +51,7 @@ HEAVY = {
     },
     "matplotlib": {
         *("figures.classes", "figures.comparison", "figures.feature_map"),
-        *("figures.rule_graph", "figures.training_curves"),
+        *("figures.risk_coverage", "figures.rule_graph", "figures.training_curves"),
     },
     "mlflow": {"serving.pyfunc"},
 }
@@ -272,9 +272,13 @@ def test_the_search_waits_on_no_network():
     assert not found & {"features.network", "data.decoding"}
 
 
-def test_only_the_evaluation_of_a_network_waits_on_the_curves_of_a_training():
+def test_only_an_evaluation_that_has_them_waits_on_the_curves_of_training_and_of_risk():
     drawn = of_script("evaluate_retrieval") - of_script("evaluate_retrieval", DRAWN_BY_SOME)
-    assert drawn == {"figures.training_curves", "training.history"}
+    risk = {"abstaining", "abstaining_report", "risk_coverage", "threshold"}
+    assert drawn == {
+        *("figures.training_curves", "training.history", "figures.risk_coverage"),
+        *(f"evaluation.{name}" for name in risk),
+    }
 
 
 @pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)

@@ -77,8 +77,10 @@ def test_the_seconds_of_a_block_are_a_metric():
 
 def test_what_is_recorded_of_the_search_of_a_challenge_says_so():
     with stage(job()) as run:
-        for queries, file in run.each_search([9, 4], ["a.png", "b.png"]):
+        files = ["rankings/a.png", "rankings/challenge/a.png"]
+        for file, queries in run.each_search(files, [9, 4]):
             run.metrics(queries=queries)
+            Path(file).parent.mkdir(parents=True)
             Path(file).touch()
             run.artifact(file, "pictures")
         run.metrics(searches=2)

@@ -51,6 +51,11 @@ export function strip(dataSet, answers, open, label) {
   return h("ol", { class: "strip", tabindex: "0", "aria-label": label }, answers.map((answer) => answerCard(dataSet, answer, open)));
 }
 
+/* What stands over answers that a threshold refuses. reason: as the server gives it; nothing without. */
+export function notSure(reason) {
+  return reason && h("p", { class: "notice" }, `${reason[0].toUpperCase()}${reason.slice(1)}. The nearest pictures, of which none may be right:`);
+}
+
 /* Where an experiment has its first right answer, as a chip. */
 export function rankChip(overview, name, first) {
   const text = first > 0 ? String(first) : first === 0 ? "none" : "–";

@@ -195,6 +195,7 @@ export async function experimentPage({ dataSet, item }) {
         const { mean, low, high, macro_mean: macro } = reached.metrics[name];
         return [name, figure(mean), interval(low, high), macro === undefined ? "" : figure(macro)];
       }), { class: "numbers narrow" }),
+      page.threshold && h("p", {}, `Threshold: ${page.threshold}.`),
       Object.entries(page.unknown).map(([name, reason]) => h("p", { class: "small" }, `${name} is not known: ${reason}`))),
     page.classes.columns.length > 0 && h("section", {}, h("h2", {}, "By class"),
       tableOf("Mean of each class", ["class", ...shown], page.classes.rows.map((row) => [

@@ -5,7 +5,7 @@ import { answersOf, get, live, marks, once, wholePicture } from "./data.js";
 import { count, figure, whole } from "./format.js";
 import { chosenExperiments, link } from "./links.js";
 import { filtered } from "./filters.js";
-import { answerCard, experimentBoxes, named, picture, strip } from "./cards.js";
+import { answerCard, experimentBoxes, named, notSure, picture, strip } from "./cards.js";
 import { chosenFrom } from "./queries.js";
 import { markForm, openPair } from "./pair.js";
 
@@ -85,5 +85,5 @@ function answers(dataSet, overview, name, found, column, row) {
     h("div", { class: "heading" }, h("h2", {}, h("a", { href: link(dataSet, "experiment", name) }, named(overview, name))),
       h("span", { class: `verdict-of ${first === 1 ? "right" : first < 0 ? "" : "wrong"}` }, verdict),
       first >= 0 && h("span", { class: "small" }, `score ${figure(column.score[row])}`), live && more),
-    list);
+    notSure(found.nothing[name]), list);
 }

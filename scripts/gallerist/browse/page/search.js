@@ -3,7 +3,7 @@
 import { h, say } from "./dom.js";
 import { get, live, once, send, wholePicture } from "./data.js";
 import { link, ranked } from "./links.js";
-import { experimentBoxes, named, strip } from "./cards.js";
+import { experimentBoxes, named, notSure, strip } from "./cards.js";
 import { openPair } from "./pair.js";
 
 export async function searchPage({ dataSet, params, go, drops }) {
@@ -105,14 +105,14 @@ function column(dataSet, overview, name, given, { known, source }) {
   const body = h("div", {}, h("p", { class: "wait" }, "Searching; the first picture waits for the network to load"));
   const heading = h("span", { class: "small" });
   const started = performance.now();
-  get(`${dataSet}/search/${name}`, Object.entries(given)).then(({ label, answers }) => {
+  get(`${dataSet}/search/${name}`, Object.entries(given)).then(({ label, answers, nothing }) => {
     const seconds = (performance.now() - started) / 1000;
     heading.textContent = `${label ? `a picture of ${label} that the data set has` : "not in the data set"} · ${seconds.toFixed(2)} s`;
     if (label && !known.label) document.getElementById("known").textContent = label;
     const query = { ...known, label: label ?? known.label };
     const querySource = given.upload ? source : undefined;
-    body.replaceChildren(strip(dataSet, answers, (answer) => openPair({ dataSet, overview, experiment: name, query, answer, querySource }), `Answers of ${name}`));
-    say(`${name}: ${answers.length} answers, the first is ${answers[0]?.label ?? "none"}`);
+    body.replaceChildren(notSure(nothing) ?? "", strip(dataSet, answers, (answer) => openPair({ dataSet, overview, experiment: name, query, answer, querySource }), `Answers of ${name}`));
+    say(`${name}: ${nothing ? "nothing in the gallery; " : ""}${answers.length} answers, the first is ${answers[0]?.label ?? "none"}`);
   }, (error) => body.replaceChildren(h("p", { class: "notice" }, error.message)));
   return h("section", { class: "answered", "aria-label": name },
     h("div", { class: "heading" }, h("h2", {}, h("a", { href: link(dataSet, "experiment", name) }, named(overview, name))), heading), body);
