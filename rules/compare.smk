@@ -2,13 +2,15 @@
 
 VECTORS_SEARCHED = [
     file
-    for name in WITH_VECTORS
+    for name in sorted(WITH_VECTORS)
     for part in ("query", "gallery")
     for file in PLAN.searched_features(name, part)
 ]
 DOUBTING = {
-    # In the order of the vectors.
-    "metrics": [(name, PLAN.experiments[name].plain["search"]["metric"]) for name in WITH_VECTORS],
+    # In the order of the vectors, which is not that of the configuration's keys.
+    "metrics": [
+        (name, PLAN.experiments[name].plain["search"]["metric"]) for name in sorted(WITH_VECTORS)
+    ],
     "distance": CONFIG.dataset.near_duplicate_distance,
     "seed": CONFIG.evaluation.seed,
     "most_drawn": CONFIG.evaluation.strips_drawn,
