@@ -63,10 +63,9 @@ def worlds(*, quick: bool = False) -> list[World]:
     """What is simulated."""
     kinds = [(True, 0.55), (True, 0.85), (False, 0.45)]
     found = [
-        World(hits, mean, seeds, share, interaction)
+        World(hits, mean, seeds, share)
         for seeds in (3, 5)
         for hits, mean in kinds
-        for interaction in (0.3, 1.0)
         for share in (0.0, 0.3, 1.0, 3.0)
     ]
     return found[:2] if quick else found
@@ -114,7 +113,6 @@ def simulated(world: World, replications: int, seed: int) -> dict[str, Cell]:
     return {
         "values": world.name,
         "seeds": world.seeds,
-        "interaction": world.interaction,
         "variance by seeds / queries": _share(first, means),
         "covered": _covered(both, world.mean),
         "by queries alone": _covered(list(alone.values()), world.mean),

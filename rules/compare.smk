@@ -18,6 +18,10 @@ DOUBTING = {
 }
 
 
+# Experiments that differ in their seed only are one line of the comparison.
+SEEDS = groups(CONFIG.experiments)
+
+
 rule compare_experiments:
     """One table and one picture of all experiments."""
     input:
@@ -63,6 +67,12 @@ rule compare_experiments:
             "doubtful_labels",
             figure="doubtful labels",
         ),
+        # The rows of those that are means over several seeds.
+        means=[
+            results(f"comparison/seeds/{name}.record.json")
+            for name, members in SEEDS.items()
+            if len(members) > 1
+        ],
         record=results("comparison/comparison.record.json"),
     log:
         logs("compare_experiments.log"),
@@ -73,8 +83,7 @@ rule compare_experiments:
     resources:
         **needs.of("compare_experiments"),
     params:
-        # Experiments that differ in their seed only.
-        groups=canonical_json(groups(CONFIG.experiments)),
+        groups=canonical_json(SEEDS),
         decided_by=CONFIG.evaluation.decided_by,
         confidence=CONFIG.evaluation.confidence,
         bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,

@@ -5,6 +5,7 @@ from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.compared import Evaluated, compare
 from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
 from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
+from gallerist.evaluation.summary import mean_row
 from gallerist.evaluation.tables import read_queries
 from gallerist.figures import comparison as figures
 from gallerist.figures.doubtful_labels import report_doubts
@@ -55,6 +56,10 @@ with stage(snakemake) as run:
         draw(known, styles(names), path, title=title, level=params.confidence)
 
     run.metrics(comparison.named_hit_rates(result.rows, result.seeds))
+    means = [line for line in result.lines if line.of_seeds]
+    for path, line in zip(output.means, means, strict=True):  # both as configured
+        row = mean_row(line, run.title, params.decided_by, curves[line.name][HIT_RATE])
+        run.compare(path, line.name, **row)
     for name, path in output.items():
-        if name not in ("record", "html"):
+        if name not in ("record", "html", "means"):
             run.artifact(path)

@@ -185,9 +185,13 @@ def _mean_record(name: str, records: Sequence[Record]) -> Record:
     known = [each for each in first.metrics if all(each in other.metrics for other in others)]
     means = {each: math.fsum(r.metrics[each] for r in records) / len(records) for each in known}
     started = ", ".join(dict.fromkeys(each.tags["weights"] for each in records))
-    return replace(
-        first, experiment=name, title=name, metrics=means, tags={**first.tags, "weights": started}
-    )
+    shared = {
+        each: value
+        for each, value in first.parameters.items()
+        if all(other.parameters.get(each) == value for other in others)
+    }
+    tags = {"weights": started}  # no other tag of one is one of all
+    return replace(first, experiment=name, title=name, parameters=shared, metrics=means, tags=tags)
 
 
 def mean_curve(curves: Sequence[Curve], confidence: float) -> Curve:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gallerist.evaluation.compared import Compared
 from gallerist.evaluation.curves import Curve
+from gallerist.evaluation.scores import flatten
 from gallerist.io.files import PathLike
 from gallerist.io.metric_names import HIT_RATE, accuracies
 from gallerist.records.record import RUN_ID, ImageSet, Record, Scalar
@@ -44,6 +46,30 @@ def row(
             **training_curves(upstream),
             HIT_RATE: hit_rate_points(hit_rates.at, hit_rates.means),
         },
+    }
+
+
+def mean_row(line: Compared, dataset: str, decided_by: str, hit_rates: Curve) -> dict[str, Any]:
+    """The row of an experiment that was trained from several seeds, as `Run.compare` takes it.
+
+    Parameters are those that all seeds have in common, costs are means. hit_rates: against k.
+    """
+    metrics = line.metrics["metrics"]
+    each = {
+        f"seeds/{member} {decided_by}".replace("@", "-"): seed["metrics"][decided_by]["mean"]
+        for member, seed in zip(line.members, line.of_seeds, strict=True)
+        if decided_by in seed["metrics"]
+    }
+    head = (
+        f"**{line.name}** on **{dataset}**: the mean of {len(line.members)} trainings, each from "
+        f"another seed and a row of its own: {', '.join(line.members)}. Intervals are drawn over "
+        "queries and seeds.\n\n"
+    )
+    return {
+        "parameters": {**line.record.parameters, "seeds": len(line.members)},
+        "metrics": {**line.record.metrics, **flatten(metrics), **each},
+        "curves": {HIT_RATE: hit_rate_points(hit_rates.at, hit_rates.means)},
+        "tags": {**line.record.tags, "mlflow.note.content": head + _table(metrics)},
     }
 
 
@@ -238,20 +264,24 @@ def format_description(
     of MLflow's UI, and lacks the id of the run (RUN_ID) until that is known.
     """
     summary = ", ".join(f"{name} {metrics[name]['mean']:.4f}" for name in accuracies(metrics))
-    lines = [
-        f"| {name} | {figures['mean']:.4f} | {_interval(figures)} |"
-        for name, figures in metrics.items()
-    ]
-    table = "\n".join(["| metric | mean | interval |", "|---|---|---|", *lines])
     page = f"{BROWSE}#/{dataset}/experiment/{experiment}"
     return (
         f"**{experiment}** on **{dataset}**, {queries} queries: {summary}.\n\n"
         f"Weights it started from: {weights}. Top-k is the share of the queries with a picture of "
         "their class among the first k answers. Pictures and tables are under Artifacts.\n\n"
-        f"{table}\n\n[Its queries with their answers]({page}), while `make browse` is at work.\n\n"
+        f"{_table(metrics)}\n\n"
+        f"[Its queries with their answers]({page}), while `make browse` is at work.\n\n"
         "Queries of middling average precision, each with its answers:\n\n"
         f"![its middling queries](get-artifact?path={_STRIP}&run_uuid={RUN_ID})"
     )
+
+
+def _table(metrics: Mapping[str, Mapping[str, float | None]]) -> str:
+    lines = [
+        f"| {name} | {figures['mean']:.4f} | {_interval(figures)} |"
+        for name, figures in metrics.items()
+    ]
+    return "\n".join(["| metric | mean | interval |", "|---|---|---|", *lines])
 
 
 def _interval(figures: Mapping[str, float | None]) -> str:

@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.tables import read_queries
-from gallerist.io.files import PathLike, read_json
+from gallerist.io.files import PathLike, canonical_json, read_json
 from gallerist.records.record import stages_of
 from gallerist.serving.champion import Candidate, Decision, decide
 from gallerist.serving.package import GALLERY, PER_QUERY, Packed, experiment_record, pack, save
@@ -100,19 +101,26 @@ def register(
 def best(results: Results, config: Mapping[str, Any]) -> str:
     """The experiment with the highest mean of the deciding metric, of those that can be registered.
 
-    The first in the configuration, of equal ones. Raises NotSearchable when none can be registered.
+    Several seeds of one experiment have one mean, and are stood for by the first in the
+    configuration: the one that does best on the queries would be chosen by their chance. The first
+    in the configuration, of equal ones. Raises NotSearchable when none can be registered.
     """
     metric = config["evaluation"]["decided_by"]
     refusals = {name: refusal(name, each) for name, each in config["experiments"].items()}
-    reached: dict[str, float] = {}
+    reached: dict[str, dict[str, float]] = {}
     for name in (name for name, reason in refusals.items() if reason is None):
         found = read_json(results.path(f"evaluation/{name}/metrics.json"))["metrics"]
         if metric in found:
-            reached[name] = found[metric]["mean"]
+            settings = config["experiments"][name]
+            alike = canonical_json({key: settings[key] for key in settings if key != "seed"})
+            reached.setdefault(alike, {})[name] = found[metric]["mean"]
     if not reached:
         reasons = "; ".join(filter(None, refusals.values()))
         raise NotSearchable(reasons or f"no experiment was evaluated by {metric}")
-    return max(reached, key=reached.__getitem__)
+    best_mean = max(map(fmean, (seeds.values() for seeds in reached.values())))
+    return next(
+        next(iter(seeds)) for seeds in reached.values() if fmean(seeds.values()) == best_mean
+    )
 
 
 def _register(

@@ -69,8 +69,8 @@ class Configuration(Settings):
     )
     """What is compared: any number of named networks, descriptors and fusions of others, each with
     its settings. The names are free and appear in file names, tables and figures. A list of values,
-    such as `epochs: [10, 50]` or `seed: [1, 2, 3]`, stands for one experiment each; several lists
-    for all combinations."""
+    such as `epochs: [10, 50]`, stands for one experiment each; several lists for all combinations.
+    Those that differ in nothing but `seed` are one experiment in the comparison."""
     search: SearchDepth = key(SearchDepth)
     evaluation: Evaluation = key(Evaluation)
     challenge: Challenge | None = key(None)

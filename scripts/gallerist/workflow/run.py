@@ -161,16 +161,19 @@ class Run:
         metrics: Mapping[str, float],
         curves: Curves | None = None,
         artifacts: Sequence[tuple[PathLike, str | None]] = (),
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """Add a row to the page that compares experiments: a record of its own, written to `path`.
 
-        It is written, and shown, when the stage has succeeded. Its datasets, tags, versions and
-        times are the stage's; everything else is what is given here.
+        It is written, and shown, when the stage has succeeded. title: the experiment, or what
+        several are together. Its datasets, tags, versions and times are the stage's; everything
+        else is what is given here, and further tags.
         """
         record = replace(
             self._opening,
             stage="experiment",
             destination="comparison",
+            experiment=title,
             part=None,
             title=title,
             execution=uuid.uuid4().hex,
@@ -184,6 +187,7 @@ class Run:
                 *self._row_artifacts,
                 *(Artifact(str(file), folder) for file, folder in artifacts),
             ),
+            tags=dict(tags or {}),
         )
         self._comparisons.append((path, record))
 
@@ -242,7 +246,7 @@ class Run:
     def _row(self, row: Record, record: Record) -> Record:
         """A row of the comparison, with what it shares with the record of its stage."""
         shared = ("status", "finished", "seconds", "inputs", "datasets")
-        tags = {**record.tags, "gallerist.evaluated_by": record.execution}
+        tags = {**record.tags, **row.tags, "gallerist.evaluated_by": record.execution}
         return replace(row, tags=tags, **{name: getattr(record, name) for name in shared})
 
 

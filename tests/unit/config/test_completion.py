@@ -20,6 +20,7 @@ from pydantic import Discriminator, Field, Tag
 from gallerist.config.completion import ConfigurationError, check, complete, read
 from gallerist.config.reference import reference
 from gallerist.config.schema import json_schema, keys, types, yaml_number
+from gallerist.config.sweeps import groups
 from gallerist.config.warnings import find_warnings
 from gallerist.networks.backbones import BACKBONES
 from gallerist.settings import base
@@ -45,9 +46,16 @@ def minimal(**dataset: Any) -> dict[str, Any]:
     }
 
 
+def unswept() -> dict[str, Any]:
+    """The default configuration with one seed of each experiment, so that names stay as written."""
+    whole = load("config.yaml")
+    del whole["experiments"]["scratch"]["seed"]
+    return whole
+
+
 def edited(path: str, value: Any, config: dict[str, Any] | None = None) -> dict[str, Any]:
     """Copy the default configuration, or `config`, with one dotted key set."""
-    whole = copy.deepcopy(load("config.yaml") if config is None else config)
+    whole = copy.deepcopy(unswept() if config is None else config)
     *groups, key = path.split(".")
     group = whole
     for name in groups:
@@ -114,10 +122,12 @@ def test_the_default_configuration_is_complete_but_for_defaults_and_has_no_warni
         if section not in ("experiments", "dataset"):
             assert whole[section] == {**whole[section], **settings_}
             assert set(whole[section]) - set(settings_) <= {"folder", "truth"}
-    networks = ["resnet152", "scratch", "efficientnet_lite2"]
+    seeds = [f"scratch-seed{seed}" for seed in (99, 100, 101)]
+    networks = ["resnet152", *seeds, "efficientnet_lite2"]
     assert list(whole["experiments"]) == [*networks, "hog", "sift", "together"]
+    assert groups(check(whole).experiments)["scratch"] == seeds
     assert whole["experiments"]["efficientnet_lite2"]["learning_rate"] == 1e-4
-    assert whole["experiments"]["scratch"]["early_stopping"] == {"min_delta": 0, "patience": 5}
+    assert whole["experiments"][seeds[0]]["early_stopping"] == {"min_delta": 0, "patience": 5}
     assert whole["dataset"]["extend"] is None
     assert find_warnings(check(whole)) == []
 
@@ -817,7 +827,7 @@ def test_a_trunk_is_kept_exactly_unless_configured_otherwise():
 
 
 def test_settings_that_make_little_sense_are_noticed():
-    config = load("config.yaml")
+    config = unswept()
     config["experiments"]["Scratch"] = dict(config["experiments"]["scratch"])
     config["experiments"]["resnet152"] |= {"weights": "random", "freeze_until": "everything"}
     config["augmentation"]["max_side"] = 80
@@ -1104,7 +1114,8 @@ def test_every_configuration_that_comes_along_is_complete_but_for_its_pictures(t
             config = edited("dataset.truth.pairs", str(CONFIG / "corridor.csv"), config)
         if "folder" in config.get("challenge", {}):
             config = edited("challenge.folder", str(challenge), config)
-        assert set(complete(config)["experiments"]) == set(config["experiments"]), path.name
+        entries = {name.split("-seed")[0] for name in complete(config)["experiments"]}
+        assert entries == set(config["experiments"]), path.name
 
 
 def test_several_files_are_laid_over_each_other_key_by_key(tmp_path):
