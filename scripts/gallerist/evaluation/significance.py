@@ -129,12 +129,15 @@ def all_pairs(
         return []
     columns = [np.bincount(codes, weights=values[one] - values[other]) for one, other in pairs]
     ahead, behind = ([int((sign * column > 0).sum()) for column in columns] for sign in (1, -1))
-    hits = all(np.isin(column, (0, 1)).all() for column in values.values())
-    if hits and len(names) == len(codes):
-        p_values = list(map(mcnemar, ahead, behind))
-        methods = ["exact McNemar"] * len(pairs)
-    else:
-        p_values, methods = sign_flip(np.stack(columns, axis=1), seed, rounds)
+    single = len(names) == len(codes)
+    hits = {name for name, each in values.items() if single and np.isin(each, (0, 1)).all()}
+    p_values = list(map(mcnemar, ahead, behind))
+    methods = ["exact McNemar"] * len(pairs)
+    flipped = [place for place, pair in enumerate(pairs) if not hits.issuperset(pair)]
+    if flipped:
+        found = sign_flip(np.stack([columns[place] for place in flipped], axis=1), seed, rounds)
+        for place, p_value, method in zip(flipped, *found, strict=True):
+            p_values[place], methods[place] = p_value, method
     for place, pair in enumerate(pairs if len(names) > 1 else ()):
         if parts := [each for name in pair if (each := (variances or {}).get(name))]:
             difference = values[pair[0]] - values[pair[1]]

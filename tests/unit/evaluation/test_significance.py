@@ -570,6 +570,7 @@ def test_the_list_has_a_row_a_difference(tmp_path):
         "p_adjusted": "0.00195",
         "different": "yes",
         "test": "exact McNemar",
+        "training_left_out": "",
     }
     row = dict(zip(COLUMNS, second, strict=True))
     assert row["metric"] == "mAP"
@@ -587,3 +588,13 @@ def test_without_an_interval_its_ends_are_empty(tmp_path):
 def test_without_pairs_there_is_only_the_header(tmp_path):
     write_differences(tmp_path / "list.csv", [])
     assert (tmp_path / "list.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_hits_are_tested_by_mcnemar_whatever_else_is_compared():
+    """A mean over seeds is no hit, and gets another test; the pair of hits does not."""
+    values = {"a": [1.0, 0, 1, 1, 1], "b": [0.0, 0, 1, 0, 0], "mean": [0.5, 0, 1, 0.5, 1]}
+    arrays = {name: np.array(column) for name, column in values.items()}
+    alone = all_pairs({name: arrays[name] for name in ("a", "b")}, np.arange(5), seed=1)[0]
+    beside = all_pairs(arrays, np.arange(5), seed=1)
+    assert [each.method for each in beside] == ["exact McNemar", *["exact sign flip"] * 2]
+    assert beside[0].p_value == alone.p_value == 0.25

@@ -39,12 +39,14 @@ function test(overview, a, b, k) {
   if (one === other) return h("p", { class: "small" }, `Two seeds of ${one}: they differ in the chance of training, and are one experiment in the tests.`);
   const found = overview.differences.find((row) => row.metric === metric && [row.first, row.second].includes(one) && [row.first, row.second].includes(other));
   if (!found) return h("p", { class: "small" }, `The two were not tested by ${metric}.`);
+  const several = [one, other].map((name) => lineOf(overview, name)).filter((line) => line.members.length > 1);
   const sign = found.first === one ? 1 : -1;
   const ends = [found.low, found.high].map((end) => (end === null ? null : sign * end)).sort((one, other) => one - other);
   const better = sign * found.difference > 0 ? one : other;
   return h("p", { class: "lead" },
     found.different ? h("strong", {}, `${better} is really better. `) : h("strong", {}, "The two cannot be told apart. "),
     `Difference in ${metric}: ${signed(sign * found.difference)} (${interval(ends[0], ends[1], signed)}), adjusted p ${found.p_adjusted}.`,
+    several.length > 0 && ` That is of ${several.map((line) => `${line.name}, the mean of ${line.members.length} seeds`).join(", and of ")}.`,
     found.trained_once.length > 0 && ` That holds for ${found.trained_once.join(" and ")} as trained here, from one seed; another training is not in it.`);
 }
 
