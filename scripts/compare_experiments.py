@@ -4,12 +4,11 @@ from gallerist.evaluation import comparison
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.compared import Evaluated, compare
 from gallerist.evaluation.comparison_page import find_caveats, format_html, format_markdown
-from gallerist.evaluation.curves import AMONG_DISTRACTORS, HIT_RATE, PRECISION, read_curves
+from gallerist.evaluation.curves import HIT_RATE, read_curves
 from gallerist.evaluation.summary import mean_row
 from gallerist.evaluation.tables import read_queries
 from gallerist.figures import comparison as figures
 from gallerist.figures.doubtful_labels import report_doubts
-from gallerist.figures.style import styles
 from gallerist.io.files import read_json, write_text
 from gallerist.records.record import read_record
 from gallerist.workflow.stage import stage
@@ -47,13 +46,7 @@ with stage(snakemake) as run:
     )
     of_each = dict(zip(found, map(read_curves, given.curves), strict=True))
     curves = {line.name: line.curves(of_each, params.confidence) for line in result.lines}
-    for kind, draw, path in (
-        (HIT_RATE, figures.draw_hit_rates, output.hit_rates),
-        (PRECISION, figures.draw_precision_recall, output.precision),
-        (AMONG_DISTRACTORS, figures.draw_hit_rates_among_distractors, output.distractor_curve),
-    ):
-        known = {name: each[kind] for name, each in curves.items() if kind in each}
-        draw(known, styles(names), path, title=title, level=params.confidence)
+    figures.draw_curves(curves, output, title=title, level=params.confidence)
 
     run.metrics(comparison.named_hit_rates(result.rows, result.seeds))
     means = [line for line in result.lines if line.of_seeds]

@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from gallerist.evaluation.curves import LINEAR_DEPTH, Curve, CurveError
+from gallerist.evaluation.curves import (
+    AMONG_DISTRACTORS,
+    HIT_RATE,
+    LINEAR_DEPTH,
+    PRECISION,
+    Curve,
+    CurveError,
+)
 from gallerist.figures.style import (
     MOST_NAMED,
     NORMAL,
@@ -85,6 +92,28 @@ def draw_comparison(
     entitle(figure, f"{title}, {queries} queries{measured}")
     figure.supxlabel("hit rate at k (share of queries)", fontsize=NORMAL)
     save(figure, path)
+
+
+def draw_curves(
+    curves: Mapping[str, Mapping[str, Curve]],
+    paths: Mapping[str, PathLike],
+    *,
+    title: str,
+    level: float,
+) -> None:
+    """The three pictures of curves, as PNG.
+
+    curves: experiment -> kind -> curve; not every one has every kind. paths: of `hit_rates`,
+    `precision` and `distractor_curve`.
+    """
+    style_of = styles(list(curves))
+    for kind, draw, name in (
+        (HIT_RATE, draw_hit_rates, "hit_rates"),
+        (PRECISION, draw_precision_recall, "precision"),
+        (AMONG_DISTRACTORS, draw_hit_rates_among_distractors, "distractor_curve"),
+    ):
+        known = {experiment: each[kind] for experiment, each in curves.items() if kind in each}
+        draw(known, style_of, paths[name], title=title, level=level)
 
 
 def draw_hit_rates(
