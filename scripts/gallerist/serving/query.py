@@ -149,7 +149,7 @@ def _answers(
     if not pictures.keys() >= set(ids):
         raise UserError("the gallery has changed since it was ranked: run the workflow again")
     labels = {answer: pictures[answer].label for answer in ids}
-    relevance = None if label is None else Relevance.of_classes({"": label}, labels)
+    relevance = Relevance.of_classes({"": label}, labels) if label else None
     return [
         Answer(
             rank,
