@@ -10,7 +10,10 @@ from gallerist.io.files import PathLike
 from gallerist.io.metric_names import HIT_RATE, accuracies
 from gallerist.records.record import RUN_ID, ImageSet, Record, Scalar
 
-EXTRACTING = ("extract_features", "describe_images", "encode_key_points")
+EXTRACTING = ("extract_features", "encode_images", "describe_images", "encode_key_points")
+
+WITH_NETWORK = ("train_network", "import_onnx", "import_keras")
+"""Stages that leave the network that an experiment's vectors are made by."""
 """The stages that turn pictures into vectors."""
 
 SEARCHED = ("gallery", "query")
@@ -199,7 +202,8 @@ def _feature_length(upstream: Sequence[Record]) -> float:
 
 def weights(upstream: Sequence[Record]) -> str:
     """The weights its networks started from, each once; "none" where there is no network."""
-    started = [record.tags["weights"] for record in of_stage(upstream, "train_network")]
+    left = [record for stage in WITH_NETWORK for record in of_stage(upstream, stage)]
+    started = [record.tags["weights"] for record in left]
     return ", ".join(dict.fromkeys(started)) or "none"
 
 
@@ -211,7 +215,8 @@ def outline(upstream: Sequence[Record], weights: str) -> dict[str, Scalar]:
     """
     trained = [record.parameters for record in of_stage(upstream, "train_network")]
     extracted = [record for stage in EXTRACTING for record in of_stage(upstream, stage)]
-    sized = [*trained, *(record.parameters for record in extracted)]
+    left = [record.parameters for stage in WITH_NETWORK for record in of_stage(upstream, stage)]
+    sized = [*left, *(record.parameters for record in extracted)]
     kinds = [
         str(each[name]) for name in ("network", "descriptor") for each in sized if name in each
     ]
@@ -219,7 +224,7 @@ def outline(upstream: Sequence[Record], weights: str) -> dict[str, Scalar]:
         "kind": " + ".join(dict.fromkeys(kinds)) or "none",
         "backbone": _side_by_side(trained, "backbone"),
         "weights": weights,
-        "pooling": _side_by_side(trained, "pooling"),
+        "pooling": _side_by_side(left, "pooling"),
         "image_size": _side_by_side(sized, "image_size"),
         "epochs": _side_by_side(trained, "epochs") if trained else 0,
     }

@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from gallerist.io.arrays import Pixels, Vectors
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.networks.exported import Exported, Kind
-from gallerist.networks.inference import Engine, Forward, compile_exported
+from gallerist.networks.inference import Engine, Forward, compile_exported, engine_for
 from gallerist.networks.trunk_rows import TrunkRows, check_trunk
 from gallerist.workflow.progress import Progress
 
@@ -41,6 +42,8 @@ class NetworkExtractor:
     ) -> None:
         """Open a `.keras` file, as it was exported beside it, and its preprocessing.
 
+        model: or an `.xml` file, of a network that is not there for Keras: OpenVINO runs it.
+
         Keras and TensorFlow are loaded only where `inference.compile_exported` says.
         threads: of the network and of decoding. engine, xla: see `inference.compile_exported`,
         which is called with the first batch.
@@ -49,13 +52,15 @@ class NetworkExtractor:
         views.ViewsRefused where the network cannot take the views.
         """
         self.pictures = Preprocessing.read(preprocessing)
-        self.model = sha256_of_file(model)
         self.views = views or Views()
         self.rows: TrunkRows | None = None
         self.engine_name: str | None = None
-        self._path, self._threads, self._engine, self._xla = model, threads, engine, xla
-        remedy = f"Remove {model} and run the workflow, which trains it again."
-        self._exported = Exported.read(model, remedy, self.model)
+        self._path, self._threads, self._xla = model, threads, xla
+        self._engine = engine_for(model, engine)
+        remedy = f"Remove {model} and run the workflow, which makes it again."
+        of_keras = Path(model).suffix == ".keras"
+        self._exported = Exported.read(model, remedy, sha256_of_file(model) if of_keras else None)
+        self.model = self._exported.model
         self.length = self._exported.length
         size = self.pictures.image_size
         self._plain = self.views.is_plain(size)
@@ -67,6 +72,11 @@ class NetworkExtractor:
     @cached_property
     def network(self) -> Any:
         """The network without its head, a keras.Model. Raises UserError where it is damaged."""
+        if Path(self._path).suffix != ".keras":
+            raise UserError(
+                f"{self._path} cannot be run by OpenVINO here as where it was imported: see the "
+                "log. Remove it and run the workflow, which imports it again."
+            )
         from gallerist.networks.architectures import load_headless
 
         return load_headless(self._path)

@@ -21,6 +21,7 @@ import numpy as np
 
 from gallerist.io.arrays import AnyArray, Vectors
 from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike
 from gallerist.io.parallel import ordered
 from gallerist.networks.exported import Exported, Kind, compared, import_openvino, probe
 from gallerist.networks.winograd import rewrite_convolutions
@@ -56,6 +57,11 @@ def uses_tensorflow(engine: Engine) -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+def engine_for(network: PathLike, engine: Engine) -> Engine:
+    """What runs a network of this file: OpenVINO alone, where it is not stored for Keras."""
+    return engine if os.fspath(network).endswith(".keras") else "openvino"
 
 
 def prepare(*, engine: Engine, threads: int, gpu_precision: str) -> str:
@@ -171,8 +177,11 @@ class OpenVino(Forward):
     def __init__(self, network: Any, threads: int) -> None:
         """network: an openvino.Model of one input and one output, which is altered."""
         (given,), (made,) = network.inputs, network.outputs
-        _, *shape = (side.get_length() if side.is_static else -1 for side in given.partial_shape)
-        network.reshape([AT_ONCE, *shape])
+        count, *shape = (
+            side.get_length() if side.is_static else -1 for side in given.partial_shape
+        )
+        self._at_once = AT_ONCE if count < 0 else count  # which others may have fixed
+        network.reshape([self._at_once, *shape])
         super().__init__(tuple(shape), tuple(made.shape)[1:], given.element_type.to_dtype())
         rewrite_convolutions(network)
         settings = {
@@ -197,22 +206,22 @@ class OpenVino(Forward):
         def pieces() -> Iterator[AnyArray]:
             for batch in batches:
                 lengths.append(len(batch))
-                for start in range(0, max(1, len(batch)), AT_ONCE):
-                    piece = batch[start : start + AT_ONCE]
-                    filling = ((0, AT_ONCE - len(piece)), *[(0, 0)] * (batch.ndim - 1))
-                    yield np.pad(piece, filling) if len(piece) < AT_ONCE else piece
+                for start in range(0, max(1, len(batch)), count):
+                    piece = batch[start : start + count]
+                    filling = ((0, count - len(piece)), *[(0, 0)] * (batch.ndim - 1))
+                    yield np.pad(piece, filling) if len(piece) < count else piece
 
-        at_work = len(self._requests)
+        at_work, count = len(self._requests), self._at_once
         outputs: list[Vectors] = []
         with closing(ordered(self._infer, pieces(), threads=at_work, ahead=at_work - 1)) as made:
             for rows in made:
                 outputs.append(rows)
-                if len(outputs) * AT_ONCE >= lengths[0]:
+                if len(outputs) * count >= lengths[0]:
                     yield np.concatenate(outputs)[: lengths.popleft()]
                     outputs = []
 
     def _infer(self, piece: AnyArray) -> Vectors:
-        """What it gives for AT_ONCE inputs; called by as many threads as there are requests."""
+        """What it gives for one piece; called by as many threads as there are requests."""
         request = self._requests.popleft()
         try:
             request.start_async({0: piece}, share_inputs=True)

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from gallerist.data.decoding import MAX_PIXELS, Reading
 from gallerist.features.extractors import Extractor
 from gallerist.io.errors import UserError
-from gallerist.workflow.experiments import Experiments
+from gallerist.workflow.experiments import Experiment, Experiments
 from gallerist.workflow.results import Results
 
 
@@ -47,9 +47,10 @@ def extractor_of(
         from gallerist.features.network import NetworkExtractor
         from gallerist.features.views import Views
 
+        network = results.path(Experiment.of(experiment, settings).network_files[0])
         extractor = NetworkExtractor(
-            results.path(f"models/{experiment}/model.keras"),
-            results.path(f"models/{experiment}/preprocessing.json"),
+            network,
+            network.with_name("preprocessing.json"),
             threads=threads,
             engine=engine,
             views=Views(**settings.get("views") or {}),

@@ -28,6 +28,9 @@ def licences(
         "pictures": "MIT (animal-mnist)" if embedded else "that of the pictures' owner",
     }
     for settings, started_from in networks:
+        if settings["network"] in ("onnx", "keras"):
+            found[f"encoder {started_from}"] = "that of the file's owner"
+            continue
         backbone = settings.get("backbone")
         if backbone is None or started_from.startswith("random"):
             continue

@@ -26,6 +26,7 @@ from gallerist.serving.licences import licences
 from gallerist.serving.requests import FORMS
 from gallerist.workflow.dependencies import imported_names, library_files
 from gallerist.workflow.experiments import (
+    Experiment,
     Experiments,
     check_searchable,
     extractor_files,
@@ -161,9 +162,9 @@ def _facts(
     used: Experiments,
 ) -> dict[str, Any]:
     networks = [
-        (settings, read_record(results.path(f"models/{name}/training.record.json")).tags["weights"])
+        (settings, read_record(results.path(f"{record}.record.json")).tags["weights"])
         for name, settings in used.items()
-        if "network" in settings
+        if (record := Experiment.of(name, settings).network_record)
     ]
     queries = Manifest.read(results.path("manifests/query.csv"))
     gallery = Manifest.read(results.path("manifests/gallery.csv"))

@@ -12,9 +12,9 @@ from gallerist.settings.cluster import Cluster
 from gallerist.settings.compute import Compute
 from gallerist.settings.dataset import Dataset
 from gallerist.settings.descriptors import Descriptor
+from gallerist.settings.encoders import AnyNetwork
 from gallerist.settings.evaluation import Evaluation, SearchDepth
 from gallerist.settings.fusions import Fusion
-from gallerist.settings.networks import Network
 from gallerist.settings.registry import Registry
 from gallerist.settings.tracking import Tracking
 
@@ -30,7 +30,7 @@ def kind_of(experiment: Any) -> str | None:
 
 
 Experiment = Annotated[
-    Annotated[Network, Tag("network")]
+    Annotated[AnyNetwork, Tag("network")]
     | Annotated[Descriptor, Tag("descriptor")]
     | Annotated[Fusion, Tag("fusion")],
     Discriminator(kind_of),

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import starmap
+from pathlib import Path
 from typing import Any, Literal
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_text
-from gallerist.records.made import verify_output
+from gallerist.records.made import is_noted, verify_output
 from gallerist.settings.base import Settings
 from gallerist.settings.configuration import read_experiment
+from gallerist.settings.encoders import Encoder, Onnx
 from gallerist.settings.networks import Transfer
 from gallerist.workflow.results import Results, feature_files
 
@@ -23,8 +25,11 @@ Given = Settings | Mapping[str, Any]
 Experiments = Mapping[str, Any]
 """Those of a configuration, by name, each `Given`."""
 
-Kind = Literal["network", "descriptor", "vocabulary", "given", "fused_vectors", "fused_rankings"]
-"""How an experiment's vectors are made; fused rankings have none."""
+Kind = Literal[
+    "network", "encoder", "descriptor", "vocabulary", "given", "fused_vectors", "fused_rankings"
+]
+"""How an experiment's vectors are made: by a network that the workflow trains, by an encoder that
+others trained ...; fused rankings have none."""
 
 
 class NotSearchable(UserError):
@@ -108,7 +113,7 @@ class Experiment:
     def kind(self) -> Kind:
         """How its vectors are made."""
         if self.get("network"):
-            return "network"
+            return "encoder" if isinstance(self.settings, Encoder) else "network"
         if self.get("descriptor") == "given":
             return "given"
         if self.get("descriptor"):
@@ -186,12 +191,27 @@ class Experiment:
         return f"{self.settings.backbone}-{weights}"
 
     @property
+    def network_record(self) -> str | None:
+        """The record of what made its network; None without one."""
+        records = {"network": f"models/{self.name}/training"}
+        records["encoder"] = f"encoders/{self.name}/encoder"
+        return records.get(self.kind)
+
+    @property
+    def network_files(self) -> list[str]:
+        """Its network: first the file that it is opened by, last its description."""
+        if not self.network_record:
+            return []
+        files = NETWORK_FILES[1:] if isinstance(self.settings, Onnx) else NETWORK_FILES
+        return [f"{Path(self.network_record).parent}/{file}" for file in files]
+
+    @property
     def learned(self) -> dict[str, list[str]]:
         """What its features are extracted with: the name of its record -> files."""
         name, found = self.name, dict[str, list[str]]()
-        if self.kind == "network":
-            files = (*NETWORK_FILES, "preprocessing.json")
-            found[f"models/{name}/training"] = [f"models/{name}/{file}" for file in files]
+        if self.network_record:
+            beside = f"{Path(self.network_record).parent}/preprocessing.json"
+            found[self.network_record] = [*self.network_files, beside]
         if self.kind == "vocabulary":
             found[f"vocabularies/{name}"] = [f"vocabularies/{name}.npz"]
         if self.get("fusion") == "weighted":
@@ -257,10 +277,10 @@ def verify_networks(results: Results, experiment: str, experiments: Experiments)
     Raises UserError where one is missing, and RecordError naming the file.
     """
     for name, settings in with_members(experiment, experiments).items():
-        if Experiment.of(name, settings).kind == "network":
-            for file in ("model.keras", "model.json"):
-                model = results.path(f"models/{name}/{file}")
-                verify_output(model, results.path(f"models/{name}/training.record.json"))
+        used = Experiment.of(name, settings)
+        for file in filter(is_noted, used.network_files):
+            record = results.path(f"{used.network_record}.record.json")
+            verify_output(results.path(file), record)
 
 
 def extractor_files(experiment: str, experiments: Experiments) -> list[str]:

@@ -120,6 +120,28 @@ class Plan(DataPlan):
         pretrained = self.experiments[experiment].pretrained
         return self.results.file(f"weights/{pretrained}.json") if pretrained else []
 
+    def encoders(self, network: str) -> list[str]:
+        """The experiments by encoders in files of one kind: onnx or keras."""
+        return [
+            name
+            for name in self.of_kind("encoder")
+            if self.experiments[name].get("network") == network
+        ]
+
+    def encoder_files(self, experiment: str) -> list[str]:
+        """The file of an encoder, and what usually holds its weights beside it, as far as there."""
+        file = self.experiments[experiment].get("file")
+        if file is None:
+            return []
+        return [
+            file,
+            *(beside for end in (".data", "_data") if Path(beside := file + end).is_file()),
+        ]
+
+    def encoder(self, experiment: str) -> list[str]:
+        """The files of an imported encoder: first the one that it is opened by."""
+        return [*map(self.results.file, self.experiments[experiment].network_files)]
+
     def augmented_copies(self, experiment: str) -> Files:
         """The manifest of augmented copies, where there are any and the experiment uses them."""
         wanted = self.experiments[experiment].get("augmented")

@@ -77,7 +77,7 @@ def _training(experiment: Experiment) -> float:
         each = SCRATCH_SECONDS
     else:
         each = CACHED_SECONDS if experiment.trunk else TRAINING_SECONDS
-    return float(settings["epochs"] * each * _size(experiment))
+    return float(settings.get("epochs", 0) * each * _size(experiment))
 
 
 def _size(experiment: Experiment) -> float:
@@ -100,6 +100,9 @@ NEEDS = {
     ),
     "train_network": Need(15, _training, megabytes=2500, kilobytes_a_picture=1, on_gpu=True),
     "extract_features": Need(17, _extraction, megabytes=2200, kilobytes_a_picture=8, on_gpu=True),
+    "import_onnx": Need(10, megabytes=1500),
+    "import_keras": Need(20, megabytes=2200),
+    "encode_images": Need(10, _extraction, megabytes=2200, kilobytes_a_picture=8, on_gpu=True),
     "describe_images": Need(2, 0.005, kilobytes_a_picture=8),
     "learn_vocabulary": Need(5, 0.02, megabytes=600, kilobytes_a_picture=20),
     "encode_key_points": Need(3, 0.02, kilobytes_a_picture=8),
@@ -173,7 +176,7 @@ class Needs:
         pictures: of the data set; infinity where nobody has counted them yet.
         """
         every = self.plan.experiments.values()
-        networks = [each for each in every if each.kind == "network"]
+        networks = [each for each in every if each.network_record]
         longest = 2048 * 4e-6 * pictures  # megabytes of long vectors
 
         def minutes(need: Need) -> float:

@@ -539,6 +539,20 @@ def test_the_smallest_picture_for_the_unpadded_network_is_the_one_its_layers_all
     complete(edited("experiments.scratch.padding", "same", edited(path, smallest - 1)))
 
 
+def test_an_onnx_encoder_has_one_source_and_what_is_fetched_a_sum():
+    encoder = {"network": "onnx", "mean": [1, 2, 3], "deviation": [1.0, 1.0, 1.0]}
+    path = "experiments.encoder"
+    [problem] = problems(edited(path, encoder))
+    assert problem.startswith(f"{path}: give one of file and address")
+    address = {"address": "https://example.org/encoder.onnx"}
+    [problem] = problems(edited(path, {**encoder, **address}))
+    assert problem.startswith(f"{path}.sha256: missing.")
+    whole = complete(edited(path, {**encoder, **address, "sha256": 64 * "a"}))
+    assert whole["experiments"]["encoder"]["mean"] == [1.0, 2.0, 3.0]
+    [problem] = problems(edited(path, {**encoder, "file": "gone.onnx"}))
+    assert problem.startswith(f"{path}.file: 'gone.onnx' is no file.")
+
+
 def test_only_a_crop_has_a_ratio():
     path = "experiments.scratch.crop_ratio"
     [problem] = problems(edited(path, 0.9))

@@ -115,6 +115,27 @@ EXPORTED = [f"trunks/{TRUNK}/trunk.{suffix}" for suffix in ("xml", "bin", "json"
 ROWS = [f"trunks/{TRUNK}/{part}.record.json" for part in ("training", "gallery")]
 
 
+def test_an_encoder_is_imported_once_with_the_weights_beside_it_and_trained_by_nobody(tmp_path):
+    file = tmp_path / "encoder.onnx"
+    file.touch()
+    onnx = {"network": "onnx", "file": str(file)}
+    keras = {"network": "keras", "file": "encoder.keras"}
+    fetched = {"network": "onnx", "address": "https://example.org/e", "sha256": 64 * "0"}
+    asked = plan(experiments={"onnx": onnx, "keras": keras, "fetched": fetched})
+    assert (asked.encoders("onnx"), asked.encoders("keras")) == (["onnx", "fetched"], ["keras"])
+    assert asked.encoder_files("onnx") == [str(file)]
+    (tmp_path / "encoder.onnx.data").touch()
+    assert asked.encoder_files("onnx") == [str(file), f"{file}.data"]
+    assert asked.encoder_files("fetched") == []
+    assert below(asked.encoder("onnx"))[0] == "encoders/onnx/model.xml"
+    assert below(asked.encoder("keras"))[0] == "encoders/keras/model.keras"
+    assert asked.training_history("onnx") == []
+    assert asked.explained_by("onnx") == ()
+    assert "encoders/onnx/encoder.record.json" in below(asked.upstream_records("onnx"))
+    [rule] = asked.extraction_rules("encoder")
+    assert rule.experiments == ["onnx", "keras", "fetched"]
+
+
 def test_kept_rows_are_those_of_the_parts_that_a_network_learns_from_and_of_what_is_searched():
     learned_from, searched = ["training", "augmented", "validation"], ["gallery", "query"]
     assert below(plan().training_trunk("transfer")) == EXPORTED
