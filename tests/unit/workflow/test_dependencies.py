@@ -43,7 +43,7 @@ STARTED_BY_NAME = {
 HEAVY = {
     "tensorflow": {
         *("networks.feature_map", "networks.architectures", "networks.efficientnet_lite2"),
-        *("networks.export", "networks.heads"),
+        *("networks.export", "networks.heads", "networks.keras_encoder"),
         *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
         *("networks.tensorflow_inference", "networks.trunk"),
         *("training.adam", "training.batch_norm", "training.loop", "training.metric_losses"),
@@ -363,7 +363,8 @@ def test_only_stages_that_compute_with_a_network_can_load_tensorflow():
     """Those that only run one do so for a GPU: what they import themselves is light, see above."""
     stages = {path.stem for path in SCRIPTS.glob("*.py")}
     computing = {stage for stage in stages if of_script(stage) & HEAVY["tensorflow"]}
-    running = {"extract_trunk", "extract_features", "explain_experiment"}
-    assert computing == {"fetch_weights", "export_trunk", "train_network"} | running
+    running = {"extract_trunk", "extract_features", "encode_images", "explain_experiment"}
+    building = {"fetch_weights", "export_trunk", "import_keras", "train_network"}
+    assert computing == building | running
     for stage in running:
         assert not dotted_imports(stage) & HEAVY["tensorflow"], stage
