@@ -11,8 +11,9 @@ import keras
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, replacing, sha256_of_file
-from gallerist.networks.architectures import EMBEDDING, InferenceMode, PixelScaling
+from gallerist.networks.architectures import InferenceMode, PixelScaling
 from gallerist.networks.export import export
+from gallerist.networks.heads import EMBEDDING
 
 
 def import_keras(file: PathLike, settings: Mapping[str, Any], path: PathLike) -> int:
