@@ -106,7 +106,8 @@ def test_no_job_asks_for_more_memory_than_the_largest_node_has(plan, inputs):
 def test_jobs_of_networks_alone_share_the_gpus(gpus, plan):
     needs = Needs(plan, gpus=gpus)
     found = {rule: needs.of(rule).get("gpu") for rule in NEEDS}
-    networks = {"train_network", "extract_trunk", "extract_features", "explain_experiment"}
+    networks = {"train_network", "extract_trunk", "extract_features", "encode_images"}
+    networks |= {"explain_experiment"}
     assert found == {rule: gpus if rule in networks else None for rule in NEEDS}
 
 
