@@ -154,6 +154,8 @@ def _tidy(schema: Any) -> Any:
         known["description"] = " ".join(known["description"].split())
     match known.get("anyOf"):
         case [{"type": str(named), **rest}, {"type": "null"}]:
+            if "enum" in rest:
+                rest["enum"] = [*rest["enum"], None]  # type: ignore[misc]
             known = {**rest, "type": [named, "null"], **known}
             del known["anyOf"]
     return known

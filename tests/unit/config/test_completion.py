@@ -373,7 +373,7 @@ def test_null_takes_a_source_away_that_another_file_gave(tmp_path):
             "experiments.scratch.network",
             "scrach",
             "experiments.scratch.network: 'scrach' is not a kind of network."
-            " Did you mean scratch? Known: transfer, scratch.",
+            " Did you mean scratch? Known: transfer, scratch, onnx, keras.",
         ),
         (
             "experiments.scratch.backbone",
