@@ -72,7 +72,7 @@ class Plan(DataPlan):
         count = self.config.compute.shards
         stem = self.results.file(extraction_record("{experiment}"))
         shards = tuple(f"{stem}-{number}-of-{count}.record.json" for number in range(count))
-        if count == 1:
+        if count == 1 or kind == "fused_vectors":  # which no picture is read for
             return self._rules_by_parts(self.of_kind(kind))
         record: dict[str, Files] = {"record": f"{stem}-{{shard}}-of-{count}.record.json"}
         every, log = self.of_kind(kind), "{experiment}/{shard}"

@@ -191,6 +191,8 @@ def test_shards_write_a_record_each_and_go_before_the_job_that_writes_the_parts(
     assert whole.shard == (0, 1)
     assert below([*shard.outputs.values()]) == [f"{stem}-{{shard}}-of-2.record.json"]
     assert (shard.suffix, shard.shard) == ("__shard", (None, 2))
+    (joined,) = plan(compute={"shards": 2}).extraction_rules("fused_vectors")
+    assert (joined.shard, joined.shards) == ((0, 1), ())
 
 
 def test_what_is_searched_is_reduced_where_an_experiment_says_so():
