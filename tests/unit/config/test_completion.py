@@ -1124,8 +1124,10 @@ def test_every_configuration_that_comes_along_is_complete_but_for_its_pictures(t
         if "folder" in config["dataset"]:
             config = edited("dataset.folder", tree, config)
         if "table" in config["dataset"]:
-            config = edited("dataset.table", str(CONFIG / "corridor.csv"), config)
-            config = edited("dataset.truth.pairs", str(CONFIG / "corridor.csv"), config)
+            table = tmp_path / "pictures.csv"
+            table.write_text("path,part\na.jpg,gallery\nb.jpg,query\n", encoding="utf-8")
+            config = edited("dataset.table", str(table), config)
+            config = edited("dataset.truth.pairs", str(table), config)
         if "folder" in config.get("challenge", {}):
             config = edited("challenge.folder", str(challenge), config)
         entries = {name.split("-seed")[0] for name in complete(config)["experiments"]}
