@@ -90,6 +90,7 @@ def test_its_pretrained_network_is_the_published_one(published):
     steps = ("views", "reduction", "k_reciprocal", "geometric_verification")
     assert {experiment.pop(step) for step in steps} == {None}
     assert experiment.pop("look") == "colour"
+    assert (experiment.pop("resizing"), experiment.pop("crop_ratio")) == ("squeeze", None)
     assert experiment == {
         "network": "transfer",
         "backbone": "ResNet152",
