@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from checkout import SHARED
 from coded_pictures import profile, segment
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -25,6 +25,7 @@ def jpeg(image, **options):
     return file.getvalue()
 
 
+@example(1, 1, 18, 0, False)  # its tables hold the two bytes that begin a JPEG
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 90), st.integers(1, 90), st.integers(1, 100), st.sampled_from([0, 1, 2]),
@@ -34,8 +35,10 @@ def test_the_bits_are_those_of_the_careful_decoder(width, height, quality, subsa
     options = {"restart_marker_blocks": 2} if restarts else {}
     data = jpeg(picture(width, height, width), quality=quality, subsampling=subsampling, **options)
     pixels = decode_plain_jpeg(data, max_pixels=MAX_PIXELS)
-    assert pixels is not None
-    np.testing.assert_array_equal(pixels, decode_image(data))
+    if pixels is None:
+        assert b"\xff\xd8" in data[2:]  # left to the careful decoder
+    else:
+        np.testing.assert_array_equal(pixels, decode_image(data))
 
 
 def exif(orientation):

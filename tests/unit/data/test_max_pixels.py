@@ -20,6 +20,8 @@ def calls(file):
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name == "of" and isinstance(node.func, ast.Attribute):  # Preprocessing.of
+                name = getattr(node.func.value, "id", "")
             if name in READERS and not (
                 name == "read_bytes" and isinstance(node.func, ast.Attribute)
             ):
