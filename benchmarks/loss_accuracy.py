@@ -260,7 +260,9 @@ def table_of(name: str, title: str, done: Mapping[str, list[dict[str, Any]]]) ->
         row: dict[str, Cell] = {"loss": way, "seeds": len(runs)}
         for metric in ("mAP@R", "top-1"):
             each = np.array([one[metric] for one in runs])
-            other = np.array([one[metric] for one in done[CLASSIFICATION][: len(runs)]])
+            compared = done[CLASSIFICATION]
+            others = compared if way == UNTRAINED else compared[: len(runs)]
+            other = np.array([one[metric] for one in others])
             row[metric] = _with_interval(each.mean(axis=0), signed=False)
             if len(each) > 1:
                 row[f"{metric}, between seeds"] = f"{each.mean(axis=1).std(ddof=1):.3f}"
