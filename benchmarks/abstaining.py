@@ -204,7 +204,7 @@ def _extracted(folder: Path) -> tuple[Vectors, Sequence[Path]]:
         vectors = _vectors(paths)
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, vectors)
-    return np.load(kept), paths
+    return np.load(kept, allow_pickle=False), paths
 
 
 def _vectors(paths: Sequence[Path]) -> Vectors:

@@ -113,6 +113,7 @@ def best(results: Results, config: Mapping[str, Any]) -> str:
         if metric in found:
             settings = config["experiments"][name]
             alike = canonical_json({key: settings[key] for key in settings if key != "seed"})
+            alike = alike if "seed" in settings else name
             reached.setdefault(alike, {})[name] = found[metric]["mean"]
     if not reached:
         reasons = "; ".join(filter(None, refusals.values()))
