@@ -196,6 +196,7 @@ def test_a_folder_of_ones_own_without_a_truth_is_submitted_and_not_graded(workfl
     assert {row["path"].rsplit("/", 1)[1] for row in faults} == {"copy.png", "broken.png"}
 
 
+@pytest.mark.slow
 def test_only_who_asks_sends_answers_and_their_grade_is_tracked(workflow):
     """Neither a new address nor writing the answers again sends any."""
     server = Server()

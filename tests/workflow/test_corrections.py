@@ -1,5 +1,7 @@
 """Corrections: the import applies them, its record names them, an edit repeats the import."""
 
+import pytest
+
 from gallerist.data.corrections import Correction, write_corrections
 from gallerist.data.manifest import Manifest
 from gallerist.records.record import read_record
@@ -35,6 +37,7 @@ def test_corrections_change_the_import_and_are_named_in_its_record(workflow):
     assert FILE in record.inputs
 
 
+@pytest.mark.slow
 def test_an_edited_file_of_corrections_is_read_again_and_an_untouched_one_is_not(workflow):
     gallery = Manifest.read(workflow.results / "manifests/gallery.csv")
     write_corrections(workflow.folder / FILE, [Correction(gallery.ids[0], "bad")])
@@ -46,6 +49,7 @@ def test_an_edited_file_of_corrections_is_read_again_and_an_untouched_one_is_not
     assert workflow.dry_run(target) == {"import_images gallery"}
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_corrections_is_named_with_its_line(workflow):
     path = workflow.folder / FILE
     path.parent.mkdir()

@@ -349,6 +349,7 @@ print(run["status"], [point[1:3] for point in run["points"] if point[0] == "loss
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_under_the_store_of_the_results(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

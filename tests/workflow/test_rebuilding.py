@@ -15,6 +15,7 @@ def logged_lines(result):
     return [line for line in result.stdout.splitlines() if line.startswith(ours)]
 
 
+@pytest.mark.slow
 def test_a_deleted_store_is_rebuilt_by_one_command(workflow, record_property):
     before = everything_shown(workflow)
     the_tracking_store_is_deleted(workflow)

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 from edits import EVALUATE, the_ks_are_changed
 from PIL import Image
@@ -104,6 +105,7 @@ def test_another_experiment_draws_no_evaluation_again(workflow):
     assert evaluated == {"evaluate_retrieval third"}
 
 
+@pytest.mark.slow
 def test_an_exchanged_model_is_refused_by_name_before_it_is_opened(workflow):
     model = workflow.results / "models/long/model.keras"
     record = read_json(workflow.results / "models/long/training.record.json")

@@ -109,6 +109,7 @@ def test_two_checkouts_with_one_store_keep_each_others_pictures(shared):
         assert [(each / "pictures/picture.png").read_bytes() for each in folders] == expected
 
 
+@pytest.mark.slow
 def test_pruning_leaves_what_another_checkout_shows(shared):
     (one, store), (two, _) = shared
     pictures = [execute(one, 0), execute(two, 1), execute(two, 2)]

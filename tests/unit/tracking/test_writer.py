@@ -279,6 +279,7 @@ def test_the_writer_of_a_killed_workflow_looks_once_more_and_ends(results, datas
     assert [run["status"] for run in shown(results, dataset)] == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_loses_nothing_and_doubles_nothing(results, dataset, store):
     history = history_of(results, dataset)
     records = [a_record(dataset, part=f"part {number}") for number in range(12)]
@@ -491,6 +492,7 @@ def test_a_store_that_cannot_be_used_is_refused_at_once(dataset, tmp_path):
         begun(tmp_path, dataset, "mlruns")
 
 
+@pytest.mark.slow
 def test_a_database_that_is_rubbish_is_a_warning(tmp_path, caplog):
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "mlflow.db").write_text("this is no database, and that is that" * 100)
@@ -509,6 +511,7 @@ def by_execution(runs_of):
     }
 
 
+@pytest.mark.slow
 def test_a_deleted_database_is_rebuilt_from_the_records(tmp_path):
     results = tmp_path / "results"
     store = store_in(results)
@@ -626,6 +629,7 @@ def test_a_server_gets_what_was_missed_once_and_live_runs_too(server, dataset, t
     assert [path.name for path in artifacts.rglob("picture.png")] == ["picture.png"]
 
 
+@pytest.mark.slow
 def test_pruning_on_a_server_leaves_the_last_step_to_the_server(server, dataset, tmp_path):
     uri, _ = server
     store = Store(uri, artifact_root_of(uri, tmp_path), patience=60.0)

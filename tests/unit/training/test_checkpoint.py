@@ -585,6 +585,7 @@ def finished(process):
     return json.loads(output.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_training_killed_three_times_ends_as_one_that_was_not(tmp_path):
     """Within an epoch, between two, and while the checkpoint is written.
 
