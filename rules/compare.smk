@@ -3,7 +3,7 @@
 VECTORS_SEARCHED = [
     file
     for name in sorted(WITH_VECTORS)
-    for part in ("query", "gallery")
+    for part in (PLAN.query_part, "gallery")
     for file in PLAN.searched_features(name, part)
 ]
 DOUBTING = {
@@ -35,7 +35,7 @@ rule compare_experiments:
         faults=expand(results("reports/faults/{part}.csv"), part=PLAN.imported),
         leaks=results("reports/leaks.csv"),
         gallery=manifest("gallery"),
-        query=manifest("query"),
+        query=manifest(PLAN.query_part),
         vectors=VECTORS_SEARCHED,
         code=library("compare_experiments"),
     output:

@@ -40,7 +40,7 @@ for suffix, names, training in (
         input:
             ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
-            query=manifest("query"),
+            query=manifest(PLAN.query_part),
             truth=PLAN.truth,
             validation=of_experiment(PLAN.validation),
             history=of_experiment(PLAN.training_history),
@@ -86,6 +86,7 @@ for suffix, names, training in (
             k=canonical_json(CONFIG.evaluation.k),
             metrics=canonical_json(CONFIG.evaluation.metrics),
             depth=CONFIG.search.depth,
+            asking=canonical_json(CONFIG.evaluation.asking),
             confidence=CONFIG.evaluation.confidence,
             bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,
             seed=CONFIG.evaluation.seed,

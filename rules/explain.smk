@@ -10,7 +10,7 @@ EXPLAINING = {
         figure="what made two pictures match",
     ),
 }
-VECTORS = {"gallery_vectors": searched("gallery"), "query_vectors": searched("query")}
+VECTORS = {"gallery_vectors": searched("gallery"), "query_vectors": searched(PLAN.query_part)}
 NETWORK = {
     "model": results("models/{experiment}/model.keras"),
     "exported": multiext(results("models/{experiment}/model"), *EXPORTED),
@@ -35,7 +35,7 @@ for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
             **({"truth": PLAN.truth} if "map" in drawn else {}),
             ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
-            query=manifest("query"),
+            query=manifest(PLAN.query_part),
             code=library("explain_experiment", drawing=[DRAWING[name] for name in drawn]),
         output:
             **{name: EXPLAINING[name] for name in drawn},

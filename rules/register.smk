@@ -11,7 +11,7 @@ rule register_models:
             experiment=PLAN.registered,
         ),
         gallery=manifest("gallery"),
-        query=manifest("query"),
+        query=manifest(PLAN.query_part),
         files=PLAN.model_files,
         code=library("register_models"),
         # The code that becomes part of a model.

@@ -6,6 +6,7 @@ rule rerank_reciprocally:
     input:
         galleries=of_experiment(PLAN.galleries),
         queries=of_experiment(PLAN.queries),
+        pictures=PLAN.grouped,
         code=library("rerank_reciprocally"),
     output:
         rankings=PLAN.ranked("{experiment}.reciprocal.csv"),
@@ -21,6 +22,7 @@ rule rerank_reciprocally:
     params:
         depth=CONFIG.search.depth,
         settings=step("k_reciprocal"),
+        asking=canonical_json(PLAN.asking),
     script:
         "../scripts/rerank_reciprocally.py"
 

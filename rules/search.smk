@@ -9,6 +9,7 @@ rule search_gallery:
     input:
         galleries=of_experiment(PLAN.galleries),
         queries=of_experiment(PLAN.queries),
+        pictures=PLAN.grouped,
         code=library("search_gallery"),
     output:
         rankings=PLAN.ranked("{experiment}.csv"),
@@ -27,5 +28,6 @@ rule search_gallery:
     params:
         depth=CONFIG.search.depth,
         settings=step("search"),
+        asking=canonical_json(PLAN.asking),
     script:
         "../scripts/search_gallery.py"

@@ -36,7 +36,7 @@ if CONFIG.dataset.extend:
         input:
             training=results("manifests/training.csv"),
             pool=results("manifests/pool.csv"),
-            held_out=[manifest(part) for part in ("validation", "gallery", "query")],
+            held_out=[manifest(part) for part in PLAN.parts_of_data if part != "training"],
             code=library("extend_training"),
         output:
             manifest=results("manifests/extended_training.csv"),
@@ -64,7 +64,7 @@ if CONFIG.dataset.truth:
         """Write what is right as pairs of a query and a gallery picture, where no class says it."""
         input:
             gallery=manifest("gallery"),
-            query=manifest("query"),
+            query=manifest(PLAN.query_part),
             faults=expand(results("reports/faults/{part}.csv"), part=PLAN.imported),
             stated=PLAN.stated_in,
             code=library("state_truth"),
@@ -90,10 +90,7 @@ if CONFIG.dataset.truth:
 rule report_leaks:
     """Name every picture that is, or nearly is, in two parts at once."""
     input:
-        training=manifest("training"),
-        validation=manifest("validation"),
-        gallery=manifest("gallery"),
-        query=manifest("query"),
+        **{part: manifest(part) for part in PLAN.parts_of_data},
         code=library("report_leaks"),
     output:
         leaks=reported("reports/leaks.csv", "leaks", table="pictures in two parts"),

@@ -1,10 +1,10 @@
 """Rule evaluate_retrieval: a ranking -> metrics with intervals, lists, pictures, its row."""
 
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation import summary, tables
+from gallerist.evaluation import over_folds, summary, tables
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.curves import HIT_RATE, curves_of
-from gallerist.evaluation.relevance import evaluate
+from gallerist.evaluation.relevance import evaluate_parts
 from gallerist.evaluation.scores import flatten, score
 from gallerist.evaluation.stated_truth import relevance_of
 from gallerist.figures.answer_strips import StripSettings, draw_strips
@@ -26,12 +26,12 @@ with stage(snakemake) as run:
     gallery, queries = map(Manifest.read, (given.gallery, given.query))
     labels = queries.label_of, gallery.label_of
     ranking, right = Ranking.read(given.ranking), relevance_of(*labels, given.truth)
-    evaluation = evaluate(ranking, *labels, right)
-    evaluation.require_results()
+    evaluation = evaluate_parts(ranking, queries, gallery, run.param("asking"), right)
     ranks = evaluation.ranks.ended_by_itself(params.depth)
     scores = score(ranks, queries, evaluation.queries, [*map(top, ks), *further])
     counts = scores.counts(excluded=evaluation.excluded, gallery=gallery)
     found = scores.as_json(settings, by_class=by_class)
+    found |= over_folds.folds_as_json(scores, evaluation.groups, params.confidence)
     known = evaluation, ranks, scores.originals, gallery, settings
     curves = curves_of(*known, by_distance=params.by_distance)
     if given.validation:
@@ -49,7 +49,7 @@ with stage(snakemake) as run:
     if given.history:
         draw_training_curves(given.history, output.training, title=run.title)
     upstream = [read_record(path) for path in given.records]
-    run.metrics(figures := {**flatten(found["metrics"], found.get("abstaining")), **counts})
+    run.metrics(figures := {**flatten(**found), **counts})
     run.tag(**summary.tags(upstream, experiment, dataset, found["metrics"], len(scores.queries)))
     for each in summary.image_sets(upstream):
         run.dataset(each.name, each.path, each.digest, each.images)

@@ -4,11 +4,11 @@ from gallerist.data.manifest import Manifest
 from gallerist.data.near_duplicates import find_leaks, summarise_leaks, write_leaks
 from gallerist.workflow.stage import stage
 
-PARTS = ("training", "validation", "gallery", "query")
-
 with stage(snakemake) as run:
-    manifests = {part: Manifest.read(snakemake.input[part]) for part in PARTS}
+    given = dict(snakemake.input.items())
+    parts = [part for part in given if part != "code"]
+    manifests = {part: Manifest.read(given[part]) for part in parts}
     leaks = find_leaks(manifests, snakemake.params.distance)
     write_leaks(snakemake.output.leaks, leaks)
-    run.metrics(**summarise_leaks(leaks, PARTS))
+    run.metrics(**summarise_leaks(leaks, parts))
     run.artifact(snakemake.output.leaks)

@@ -1,27 +1,35 @@
 """Rule search_gallery: gallery and query vectors -> the ranking of every query."""
 
+from gallerist.data.groups import read_groups
 from gallerist.features.store import check_comparable, read_sets
 from gallerist.search.gallery import search_gallery
+from gallerist.search.grouped import rank_grouped
 from gallerist.settings.ranking import Search
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, settings = snakemake.input, run.settings_as(Search)
     sets = snakemake.output.rankings, read_sets(given.galleries), read_sets(given.queries)
-    for file, gallery, queries in run.each_search(*sets):
+    for file, gallery, queries, asking in run.each_search(*sets, run.param("asking")):
         check_comparable(gallery, queries)
-        depth = snakemake.params.depth or max(1, len(gallery.ids))
+        groups, reports = read_groups(given.pictures, asking), []
+
+        def rank(asked, shown, depth, reports=reports):
+            """Search one set of vectors with another."""
+            kept, threads = depth or max(1, len(shown.ids)), snakemake.threads
+            found, report = search_gallery(asked, shown, kept, settings, threads=threads)
+            reports.append(report)
+            return found
+
         with run.timed("search_seconds"):
-            ranking, report = search_gallery(
-                queries, gallery, depth, settings, threads=snakemake.threads
-            )
+            ranking = rank_grouped(queries, gallery, snakemake.params.depth, groups, rank)
         ranking.write(file)
         run.metrics(
             queries=len(queries.ids),
             gallery=len(gallery.ids),
             queries_in_gallery=len(set(queries.ids) & set(gallery.ids)),
         )
-        if report is not None:
+        if report := reports[0]:
             run.metrics({f"recall-{k}": share for k, share in report.recall.items()})
             run.metrics(
                 index_bytes=report.index_bytes,

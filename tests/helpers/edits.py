@@ -143,6 +143,11 @@ def the_search_keeps_fewer_answers(workflow):
     workflow.edit_config("search.depth", 5)
 
 
+@calls_for(SEARCH)
+def the_pictures_of_the_gallery_search_each_other(workflow):
+    workflow.edit_config("evaluation.protocol", "leave_one_out")
+
+
 @calls_for(chain("short") | COMPARE, really=True)
 def one_experiment_is_trained_for_more_epochs(workflow):
     workflow.edit_config("experiments.short.epochs", 3)

@@ -33,8 +33,8 @@ def test_an_unknown_key(workflow):
     workflow.edit_config("evaluation.kk", [1])
     assert (
         "config/config.yaml: evaluation.kk: unknown key. Did you mean k? "
-        "Known: k, metrics, decided_by, confidence, bootstrap_rounds, seed, abstaining, "
-        "answers_drawn, queries_drawn, explanations, strips_drawn."
+        "Known: protocol, folds, k, metrics, decided_by, confidence, bootstrap_rounds, seed, "
+        "abstaining, answers_drawn, queries_drawn, explanations, strips_drawn."
     ) in refusal(workflow, "--dry-run")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from gallerist.data.groups import answer_groups
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.compared import groups_of
 from gallerist.evaluation.relevance import Relevance
@@ -23,7 +24,8 @@ from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import Record, read_record
 from gallerist.search.ranking_file import RankingFile
 from gallerist.serving.pictures import KnownPictures
-from gallerist.workflow.results import Results
+from gallerist.settings.evaluation import asking_of
+from gallerist.workflow.results import Results, query_part
 
 if TYPE_CHECKING:
     from gallerist.workflow.experiments import Experiment
@@ -155,7 +157,8 @@ class DataSet:
         return self.once("gallery", lambda: self._pictures("gallery"))
 
     def _pictures(self, part: str) -> Mapping[str, Picture]:
-        return Manifest.read(self.results.path(f"manifests/{part}.csv")).by_id()
+        results = Results(self.folder, query_part(self.config or {}))
+        return Manifest.read(results.path(results.searched[part])).by_id()
 
     @property
     def known(self) -> KnownPictures:
@@ -199,7 +202,11 @@ class DataSet:
             )
             stated = "truth" in next(iter(self.metrics.values()), {})
             truth = self.results.path("truth.csv") if stated else None
-            return relevance_of(queries, gallery, truth)
+            asked = (self.config or {}).get("evaluation", {})
+            asking = asking_of(asked.get("protocol", ""), asked.get("folds", {}))
+            pictures = Manifest(self.gallery.values()) if asking else Manifest()
+            groups = answer_groups(pictures, asking)
+            return relevance_of(queries, gallery, truth).admitting(groups)
 
         return self.once("relevance", read)
 

@@ -70,7 +70,8 @@ class Protocol:
     experiments: in the order of the comparison. by_distance: of each, whether a picture's place
     depends on its own distance alone. k, metrics, depth, decided_by, confidence, bootstrap_rounds,
     seed: as in the configuration. groups: experiments that differ in their seed only.
-    gallery, query: digests of the pictures' ids and classes, as `Manifest.digest`.
+    gallery, query: digests of the pictures' ids and classes, as `Manifest.digest`. asking: which
+    pictures of the gallery do not answer each other, as in the settings; None where all do.
     """
 
     experiments: tuple[str, ...]
@@ -85,6 +86,7 @@ class Protocol:
     groups: Mapping[str, Sequence[str]]
     gallery: str
     query: str
+    asking: Mapping[str, Any] | None = None
 
     @property
     def intervals(self) -> IntervalSettings:
@@ -93,19 +95,22 @@ class Protocol:
 
     def to_json(self) -> dict[str, Any]:
         """A value that JSON can hold."""
-        return asdict(self)
+        value = asdict(self)
+        return value if self.asking else {k: v for k, v in value.items() if k != "asking"}
 
     @classmethod
     def read(cls, folder: Path) -> "Protocol":
         """Read it from a capsule's folder. Raises UserError for anything else."""
         try:
             value = read_json(folder / PROTOCOL, unique_keys=True)
-            known = {each.name: value.pop(each.name) for each in fields(cls)}
+            asking = value.pop("asking", None)
+            known = {each.name: value.pop(each.name) for each in fields(cls)[:-1]}
             for name in ("experiments", "k", "metrics"):
                 known[name] = tuple(known[name])
-            protocol = cls(**known)
+            protocol = cls(**known, asking=asking)
             _ = protocol.intervals
-            right = not value and all(map(_NAME.fullmatch, protocol.experiments))
+            right = not value and {*(asking or ())} <= {"folds", "leave_out"}
+            right &= all(map(_NAME.fullmatch, protocol.experiments))
             right &= all(
                 isinstance(protocol.by_distance[each], bool) for each in protocol.experiments
             )

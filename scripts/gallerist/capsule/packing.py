@@ -135,7 +135,7 @@ def _read_records(results: Results) -> _Finished:
             for path in evaluations[name].inputs
             if path.startswith(start) and path.endswith(".csv")
         )
-        used = [rankings[name], "manifests/gallery.csv", "manifests/query.csv"]
+        used = [rankings[name], *results.searched.values()]
         _check_current(results, evaluations[name], used)
     if not names:
         raise UserError(f"{results.file('comparison')} compares no experiment of this data set")
@@ -153,7 +153,7 @@ def _check_current(results: Results, record: Record, names: list[str]) -> None:
 
 def _write_data(results: Results, finished: _Finished, folder: Path) -> None:
     gallery, queries = (
-        Manifest.read(results.path(f"manifests/{part}.csv")) for part in ("gallery", "query")
+        Manifest.read(results.path(manifest)) for manifest in results.searched.values()
     )
     write_truth(folder / TRUTH, gallery, queries)
     protocol = _protocol(finished, gallery, queries)
@@ -178,13 +178,15 @@ def _protocol(finished: _Finished, gallery: Manifest, queries: Manifest) -> Prot
     first, *_ = asked.values()
     alike = ("k", "metrics", "depth", "confidence", "bootstrap_rounds", "seed")
     for name, each in asked.items():
-        for key in alike:
-            if each[key] != first[key] or compared.get(key, each[key]) != each[key]:
+        for key in (*alike, "asking"):
+            stated = each.get(key)  # records of before there were protocols have no asking
+            if stated != first.get(key) or compared.get(key, stated) != stated:
                 raise UserError(
                     f"{name} was evaluated with another {key} than others: run the workflow first"
                 )
     values: dict[str, Any] = {key: first[key] for key in alike}
     values |= {key: tuple(json.loads(values[key])) for key in ("k", "metrics")}
+    values["asking"] = json.loads(str(first.get("asking", "null")))
     return Protocol(
         experiments=tuple(finished.rows),
         by_distance=by_distance,

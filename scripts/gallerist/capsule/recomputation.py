@@ -21,7 +21,7 @@ from gallerist.data.manifest import Manifest
 from gallerist.evaluation import tables
 from gallerist.evaluation.compared import Evaluated, compare
 from gallerist.evaluation.curves import curves_of, write_curves
-from gallerist.evaluation.relevance import evaluate
+from gallerist.evaluation.relevance import evaluate_parts
 from gallerist.evaluation.scores import Scores, score
 from gallerist.io.errors import UserError
 from gallerist.io.files import read_json
@@ -51,10 +51,8 @@ def evaluate_again(
     """
     gallery, queries = truth
     settings = protocol.intervals
-    evaluation = evaluate(
-        Ranking.read(folder / ranking_name(experiment)), queries.label_of, gallery.label_of
-    )
-    evaluation.require_results()
+    ranking = Ranking.read(folder / ranking_name(experiment))
+    evaluation = evaluate_parts(ranking, queries, gallery, protocol.asking)
     ranks = evaluation.ranks.ended_by_itself(protocol.depth)
     names = [*map(top, sorted(protocol.k)), *protocol.metrics]
     scores = score(ranks, queries, evaluation.queries, names)

@@ -70,7 +70,7 @@ def _answers(
     results = Results.of(config, options.RESULTS)
     experiments = config["experiments"]
     if query is not None:
-        found = find_query(Manifest.read(results.path("manifests/query.csv")), query)
+        found = find_query(Manifest.read(results.path(results.searched["query"])), query)
         ranking = f"{Experiment.of(experiment, experiments[experiment]).ranking}.csv"
         return found.path, found.label, search_query(results, ranking, found, count)
     assert picture is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.config.messages import did_you_mean
+from gallerist.config.protocol_checks import asks_queries, check_protocol
 from gallerist.config.schema import KeyPath, yaml_scalar
 from gallerist.config.truth_checks import check_classes, check_truth
 from gallerist.data.layouts import class_folders, no_classes, only_folder_of_folders
@@ -111,7 +112,8 @@ def _check_folder(whole: Configuration) -> Problems:
     if folder is None or whole.dataset.table is not None:
         return
     if whole.dataset.layout == "tree":
-        if missing := _missing_in(folder, TREE):
+        asked = TREE if asks_queries(whole) else TREE[:2]
+        if missing := _missing_in(folder, asked):
             remedy = "If it holds one folder a class, write layout: classes."
             yield path, f"{folder!r} lacks {missing}, which layout: tree needs. {remedy}"
         return
@@ -128,11 +130,16 @@ def _check_folder(whole: Configuration) -> Problems:
 def _check_table(whole: Configuration) -> Problems:
     if whole.dataset.table is not None:
         try:
-            layout_of(whole.dataset.table)
+            parts = layout_of(whole.dataset.table).parts
         except UserError as error:
             yield ("dataset", "table"), f"{error}."
         except FileNotFoundError:
             return  # which whoever validates with the disk is told
+        else:
+            if parts and "query" not in parts and asks_queries(whole):
+                lacking = f"{whole.dataset.table} has no row of the part query"
+                remedy = "Add some, or write evaluation.protocol: leave_one_out."
+                yield ("dataset", "table"), f"{lacking}. {remedy}"
 
 
 def _missing_in(folder: str, names: Iterable[str]) -> str:
@@ -171,13 +178,15 @@ def _check_split(whole: Configuration) -> Problems:
                 yield (*path, share), f"{problem}Only validation is split, from training."
         return
     given = split.model_dump(include=split.model_fields_set)
-    if missing := [share for share in SHARES if share not in given]:
+    needed = SHARES if asks_queries(whole) else SHARES[:3]
+    if missing := [share for share in needed if given.get(share) is None]:
         yield path, f"{layout} needs a share for {', '.join(missing)} too."
         return
-    shares = [given[share] for share in SHARES]
+    there = [share for share in SHARES if given.get(share) is not None]
+    shares = [given[share] for share in there]
     if not math.isclose(sum(shares), 1, abs_tol=1e-9):
         wrong = f"{_sum(shares)} = {sum(shares):.6g}"
-        yield path, f"{', '.join(SHARES)} must add up to 1, but {wrong}."
+        yield path, f"{', '.join(there)} must add up to 1, but {wrong}."
 
 
 def _check_depth(whole: Configuration) -> Problems:
@@ -359,14 +368,15 @@ def _check_registry(whole: Configuration) -> Problems:
 
 _EXPERIMENTS: KeyPath = ("experiments",)
 _SPLIT, _LAYOUT, _TRUTH = ("dataset", "split"), ("dataset", "layout"), ("dataset", "truth")
+_PROTOCOL = ("evaluation", "protocol")
 CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([("dataset", "name"), _EXPERIMENTS], _check_names),
     ([_EXPERIMENTS, ("challenge",), ("dataset", "corrections")], _check_braces),
     ([*(("dataset", source) for source in SOURCES), _LAYOUT], _check_source),
     ([("dataset", "embedded")], _check_embedded),
-    ([("dataset", "folder"), ("dataset", "table"), _LAYOUT], _check_folder),
-    ([("dataset", "table")], _check_table),
-    ([_SPLIT, ("dataset", "table"), _LAYOUT], _check_split),
+    ([("dataset", "folder"), ("dataset", "table"), _LAYOUT, _PROTOCOL], _check_folder),
+    ([("dataset", "table"), _PROTOCOL], _check_table),
+    ([_SPLIT, ("dataset", "table"), _LAYOUT, _PROTOCOL], _check_split),
     ([("dataset", "name"), _TRUTH, ("dataset", "table")], check_truth),
     ([("dataset", "name"), _TRUTH, ("dataset", "table")], check_classes),
     ([_SPLIT, _LAYOUT, ("dataset", "folder")], _check_unseen),
@@ -379,5 +389,6 @@ CHECKS: list[tuple[list[KeyPath], Callable[[Configuration], Problems]]] = [
     ([_EXPERIMENTS], _check_experiments),
     ([_EXPERIMENTS, ("search",)], _check_verification),
     ([_EXPERIMENTS, ("registry",)], _check_registry),
+    ([_EXPERIMENTS, ("evaluation",), _TRUTH], check_protocol),
 ]
 """Each check with the keys that it reads: it is left out where one of these is wrong."""

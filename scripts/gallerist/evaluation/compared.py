@@ -158,7 +158,9 @@ def _line(name: str, members: Mapping[str, Evaluated], settings: IntervalSetting
     if not others:
         return Compared(name, tuple(members), first.scores, first.metrics, first.record)
     mean = mean_over_seeds([each.scores for each in members.values()])
-    head = {**first.metrics, "experiment": name, "seeds": len(members)}
+    of_one = ("folds", "over_folds")
+    shared = {key: value for key, value in first.metrics.items() if key not in of_one}
+    head = {**shared, "experiment": name, "seeds": len(members)}
     return Compared(
         name,
         tuple(members),

@@ -15,6 +15,7 @@ from gallerist.evaluation.comparison import (
     Spread,
     hit_rates,
 )
+from gallerist.evaluation.over_folds import over_folds_in_words
 from gallerist.evaluation.tables import markdown_table
 from gallerist.io.files import PathLike
 from gallerist.io.metric_names import top
@@ -149,6 +150,8 @@ def find_caveats(
         counts = ", ".join(f"{count} {severity}" for severity, count in sorted(severities.items()))
         folder = Path(faults[0]).parent
         lines.append(f"Files with faults: {counts}; each is named with its reason in {folder}/.")
+    shown = [name.removesuffix(" interval") for name in rows[0] if name.endswith(" interval")]
+    lines += [text for each in metrics if (text := over_folds_in_words(each, shown))]
     kinds = Counter((row["kind"], row["part_a"], row["part_b"]) for row in _rows(leaks))
     for (kind, one, other), count in sorted(kinds.items()):
         same = "the same file" if kind == "exact" else "nearly the same picture"

@@ -5,13 +5,14 @@ It is decided here alone, for metrics, curves, lists, figures, the challenge and
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gallerist.data.manifest import DISTRACTOR
+from gallerist.data.groups import Groups, answer_groups
+from gallerist.data.manifest import DISTRACTOR, Manifest
 from gallerist.evaluation.relevant_ranks import Marks, RelevantRanks
 from gallerist.io.arrays import Integers
 from gallerist.io.errors import UserError
@@ -80,6 +81,28 @@ class Relevance:
         alike = all(grade == 1 for each in grades.values() for grade in each.values())
         relevant = {query: frozenset(each) for query, each in grades.items()}
         return cls(relevant, gallery, same_files, junk, None if alike else grades)
+
+    def admitting(self, groups: Groups | None) -> "Relevance":
+        """The same, without the answers that are not admitted to a query: they are not there.
+
+        None admits all. Pictures that have their relevant ones in common keep them so.
+        """
+        if groups is None:
+            return self
+        made: dict[tuple[int, str | None], Set[str]] = {}
+        relevant = dict(self.relevant)
+        for query, found in relevant.items():
+            group = groups.of.get(query)
+            alone = group is None or (not groups.within and groups.sizes[group] == 1)
+            if not alone and (id(found), group) not in made:
+                admitted = (answer for answer in found if groups.admits(query, answer))
+                made[id(found), group] = frozenset(admitted)
+            relevant[query] = found if alone else made[id(found), group]
+        grades = self.grades and {
+            query: {answer: each for answer, each in grade.items() if answer in relevant[query]}
+            for query, grade in self.grades.items()
+        }
+        return replace(self, relevant=relevant, grades=grades)
 
     def total(self, query: str) -> int:
         """R: gallery pictures relevant to the query, its own file not among them."""
@@ -195,11 +218,13 @@ class Evaluation:
     """Results of all queries that have a relevant picture, in the order of the ranking.
 
     excluded: ids of the others: see `Relevance.excluded`. ranks: of the relevant answers.
+    groups: of pictures that do not all answer each other, if there are any.
     """
 
     results: tuple[QueryResult, ...]
     excluded: tuple[str, ...]
     ranks: RelevantRanks
+    groups: Groups | None = None
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -269,6 +294,25 @@ def evaluate(
         [result.relevant for result in results],
     )
     return Evaluation(tuple(results), tuple(excluded), ranks)
+
+
+def evaluate_parts(
+    ranking: Ranking,
+    queries: Manifest,
+    gallery: Manifest,
+    asking: Mapping[str, Any] | None,
+    relevance: Relevance | None = None,
+) -> Evaluation:
+    """Evaluate a ranking among those pictures that answer each other.
+
+    relevance: what is right; None, it is what is of the query's class. asking: see `answer_groups`.
+    Raises as `evaluate`, that, and `Evaluation.require_results`.
+    """
+    groups, labels = answer_groups(gallery, asking), (queries.label_of, gallery.label_of)
+    right = relevance or Relevance.of_classes(*labels)
+    evaluation = evaluate(ranking, *labels, right.admitting(groups))
+    evaluation.require_results()
+    return replace(evaluation, groups=groups)
 
 
 def _require_known(ids: Sequence[str], known: Collection[str], part: str) -> None:

@@ -186,11 +186,15 @@ def compute_metrics(
 
 
 def flatten(
-    metrics: Mapping[str, Mapping[str, float | None]], abstaining: Mapping[str, Any] | None = None
+    metrics: Mapping[str, Mapping[str, float | None]],
+    abstaining: Mapping[str, Any] | None = None,
+    over_folds: Mapping[str, Mapping[str, float | None]] | None = None,
+    **_: object,
 ) -> dict[str, float]:
     """Means and ends under names that MLflow takes, which has no "@": "intervals/mAP-10 low".
 
-    metrics: as `Scores.as_json` gives them. abstaining: as `Abstaining.as_json` does.
+    They are keys of metrics.json, whose others are left alone. metrics: as `Scores.as_json` gives
+    them. abstaining: as `Abstaining.as_json` does. over_folds: as `over_folds.folds_as_json` does.
     """
     named = {
         _flat_name(name.replace("@", "-"), figure): value
@@ -200,6 +204,8 @@ def flatten(
     if abstaining:
         further = {"distance below": abstaining["distance_below"], **abstaining["queries"]}
         named |= {f"abstaining/{name}": value for name, value in further.items()}
+    for name, ends in (over_folds or {}).items():
+        named |= {f"over folds/{name.replace('@', '-')} {end}": ends[end] for end in ends}
     return {name: value for name, value in named.items() if value is not None}
 
 

@@ -166,7 +166,7 @@ def _facts(
         for name, settings in used.items()
         if (record := Experiment.of(name, settings).network_record)
     ]
-    queries = Manifest.read(results.path("manifests/query.csv"))
+    queries = Manifest.read(results.path(results.searched["query"]))
     gallery = Manifest.read(results.path("manifests/gallery.csv"))
     return {
         "dataset": config["dataset"]["name"],

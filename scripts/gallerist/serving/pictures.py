@@ -35,8 +35,8 @@ class KnownPictures:
         """Those of the manifests. Raises UserError where one is missing."""
         return cls(
             *(
-                Manifest.read(results.path(f"manifests/{part}.csv")).by_id()
-                for part in ("gallery", "query")
+                Manifest.read(results.path(manifest)).by_id()
+                for manifest in results.searched.values()
             )
         )
 

@@ -1,6 +1,7 @@
 """Sections `search` and `evaluation`: how far a ranking reaches, what is measured and drawn."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -43,9 +44,40 @@ class Abstaining(Settings):
     something of each."""
 
 
+class Folds(Settings):
+    """Into how many folds, and how, the gallery is divided. For `protocol: cross` only, and not
+    needed there.
+    """
+
+    number: Int = key(5, "folds", ge=2, doc="How many folds there are.")
+    by: Literal["original", "class"] = key("original", noun="a way to divide")
+    """`original`: each fold has its share of each class, and copies of one original are in one
+    fold; its pictures search those of all other folds. `class`: each fold has classes of its own,
+    and its pictures search each other."""
+    seed: Seed = key(99, doc="Draws the folds.")
+
+
+def asking_of(protocol: str, folds: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Which pictures of the gallery do not answer each other, by a protocol and its folds.
+
+    What is not said of the folds is as it is by default. None where all pictures do.
+    """
+    if protocol == "cross":
+        return {"folds": {**Folds().model_dump(), **folds}}
+    return {"leave_out": "original"} if protocol == "leave_original_out" else None
+
+
 class Evaluation(Settings):
     """What is measured and drawn."""
 
+    protocol: Literal["gallery_and_query", "leave_one_out", "leave_original_out", "cross"] = key(
+        "gallery_and_query", noun="a protocol"
+    )
+    """Who searches what. `gallery_and_query`: each picture of the part query the gallery. Without
+    such a part: `leave_one_out`, each picture of the gallery all others of it, as metric learning
+    is judged; `leave_original_out`, those that are not made from its original; `cross`, as `folds`
+    says."""
+    folds: Folds | None = key(None, absent=True)
     k: Annotated[list[Count], ALL_DIFFER] = key(
         [1, 3, 5, 10],
         "answers",
@@ -83,3 +115,8 @@ class Evaluation(Settings):
     regions made two pictures match, for networks. `[]`: none."""
     strips_drawn: Natural = key(6, "queries")
     """Queries in each of the pictures of the best, the median and the worst ones."""
+
+    @property
+    def asking(self) -> dict[str, Any] | None:
+        """Which pictures of the gallery do not answer each other; None where all do."""
+        return asking_of(self.protocol, self.folds.model_dump() if self.folds else {})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gallerist.io.files import PathLike
 from gallerist.settings.configuration import Configuration
-from gallerist.workflow.results import Results
+from gallerist.workflow.results import Results, query_part
 from gallerist.workflow.table_layout import UNDIVIDED, TableLayout, layout_of
 
 Files = str | list[str]
@@ -30,7 +30,8 @@ class DataPlan:
     def __init__(self, config: Configuration, root: PathLike = "results") -> None:
         self.config = config
         self.dataset, self.challenge = config.dataset, config.challenge
-        self.results = Results(Path(root, config.dataset.name))
+        asked = query_part({"evaluation": {"protocol": config.evaluation.protocol}})
+        self.results = Results(Path(root, config.dataset.name), asked)
 
     @property
     def source(self) -> str:
@@ -50,7 +51,8 @@ class DataPlan:
         """The parts that folders or a table hold apart, beside what is divided."""
         if self.table:
             return [part for part in ("validation", *SEARCHED) if part in self.table.parts]
-        return [*FOLDERS[self.dataset.layout]]
+        known = ("originals", *self.parts_of_data)
+        return [part for part in FOLDERS[self.dataset.layout] if part in known]
 
     @property
     def undivided(self) -> dict[str, str]:
@@ -82,6 +84,32 @@ class DataPlan:
             shares = {"training": 1.0}
         shares.setdefault("training", 1 - shares["validation"])
         return shares
+
+    @property
+    def query_part(self) -> str:
+        """The part whose pictures are the queries: the gallery, where these search each other."""
+        return self.results.queries
+
+    @property
+    def grouped(self) -> Files:
+        """The manifest by which it is said who may answer whom; none where all may."""
+        return self.manifest("gallery") if self.config.evaluation.asking else []
+
+    @property
+    def parts_of_data(self) -> list[str]:
+        """The parts that the data set has: `query` also where nothing is asked of it, since another
+        protocol then computes nothing of a picture again.
+        """
+        if self.table and self.table.parts:
+            there = "query" in self.table.parts
+        elif self.table or self.dataset.layout == "classes":
+            there = self.dataset.split.query is not None
+        elif self.source == "folder":
+            there = Path(self.part_folder("query")).is_dir()
+        else:
+            there = self.source == "embedded"
+        asked = ["query"] if there or self.query_part == "query" else []
+        return ["training", "validation", "gallery", *asked]
 
     @property
     def challenge_parts(self) -> list[str]:

@@ -46,7 +46,7 @@ class Plan(DataPlan):
     @property
     def extracted(self) -> list[str]:
         """The parts that features are extracted of."""
-        return ["training", "validation", "gallery", "query", *self.challenge_parts]
+        return [*self.parts_of_data, *self.challenge_parts]
 
     def parts(self, experiment: str, *, reduced: bool = False) -> list[str]:
         """The parts whose vectors by an experiment something needs; reduced: in that form.
@@ -236,10 +236,16 @@ class Plan(DataPlan):
         The data set first, then the challenge, where there is one; last the held-out training
         pictures in the data set's gallery, where a threshold is fitted on them.
         """
+        own = ("gallery", self.query_part, "rankings")
         challenge = (*CHALLENGE_PARTS, "rankings/challenge")
         validation = ("gallery", "validation", "rankings/validation")
         asked = [(challenge, self.challenge), (validation, self.config.evaluation.abstaining)]
-        return [(*SEARCHED, "rankings"), *(search for search, wanted in asked if wanted)]
+        return [own, *(search for search, wanted in asked if wanted)]
+
+    @property
+    def asking(self) -> list[dict[str, Any] | None]:
+        """Which pictures do not answer each other, in the order of `searches`."""
+        return [self.config.evaluation.asking, *(None for _ in self.searches[1:])]
 
     def galleries(self, experiment: str) -> list[str]:
         """The vectors of all galleries, in the order of `searches`."""

@@ -28,16 +28,37 @@ def extraction_record(experiment: str, *, reduced: bool = False) -> str:
     return f"reduced/{experiment}/reduction" if reduced else f"features/{experiment}/extraction"
 
 
+def query_part(config: Mapping[str, Any]) -> str:
+    """The part whose pictures are the queries, by a completed configuration.
+
+    It is the gallery where its pictures search each other.
+    """
+    protocol = config.get("evaluation", {}).get("protocol", "gallery_and_query")
+    return "query" if protocol == "gallery_and_query" else "gallery"
+
+
 @dataclass(frozen=True)
 class Results:
-    """The results of one data set: every path below `results/`."""
+    """The results of one data set: every path below `results/`.
+
+    queries: the part whose pictures are the queries.
+    """
 
     folder: Path
+    queries: str = "query"
 
     @classmethod
     def of(cls, config: Mapping[str, Any], root: PathLike = "results") -> "Results":
         """The results of a completed configuration."""
-        return cls(Path(root) / config["dataset"]["name"])
+        return cls(Path(root) / config["dataset"]["name"], query_part(config))
+
+    @property
+    def searched(self) -> dict[str, str]:
+        """The gallery and the queries -> the manifest of their pictures, below the results."""
+        return {
+            part: f"manifests/{held}.csv"
+            for part, held in (("gallery", "gallery"), ("query", self.queries))
+        }
 
     def file(self, name: str) -> str:
         """A file or folder of the results, there or not; `name` may hold wildcards."""

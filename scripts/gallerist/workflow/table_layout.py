@@ -21,8 +21,6 @@ COLUMNS = ("path", "part", "label", "original", *BOX, *POSITIONS[0], *POSITIONS[
 UNDIVIDED = "_originals"
 """After the name of a part whose classes are divided after its import."""
 
-_REQUIRED = ("gallery", "query")
-
 
 @dataclass(frozen=True)
 class TableLayout:
@@ -120,8 +118,8 @@ def _check_parts(table: TextTable) -> None:
     if "" in found:
         place = table.place(_first(parts, {""}))
         raise UserError(f"{place}: no part, though other rows have one. Fill in all, or none")
-    if missing := [part for part in _REQUIRED if part not in found]:
-        raise UserError(f"{table.path} has no row of the part {' nor of '.join(missing)}")
+    if "gallery" not in found:
+        raise UserError(f"{table.path} has no row of the part gallery")
 
 
 def _first(values: Sequence[str], wanted: set[str]) -> int:

@@ -89,7 +89,7 @@ def test_every_key_is_described_and_is_required_optional_or_has_a_default():
     optional = {"dataset." + name for name in names} | {
         "dataset.split." + each for each in ("training", "gallery", "query", "unseen_classes")
     }
-    optional |= {"dataset.truth.labels", "experiments.<name>.loss"}
+    optional |= {"dataset.truth.labels", "experiments.<name>.loss", "evaluation.folds"}
     for each in keys(Configuration):
         assert len(each.schema.get("description", "")) > 10, each.path
         assert ("default" in each.schema) != (each.required or each.path in optional), each.path
@@ -719,6 +719,59 @@ def test_layout_classes_wants_all_four_shares_and_a_sum_of_one(tmp_path):
     assert sum(config["dataset"]["split"].values()) != 1  # in floating point: it is accepted
     whole = complete(config)
     assert complete(whole) == whole
+
+
+def test_without_a_part_of_queries_none_is_asked_for(tmp_path):
+    (tmp_path / "cat").mkdir()
+    shares = {"validation": 0.2, "training": 0.4, "gallery": 0.4}
+    config = minimal(folder=str(tmp_path), layout="classes", split=shares)
+    assert problems(config) == ["dataset.split: layout: classes needs a share for query too."]
+    config["evaluation"] = {"protocol": "leave_one_out"}
+    assert complete(config)
+    config["dataset"]["split"] = {**shares, "query": 0.1}
+    assert "validation, training, gallery, query must add up to 1" in problems(config)[0]
+    for part in ("training", "validation/gallery"):
+        (tmp_path / "tree" / part / "cat").mkdir(parents=True)
+    tree = minimal(folder=str(tmp_path / "tree"))
+    assert "lacks validation/query/" in problems(tree)[0]
+    assert complete({**tree, "evaluation": {"protocol": "leave_original_out"}})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key", "value", "problem"),
+    [
+        *(
+            (each, "search", {"database_augmentation": {}}, "each query would be mixed into the")
+            for each in ("leave_one_out", "leave_original_out")
+        ),
+        ("leave_original_out", "search", {"query_expansion": {}}, "with copies of its original"),
+        ("cross", "search", {"index": "HNSW32"}, "each fold of cross is searched exactly"),
+        ("cross", "epochs", 3, "cross trains nothing, which would take a training a fold"),
+    ],
+)
+def test_what_a_protocol_does_not_go_with_is_refused_at_its_key(protocol, key, value, problem):
+    settings = {"network": "scratch"} if key == "epochs" else {"descriptor": "hog"}
+    config = edited("experiments", {"one": {**settings, key: value}}, minimal())
+    assert complete(config)
+    inner = "" if key == "epochs" else f".{next(iter(value))}"
+    [found] = problems({**config, "evaluation": {"protocol": protocol}})
+    assert found.startswith(f"experiments.one.{key}{inner}: ")
+    assert problem in found
+
+
+@pytest.mark.parametrize("protocol", ["leave_one_out", "leave_original_out", "cross"])
+def test_where_the_gallery_searches_itself_nothing_is_stated_nor_left_unanswered(
+    protocol, tmp_path
+):
+    config = edited("experiments", {"hog": {"descriptor": "hog"}}, minimal())
+    config["evaluation"] = {"protocol": protocol}
+    assert complete(config)
+    [found] = problems(edited("evaluation.abstaining", {}, config))
+    assert found.startswith(f"evaluation.abstaining: with {protocol} there are none")
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("query,gallery\n")
+    [found] = problems(edited("dataset.truth", {"pairs": str(pairs)}, config))
+    assert found.startswith(f"evaluation.protocol: {protocol} goes by classes, and what is right")
 
 
 @pytest.mark.parametrize("unseen", [1, 0.5, ["cat"]])

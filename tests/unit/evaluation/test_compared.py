@@ -48,6 +48,14 @@ def test_seeds_of_one_experiment_are_one_line_and_one_partner_in_the_tests(found
     assert [line.trained_once for line in result.lines] == [True, False]
 
 
+def test_figures_over_folds_are_of_one_experiment_and_not_of_a_mean(found):
+    over = {"folds": [], "over_folds": {"top-1": {"mean": 0.5, "low": None, "high": None}}}
+    folded = {name: replace(each, metrics={**each.metrics, **over}) for name, each in found.items()}
+    result = compare(folded, GROUPS, "top-1", SETTINGS)
+    assert [over.keys() <= line.metrics.keys() for line in result.lines] == [True, False]
+    assert not over.keys() & result.lines[1].metrics.keys()
+
+
 def test_an_experiment_in_no_group_is_a_line_of_its_own(found):
     result = compare(found, {}, "top-1", SETTINGS)
     assert [row["experiment"] for row in result.rows] == list(EXPERIMENTS)

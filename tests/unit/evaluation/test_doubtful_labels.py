@@ -11,6 +11,7 @@ from gallerist.evaluation.doubtful_labels import (
     Doubt,
     class_probabilities,
     confident_classes,
+    doubt_labels,
     find_doubts,
     judged_pictures,
     read_doubts,
@@ -172,3 +173,18 @@ def test_what_is_written_is_read(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n")
     with pytest.raises(UserError, match=r"other\.csv: the columns of doubtful labels are"):
         read_doubts(tmp_path / "other.csv")
+
+
+def test_a_gallery_that_is_searched_with_its_own_pictures_is_judged_once():
+    vectors, classes = clouds()
+    classes[3] = 2
+    gallery = Manifest([picture(row, f"class {each}") for row, each in enumerate(classes)])
+    features = Features.of(vectors, gallery.ids, "model", "none")
+    given = {"clouds": (features, features)}, {"clouds": "cosine"}
+    alone, twice = (
+        doubt_labels(queries, gallery, *given, distance=0, seed=1)
+        for queries in (Manifest(), gallery)
+    )
+    assert twice == alone
+    assert [each.picture for each in twice.found].count(gallery.ids[3]) == 1
+    assert gallery.ids[3] not in twice.found[0].neighbours

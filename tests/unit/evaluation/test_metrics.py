@@ -358,3 +358,15 @@ def test_graded_gains_are_those_of_scikit_learn_whatever_junk_stands_between(jud
     falling = -np.arange(len(grades), dtype=np.float64)
     expected = ndcg_score([grades], [falling], k=k)
     assert metrics.ndcg_at_k(ranks.of([0, 0]), min(k, len(grades))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("right", "r_precision", "map_at_r"),
+    [([1], 0.1, 0.1), ([1, 10], 0.2, 0.12), ([1, 2], 0.2, 0.2), ([*range(1, 11)], 1, 1)],
+)
+def test_the_published_cases_of_map_at_r(right, r_precision, map_at_r):
+    """Musgrave, Belongie and Lim (2020), table 1: ten answers, R = 10, "Recall@1" 1 in each."""
+    marks = [[rank in right for rank in range(1, 11)]]
+    ranks = RelevantRanks.from_marks(marks, [10])
+    found = [metric(name)(ranks)[0] for name in ("hit rate@1", "R-precision", "mAP@R")]
+    assert found == pytest.approx([1, r_precision, map_at_r], abs=1e-12)

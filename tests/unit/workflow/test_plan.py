@@ -90,6 +90,32 @@ def test_a_tree_with_unseen_classes_is_divided_in_all_its_parts():
     assert plan(**classes).imported == ["originals"]
 
 
+def test_where_the_gallery_searches_itself_its_vectors_are_those_of_the_queries():
+    asked = plan(challenge=CHALLENGE, evaluation={"protocol": "leave_one_out"})
+    assert asked.queries("hog")[:3] == asked.galleries("hog")[:3]
+    assert asked.queries("hog")[3:] == plan(challenge=CHALLENGE).queries("hog")[3:]
+    assert asked.asking == [None, None]
+    assert asked.grouped == []
+    assert "query" not in asked.parts("hog")  # there is no such folder
+    cross = plan(challenge=CHALLENGE, evaluation={"protocol": "cross", "folds": {"by": "class"}})
+    assert cross.asking == [{"folds": {"number": 5, "by": "class", "seed": 99}}, None]
+    assert cross.grouped == cross.manifest("gallery")
+
+
+def test_queries_that_are_there_stay_so_that_another_protocol_computes_nothing(tmp_path):
+    alone = {"evaluation": {"protocol": "leave_one_out"}}
+    shares = {"training": 0.4, "validation": 0.2, "gallery": 0.4}
+    classes = dataset(layout="classes", split=shares)
+    assert plan(**classes, **alone).parts_of_data == ["training", "validation", "gallery"]
+    more = dataset(layout="classes", split={**shares, "gallery": 0.2, "query": 0.2})
+    assert plan(**more, **alone).parts("scratch") == ["gallery", "query"]
+    tree = dataset(folder=str(tmp_path))
+    assert plan(**tree, **alone).imported == ["originals", "gallery"]
+    (tmp_path / "validation/query").mkdir(parents=True)
+    assert plan(**tree, **alone).imported == ["originals", "gallery", "query"]
+    assert plan(**dataset(folder=None, embedded={}), **alone).parts_of_data[3:] == ["query"]
+
+
 def test_the_parts_of_a_challenge_are_extracted_where_there_is_one():
     assert plan().extracted == ["training", "validation", "gallery", "query"]
     drawn = plan(challenge=CHALLENGE)
