@@ -33,6 +33,9 @@ def check_protocol(whole: Configuration) -> Problems:
         if protocol == left[1] and getattr(search, "query_expansion", None):
             mixed = "a query would be mixed with copies of its original. Leave it out."
             yield (*path, "search", "query_expansion"), f"with {protocol} {mixed}"
+        if protocol in left and getattr(settings, "k_reciprocal", None):
+            near = "each query would be among the neighbours that its answers are judged by."
+            yield (*path, "k_reciprocal"), f"with {protocol} {near} Leave it out."
         if protocol == "cross" and getattr(search, "index", None):
             problem = "each fold of cross is searched exactly: leave it out."
             yield (*path, "search", "index"), problem

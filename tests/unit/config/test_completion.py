@@ -745,6 +745,7 @@ def test_without_a_part_of_queries_none_is_asked_for(tmp_path):
             for each in ("leave_one_out", "leave_original_out")
         ),
         ("leave_original_out", "search", {"query_expansion": {}}, "with copies of its original"),
+        ("leave_one_out", "k_reciprocal", {"k1": 3}, "among the neighbours that its answers are"),
         ("cross", "search", {"index": "HNSW32"}, "each fold of cross is searched exactly"),
         ("cross", "epochs", 3, "cross trains nothing, which would take a training a fold"),
     ],
@@ -753,7 +754,7 @@ def test_what_a_protocol_does_not_go_with_is_refused_at_its_key(protocol, key, v
     settings = {"network": "scratch"} if key == "epochs" else {"descriptor": "hog"}
     config = edited("experiments", {"one": {**settings, key: value}}, minimal())
     assert complete(config)
-    inner = "" if key == "epochs" else f".{next(iter(value))}"
+    inner = f".{next(iter(value))}" if key == "search" else ""
     [found] = problems({**config, "evaluation": {"protocol": protocol}})
     assert found.startswith(f"experiments.one.{key}{inner}: ")
     assert problem in found
