@@ -10,12 +10,14 @@ import random
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from checkout import CHECKOUT
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from peak_memory import growth_below, needs_linux
+from pyarrow import parquet
 
 from gallerist.challenge.lint import lint
 from gallerist.challenge.truth import Truth
@@ -27,6 +29,7 @@ from gallerist.evaluation.external_rankings import read_ranking, read_truth
 from gallerist.evaluation.judged_truth import read_judged_truth
 from gallerist.features.store import Features, write_features
 from gallerist.io.errors import UserError
+from gallerist.io.table_file import read_text_table
 from gallerist.records.record import Record, read_record, write_record
 from gallerist.search.ranking import Ranking
 from gallerist.search.ranking_file import RankingFile
@@ -99,6 +102,15 @@ def written_features(folder):
     return files
 
 
+PICTURES = [(f"é {number}.png", "cat", "gallery") for number in range(6)]
+
+
+def parquet_table(path):
+    columns = zip(("path", "label", "part"), zip(*PICTURES, strict=True), strict=True)
+    parquet.write_table(pa.table({name: list(values) for name, values in columns}), path)
+    return path.read_bytes()
+
+
 def written_origin(folder):
     return written_features(folder)[-1].read_bytes()
 
@@ -133,6 +145,8 @@ def whole(tmp_path_factory):
         "annotations": json.dumps(ANNOTATIONS, indent=1).encode(),
         "corrections": table("picture,action,value,note", CORRECTIONS),
         "manifest": (folder / "manifest.csv").read_bytes(),
+        "pictures": table("path,label,part", PICTURES),
+        "parquet": parquet_table(folder / "pictures.parquet"),
         "kept ranking": "".join(
             f"{line}\n"
             for line in (
@@ -240,13 +254,15 @@ READERS = {
     "annotations": lambda path, folder: read_judged_truth([path], QUERIES),
     "corrections": lambda path, folder: read_corrections(path),
     "manifest": lambda path, folder: Manifest.read(path),
+    "pictures": lambda path, folder: read_text_table(path),
+    "parquet": lambda path, folder: read_text_table(path),
     "kept ranking": kept_ranking,
     "origin": features,
     "yaml": lambda path, folder: read(path),
     "default": lambda path, folder: read(path),
     "json": lambda path, folder: read(path),
 }
-SUFFIXES = {"annotations": ".json", "truth": ".json", "truth table": ".csv"}
+SUFFIXES = {"annotations": ".json", "truth": ".json", "truth table": ".csv", "parquet": ".parquet"}
 
 
 @needs_linux

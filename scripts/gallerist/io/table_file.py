@@ -109,13 +109,14 @@ def _read_parquet(path: PathLike) -> TextTable:
 
     try:
         table = parquet.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is no Parquet: {error}") from None
-    header = _header(path, table.column_names)
-    columns = {
-        name: [*_texts(column.to_pylist())]
-        for name, column in zip(header, table.columns, strict=True)
-    }
+        header = _header(path, table.column_names)
+        # Texts are decoded here: a damaged file may be found no earlier.
+        columns = {
+            name: [*_texts(column.to_pylist())]
+            for name, column in zip(header, table.columns, strict=True)
+        }
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no Parquet that can be read: {error}") from None
     return TextTable(str(path), columns, range(1, table.num_rows + 1))
 
 
