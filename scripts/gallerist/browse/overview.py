@@ -206,7 +206,11 @@ def _caveats(
     data: DataSet, rows: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     faults = sorted((data.folder / "reports/faults").glob("*.csv"))
-    parts = [path for path in faults if not path.stem.startswith("challenge_")]
+    parts = [
+        data.results.path(f"reports/faults/{path.name}")
+        for path in faults
+        if not path.stem.startswith("challenge_")
+    ]
     leaks, doubts = data.there("reports/leaks.csv"), data.there(DOUBTS)
     if leaks is None or doubts is None:
         return []

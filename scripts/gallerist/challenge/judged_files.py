@@ -53,6 +53,8 @@ def _is_of_challenge(paths: Sequence[PathLike]) -> bool:
     """Whether it is the JSON with classes of queries and gallery."""
     if len(paths) != 1 or Path(paths[0]).suffix.lower() != ".json":
         return False
+    if not Path(paths[0]).is_file():  # also a pipe, which can be read once only
+        raise UserError(f"{paths[0]} is no file: a truth as JSON is looked at before it is read")
     try:
         value = read_json(paths[0])
     except (ValueError, RecursionError):

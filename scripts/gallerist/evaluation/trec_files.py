@@ -103,14 +103,16 @@ def table(
     """Rows of a CSV: where each stands, its required cells, its optional ones.
 
     A column that the file lacks gives None; further columns are ignored. Raises
-    UserError when a row has another number of cells than the header, or nothing in a
-    required one.
+    UserError when it lacks a required one, and when a row has another number of cells than the
+    header, or nothing in a required one.
     """
     read = source(file)
     place = path = str(read.path)
     rows = csv.reader(line for _, line in read.lines())
     try:
-        header = next(row for row in rows if row)
+        header = next((row for row in rows if row), [])
+        if lacking := [name for name in required if name not in header]:
+            raise UserError(f"{path}: its first line names no column {', '.join(lacking)}")
         needed = [header.index(name) for name in required]
         further = [header.index(name) if name in header else None for name in optional]
         for row in rows:

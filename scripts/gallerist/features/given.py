@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -76,10 +77,7 @@ def read_vectors(path: PathLike) -> AnyArray:
 
     Raises UserError naming the file.
     """
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no NPY file of numbers: {error}") from None
+    found = _load(path, "numbers", "r")
     if not isinstance(found, np.ndarray) or found.ndim != 2 or 0 in found.shape:
         shape = getattr(found, "shape", "of several arrays")
         raise UserError(f"{path} is {shape}: vectors are (pictures, length)")
@@ -94,12 +92,10 @@ def read_ids(path: PathLike) -> list[str]:
     Raises UserError naming the file.
     """
     if Path(path).suffix.lower() == ".npy":
-        try:
-            found = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} is no NPY file of texts: {error}") from None
-        if found.ndim != 1 or found.dtype.kind not in "US":
-            raise UserError(f"{path} is {found.dtype} {found.shape}: ids are (pictures,) texts")
+        found = _load(path, "texts")
+        if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "US":
+            kind = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an archive"
+            raise UserError(f"{path} is {kind}: ids are (pictures,) texts")
         return [each.decode() if isinstance(each, bytes) else str(each) for each in found.tolist()]
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -115,6 +111,14 @@ def read_ids(path: PathLike) -> list[str]:
     if any(len(row) > 1 for row in rows):
         raise UserError(f"{path} has no column id or path; nor is it one name a line")
     return [row[0].strip() for row in rows]
+
+
+def _load(path: PathLike, what: str, mapped: Literal["r"] | None = None) -> Any:
+    try:
+        return np.load(path, mmap_mode=mapped, allow_pickle=False)
+    except Exception as error:  # NumPy raises everything from TokenError to MemoryError
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is no NPY file of {what}: {reason}") from error
 
 
 def _rows(pictures: Manifest, names: Sequence[str], path: PathLike, folder: str) -> dict[str, int]:

@@ -7,7 +7,6 @@ numbers is the whole transformation and no fitted object has to be pickled.
 import hashlib
 import logging
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +142,7 @@ class Reduction:
                 )
                 method = str(file["method"])
                 return cls(method, file["mean"], components, file["scale"], sketch_mean)
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # NumPy raises everything from TokenError to BadZipFile
             raise UserError(
                 f"{path}: this is not a stored reduction ({error}): remove it, and run again"
             ) from error

@@ -16,7 +16,7 @@ from tracked import a_record
 
 from gallerist.evaluation.tables import read_queries
 from gallerist.evaluation.threshold import Promise, Threshold
-from gallerist.io.files import read_json, sha256_of_file, write_json
+from gallerist.io.files import read_json, sha256_of_file, write_json, write_text
 from gallerist.records.record import write_record
 from gallerist.search.geometric_verification import SMALLEST_AGREEMENT
 from gallerist.search.ranking import Ranking
@@ -269,19 +269,23 @@ def test_names_come_as_they_are_and_as_json_alone(client):
 @pytest.mark.parametrize(
     ("file", "address"),
     [
-        ("classes.csv", "experiment/{name}"),
-        ("queries.csv", "queries"),
-        ("answers.csv", "queries"),
-        ("curves.csv", "overview"),
-        ("metrics.json", "overview"),
+        ("evaluation/{name}/classes.csv", "experiment/{name}"),
+        ("evaluation/{name}/queries.csv", "queries"),
+        ("evaluation/{name}/answers.csv", "queries"),
+        ("evaluation/{name}/curves.csv", "overview"),
+        ("evaluation/{name}/metrics.json", "overview"),
+        ("reports/faults/gallery.csv", "overview"),
     ],
 )
 def test_one_changed_digit_of_a_result_is_not_shown_but_named(own, file, address):
     """Its time is kept, as a program that only looks at times would miss it."""
     name = next(iter(EXPERIMENTS))
-    path = own.folder / f"evaluation/{name}/{file}"
-    made = {f"results/small/evaluation/{name}/{file}": sha256_of_file(path)}
-    write_record(path.with_name("evaluation.record.json"), a_record("small", made=made))
+    faults = own.folder / "reports/faults/gallery.csv"
+    write_text(faults, "path,severity,reason\na.png,skipped,1 byte\n")
+    file = file.format(name=name)
+    path = own.folder / file
+    made = {f"results/small/{file}": sha256_of_file(path)}
+    write_record(path.with_name("made.record.json"), a_record("small", made=made))
     place = f"/api/small/{address.format(name=name)}"
     with client_of(own) as client:
         assert client.get(place).status_code == 200
@@ -292,4 +296,4 @@ def test_one_changed_digit_of_a_result_is_not_shown_but_named(own, file, address
     with client_of(own) as client:
         answer = client.get(place)
     assert answer.status_code != 200
-    assert f"{file} is not the file that its job made" in answer.json()["error"]
+    assert f"{path.name} is not the file that its job made" in answer.json()["error"]

@@ -1,5 +1,6 @@
 """gallerist explain, typed where there is no configuration."""
 
+import os
 import re
 
 import numpy as np
@@ -128,6 +129,7 @@ def test_every_single_choice_is_shown_with_what_it_moves_and_why(here, capsys):
         (["--claimed", "0.512", "--k", "0"], 1, "k is 0; it is at least 1"),
         (["--claims", "odd.csv"], 1, "odd.csv, line 3: 'top' is no metric"),
         (["--claims", "empty.csv"], 1, "empty.csv has no claim below its header"),
+        (["--claims", "other.csv"], 1, "other.csv: its first line names no column claimed"),
         ([], 2, "give either --claimed or --claims"),
         (["--claimed", "0.5", "--claims", "claims.csv"], 2, "give either"),
         (["--claims", "claims.csv", "--k", "1"], 2, "columns of the file"),
@@ -136,6 +138,7 @@ def test_every_single_choice_is_shown_with_what_it_moves_and_why(here, capsys):
 def test_what_cannot_be_asked_is_said_in_one_line(here, capsys, arguments, status, said):
     (here / "odd.csv").write_text("claimed,metric\n0.677,mAP\n0.677,top\n")
     (here / "empty.csv").write_text("claimed\n")
+    (here / "other.csv").write_text("figure,k\n0.677,1\n")
     try:
         found = main(["explain", "ranking.csv", "truth.csv", *arguments])
     except SystemExit as ended:
@@ -160,3 +163,11 @@ def test_a_fault_of_an_answer_file_is_said_with_its_name(here, capsys, content, 
     told = capsys.readouterr().err
     assert "answers.json" in told
     assert said in told
+
+
+@pytest.mark.timeout(30)
+def test_a_truth_as_json_that_is_a_pipe_is_refused(here, capsys):
+    """It would be read twice: the second time there is nothing, and nobody writes."""
+    os.mkfifo(here / "truth.json")
+    assert main(["explain", "ranking.csv", "truth.json", "--claimed", "0.512"]) == 1
+    assert "truth.json is no file" in capsys.readouterr().err
