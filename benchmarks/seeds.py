@@ -97,7 +97,7 @@ def simulated(world: World, replications: int, seed: int) -> dict[str, Cell]:
     parts = [seed_variance([*each], groups) for each in first]
     free = world.seeds - 1
     both = [
-        widened(each, [part.estimate], [free], 0.95)
+        widened(each, [part.counted], [free], 0.95)
         for each, part in zip(alone.values(), parts, strict=True)
     ]
     others = [seed_variance([*each], groups) for each in drawn[:, 1]]
@@ -105,7 +105,7 @@ def simulated(world: World, replications: int, seed: int) -> dict[str, Cell]:
     fixed = replace(world, seeds=1, share=0.0).draw(generator, replications)[:, 1, 0]
     for n in range(replications):
         difference = first[n].mean(axis=0) - drawn[n, 1].mean(axis=0)
-        two = [parts[n].cautious, others[n].cautious]
+        two = [parts[n].counted, others[n].counted]
         p_values.append(two_way_p_value(difference, groups, two, [free, free]))
         difference = first[n].mean(axis=0) - fixed[n]
         against_fixed.append(two_way_p_value(difference, groups, two[:1], [free]))

@@ -2,14 +2,14 @@
 
 An experiment that is trained from several seeds answers the same queries with each, so its values
 stand in a table of originals by seeds, both drawn by chance. The variance of its mean has a part of
-the originals, which `bootstrap` knows, and a part of the seeds, that of the seeds' means less what
-chance among originals explains of it (analysis of variance of two crossed random effects: Searle,
-Casella, McCulloch, Variance Components, 1992, 4.3). Each part alone gives an interval: BCa over
-originals, and Student's t with one degree of freedom less than there are seeds, for three seeds are
-few. Their half-widths are joined as the sides of a right angle (Howe, Approximate Confidence Limits
-on the Mean of X + Y Where X and Y Are Two Tabled Independent Random Variables, 1974), side by side,
-so that a lopsided interval stays lopsided. Without variance of the seeds it is the interval over
-originals alone.
+the originals, which `bootstrap` knows, and a part of the seeds: that of the seeds' means, where it
+is more than chance among originals explains (analysis of variance of two crossed random effects:
+Searle, Casella, McCulloch, Variance Components, 1992, 4.3). Each part alone gives an interval: BCa
+over originals, and Student's t with one degree of freedom less than there are seeds, for three
+seeds are few. Their half-widths are joined as the sides of a right angle (Howe, Approximate
+Confidence Limits on the Mean of X + Y Where X and Y Are Two Tabled Independent Random Variables,
+1974), side by side, so that a lopsided interval stays lopsided. Without variance of the seeds it is
+the interval over originals alone.
 
 Why no bootstrap of both: three seeds drawn from three vary too little by a third, and their
 quantiles are no t. Drawing originals and seeds together (Owen, The Pigeonhole Bootstrap, 2007) also
@@ -41,13 +41,12 @@ class SeedVariance:
     seeds: int
 
     @property
-    def estimate(self) -> float:
-        """Without bias, but for being no less than 0."""
-        return max(self.observed - self.explained, 0.0)
+    def counted(self) -> float:
+        """As observed, where that is more than originals explain; else 0.
 
-    @property
-    def cautious(self) -> float:
-        """As observed, where that is more than originals explain: keeps the level of a test."""
+        Without bias would be the difference. Of three hit rates near their bound its interval
+        covers the truth too seldom.
+        """
         return self.observed if self.observed > self.explained else 0.0
 
 

@@ -247,7 +247,7 @@ def _variances(scores: Mapping[str, Scores]) -> dict[str, dict[str, SeedVariance
 
 
 def _cautious(parts: Sequence[SeedVariance]) -> tuple[list[float], list[int]]:
-    return [each.cautious for each in parts], [each.seeds - 1 for each in parts]
+    return [each.counted for each in parts], [each.seeds - 1 for each in parts]
 
 
 def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]]:

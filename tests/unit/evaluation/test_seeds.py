@@ -54,8 +54,7 @@ def test_the_variance_by_seeds_is_that_of_an_analysis_of_variance(seeds):
     found = seed_variance([*values], np.arange(40))
     assert found.observed == pytest.approx(between / (seeds * 40))
     assert found.explained == pytest.approx(rest / (seeds * 40))
-    assert found.estimate == pytest.approx((between - rest) / (seeds * 40))
-    assert found.cautious == found.observed
+    assert found.counted == found.observed > found.explained
 
 
 def test_copies_of_one_original_count_as_one():
@@ -77,7 +76,7 @@ def test_the_mean_over_equal_classes_has_the_variance_of_the_mean_over_queries()
 
 def test_less_spread_than_chance_among_originals_brings_about_is_none():
     found = SeedVariance(observed=0.1, explained=0.2, seeds=3)
-    assert (found.estimate, found.cautious) == (0, 0)
+    assert found.counted == 0
 
 
 def test_half_widths_are_the_sides_of_a_right_angle():
