@@ -106,8 +106,10 @@ def _row(data: mmap.mmap, start: int) -> tuple[str, int, str, float]:
 
 
 def _back(data: mmap.mmap, start: int, rows: int, first: int) -> int:
-    """Where the row begins that lies so many rows before."""
+    """Where the row begins that lies so many rows before. Raises ValueError where it is none."""
     for _ in range(rows):
+        if start <= first:
+            raise ValueError(f"there are no {rows} rows before")
         start = _row_start(data, max(first, start - 1), first)
     return start
 

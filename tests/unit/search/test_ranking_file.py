@@ -52,10 +52,17 @@ def test_another_order_of_queries_is_refused(tmp_path):
         file.answers(found.query_ids[0], 3)
 
 
+HEADER = "query_id,rank,gallery_id,distance\n"
+
+
+@pytest.mark.timeout(30)  # it goes back no further than to the first row
 @pytest.mark.parametrize(
     "text",
-    ["", "a,b\n", "query_id,rank,gallery_id,distance\nq0,2,g,0.5\nq0,1,h,0.25\n"],
-    ids=["empty", "other columns", "ranks in disorder"],
+    [
+        *("", "a,b\n", f"{HEADER}q0,2,g,0.5\nq0,1,h,0.25\n"),
+        *(f"{HEADER}q0,1,g,0.5\nq0,{rank},h,0.6\n" for rank in (-1, 9, 10**400)),
+    ],
+    ids=["empty", "other columns", "ranks in disorder", "below 1", "too high", "of 400 digits"],
 )
 def test_what_is_no_ranking_is_refused(tmp_path, text):
     (tmp_path / "r.csv").write_text(text)
