@@ -95,20 +95,15 @@ def simulated(world: World, replications: int, seed: int) -> dict[str, Cell]:
         {str(n): each.mean(axis=0) for n, each in enumerate(first)}, groups, settings
     )
     parts = [seed_variance([*each], groups) for each in first]
-    free = world.seeds - 1
-    both = [
-        widened(each, [part.counted], [free], 0.95)
-        for each, part in zip(alone.values(), parts, strict=True)
-    ]
+    both = [widened(each, [part], 0.95) for each, part in zip(alone.values(), parts, strict=True)]
     others = [seed_variance([*each], groups) for each in drawn[:, 1]]
     p_values, against_fixed = [], []
     fixed = replace(world, seeds=1, share=0.0).draw(generator, replications)[:, 1, 0]
     for n in range(replications):
         difference = first[n].mean(axis=0) - drawn[n, 1].mean(axis=0)
-        two = [parts[n].counted, others[n].counted]
-        p_values.append(two_way_p_value(difference, groups, two, [free, free]))
+        p_values.append(two_way_p_value(difference, groups, [parts[n], others[n]]))
         difference = first[n].mean(axis=0) - fixed[n]
-        against_fixed.append(two_way_p_value(difference, groups, two[:1], [free]))
+        against_fixed.append(two_way_p_value(difference, groups, [parts[n]]))
     means = first.mean(axis=2)
     return {
         "values": world.name,

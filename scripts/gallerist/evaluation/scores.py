@@ -68,7 +68,7 @@ class Scores:
         settings: IntervalSettings,
     ) -> dict[str, Estimate]:
         return found | {
-            name: widened(found[name], [each.counted], [each.seeds - 1], settings.confidence)
+            name: widened(found[name], [each], settings.confidence)
             for name, each in variances.items()
         }
 

@@ -2,8 +2,8 @@
 
 An experiment that is trained from several seeds answers the same queries with each, so its values
 stand in a table of originals by seeds, both drawn by chance. The variance of its mean has a part of
-the originals, which `bootstrap` knows, and a part of the seeds: that of the seeds' means, where it
-is more than chance among originals explains (analysis of variance of two crossed random effects:
+the originals, which `bootstrap` knows, and a part of the seeds: that of the seeds' means, less what
+chance among originals explains of it (analysis of variance of two crossed random effects:
 Searle, Casella, McCulloch, Variance Components, 1992, 4.3). Each part alone gives an interval: BCa
 over originals, and Student's t with one degree of freedom less than there are seeds, for three
 seeds are few. Their half-widths are joined as the sides of a right angle (Howe, Approximate
@@ -40,14 +40,19 @@ class SeedVariance:
     explained: float
     seeds: int
 
-    @property
-    def counted(self) -> float:
-        """As observed, where that is more than originals explain; else 0.
+    def squared_half_width(self, p: float) -> float:
+        """Of the interval by seeds alone that leaves out `p`, beside one over originals.
 
-        Without bias would be the difference. Of three hit rates near their bound its interval
-        covers the truth too seldom.
+        That of what is observed, less what chance among originals explains, which the other one
+        has in it; 0 where that is all. The variance without bias, the difference, times Student's
+        t, would cover the truth too seldom: its own chance is larger than t knows.
         """
-        return self.observed if self.observed > self.explained else 0.0
+        from scipy.special import ndtri, stdtrit
+
+        if self.observed <= self.explained:
+            return 0.0
+        seeds, originals = float(stdtrit(self.seeds - 1, p / 2)), float(ndtri(p / 2))
+        return seeds**2 * self.observed - originals**2 * self.explained
 
 
 def seed_variance(columns: Sequence[Floats], groups: Groups) -> SeedVariance:
@@ -72,26 +77,16 @@ def macro_seed_variance(
 
 
 def widened(
-    estimate: Estimate,
-    parts: Sequence[float],
-    freedom: Sequence[int],
-    confidence: float,
-    *,
-    signed: bool = False,
+    estimate: Estimate, parts: Sequence[SeedVariance], confidence: float, *, signed: bool = False
 ) -> Estimate:
     """An interval over originals, widened by the seeds; as it is, where it has no ends.
 
-    parts, freedom: variance of each experiment's seeds and its degrees of freedom.
-    signed: of a difference, whose range is [-1, 1] and not [0, 1].
+    parts: of each experiment with several seeds. signed: of a difference, whose range is [-1, 1]
+    and not [0, 1].
     """
-    if estimate.low is None or estimate.high is None or not any(parts):
+    seeds = sum(each.squared_half_width(1 - confidence) for each in parts)
+    if estimate.low is None or estimate.high is None or not seeds:
         return estimate
-    from scipy.special import stdtrit
-
-    seeds = sum(
-        part * float(stdtrit(free, (1 + confidence) / 2)) ** 2
-        for part, free in zip(parts, freedom, strict=True)
-    )
     mean, low, high = estimate.mean, estimate.low, estimate.high
     below = float(np.hypot(mean - low, np.sqrt(seeds)))
     above = float(np.hypot(high - mean, np.sqrt(seeds)))
@@ -99,26 +94,24 @@ def widened(
     return Estimate(mean, max(mean - below, least), min(mean + above, 1.0))
 
 
-def two_way_p_value(
-    difference: Floats, groups: Groups, parts: Sequence[float], freedom: Sequence[int]
-) -> float:
+def two_way_p_value(difference: Floats, groups: Groups, parts: Sequence[SeedVariance]) -> float:
     """Two-sided p-value of a mean difference over originals and seeds: where `widened` loses 0.
 
-    difference: (queries,) of the means over seeds. parts, freedom: as for `widened`. The originals'
-    interval is that of Student's t here, and not BCa.
+    difference: (queries,) of the means over seeds. parts: as for `widened`. The originals' interval
+    is that of Student's t here, and not BCa.
     """
     from scipy.optimize import brentq
     from scipy.special import stdtrit
 
-    codes = _codes(groups)
-    influence = _influence(difference[None], codes, None)[0]
+    influence = _influence(difference[None], _codes(groups), None)[0]
     originals = len(influence)
-    variances = np.array([influence.var(ddof=1) / originals, *parts])
-    degrees = np.array([originals - 1, *freedom])
+    variance = float(influence.var(ddof=1)) / originals
     square = float(difference.mean()) ** 2
 
     def excess(log_p: float) -> float:
-        return float((variances * stdtrit(degrees, np.exp(log_p) / 2) ** 2).sum() - square)
+        p = float(np.exp(log_p))
+        queries = float(stdtrit(originals - 1, p / 2)) ** 2 * variance
+        return queries + sum(each.squared_half_width(p) for each in parts) - square
 
     least = np.log(1e-15)
     if square == 0:

@@ -141,7 +141,7 @@ def all_pairs(
     for place, pair in enumerate(pairs if len(names) > 1 else ()):
         if parts := [each for name in pair if (each := (variances or {}).get(name))]:
             difference = values[pair[0]] - values[pair[1]]
-            two_way = two_way_p_value(difference, groups, *_cautious(parts))
+            two_way = two_way_p_value(difference, groups, parts)
             p_values[place], methods[place] = max(p_values[place], two_way), TWO_WAY
     means = [float(column.sum() / len(codes)) for column in columns]
     adjusted = holm(p_values).tolist()
@@ -234,7 +234,7 @@ def find_differences(
         interval = intervals.get(str(n), Estimate(pair.difference))
         names = pair.first, pair.second
         parts = [variances[name][metric] for name in names if name in variances]
-        interval = widened(interval, *_cautious(parts), settings.confidence, signed=True)
+        interval = widened(interval, parts, settings.confidence, signed=True)
         once = tuple(name for name in names if name in trained_once)
         found.append(Difference(metric, pair, interval, different, once))
     return found
@@ -244,10 +244,6 @@ def _variances(scores: Mapping[str, Scores]) -> dict[str, dict[str, SeedVariance
     """Experiment -> metric -> what its seeds contribute, of those that have several."""
     found = {name: each.seed_variances() for name, each in scores.items() if each.seeds}
     return {name: each for name, each in found.items() if each}
-
-
-def _cautious(parts: Sequence[SeedVariance]) -> tuple[list[float], list[int]]:
-    return [each.counted for each in parts], [each.seeds - 1 for each in parts]
 
 
 def better_than(found: Sequence[Difference], metric: str) -> dict[str, list[str]]:

@@ -96,7 +96,12 @@ def read_ids(path: PathLike) -> list[str]:
         if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "US":
             kind = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an archive"
             raise UserError(f"{path} is {kind}: ids are (pictures,) texts")
-        return [each.decode() if isinstance(each, bytes) else str(each) for each in found.tolist()]
+        try:
+            return [
+                each.decode() if isinstance(each, bytes) else str(each) for each in found.tolist()
+            ]
+        except Exception as error:  # of numbers that are no characters NumPy raises SystemError
+            raise UserError(f"{path} has texts that are none: {error}") from error
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = [cells for cells in csv.reader(file) if cells]

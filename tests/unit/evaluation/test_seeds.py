@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks.seeds import World, simulated
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 from gallerist.evaluation.bootstrap import Estimate, IntervalSettings
@@ -54,7 +55,9 @@ def test_the_variance_by_seeds_is_that_of_an_analysis_of_variance(seeds):
     found = seed_variance([*values], np.arange(40))
     assert found.observed == pytest.approx(between / (seeds * 40))
     assert found.explained == pytest.approx(rest / (seeds * 40))
-    assert found.counted == found.observed > found.explained
+    expected = student.ppf(0.975, seeds - 1) ** 2 * found.observed
+    expected -= normal.ppf(0.975) ** 2 * found.explained
+    assert found.squared_half_width(0.05) == pytest.approx(expected)
 
 
 def test_copies_of_one_original_count_as_one():
@@ -76,29 +79,34 @@ def test_the_mean_over_equal_classes_has_the_variance_of_the_mean_over_queries()
 
 def test_less_spread_than_chance_among_originals_brings_about_is_none():
     found = SeedVariance(observed=0.1, explained=0.2, seeds=3)
-    assert found.counted == 0
+    assert found.squared_half_width(0.05) == 0
+
+
+def by_seeds(observed):
+    """Of three seeds, where chance among originals explains nothing of it."""
+    return SeedVariance(observed, 0.0, 3)
 
 
 def test_half_widths_are_the_sides_of_a_right_angle():
     seeds = student.ppf(0.975, 2) * 0.02
-    found = widened(Estimate(0.8, 0.7, 0.85), [0.02**2], [2], 0.95)
+    found = widened(Estimate(0.8, 0.7, 0.85), [by_seeds(0.02**2)], 0.95)
     assert found.low == pytest.approx(0.8 - np.hypot(0.1, seeds))
     assert found.high == pytest.approx(0.8 + np.hypot(0.05, seeds))
-    assert widened(Estimate(0.8, 0.7, 0.85), [0.5], [2], 0.95) == Estimate(0.8, 0.0, 1.0)
-    assert widened(Estimate(0.1, 0.0, 0.2), [0.5], [2], 0.95, signed=True).low == -1
+    assert widened(Estimate(0.8, 0.7, 0.85), [by_seeds(0.5)], 0.95) == Estimate(0.8, 0.0, 1.0)
+    assert widened(Estimate(0.1, 0.0, 0.2), [by_seeds(0.5)], 0.95, signed=True).low == -1
     for same in (Estimate(0.8), Estimate(0.8, 0.7, 0.85)):
-        assert widened(same, [0.0], [2], 0.95) == same
+        assert widened(same, [by_seeds(0.0)], 0.95) == same
 
 
 def test_the_p_value_is_the_level_at_which_the_interval_loses_0():
     random = np.random.default_rng(2)
     difference = random.normal(0.05, 0.2, 50)
-    p = two_way_p_value(difference, np.arange(50), [0.001], [2])
+    p = two_way_p_value(difference, np.arange(50), [by_seeds(0.001)])
     queries = difference.var(ddof=1) / 50
     half = student.ppf(1 - p / 2, 49) ** 2 * queries + student.ppf(1 - p / 2, 2) ** 2 * 0.001
     assert difference.mean() ** 2 == pytest.approx(half, rel=1e-6)
-    assert two_way_p_value(np.zeros(9), np.arange(9), [0.1], [2]) == 1
-    assert two_way_p_value(np.ones(9), np.arange(9), [0.0], [2]) <= 1e-12
+    assert two_way_p_value(np.zeros(9), np.arange(9), [by_seeds(0.1)]) == 1
+    assert two_way_p_value(np.ones(9), np.arange(9), [by_seeds(0.0)]) <= 1e-12
 
 
 def test_trainings_that_agree_are_one_training():
