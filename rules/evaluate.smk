@@ -18,6 +18,12 @@ BY_CLASS = {
     ),
 }
 BY_CLASS = BY_CLASS if PLAN.labelled else {}
+BY_DOMAIN = {
+    "domains": reported(
+        "evaluation/{experiment}/domains.csv", "domains", figure="metrics by domain"
+    )
+}
+BY_DOMAIN = BY_DOMAIN if PLAN.domains else {}
 
 ABSTAINING = CONFIG.evaluation.abstaining is not None
 RISK_COVERAGE = {
@@ -42,6 +48,7 @@ for suffix, names, training in (
             gallery=manifest("gallery"),
             query=manifest(PLAN.query_part),
             truth=PLAN.truth,
+            domains=PLAN.domains,
             validation=of_experiment(PLAN.validation),
             history=of_experiment(PLAN.training_history),
             pictures=of_experiment(PLAN.explanations),
@@ -56,6 +63,7 @@ for suffix, names, training in (
         output:
             **training,
             **BY_CLASS,
+            **BY_DOMAIN,
             **(RISK_COVERAGE if ABSTAINING else {}),
             metrics=results("evaluation/{experiment}/metrics.json"),
             answers=results("evaluation/{experiment}/answers.csv"),

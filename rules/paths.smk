@@ -1,6 +1,7 @@
 # Where things are. Rules name files through these functions, never by joining strings.
 import os
 
+from gallerist.data.domains import domains_fingerprint
 from gallerist.data.folders import folder_fingerprint
 from gallerist.data.table_rows import table_fingerprint
 from gallerist.io.errors import UserError

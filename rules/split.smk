@@ -87,6 +87,36 @@ if CONFIG.dataset.truth:
             "../scripts/state_truth.py"
 
 
+if PLAN.domains:
+
+    rule state_domains:
+        """Look up the domain of every query in the table of pictures."""
+        input:
+            query=manifest(PLAN.query_part),
+            code=library("state_domains"),
+        output:
+            domains=results("domains.csv"),
+            record=results("domains.record.json"),
+        log:
+            logs("state_domains.log"),
+        benchmark:
+            benchmarks("state_domains.tsv")
+        conda:
+            "../envs/gallerist.yaml"
+        resources:
+            **needs.of("state_domains"),
+        params:
+            table=CONFIG.dataset.table,
+            folder=PLAN.part_folder("originals"),
+            part=PLAN.asked_part,
+            # The table itself is no input: other columns and rows of it repeat nothing.
+            fingerprint=lambda wildcards: domains_fingerprint(
+                CONFIG.dataset.table, PLAN.part_folder("originals"), PLAN.asked_part
+            ),
+        script:
+            "../scripts/state_domains.py"
+
+
 rule report_leaks:
     """Name every picture that is, or nearly is, in two parts at once."""
     input:

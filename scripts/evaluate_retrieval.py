@@ -1,12 +1,12 @@
 """Rule evaluate_retrieval: a ranking -> metrics with intervals, lists, pictures, its row."""
 
+from gallerist.data.domains import read_domains
 from gallerist.data.manifest import Manifest
-from gallerist.evaluation import over_folds, summary, tables
+from gallerist.evaluation import over_folds, stated_truth, summary, tables
 from gallerist.evaluation.bootstrap import IntervalSettings
 from gallerist.evaluation.curves import HIT_RATE, curves_of
 from gallerist.evaluation.relevance import evaluate_parts
 from gallerist.evaluation.scores import flatten, score
-from gallerist.evaluation.stated_truth import relevance_of
 from gallerist.figures.answer_strips import StripSettings, draw_strips
 from gallerist.figures.classes import draw_classes
 from gallerist.figures.risk_coverage import report_abstaining
@@ -24,11 +24,11 @@ with stage(snakemake) as run:
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
     ks, further = sorted(run.param("k")), run.param("metrics")
     gallery, queries = map(Manifest.read, (given.gallery, given.query))
-    labels = queries.label_of, gallery.label_of
-    ranking, right = Ranking.read(given.ranking), relevance_of(*labels, given.truth)
+    ranking, domains = Ranking.read(given.ranking), read_domains(given.domains)
+    right = stated_truth.relevance_of(queries.label_of, gallery.label_of, given.truth)
     evaluation = evaluate_parts(ranking, queries, gallery, run.param("asking"), right)
     ranks = evaluation.ranks.ended_by_itself(params.depth)
-    scores = score(ranks, queries, evaluation.queries, [*map(top, ks), *further])
+    scores = score(ranks, queries, evaluation.queries, [*map(top, ks), *further], domains)
     counts = scores.counts(excluded=evaluation.excluded, gallery=gallery)
     found = scores.as_json(settings, by_class=by_class)
     found |= over_folds.folds_as_json(scores, evaluation.groups, params.confidence)

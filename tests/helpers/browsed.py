@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 from tracked import a_record
 
+from gallerist.data.domains import write_domains
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.data.near_duplicates import find_leaks, write_leaks
 from gallerist.evaluation import comparison, tables
@@ -88,8 +89,15 @@ def part(folder, name, per_class, names=()):
     return Manifest(tuple(pictures))
 
 
-def browsed(root, gallery_per_class=6, queries_per_class=4):
-    """Results of EXPERIMENTS, compared. One query is in the training pictures, too."""
+DOMAINS = ("photo", "<i>sketch</i>", "photo")
+"""Of the queries, in turn."""
+
+
+def browsed(root, gallery_per_class=6, queries_per_class=4, domains=()):
+    """Results of EXPERIMENTS, compared. One query is in the training pictures, too.
+
+    domains: of the queries, in turn, where they have any.
+    """
     folder = root / "small"
     gallery = part(folder, "gallery", gallery_per_class)
     queries = part(folder, "query", queries_per_class, NAMES)
@@ -101,6 +109,9 @@ def browsed(root, gallery_per_class=6, queries_per_class=4):
     for name, manifest in parts.items():
         manifest.write(folder / f"manifests/{name}.csv")
     write_leaks(folder / "reports/leaks.csv", find_leaks(parts, 0))
+    of_query = {name: domains[row % 3] for row, name in enumerate(queries.ids) if domains}
+    if domains:
+        write_domains(folder / "domains.csv", of_query)
     made = Browsed(root, gallery, queries)
     origin = folder / "origin/0123456789abcdef/config.yaml"
     config = {
@@ -110,13 +121,14 @@ def browsed(root, gallery_per_class=6, queries_per_class=4):
     }
     write_text(origin, yaml.safe_dump(config, sort_keys=False))
     found = {
-        name: _evaluated(made, name, settings, origin) for name, settings in EXPERIMENTS.items()
+        name: _evaluated(made, name, settings, origin, of_query)
+        for name, settings in EXPERIMENTS.items()
     }
     _compare(made, found)
     return made
 
 
-def _evaluated(made, name, settings, origin):
+def _evaluated(made, name, settings, origin, domains):
     """Metrics, record and scores of one experiment, whose files are written."""
     folder, evaluation = made.folder, made.folder / "evaluation" / name
     extractor = DescriptorExtractor(read_descriptor(**settings), max_pixels=MAX_PIXELS, threads=1)
@@ -129,7 +141,7 @@ def _evaluated(made, name, settings, origin):
     ranking = search(*pairs, len(made.gallery), metric="cosine")
     ranking.write(folder / f"rankings/{name}.csv")
     found = evaluate(ranking, made.queries.label_of, made.gallery.label_of)
-    scores = score(found.ranks, made.queries, found.queries, METRICS)
+    scores = score(found.ranks, made.queries, found.queries, METRICS, domains)
     counts = scores.counts(excluded=found.excluded, gallery=made.gallery)
     metrics = {"experiment": name, **counts, "confidence": 0.95, **scores.as_json(SETTINGS)}
     write_json(evaluation / "metrics.json", metrics)
@@ -137,6 +149,8 @@ def _evaluated(made, name, settings, origin):
     written = evaluation / "queries.csv"
     tables.write_queries(written, scores, made.queries, found.ranks, found.excluded)
     tables.write_classes(evaluation / "classes.csv", scores, SETTINGS)
+    if domains:
+        tables.write_domains(evaluation / "domains.csv", scores, SETTINGS)
     curves = curves_of(
         found, found.ranks, scores.originals, made.gallery, SETTINGS, by_distance=True
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from gallerist.data.domains import read_domains
 from gallerist.data.groups import answer_groups
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.compared import groups_of
@@ -159,6 +160,14 @@ class DataSet:
     def _pictures(self, part: str) -> Mapping[str, Picture]:
         results = Results(self.folder, query_part(self.config or {}))
         return Manifest.read(results.path(results.searched[part])).by_id()
+
+    @property
+    def domains(self) -> Mapping[str, str]:
+        """The domain of each query by its id; nothing where none were evaluated."""
+        known = "domains" in next(iter(self.metrics.values()), {})
+        return self.once(
+            "domains", lambda: read_domains(self.results.path("domains.csv") if known else None)
+        )
 
     @property
     def known(self) -> KnownPictures:

@@ -221,11 +221,7 @@ def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
     """What one experiment is made of: its settings, its classes, its figures."""
     record, threshold = data.records[data.require(name)], data.threshold(name)
     folder = data.results.path(f"evaluation/{name}")
-    rows: list[list[str]] = [[]]
-    table = data.there(f"evaluation/{name}/classes.csv")
-    if table is not None and _by_class(data, name):
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = [*csv.reader(file)]
+    by_class, by_domain = _by_class(data, name), "domains" in data.metrics[name]
     return {
         "name": name,
         "settings": data.settings.get(name) or {},
@@ -233,15 +229,26 @@ def experiment_page(data: DataSet, name: str) -> dict[str, Any]:
         "commit": record.git_commit,
         "dirty": record.git_dirty,
         "finished": record.finished,
-        "classes": {"columns": rows[0], "rows": rows[1:]},
+        "classes": _table(data, f"evaluation/{name}/classes.csv" if by_class else None),
+        "domains": _table(data, f"evaluation/{name}/domains.csv" if by_domain else None),
         "figures": [
             {"file": file, "title": title}
             for file, title in FIGURES.items()
-            if (folder / file).is_file() and (file not in BY_CLASS or _by_class(data, name))
+            if (folder / file).is_file() and (file not in BY_CLASS or by_class)
         ],
         "unknown": data.metrics[name]["unknown"],
         "threshold": threshold and str(threshold),
     }
+
+
+def _table(data: DataSet, name: str | None) -> dict[str, list[Any]]:
+    """A table of the results; without columns where there is none."""
+    path = name and data.there(name)
+    rows: list[list[str]] = [[]]
+    if path:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [*csv.reader(file)]
+    return {"columns": rows[0], "rows": rows[1:]}
 
 
 def _by_class(data: DataSet, experiment: str) -> bool:

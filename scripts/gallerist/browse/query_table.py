@@ -20,7 +20,8 @@ SCORES = ("mAP", "mAP@10", "MRR")
 def query_table(data: DataSet) -> dict[str, Any]:
     """Columns of one value a query, in the order of the manifest.
 
-    classes: names that the others count from 0. For each experiment: first, the rank of the first
+    classes: names that the others count from 0. domains: the domain of each query, where some are
+    known. For each experiment: first, the rank of the first
     right answer; score, from 0 to 1, how well it is answered; answered, the class of the first
     answer, -1 where it is not known; wrong, how far the nearest wrong answer is, None where none is
     among those that were listed.
@@ -35,6 +36,7 @@ def query_table(data: DataSet) -> dict[str, Any]:
         "ids": list(queries),
         "names": [Path(picture.path).name for picture in queries.values()],
         "labels": [number[picture.label] for picture in queries.values()],
+        **({"domains": [data.domains[query] for query in queries]} if data.domains else {}),
         "experiments": columns,
     }
 

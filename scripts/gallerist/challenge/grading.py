@@ -64,11 +64,11 @@ def grade(
             values[name] = np.array([np.mean(row[:k]) for row in distractor])
         else:
             unknown[name] = f"{name} cannot be known: a query has only {depth} answers."
-    scores = Scores(queries, tuple(truth.query[q] for q in queries), queries, values, unknown)
-    domains = np.array([truth.domain(query) for query in queries])
+    labels, domains = map(truth.query.__getitem__, queries), map(truth.domain, queries)
+    scores = Scores(queries, (*labels,), queries, values, unknown, domains=(*domains,))
     of_domain = {ALL: scores}
-    if len(names := np.unique(domains)) > 1:
-        of_domain |= {str(name): scores.of(np.flatnonzero(domains == name)) for name in names}
+    if len({*scores.domains}) > 1:
+        of_domain |= dict(scores.of_domains())
     return {name: Grade(each, each.overall(settings)) for name, each in of_domain.items()}
 
 

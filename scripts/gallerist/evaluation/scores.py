@@ -37,6 +37,7 @@ class Scores:
     values: metric -> (queries,) float64 in [0, 1].
     unknown: metric -> why it cannot be known from this ranking.
     seeds: the scores of each training, where the values are means over several; else empty.
+    domains: of each of those queries; empty where none is known.
     """
 
     queries: tuple[str, ...]
@@ -45,6 +46,7 @@ class Scores:
     values: Mapping[str, Floats]
     unknown: Mapping[str, str]
     seeds: tuple["Scores", ...] = ()
+    domains: tuple[str, ...] = ()
 
     def overall(self, settings: IntervalSettings) -> dict[str, Estimate]:
         """Mean over the queries of each metric, with its interval by originals, and by seeds.
@@ -88,9 +90,16 @@ class Scores:
 
     def of_classes(self) -> Iterator[tuple[str, "Scores"]]:
         """The queries of each class, by class name in order."""
-        labels = np.asarray(self.labels)
-        for label in sorted(set(self.labels)):
-            yield label, self.of(np.flatnonzero(labels == label))
+        return self._divided(self.labels)
+
+    def of_domains(self) -> Iterator[tuple[str, "Scores"]]:
+        """The queries of each domain, by its name in order."""
+        return self._divided(self.domains)
+
+    def _divided(self, names: Sequence[str]) -> Iterator[tuple[str, "Scores"]]:
+        of_query = np.asarray(names)
+        for name in sorted(set(names)):
+            yield name, self.of(np.flatnonzero(of_query == name))
 
     def of(self, rows: Indices) -> "Scores":
         """Those queries only, by position."""
@@ -101,6 +110,7 @@ class Scores:
             {name: column[rows] for name, column in self.values.items()},
             self.unknown,
             tuple(each.of(rows) for each in self.seeds),
+            tuple(self.domains[row] for row in rows) if self.domains else (),
         )
 
     def counts(self, *, excluded: Sized, gallery: Sized | None) -> dict[str, Any]:
@@ -117,12 +127,15 @@ class Scores:
 
         {"metrics": name -> {mean, low, high, macro_mean, macro_low, macro_high}, "unknown": ...};
         the macro mean is over the classes of each class's mean, and left out without `by_class`. An
-        end is null without interval.
+        end is null without interval. Where domains are known, {"domains": name -> queries}, too.
         """
         metrics = {name: asdict(each) for name, each in self.overall(settings).items()}
         for name, each in self.macro(settings).items() if by_class else ():
             metrics[name] |= {f"macro_{k}": v for k, v in asdict(each).items()}
-        return {"metrics": metrics, "unknown": dict(self.unknown)}
+        found: dict[str, Any] = {"metrics": metrics, "unknown": dict(self.unknown)}
+        if self.domains:
+            found["domains"] = dict(sorted(Counter(self.domains).items()))
+        return found
 
 
 def mean_over_seeds(seeds: Sequence[Scores]) -> Scores:
@@ -155,12 +168,16 @@ def full_name(name: str) -> str:
 
 
 def score(
-    ranks: RelevantRanks, queries: Manifest, ids: Sequence[str], names: Iterable[str]
+    ranks: RelevantRanks,
+    queries: Manifest,
+    ids: Sequence[str],
+    names: Iterable[str],
+    domains: Mapping[str, str] | None = None,
 ) -> Scores:
     """Compute each metric for the queries of those ids, whose ranks these are, in their order.
 
     names: of metrics, such as "mAP" or "top-5". Those for which the ranking is not deep enough are
-    in `unknown`, with the reason, and not guessed.
+    in `unknown`, with the reason, and not guessed. domains: query id -> its domain.
     """
     values, unknown = compute_metrics(ranks, names)
     for name, reason in unknown.items():
@@ -169,7 +186,8 @@ def score(
     pictures = [by_id[identifier] for identifier in ids]
     labels = tuple(picture.label for picture in pictures)
     originals = tuple(picture.source_id for picture in pictures)
-    return Scores(tuple(ids), labels, originals, values, unknown)
+    of_query = tuple(domains[identifier] for identifier in ids) if domains else ()
+    return Scores(tuple(ids), labels, originals, values, unknown, domains=of_query)
 
 
 def compute_metrics(

@@ -102,7 +102,7 @@ def shown_files(
     made: output of the evaluating rule -> file. pictures, history: of its experiment, if any.
     """
     drawn = ("best", "median", "worst", "chosen", "confusion", "bars", "risk")
-    written = ("metrics", "answers", "queries", "classes", "curves", "risk_coverage")
+    written = ("metrics", "answers", "queries", "classes", "domains", "curves", "risk_coverage")
     return in_folders(
         training=[made["training"], str(history)] if history else [],
         pictures=[*(made[name] for name in drawn if name in made), *pictures],

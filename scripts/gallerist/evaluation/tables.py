@@ -1,7 +1,7 @@
-"""The tables of one evaluation as CSV: its queries, its classes, and the published list."""
+"""The tables of one evaluation as CSV: its queries, classes, domains, and the published list."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ def write_all(
     settings: IntervalSettings,
     count: int,
 ) -> None:
-    """Write answers, queries, curves, and classes where there are any.
+    """Write answers, queries, curves, and classes and domains where there are any.
 
     output: name -> path. Others as for the functions that write each.
     """
@@ -39,6 +39,8 @@ def write_all(
     write_queries(output["queries"], scores, queries, evaluation.ranks, evaluation.excluded)
     if "classes" in output:
         write_classes(output["classes"], scores, settings)
+    if "domains" in output:
+        write_domains(output["domains"], scores, settings)
 
 
 def write_answers(
@@ -132,15 +134,30 @@ def write_classes(path: PathLike, scores: Scores, settings: IntervalSettings) ->
 
     The ends are empty where a class has a single original picture among its queries.
     """
-    columns = (f"{name}{end}" for name in scores.values for end in ("", " low", " high"))
+    _write_groups(path, "class", scores.of_classes(), list(scores.values), settings)
+
+
+def write_domains(path: PathLike, scores: Scores, settings: IntervalSettings) -> None:
+    """Write the same of each domain, where scores know them."""
+    _write_groups(path, "domain", scores.of_domains(), list(scores.values), settings)
+
+
+def _write_groups(
+    path: PathLike,
+    kind: str,
+    groups: Iterable[tuple[str, Scores]],
+    metrics: Sequence[str],
+    settings: IntervalSettings,
+) -> None:
+    columns = (f"{name}{end}" for name in metrics for end in ("", " low", " high"))
     rows = (
-        (label, len(each.queries), len(set(each.originals)), *_class_cells(each, settings))
-        for label, each in scores.of_classes()
+        (name, len(each.queries), len(set(each.originals)), *_cells(each, settings))
+        for name, each in groups
     )
-    write_csv(path, ("class", "queries", "originals", *columns), rows)
+    write_csv(path, (kind, "queries", "originals", *columns), rows)
 
 
-def _class_cells(members: Scores, settings: IntervalSettings) -> Iterator[str]:
+def _cells(members: Scores, settings: IntervalSettings) -> Iterator[str]:
     for each in members.overall(settings).values():
         yield from (
             "" if number is None else f"{number:.4f}" for number in (each.mean, each.low, each.high)

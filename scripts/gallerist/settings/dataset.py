@@ -159,7 +159,7 @@ class Dataset(Settings):
         None, expects="the path of a file", example="data/animals.csv", absent=True
     )
     """Source: a table, CSV or Parquet, of one row a picture: its path, which starts in `folder` or
-    else where the table is, and perhaps its part, label, box and more. docs/data.md."""
+    else where the table is, and perhaps its part, label, domain, box and more. docs/data.md."""
     truth: Truth | None = key(None, absent=True)
     layout: Literal["tree", "classes"] = key("tree", noun="a layout")
     """`tree`: folders `training/`, `validation/gallery/` and `validation/query/`, each with one

@@ -160,12 +160,25 @@ class DataPlan:
             "manifests/split",
             *(["manifests/extended_training"] if self.dataset.extend else []),
             *(["truth"] if self.dataset.truth else []),
+            *(["domains"] if self.domains else []),
         ]
 
     @property
     def truth(self) -> Files:
         """The file of what is right, where that is stated; none where classes say it."""
         return self.results.file("truth.csv") if self.dataset.truth else []
+
+    @property
+    def domains(self) -> Files:
+        """The file of the queries' domains; none where the table names none."""
+        asked = self.asked_part if self.table and self.table.parts else ""
+        there = self.table is not None and asked in self.table.domains
+        return self.results.file("domains.csv") if there else []
+
+    @property
+    def asked_part(self) -> str:
+        """The part of the table that the queries are imported from."""
+        return self.query_part if self.table and self.table.parts else "originals"
 
     @property
     def stated_in(self) -> list[str]:

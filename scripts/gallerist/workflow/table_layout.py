@@ -15,7 +15,10 @@ PARTS = ("training", "validation", "gallery", "query")
 BOX = ("x", "y", "width", "height")
 POSITIONS = (("latitude", "longitude"), ("east", "north"), ("x", "y"))
 """Columns that say where a picture was taken; x and y only of a table without boxes."""
-COLUMNS = ("path", "part", "label", "original", *BOX, *POSITIONS[0], *POSITIONS[1], "junk")
+COLUMNS = (
+    *("path", "part", "label", "original", "domain"),
+    *(*BOX, *POSITIONS[0], *POSITIONS[1], "junk"),
+)
 """All that have a meaning; others are not read, unless `dataset.truth` names one."""
 
 UNDIVIDED = "_originals"
@@ -27,11 +30,12 @@ class TableLayout:
     """What is known of a table before a job reads its pictures.
 
     parts: those that its rows name; none where it leaves them to the split. columns: all that it
-    has.
+    has. domains: the parts whose rows name some; "" is that of rows without a part.
     """
 
     parts: frozenset[str]
     columns: tuple[str, ...]
+    domains: frozenset[str] = frozenset()
 
     @property
     def labelled(self) -> bool:
@@ -59,8 +63,9 @@ def layout_of(path: PathLike) -> TableLayout:
 @lru_cache(maxsize=4)
 def _layout(path: str, _time: int, _size: int) -> TableLayout:
     table = read_table(path)
-    parts = frozenset(table.column("part")) - {""}
-    return TableLayout(parts, tuple(table.columns))
+    part_of = table.column("part")
+    named = {part for part, name in zip(part_of, table.column("domain"), strict=True) if name}
+    return TableLayout(frozenset(part_of) - {""}, tuple(table.columns), frozenset(named))
 
 
 def read_table(path: PathLike) -> TextTable:

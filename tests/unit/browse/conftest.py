@@ -4,7 +4,7 @@ import shutil
 import tempfile
 
 import pytest
-from browsed import browsed
+from browsed import DOMAINS, browsed
 from looking import client_of
 
 BROWSER = (
@@ -16,7 +16,7 @@ BROWSER = (
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """Results that no test changes."""
-    return browsed(tmp_path_factory.mktemp("browsed") / "results")
+    return browsed(tmp_path_factory.mktemp("browsed") / "results", domains=DOMAINS)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsed import CLASSES, EXPERIMENTS, HOSTILE, MAX_PIXELS, NAMES
+from browsed import CLASSES, DOMAINS, EXPERIMENTS, HOSTILE, MAX_PIXELS, NAMES
 from looking import client_of
 from PIL import Image
 from tracked import a_record
@@ -204,6 +204,22 @@ def test_what_has_no_network_has_no_heat_map(client, finished):
     found = client.get(f"/api/small/heat/hog/{pair}")
     assert found.status_code == 400
     assert "no network of its own" in found.json()["error"]
+
+
+def test_queries_have_their_domains_and_an_experiment_its_figures_by_domain(client, own):
+    table = client.get("/api/small/queries").json()
+    assert table["domains"] == [*DOMAINS] * 4
+    found = client.get("/api/small/experiment/hog").json()["domains"]
+    place = found["columns"].index("MRR")
+    score = table["experiments"]["hog"]["score"]
+    assert found["columns"][:2] == ["domain", "queries"]
+    assert [row[:2] for row in found["rows"]] == [[DOMAINS[1], "4"], [DOMAINS[0], "8"]]
+    assert len(score) == 12
+    assert 0 < float(found["rows"][0][place]) <= 1
+    with client_of(own) as without:
+        assert "domains" not in without.get("/api/small/queries").json()
+        page = without.get("/api/small/experiment/hog").json()
+        assert page["domains"] == {"columns": [], "rows": []}
 
 
 def test_results_that_a_run_changes_are_read_anew(own):

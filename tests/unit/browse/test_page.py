@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsed import CLASSES, EXPERIMENTS, HOSTILE, RIGHT_TO_LEFT, doubted
+from browsed import CLASSES, DOMAINS, EXPERIMENTS, HOSTILE, RIGHT_TO_LEFT, doubted
 from looking import served
 from PIL import Image
 
@@ -181,6 +181,41 @@ def test_queries_are_filtered_and_ordered(page, address, finished):
     assert [round(nearest[query], 4) for query in shown] == sorted(
         round(each, 4) for each in nearest.values()
     )
+
+
+def shown_queries(page):
+    return [card.get_attribute("href").split("/query/")[1][:16] for card in page.all(".card a")]
+
+
+@pytest.mark.parametrize("form", ["server", "folder"])
+def test_queries_are_filtered_by_domain(page, address, folder, finished, form):
+    start = address if form == "server" else f"{(folder / 'index.html').as_uri()}#/small"
+    of_sketches = finished.queries.ids[1::3]
+    page.open(f"{start}/queries?e=hog&sort=given")
+    page.choose("Domain", DOMAINS[1])
+    page.until(".counted", "4 queries of 12")
+    assert shown_queries(page) == of_sketches
+    page.click(".card a")
+    page.until(".pager", "1 of 4")
+    assert f"domain {DOMAINS[1]}" in page.text(page.until(".queried"))
+    page.open(f"{start}/experiment/hog")
+    page.click("th a", DOMAINS[0])
+    page.until(".counted", "8 queries of 12")
+    assert not set(shown_queries(page)) & set(of_sketches)
+    page.choose("First answers", "no")
+    page.until_gone(".card:nth-child(8)")
+    wrong = set(shown_queries(page))
+    page.choose("Domain", "")
+    page.until(".filters")
+    assert wrong <= set(shown_queries(page))
+
+
+def test_without_domains_there_is_nothing_to_choose(page, own):
+    with served(own) as place:
+        page.open(f"{place}#/small/queries")
+        assert "Class" in page.texts(".field span")
+        assert "Domain" not in page.texts(".field span")
+        page.driver.get("about:blank")
 
 
 def test_a_name_is_searched_for(page, address):

@@ -13,7 +13,13 @@ from gallerist.evaluation.bootstrap import IntervalSettings, mean_intervals
 from gallerist.evaluation.relevance import evaluate
 from gallerist.evaluation.relevant_ranks import RelevantRanks
 from gallerist.evaluation.scores import Scores, score
-from gallerist.evaluation.tables import read_queries, write_answers, write_classes, write_queries
+from gallerist.evaluation.tables import (
+    read_queries,
+    write_answers,
+    write_classes,
+    write_domains,
+    write_queries,
+)
 from gallerist.search.ranking import Ranking
 
 DRAWN = IntervalSettings(seed=1, rounds=500, confidence=0.95)
@@ -186,3 +192,28 @@ def test_the_list_of_classes_has_means_and_ends_of_intervals(tmp_path):
     )["mAP"]
     assert math.isclose(float(dog["mAP low"]), expected.low, abs_tol=1e-4)
     assert math.isclose(float(dog["mAP high"]), expected.high, abs_tol=1e-4)
+
+
+def test_the_list_of_domains_has_the_figures_of_each_domain_alone(tmp_path):
+    values = {"mAP": np.array([1, 0.5, 0.2, 0.25])}
+    asked = [tuple("abcd"), ("cat",) * 4, ("1", "2", "3", "4"), values, {}]
+    written = Scores(*asked, domains=("photo", "sketch", "photo", "photo"))
+    write_domains(tmp_path / "domains.csv", written, DRAWN)
+    with (tmp_path / "domains.csv").open(newline="") as file:
+        photo, sketch = csv.DictReader(file)
+    assert (photo["domain"], photo["queries"], photo["mAP"]) == ("photo", "3", "0.4833")
+    assert (sketch["domain"], sketch["queries"], sketch["mAP"]) == ("sketch", "1", "0.5000")
+    expected = mean_intervals({"mAP": values["mAP"][[0, 2, 3]]}, ["1", "3", "4"], DRAWN)["mAP"]
+    assert (photo["mAP low"], photo["mAP high"]) == (f"{expected.low:.4f}", f"{expected.high:.4f}")
+    assert (sketch["mAP low"], sketch["mAP high"]) == ("", "")
+    assert written.as_json(DRAWN)["domains"] == {"photo": 3, "sketch": 1}
+
+
+def test_queries_are_scored_with_their_domains_and_without(tmp_path):
+    queries = manifest(QUERIES, "query")
+    evaluation = evaluate(Ranking(tuple(QUERIES), ANSWERS, DISTANCES), QUERIES, GALLERY)
+    domains = {"q1": "photo", "q2": "sketch", "q3": "photo", "q4": "photo"}
+    asked = evaluation.ranks, queries, evaluation.queries, ["top-1"]
+    assert score(*asked, domains).domains == ("photo", "sketch", "photo")  # q3 is excluded
+    assert score(*asked).domains == ()
+    assert "domains" not in score(*asked).as_json(DRAWN)

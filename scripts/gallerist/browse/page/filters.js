@@ -28,6 +28,7 @@ export function filtered(table, chosen, marked) {
   const text = (chosen.text ?? "").toLowerCase();
   const fits = (row) =>
     (!chosen.class || table.labels[row] === label) &&
+    (!chosen.domain || !table.domains || table.domains[row] === chosen.domain) &&
     (!chosen.right || (isEvaluated(experiment, row) && isRight(experiment, row, k) === (chosen.right === "yes"))) &&
     (!chosen.also || !other || (isEvaluated(other, row) && isRight(other, row, k) === (chosen.also === "yes"))) &&
     (!chosen.answered || experiment.answered[row] === first) &&

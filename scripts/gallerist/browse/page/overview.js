@@ -177,8 +177,6 @@ export async function experimentPage({ dataSet, item }) {
   const reached = overview.experiments.find((each) => each.name === item);
   const line = lineOf(overview, item);
   const metrics = ordered(Object.keys(reached.metrics));
-  const shown = page.classes.columns.filter((name, place) => place > 0 && !/ (low|high)$/.test(name));
-  const at = (name) => page.classes.columns.indexOf(name);
   const settings = Object.entries(page.settings).filter(([, value]) => value !== null);
   return h("div", { class: "page" },
     h("header", {},
@@ -197,11 +195,8 @@ export async function experimentPage({ dataSet, item }) {
       }), { class: "numbers narrow" }),
       page.threshold && h("p", {}, `Threshold: ${page.threshold}.`),
       Object.entries(page.unknown).map(([name, reason]) => h("p", { class: "small" }, `${name} is not known: ${reason}`))),
-    page.classes.columns.length > 0 && h("section", {}, h("h2", {}, "By class"),
-      tableOf("Mean of each class", ["class", ...shown], page.classes.rows.map((row) => [
-        h("a", { href: link(dataSet, "queries", "", { e: item, class: row[0] }) }, row[0]),
-        ...shown.map((name) => (/^(queries|originals)$/.test(name) ? row[at(name)] : figure(Number(row[at(name)])))),
-      ]), { class: "numbers" })),
+    means("class", page.classes, dataSet, item),
+    means("domain", page.domains, dataSet, item),
     page.figures.length > 0 && h("section", {}, h("h2", {}, "Pictures of its evaluation"),
       h("div", { class: "figures" }, page.figures.map(({ file, title }) => h("figure", {},
         h("a", { href: figureFile(dataSet, item, file) }, h("img", { src: figureFile(dataSet, item, file), alt: title, loading: "lazy" })),
@@ -211,6 +206,17 @@ export async function experimentPage({ dataSet, item }) {
       tableOf("Settings", ["setting", "value"], settings.map(([name, value]) => [name, text(value)]), { class: "narrow" }),
       h("details", {}, h("summary", {}, "Parameters of every stage"),
         tableOf("Parameters", ["parameter", "value"], Object.entries(page.parameters).map(([name, value]) => [name, text(value)])))));
+}
+
+/* The mean of every metric by class or by domain, each a link to its queries. */
+function means(kind, table, dataSet, experiment) {
+  const shown = table.columns.filter((name, place) => place > 0 && !/ (low|high)$/.test(name));
+  const at = (name) => table.columns.indexOf(name);
+  return table.columns.length > 0 && h("section", {}, h("h2", {}, `By ${kind}`),
+    tableOf(`Mean of each ${kind}`, [kind, ...shown], table.rows.map((row) => [
+      h("a", { href: link(dataSet, "queries", "", { e: experiment, [kind]: row[0] }) }, row[0]),
+      ...shown.map((name) => (/^(queries|originals)$/.test(name) ? row[at(name)] : figure(Number(row[at(name)])))),
+    ]), { class: "numbers" }));
 }
 
 function text(value) {

@@ -12,7 +12,7 @@ const CHIPS = 8;
 
 /* What an address says of the choice, without the page: it goes along to each query. */
 export function chosenFrom(params, overview) {
-  const kept = ["e", "k", "class", "right", "other", "also", "answered", "flagged", "text", "sort"];
+  const kept = ["e", "k", "class", "domain", "right", "other", "also", "answered", "flagged", "text", "sort"];
   const chosen = Object.fromEntries(kept.filter((name) => params[name]).map((name) => [name, params[name]]));
   const names = overview.experiments.map((each) => each.name);
   if (!names.includes(chosen.e)) chosen.e = overview.verdict.best ? shownFor(overview, overview.verdict.best) : names[0];
@@ -56,6 +56,7 @@ function filters(overview, table, chosen, change) {
     select("First answers", chosen.right ?? "", [["", "right or wrong"], ["no", `wrong at ${k}`], ["yes", `right at ${k}`]], (value) => change({ right: value })),
     select("k", k, ks.map((each) => [String(each), String(each)]), (value) => change({ k: value })),
     select("Class", chosen.class ?? "", [["", "all"], ...[...table.classes].sort().map((name) => [name, name])], (value) => change({ class: value })),
+    table.domains && select("Domain", chosen.domain ?? "", [["", "all"], ...[...new Set(table.domains)].sort().map((name) => [name, name])], (value) => change({ domain: value })),
     select("Order", chosen.sort ?? "worst", ORDERS, (value) => change({ sort: value })),
     h("label", { class: "field" }, h("span", {}, "Name"), search),
     h("label", { class: "check" }, h("input", { type: "checkbox", "data-key": "flagged", checked: Boolean(chosen.flagged), onchange: (event) => change({ flagged: event.target.checked ? "1" : "" }) }), "marked only"),

@@ -51,6 +51,7 @@ function head(dataSet, found, table, row, chosen, marked) {
       h("h1", { tabindex: "-1" }, query.label || "class unknown", " ", flag),
       h("p", { class: "name" }, h("bdi", {}, query.name)),
       h("p", { class: "small" }, `${query.width} × ${query.height} pixels · `,
+        table.domains && `domain ${table.domains[row]} · `,
         found.relevant ? `${count(found.relevant, "right picture", "right pictures")} in the gallery` : "no right picture in the gallery"),
       live && h("p", { class: "actions" },
         h("a", { class: "button second", href: link(dataSet, "search", "", { picture: query.id }) }, "Search a region of it"),
