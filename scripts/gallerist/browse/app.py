@@ -21,7 +21,8 @@ from starlette.routing import Route
 from gallerist.browse import overview
 from gallerist.browse.data_sets import DataSet, NotThere, read_ahead
 from gallerist.browse.doubts import shown_doubts
-from gallerist.browse.guard import LOCAL, Guard
+from gallerist.browse.guard import Guard
+from gallerist.browse.listening import LOCAL
 from gallerist.browse.query_table import query_table
 from gallerist.browse.review import Review, Said
 from gallerist.browse.searching import MOST, ranked_answers, shown_picture

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from gallerist.browse.finished import TABLE, compared_in
 from gallerist.data.domains import read_domains
 from gallerist.data.groups import answer_groups
 from gallerist.data.manifest import Manifest, Picture
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gallerist")
 
 Made = TypeVar("Made")
-
-TABLE = "comparison/comparison.csv"
-"""Of a data set whose experiments were compared, so that there is something to show."""
 
 DOUBTS = "comparison/doubtful_labels.csv"
 """The pictures whose label is doubtful."""
@@ -244,7 +242,7 @@ class DataSets:
 
     def names(self) -> list[str]:
         """Those that were compared, by name."""
-        return sorted(path.parents[1].name for path in self.root.glob(f"*/{TABLE}"))
+        return compared_in(self.root)
 
     def get(self, name: str) -> DataSet:
         """One by its name, read anew where a run has changed it. Raises NotThere."""

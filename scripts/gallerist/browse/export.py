@@ -12,6 +12,7 @@ from gallerist.browse import overview
 from gallerist.browse.app import PAGE
 from gallerist.browse.data_sets import DataSet
 from gallerist.browse.doubts import shown_doubts
+from gallerist.browse.finished import data_set_names
 from gallerist.browse.query_table import query_table
 from gallerist.browse.searching import ranked_answers
 from gallerist.browse.site import Site
@@ -49,9 +50,7 @@ def export_page(root: Path, folder: Path, *, first: str | None = None) -> Path:
     files.
     """
     site = Site(root)
-    names = site.data_sets.names()
-    if not names:
-        raise UserError(f"{root} has no compared experiments yet. Run the workflow first: make run")
+    names = data_set_names(root)
     _empty(folder)
     (folder / "page").mkdir(parents=True)
     for name in ("style.css", "icon.svg"):

@@ -6,7 +6,6 @@ lead there (DNS rebinding). So the name that was asked for and the page that ask
 
 import ipaddress
 import secrets
-import socket
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
@@ -15,7 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
+from gallerist.browse.listening import LOCAL
+
 COOKIE = "gallerist"
 ASKING = "x-gallerist"
 """The header that the page sends with what changes something: other pages cannot without asking."""
@@ -97,11 +97,6 @@ class Guard:
 
     def _equal(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(), (self._token or "").encode())
-
-
-def hosts_of(host: str) -> list[str]:
-    """The names by which a server on that address may be asked."""
-    return [*LOCAL, host.lower(), *({socket.gethostname().lower()} if host not in LOCAL else [])]
 
 
 def _has_port(host: str) -> bool:

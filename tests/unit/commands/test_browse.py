@@ -48,7 +48,7 @@ def test_mlflow_leads_to_the_port_that_it_listens_on():
 
 def test_what_serves_the_page_loads_nothing_heavy():
     program = (
-        f"import sys, gallerist.browse.server\nprint(sorted(set({HEAVY!r}) & sys.modules.keys()))"
+        f"import sys, gallerist.browse.app\nprint(sorted(set({HEAVY!r}) & sys.modules.keys()))"
     )
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
     said = subprocess.run(
