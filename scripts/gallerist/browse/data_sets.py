@@ -170,7 +170,7 @@ class DataSet:
     @property
     def known(self) -> KnownPictures:
         """The pictures of gallery and queries, as a search needs them."""
-        return KnownPictures(self.gallery, self.queries)
+        return KnownPictures(self.gallery, self.queries, self.relevance if self.stated else None)
 
     @property
     def learned(self) -> Mapping[str, Picture]:
@@ -199,6 +199,11 @@ class DataSet:
         return found
 
     @property
+    def stated(self) -> bool:
+        """Whether it was stated what is right; else classes say it."""
+        return "truth" in next(iter(self.metrics.values()), {})
+
+    @property
     def relevance(self) -> Relevance:
         """Which gallery pictures are relevant to each query."""
 
@@ -207,8 +212,7 @@ class DataSet:
                 {name: picture.label for name, picture in part.items()}
                 for part in (self.queries, self.gallery)
             )
-            stated = "truth" in next(iter(self.metrics.values()), {})
-            truth = self.results.path("truth.csv") if stated else None
+            truth = self.results.path("truth.csv") if self.stated else None
             asked = (self.config or {}).get("evaluation", {})
             asking = asking_of(asked.get("protocol", ""), asked.get("folds", {}))
             pictures = Manifest(self.gallery.values()) if asking else Manifest()

@@ -63,21 +63,24 @@ def _answers(
     """The picture that is searched for, its class where known, and its answers."""
     from gallerist.data.manifest import Manifest
     from gallerist.serving.extractor import reading_of
+    from gallerist.serving.pictures import KnownPictures
     from gallerist.serving.query import find_query, search_file, search_query
     from gallerist.workflow.experiments import Experiment
     from gallerist.workflow.results import Results
 
     results = Results.of(config, options.RESULTS)
     experiments = config["experiments"]
+    known = KnownPictures.read(results, stated=bool(config["dataset"].get("truth")))
     if query is not None:
-        found = find_query(Manifest.read(results.path(results.searched["query"])), query)
+        found = find_query(Manifest(known.queries.values()), query)
         ranking = f"{Experiment.of(experiment, experiments[experiment]).ranking}.csv"
-        return found.path, found.label, search_query(results, ranking, found, count)
+        return found.path, found.label, search_query(results, ranking, found, count, known)
     assert picture is not None
     with _without_startup_messages():
         label, answers = search_file(
             *(results, experiment, experiments, picture, count),
             threads=os.cpu_count() or 1,
+            known=known,
             **reading_of(config),
         )
     return picture, label, answers

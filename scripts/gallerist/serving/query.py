@@ -1,13 +1,12 @@
 """One query at a time: a picture of the data set by name or number, or any picture file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 from gallerist.data.boxes import picture_id, split_box
 from gallerist.data.decoding import BadImage, Reading, read_image
 from gallerist.data.manifest import Manifest, Picture
-from gallerist.evaluation.relevance import Relevance
 from gallerist.features.extractors import extract
 from gallerist.features.store import Features, check_comparable
 from gallerist.io.errors import UserError
@@ -70,7 +69,7 @@ class GallerySearch:
         ranking = self._prepared.rank(query, count)
         label = self._known.label(identifier)
         best = ranking.answers[0], ranking.distances[0]
-        return label, _answers(self._known.gallery, *best, label)
+        return label, _answers(self._known, identifier, *best)
 
 
 def find_query(queries: Manifest, name: str) -> Picture:
@@ -94,19 +93,20 @@ def find_query(queries: Manifest, name: str) -> Picture:
     return fitting[0]
 
 
-def search_query(results: Results, ranking: str, query: Picture, count: int) -> list[Answer]:
+def search_query(
+    results: Results, ranking: str, query: Picture, count: int, known: KnownPictures
+) -> list[Answer]:
     """The first `count` answers to a query of the data set, as the workflow ranked them.
 
-    ranking: its file among the results. Raises UserError when that is missing, when the query was
-    added since, and when the gallery has changed since.
+    ranking: its file among the results. known: the pictures of the data set. Raises UserError when
+    that file is missing, when the query was added since, and when the gallery has changed since.
     """
     found = Ranking.read(results.path(ranking))
     if query.id not in found.query_ids:
         raise UserError(f"{query.path} has not been searched for: run the workflow again")
     row = found.query_ids.index(query.id)
     best = found.answers[row][:count], found.distances[row][:count]
-    pictures = Manifest.read(results.path("manifests/gallery.csv")).by_id()
-    return _answers(pictures, *best, query.label)
+    return _answers(known, query.id, *best)
 
 
 def search_file(
@@ -117,11 +117,13 @@ def search_file(
     count: int,
     *,
     threads: int,
+    known: KnownPictures | None = None,
     **reading: Unpack[Reading],
 ) -> tuple[str | None, list[Answer]]:
     """The class of a picture file, where the data set has it, and its first `count` answers.
 
-    experiments: of a complete configuration, by name. reading: see `decoding.Reading`.
+    experiments: of a complete configuration, by name. known: where they were read already.
+    reading: see `decoding.Reading`.
     Raises decoding.BadImage when the file is no picture, NotSearchable, and UserError
     when the gallery's vectors are of another model, or other preprocessing, than is there now.
     """
@@ -130,7 +132,9 @@ def search_file(
         read_image(picture, **reading)
     except BadImage as error:
         raise BadImage(f"{picture}: {error}") from error
-    loaded = GallerySearch(results, experiment, experiments, threads=threads, **reading)
+    loaded = GallerySearch(
+        results, experiment, experiments, threads=threads, known=known, **reading
+    )
     return loaded.search(picture, count)
 
 
@@ -141,21 +145,12 @@ def _check_single(experiment: str, experiments: Experiments) -> None:
 
 
 def _answers(
-    pictures: Mapping[str, Picture],
-    ids: Sequence[str],
-    distances: Sequence[float],
-    label: str | None,
+    known: KnownPictures, identifier: str, ids: Sequence[str], distances: Sequence[float]
 ) -> list[Answer]:
-    if not pictures.keys() >= set(ids):
+    if not known.gallery.keys() >= set(ids):
         raise UserError("the gallery has changed since it was ranked: run the workflow again")
-    labels = {answer: pictures[answer].label for answer in ids}
-    relevance = Relevance.of_classes({"": label}, labels) if label else None
+    rows = zip(ids, distances, known.judge(identifier, ids), strict=True)
     return [
-        Answer(
-            rank,
-            pictures[answer],
-            distance,
-            None if relevance is None else relevance.is_relevant("", answer),
-        )
-        for rank, (answer, distance) in enumerate(zip(ids, distances, strict=True), start=1)
+        Answer(rank, known.gallery[answer], distance, relevant)
+        for rank, (answer, distance, relevant) in enumerate(rows, start=1)
     ]

@@ -6,6 +6,7 @@ from PIL import Image
 
 from gallerist.data.decoding import MAX_PIXELS, BadImage
 from gallerist.data.manifest import DISTRACTOR, Manifest, Picture
+from gallerist.evaluation.stated_truth import write_truth
 from gallerist.features import vocabulary
 from gallerist.features.descriptors.extract import DescriptorExtractor
 from gallerist.features.extractors import extract
@@ -14,6 +15,7 @@ from gallerist.features.reduction import Reduced, fit
 from gallerist.features.store import Features, write_features
 from gallerist.io.errors import UserError
 from gallerist.search.exact import search
+from gallerist.serving.pictures import KnownPictures
 from gallerist.serving.query import find_query, search_file, search_query
 from gallerist.settings.descriptors import read_descriptor
 from gallerist.workflow.experiments import NotSearchable
@@ -64,6 +66,10 @@ def results(tmp_path):
     return Results(tmp_path)
 
 
+def known(results, **how):
+    return KnownPictures.read(results, **how)
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [
@@ -108,7 +114,7 @@ def test_a_data_set_without_queries_has_no_query():
 def test_answers_are_those_of_the_workflow(results):
     ranking = ranked()
     for row, query in enumerate(QUERIES):
-        answers = search_query(results, RANKING, query, 3)
+        answers = search_query(results, RANKING, query, 3, known(results))
         assert tuple(answer.picture.id for answer in answers) == ranking.answers[row][:3]
         distances = [answer.distance for answer in answers]
         assert distances == pytest.approx(ranking.distances[row][:3], abs=1e-9)
@@ -117,34 +123,50 @@ def test_answers_are_those_of_the_workflow(results):
 
 def test_answers_are_marked_right_by_class_and_distractors_never(results):
     expected = {"g1": True, "g2": False, "both": True, "g3": False}
-    cat = search_query(results, RANKING, QUERIES.pictures[0], 4)
+    cat = search_query(results, RANKING, QUERIES.pictures[0], 4, known(results))
     assert {answer.picture.id: answer.relevant for answer in cat} == expected
     assert {answer.mark for answer in cat if answer.relevant} == {"o"}
     assert {answer.mark for answer in cat if not answer.relevant} == {"x"}
-    distractor = search_query(results, RANKING, QUERIES.pictures[3], 4)
+    distractor = search_query(results, RANKING, QUERIES.pictures[3], 4, known(results))
     assert [answer.relevant for answer in distractor] == [False] * 4
 
 
+def test_answers_are_marked_by_what_is_stated_where_it_is_not_by_class(results):
+    pairs = [("q1", "g2", 1.0), ("q1", "g1", -1.0), ("q2", "g1", 2.0)]
+    write_truth(results.folder / "truth.csv", pairs)
+    pictures = known(results, stated=True)
+    marks = {
+        answer.picture.id: answer.mark
+        for answer in search_query(results, RANKING, QUERIES.pictures[0], 4, pictures)
+    }
+    assert marks == {"g1": " ", "g2": "o", "both": "x", "g3": "x"}  # g1, of its class, is junk
+    assert pictures.judge("g1", ["g1", "both"]) == [None, None]  # no query: nothing is said of it
+    assert pictures.judge("from elsewhere", ["g2"]) == [None]
+    (results.folder / "truth.csv").unlink()
+    with pytest.raises(UserError, match=r"truth\.csv is not there yet"):
+        known(results, stated=True)
+
+
 def test_a_query_that_is_in_the_gallery_is_not_its_own_answer(results):
-    answers = search_query(results, RANKING, QUERIES.pictures[4], 10)
+    answers = search_query(results, RANKING, QUERIES.pictures[4], 10, known(results))
     assert sorted(answer.picture.id for answer in answers) == ["g1", "g2", "g3"]
 
 
 def test_a_query_that_was_added_since_is_refused_in_words(results):
     new = picture("new", "new.jpg", "cat", "query")
     with pytest.raises(UserError, match=r"new\.jpg has not been searched for: run the workflow"):
-        search_query(results, RANKING, new, 3)
+        search_query(results, RANKING, new, 3, known(results))
 
 
 def test_a_gallery_that_has_lost_a_picture_since_is_refused_in_words(results):
     Manifest(GALLERY.pictures[1:]).write(results.folder / "manifests" / "gallery.csv")
     with pytest.raises(UserError, match="the gallery has changed since it was ranked"):
-        search_query(results, RANKING, QUERIES.pictures[1], 4)
+        search_query(results, RANKING, QUERIES.pictures[1], 4, known(results))
 
 
 def test_an_experiment_that_has_not_run_is_named_with_what_to_do(results):
     with pytest.raises(UserError, match=r"rankings/scratch\.csv is not there yet"):
-        search_query(results, "rankings/scratch.csv", QUERIES.pictures[0], 3)
+        search_query(results, "rankings/scratch.csv", QUERIES.pictures[0], 3, known(results))
 
 
 # A picture file. Networks are searched in tests/end_to_end.
