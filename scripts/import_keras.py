@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
+from gallerist.networks.runtime import configure
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    # With the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    device = configure(threads=snakemake.threads)
     from gallerist.data.preprocessing import Preprocessing
     from gallerist.networks.keras_encoder import import_keras
-    from gallerist.networks.runtime import configure
 
     settings, output = run.settings, snakemake.output
-    device = configure(threads=snakemake.threads)
     size = import_keras(settings["file"], settings, output.model)
     run.made(output.model)
     run.made(output.exported[2])

@@ -1,13 +1,15 @@
 """Rule train_network: pictures, or the rows that their trunk made -> a trained network."""
 
+from gallerist.networks.runtime import configure
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    # Imported with the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    # With the stage open: TensorFlow takes seconds to load, and a kill may come then.
+    params, given, output = snakemake.params, snakemake.input, snakemake.output
+    device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
     from gallerist.data.manifest import Manifest
     from gallerist.data.preprocessing import Preprocessing
     from gallerist.networks.architectures import architecture
-    from gallerist.networks.runtime import configure
     from gallerist.networks.trunk import Halves
     from gallerist.networks.trunk_rows import Trunk, TrunkRows
     from gallerist.networks.weights import Weights
@@ -17,9 +19,7 @@ with stage(snakemake) as run:
     from gallerist.training.checkpoint import Checkpoint, identity_of
     from gallerist.workflow.experiments import Experiment
 
-    params, given, output = snakemake.params, snakemake.input, snakemake.output
     settings = run.settings_as(read_network)
-    device = configure(threads=snakemake.threads, gpu_precision=params.gpu_precision)
     weights = Weights.read(given.weights) if given.weights else None
     originals, validation = Manifest.read(given.training), Manifest.read(given.validation)
     images = Manifest.read(given.training, *([given.augmented] if given.augmented else []))

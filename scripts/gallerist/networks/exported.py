@@ -4,7 +4,6 @@ STEM.xml and STEM.bin are in OpenVINO's own format, weights in float32. STEM.jso
 they were made from, and says what they take and give.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from gallerist.io.arrays import AnyArray
 from gallerist.io.errors import UserError
 from gallerist.io.files import NotJson, PathLike, read_json, sha256_of_file
+from gallerist.io.imports import without
 
 Kind = Literal["pixels", "rows", "maps"]
 """What a graph makes a vector of: pictures, or rows that the trunk of its network made of them; or
@@ -124,13 +124,6 @@ def import_openvino() -> Any:
     fork of this process. Where the package openvino_telemetry is not found, OpenVINO takes a
     stand-in of its own, which does nothing, for the rest of the process.
     """
-    telemetry = "openvino_telemetry"
-    loaded = sys.modules.pop(telemetry, None)
-    sys.modules[telemetry] = None  # type: ignore[assignment]  # importing it raises ImportError
-    try:
+    with without("openvino_telemetry"):
         import openvino  # type: ignore[import-untyped]
-    finally:
-        del sys.modules[telemetry]
-        if loaded is not None:
-            sys.modules[telemetry] = loaded
     return openvino

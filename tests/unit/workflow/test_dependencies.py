@@ -44,7 +44,7 @@ HEAVY = {
     "tensorflow": {
         *("networks.feature_map", "networks.architectures", "networks.efficientnet_lite2"),
         *("networks.export", "networks.heads", "networks.keras_encoder"),
-        *("networks.frozen_graph", "networks.graph_cut", "networks.pooling", "networks.runtime"),
+        *("networks.frozen_graph", "networks.graph_cut", "networks.pooling"),
         *("networks.tensorflow_inference", "networks.trunk"),
         *("training.adam", "training.batch_norm", "training.loop", "training.metric_losses"),
         *("training.objective", "training.passes", "training.state"),
