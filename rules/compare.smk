@@ -18,10 +18,6 @@ DOUBTING = {
 }
 
 
-# Experiments that differ in their seed only are one line of the comparison.
-SEEDS = groups(CONFIG.experiments)
-
-
 rule compare_experiments:
     """One table and one picture of all experiments."""
     input:
@@ -70,7 +66,7 @@ rule compare_experiments:
         # The rows of those that are means over several seeds.
         means=[
             results(f"comparison/seeds/{name}.record.json")
-            for name, members in SEEDS.items()
+            for name, members in PLAN.seeds.items()
             if len(members) > 1
         ],
         record=results("comparison/comparison.record.json"),
@@ -83,7 +79,7 @@ rule compare_experiments:
     resources:
         **needs.of("compare_experiments"),
     params:
-        groups=canonical_json(SEEDS),
+        groups=canonical_json(PLAN.seeds),
         decided_by=CONFIG.evaluation.decided_by,
         confidence=CONFIG.evaluation.confidence,
         bootstrap_rounds=CONFIG.evaluation.bootstrap_rounds,

@@ -15,7 +15,6 @@ from gallerist.config.completion import ConfigurationError, check
 from gallerist.config.reading import Unreadable, load
 from gallerist.config.warnings import find_warnings
 from gallerist.io.files import canonical_json
-from gallerist.config.sweeps import groups
 
 # Seconds between two looks at a job's memory. A look takes 30 ms of a processor, and Snakemake has
 # no setting for it (its issue 851); by itself it looks twice a second.

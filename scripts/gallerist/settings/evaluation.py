@@ -112,7 +112,8 @@ class Evaluation(Settings):
         ["map", "similarity"], expects="a list of map and similarity, or []"
     )
     """Pictures that take a while: `map`, gallery and queries in one plane; `similarity`, which
-    regions made two pictures match, for networks. `[]`: none."""
+    regions made two pictures match, for networks. Of several seeds of
+    an experiment the first is drawn. `[]`: none."""
     strips_drawn: Natural = key(6, "queries")
     """Queries in each of the pictures of the best, the median and the worst ones."""
 

@@ -9,6 +9,7 @@ from gallerist.settings.configuration import Configuration
 from gallerist.workflow.data_plan import CHALLENGE_PARTS, SEARCHED, DataPlan, Files
 from gallerist.workflow.experiments import Experiment, Kind, extractor_files
 from gallerist.workflow.results import extraction_record, feature_files
+from gallerist.workflow.seeds import groups
 
 EXPORTED = (".xml", ".bin", ".json")
 """Endings of the files that hold a network for OpenVINO: graph, weights, description."""
@@ -42,6 +43,8 @@ class Plan(DataPlan):
         every = self.experiments.values()
         self.pretrained = {each.pretrained: each for each in every if each.pretrained}
         self.trunks = {each.trunk: each for each in every if each.trunk}
+        self.seeds = groups(config.experiments)
+        self._other_seeds = {name for _, *others in self.seeds.values() for name in others}
 
     @property
     def extracted(self) -> list[str]:
@@ -304,7 +307,12 @@ class Plan(DataPlan):
         return self.results.file(f"models/{experiment}/history.csv") if trained else []
 
     def explained_by(self, experiment: str) -> tuple[str, ...]:
-        """The pictures of its vectors and its network: of those asked for, what it has."""
+        """The pictures of its vectors and its network: of those asked for, what it has.
+
+        Of experiments that differ in their seed only, the first is drawn.
+        """
+        if experiment in self._other_seeds:
+            return ()
         asked, wanted = self.experiments[experiment], self.config.evaluation.explanations
         has = {"map": asked.kind != "fused_rankings", "similarity": asked.is_seen_in_maps}
         return tuple(name for name in has if has[name] and name in wanted)

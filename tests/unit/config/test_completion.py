@@ -20,7 +20,6 @@ from pydantic import Discriminator, Field, Tag
 from gallerist.config.completion import ConfigurationError, check, complete, read
 from gallerist.config.reference import reference
 from gallerist.config.schema import json_schema, keys, types, yaml_number
-from gallerist.config.sweeps import groups
 from gallerist.config.warnings import find_warnings
 from gallerist.networks.backbones import BACKBONES
 from gallerist.settings import base
@@ -28,6 +27,7 @@ from gallerist.settings.configuration import Configuration, kind_of
 from gallerist.settings.descriptors import Descriptor
 from gallerist.settings.fusions import Fusion
 from gallerist.settings.networks import Scratch, Transfer
+from gallerist.workflow.seeds import groups
 
 CONFIG = CHECKOUT / "config"
 SCHEMA = json_schema(Configuration)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from gallerist.config.completion import ConfigurationError, check, complete
 from gallerist.config.schema import json_schema
-from gallerist.config.sweeps import LARGEST, LONGEST_NAME, expand, groups
+from gallerist.config.sweeps import LARGEST, LONGEST_NAME, expand
 from gallerist.config.warnings import find_warnings
 from gallerist.settings.base import key
 from gallerist.settings.configuration import Configuration
 from gallerist.settings.networks import Scratch
+from gallerist.workflow.seeds import groups
 
 [NAMES] = json_schema(Configuration)["properties"]["experiments"]["patternProperties"]
 SCRATCH_KEYS = list(Scratch.model_fields)

@@ -248,6 +248,19 @@ def test_rankings_are_those_of_the_last_step_also_in_a_challenge():
     assert challenged.challenge_ranking("hog") == "results/tiny/rankings/challenge/hog.csv"
 
 
+def test_of_experiments_that_differ_in_their_seed_only_the_first_is_explained():
+    seeds = {f"scratch{seed}": {**NETWORK, "seed": seed} for seed in (7, 3, 5)}
+    others = {"deeper": {**NETWORK, "seed": 3, "epochs": 9}, "hog": HOG}
+    wanted = plan(
+        experiments={**seeds, **others}, evaluation={"explanations": ["map", "similarity"]}
+    )
+    drawn = {name: wanted.explained_by(name) for name in wanted.experiments}
+    nothing, both = (), ("map", "similarity")
+    assert [drawn[name] for name in seeds] == [both, nothing, nothing]
+    assert (drawn["deeper"], drawn["hog"]) == (both, ("map",))
+    assert wanted.explanations("scratch3") == []
+
+
 def test_an_experiment_is_explained_by_what_it_has():
     assert below(plan().explanations("sift")) == [
         "vocabularies/sift.png",
