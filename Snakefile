@@ -18,6 +18,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/configuration.smk"
+include: "rules/scheduling.smk"
 include: "rules/paths.smk"
 include: "rules/experiments.smk"
 include: "rules/tracking.smk"
@@ -51,6 +52,7 @@ workflow.localrules(*small_rules())
 
 
 onstart:
+    look_when_jobs_end()
     choose_command_for_states()
     note_what_is_sent()
     prepare_run()

@@ -1,6 +1,5 @@
 # The configuration, checked and completed before any rule is read.
 import re
-import snakemake.benchmark
 import sys
 from pathlib import Path
 
@@ -15,10 +14,6 @@ from gallerist.config.completion import ConfigurationError, check
 from gallerist.config.reading import Unreadable, load
 from gallerist.config.warnings import find_warnings
 from gallerist.io.files import canonical_json
-
-# Seconds between two looks at a job's memory. A look takes 30 ms of a processor, and Snakemake has
-# no setting for it (its issue 851); by itself it looks twice a second.
-snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2
 
 
 def checked_config(given):
