@@ -44,6 +44,8 @@ NOTHING = frozenset()
 
 EDITS = []
 REALLY = []
+QUIET = {}
+"""Group -> the edits of it, after all of which nothing is to be done either."""
 
 
 def calls_for(expected, *, really=False):
@@ -60,20 +62,45 @@ def calls_for(expected, *, really=False):
     return register
 
 
+def calls_for_nothing(group):
+    """Register an edit after which nothing is to be done. None of its group hides another."""
+
+    def register(change):
+        QUIET.setdefault(group, []).append(change)
+        return calls_for(NOTHING)(change)
+
+    return register
+
+
 @contextlib.contextmanager
-def dry_runs(workflow, changes, folders):
+def dry_runs(workflow, changes, folders, quiet=()):
     """Name -> a future of the jobs that a change calls for, each in a copy of the workflow.
 
     changes: name -> a function that edits a workflow. folders: pytest's tmp_path_factory.
+    quiet: lists of changes that are to call for nothing. Those of a list share a copy and a plan;
+    each has one of its own only where that plan has jobs, which says whose they are.
     """
 
-    def jobs_after(change):
+    def jobs_after(*edits):
         edited = workflow.copy(folders.mktemp("edited") / "gallerist")
-        change(edited)
+        for change in edits:
+            change(edited)
         return edited.dry_run()
 
+    def jobs_if_any(together, change):
+        return together.result() and jobs_after(change)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(jobs_after, change) for name, change in changes.items()}
+        together = {}
+        for edits in quiet:
+            asked_for = [change for change in edits if change in changes.values()]
+            together |= dict.fromkeys(asked_for, pool.submit(jobs_after, *asked_for))
+        yield {
+            name: pool.submit(jobs_if_any, together[change], change)
+            if change in together
+            else pool.submit(jobs_after, change)
+            for name, change in changes.items()
+        }
 
 
 def change_code(workflow, path):
@@ -113,13 +140,13 @@ def a_query_picture_is_removed(workflow):
     (workflow.folder / QUERY_PICTURE).unlink()
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("pictures and configuration")
 def every_picture_is_touched(workflow):
     for path in workflow.folder.glob("pictures/**/*.*"):
         path.touch()
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("pictures and configuration")
 def a_file_manager_leaves_its_files_among_the_pictures(workflow):
     for name in ("Thumbs.db", ".DS_Store"):
         (workflow.folder / "pictures/training/discs" / name).write_bytes(b"\0")
@@ -201,7 +228,7 @@ def an_experiment_is_renamed(workflow):
     workflow.edit_config("experiments.brief", settings)
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("pictures and configuration")
 def the_keys_of_the_configuration_are_put_in_another_order(workflow):
     def reverse(value):
         if not isinstance(value, dict):
@@ -211,7 +238,7 @@ def the_keys_of_the_configuration_are_put_in_another_order(workflow):
     workflow.write_config(reverse(workflow.read_config()))
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("pictures and configuration")
 def defaults_are_written_down(workflow):
     workflow.edit_config("augmentation.rotation", 40)
     workflow.edit_config("experiments.long.early_stopping", {"patience": 5, "min_delta": 0.0})
@@ -219,20 +246,21 @@ def defaults_are_written_down(workflow):
     workflow.edit_config("dataset.extend", None)
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("pictures and configuration")
+def the_tracking_store_is_moved(workflow):
+    workflow.edit_config("tracking.uri", f"sqlite:///{workflow.folder}/elsewhere.db")
+
+
+@calls_for_nothing("pictures and configuration")
+def more_patience_with_mlflow_is_asked_for(workflow):
+    workflow.edit_config("tracking.patience", 60)
+
+
+@calls_for_nothing("pictures and configuration")
 def a_comment_is_added_to_the_configuration(workflow):
+    # The last of its group: other edits would write the file without it.
     text = workflow.config_file.read_text(encoding="utf-8")
     workflow.config_file.write_text(f"# our experiment\n{text}", encoding="utf-8")
-
-
-@calls_for(NOTHING)
-def the_tracking_store_is_moved(workflow):
-    workflow.edit_config("tracking", {"uri": f"sqlite:///{workflow.folder}/elsewhere.db"})
-
-
-@calls_for(NOTHING)
-def more_patience_with_mlflow_is_asked_for(workflow):
-    workflow.edit_config("tracking", {"patience": 60})
 
 
 # -------------------------------------------------------------------------------------------- code
@@ -308,14 +336,14 @@ def comparison_page_is_edited(workflow):
     change_code(workflow, "gallerist/evaluation/comparison_page.py")
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("code")
 def the_code_of_other_sources_and_of_the_command_line_is_edited(workflow):
     for name in ("data/silhouettes", "data/archive", "data/download", "data/pool", "serving/query"):
         change_code(workflow, f"gallerist/{name}.py")
     change_code_of(workflow, "commands")
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("code")
 def the_code_that_keeps_records_is_edited(workflow):
     for package in ("records", "tracking", "workflow"):
         change_code_of(workflow, package)
@@ -326,21 +354,21 @@ def a_script_is_edited(workflow):
     change_code(workflow, "search_gallery.py")
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("code")
 def the_library_and_the_rules_are_touched(workflow):
     for pattern in ("scripts/gallerist/**/*.py", "rules/*.smk", "Snakefile", "config/*"):
         for path in workflow.folder.glob(pattern):
             path.touch()
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("code")
 def scripts_are_touched(workflow):
     """As git does on the way to another branch and back."""
     for path in workflow.folder.glob("scripts/*.py"):
         path.touch()
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("code")
 def rules_get_comments(workflow):
     for path in (workflow.folder / "rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
@@ -352,7 +380,7 @@ def rules_get_comments(workflow):
     )
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("code")
 def the_documents_are_edited(workflow):
     for name in ("README.md", "Makefile", "pyproject.toml", "report/curves.rst"):
         with (workflow.folder / name).open("a", encoding="utf-8") as file:
@@ -375,28 +403,28 @@ def the_comparison_is_deleted(workflow):
     shutil.rmtree(workflow.results / "comparison")
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("results")
 def what_nothing_needs_any_more_is_deleted_to_save_space(workflow):
     for name in ("models", "features"):
         shutil.rmtree(workflow.results / name)
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("results")
 def logs_and_benchmarks_are_deleted(workflow):
     shutil.rmtree(workflow.results / "logs")
     shutil.rmtree(workflow.results / "benchmarks")
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("results")
 def the_tracking_store_is_deleted(workflow):
     shutil.rmtree(workflow.folder / "results/mlflow")
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("results")
 def the_memory_of_the_pictures_is_deleted(workflow):
     shutil.rmtree(workflow.results / "fingerprints")
 
 
-@calls_for(NOTHING)
+@calls_for_nothing("results")
 def all_is_moved_to_another_folder(workflow):
     workflow.folder = workflow.folder.rename(workflow.folder.with_name("moved"))

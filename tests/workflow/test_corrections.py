@@ -9,6 +9,12 @@ from gallerist.records.record import read_record
 FILE = "corrections/tiny.csv"
 
 
+@pytest.fixture
+def workflow(workflow):
+    workflow.log_nothing()
+    return workflow
+
+
 def test_corrections_change_the_import_and_are_named_in_its_record(workflow):
     gallery = Manifest.read(workflow.results / "manifests/gallery.csv")
     bad, moved, *_ = gallery.pictures

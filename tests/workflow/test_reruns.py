@@ -1,7 +1,6 @@
 """Which jobs are done again after which edit: exactly those whose result it can change."""
 
 import re
-import time
 from collections import Counter
 
 import pytest
@@ -11,6 +10,7 @@ from edits import (
     EVERYTHING,
     EXTRACTION,
     LEAKS,
+    QUIET,
     REALLY,
     SEARCH,
     a_gallery_picture_is_replaced_by_another,
@@ -36,7 +36,7 @@ def planned(request, finished_workflow, tmp_path_factory):
     ]
 
     changes = {change: change for change in wanted}
-    with dry_runs(finished_workflow, changes, tmp_path_factory) as calls:
+    with dry_runs(finished_workflow, changes, tmp_path_factory, QUIET.values()) as calls:
         yield calls
 
 
@@ -59,12 +59,13 @@ def test_the_first_run_does_every_job_once(finished_workflow):
     assert set(outputs_of(finished_workflow.first_run)) == EVERYTHING
 
 
-def test_without_an_edit_nothing_is_done(workflow, record_property):
-    started = time.monotonic()
+def test_without_an_edit_nothing_is_done(workflow):
+    workflow.count_writers()
     result = workflow.run()
-    record_property("seconds", time.monotonic() - started)
     assert jobs_of(result) == set()
     assert "Nothing to be done" in result.stdout
+    workflow.run("--unlock")
+    assert workflow.writers == 0
 
 
 @cases(EDITS)
@@ -82,8 +83,13 @@ def test_a_real_rerun_does_these_jobs_and_leaves_every_other_file_alone(
 
 
 def test_after_other_ks_only_the_evaluation_is_really_done_again(workflow, finished_workflow):
+    """One process shows it in MLflow; a dry run starts none."""
+    workflow.count_writers()
     the_ks_are_changed(workflow)
+    workflow.run("--dry-run")
+    assert workflow.writers == 0
     rerun_and_check_the_rest(workflow, EVALUATE, finished_workflow.first_run)
+    assert workflow.writers == 1
     table = (workflow.results / "comparison/comparison.csv").read_text(encoding="utf-8")
     header = table.splitlines()[0].split(",")
     rates = [name for name in header if re.fullmatch(r"top-\d+", name)]
@@ -149,6 +155,7 @@ def test_a_deleted_store_is_filled_from_the_records_also_when_nothing_is_to_do(w
 
 def test_jobs_use_the_library_of_their_own_checkout(workflow):
     """Whichever checkout is installed in the environment."""
+    workflow.log_nothing()
     with (workflow.folder / "scripts/gallerist/evaluation/comparison_page.py").open(
         "a", encoding="utf-8"
     ) as file:

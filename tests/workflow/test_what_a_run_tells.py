@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from edits import EVALUATE, the_ks_are_changed
 from PIL import Image
-from tiny_workflow import CONFIG, SHOWS_NOTHING, WRITER
+from tiny_workflow import CONFIG
 
 from gallerist.config.completion import complete
 from gallerist.io.files import read_json, sha256_of_file
@@ -39,26 +38,6 @@ def test_trainings_have_system_metrics(finished_workflow):
             assert times[-1] <= run.info.end_time + 500
         # TensorFlow takes more.
         assert run.data.metrics["system/process_memory_megabytes"] > 100
-
-
-COUNTS_ITSELF = f"""
-import os
-descriptor = os.open("started", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-os.write(descriptor, b"one ")
-{SHOWS_NOTHING}
-"""
-
-
-def test_one_process_shows_a_run_and_none_is_started_where_nothing_runs(workflow):
-    (workflow.folder / WRITER).write_text(COUNTS_ITSELF, encoding="utf-8")
-    for words in ([], ["--dry-run"], ["--unlock"], ["--lint"], ["--report", "report.html"]):
-        workflow.run(*words)
-    assert not (workflow.folder / "started").exists()
-    the_ks_are_changed(workflow)
-    workflow.run("--dry-run")
-    assert not (workflow.folder / "started").exists()
-    assert workflow.rerun() == EVALUATE
-    assert (workflow.folder / "started").read_text(encoding="utf-8") == "one "
 
 
 def test_the_record_has_the_points_that_mlflow_shows(finished_workflow):
