@@ -2,8 +2,7 @@
 
     python -m benchmarks.plain_jobs CONFIG > jobs.json      in that folder
 
-In an order in which none comes before one that it needs. Without the files of code among the
-inputs, which no script reads.
+In an order in which none comes before one that it needs.
 """
 
 import contextlib
@@ -38,7 +37,7 @@ def list_jobs(config: Path) -> list[dict[str, Any]]:
 
 def _describe(job: Any) -> dict[str, Any]:
     """All that Snakemake gives to the script of a job, but for its log and its resources."""
-    given = {name: _plain(files) for name, files in job.input.items() if name != "code"}
+    given = {name: _plain(files) for name, files in job.input.items()}
     return {
         "script": str(CHECKOUT / "scripts" / Path(job.rule.script).name),
         "input": given,

@@ -5,7 +5,6 @@ rule augment_images:
     """Draw the numbers of every copy of a training picture, and show some copies."""
     input:
         training=manifest("training"),
-        code=library("augment_images", copies=True),
     output:
         **({"folder": directory(results("augmented"))} if config["augmentation"]["files"] else {}),
         manifest=results("manifests/augmented.csv"),
@@ -21,6 +20,7 @@ rule augment_images:
     resources:
         **needs.of("augment_images"),
     params:
+        code=code_of("augment_images", copies=True),
         settings=as_text(CONFIG.augmentation),
         reading=READING,
     script:

@@ -5,8 +5,6 @@
 
 rule draw_challenge:
     """Draw the embedded challenge: silhouettes, their outlines, and digits to confuse them with."""
-    input:
-        code=library("draw_challenge"),
     output:
         folder=directory(results("challenge/source")),
         truth=results("challenge/truth.json"),
@@ -20,6 +18,7 @@ rule draw_challenge:
     resources:
         **needs.of("draw_challenge"),
     params:
+        code=code_of("draw_challenge"),
         settings=as_text(CHALLENGE.embedded),
     script:
         "../scripts/draw_challenge.py"
@@ -31,7 +30,6 @@ rule write_submissions:
         rankings=[PLAN.challenge_ranking(name) for name in EXPERIMENTS],
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),
-        code=library("write_submissions"),
     output:
         submissions=expand(
             results("challenge/submissions/{experiment}/results.json"), experiment=EXPERIMENTS
@@ -49,6 +47,7 @@ rule write_submissions:
     resources:
         **needs.of("write_submissions"),
     params:
+        code=code_of("write_submissions"),
         experiments=canonical_json(EXPERIMENTS),
         folder=as_is(PLAN.challenge_folder),
         group=as_is(CHALLENGE.group),
@@ -74,10 +73,6 @@ rule grade_challenge:
         truth=PLAN.challenge_truth,
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),
-        code=library(
-            "grade_challenge",
-            drawing=["challenge.risk_coverage", "figures.risk_coverage"] if ABSTAINING else [],
-        ),
     output:
         **(CHALLENGE_RISK if ABSTAINING else {}),
         grades=results("challenge/grades.csv"),
@@ -99,6 +94,10 @@ rule grade_challenge:
         **needs.of("grade_challenge"),
     params:
         **({"absent": CONFIG.evaluation.abstaining.absent} if ABSTAINING else {}),
+        code=code_of(
+            "grade_challenge",
+            drawing=["challenge.risk_coverage", "figures.risk_coverage"] if ABSTAINING else [],
+        ),
         experiments=canonical_json(EXPERIMENTS),
         by_distance=canonical_json(
             [name for name, each in PLAN.experiments.items() if each.ranked_by_distance]

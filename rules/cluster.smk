@@ -19,7 +19,7 @@ if SENDING and not any(Path(".snakemake/locks").glob("*")):
 
 # Jobs on one machine share what GPU there is; a batch system gives one out where a profile asks.
 GPUS = int(workflow.is_main_process and not SENDING)
-needs = Needs(PLAN, megabytes=NODE and NODE.megabytes, gpus=GPUS)
+needs = Needs(PLAN, sending=SENDING, megabytes=NODE and NODE.megabytes, gpus=GPUS)
 
 
 def processors(most):

@@ -33,7 +33,6 @@ rule compare_experiments:
         gallery=manifest("gallery"),
         query=manifest(PLAN.query_part),
         vectors=VECTORS_SEARCHED,
-        code=library("compare_experiments"),
     output:
         table=results("comparison/comparison.csv"),
         metrics=results("comparison/metrics.csv"),
@@ -79,6 +78,7 @@ rule compare_experiments:
     resources:
         **needs.of("compare_experiments"),
     params:
+        code=code_of("compare_experiments"),
         groups=canonical_json(PLAN.seeds),
         decided_by=CONFIG.evaluation.decided_by,
         confidence=CONFIG.evaluation.confidence,

@@ -1,5 +1,4 @@
 # The configuration, checked and completed before any rule is read.
-import re
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from gallerist.config.completion import ConfigurationError, check
 from gallerist.config.reading import Unreadable, load
 from gallerist.config.warnings import find_warnings
 from gallerist.io.files import canonical_json
+from gallerist.workflow.wildcards import one_of
 
 
 def checked_config(given):
@@ -38,11 +38,6 @@ def as_text(settings):
 def as_is(text):
     """A text of the user's as a parameter of a rule: braces in it are no wildcards."""
     return lambda wildcards: text
-
-
-def one_of(names):
-    """The wildcard constraint that admits these names only."""
-    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"  # which nothing matches
 
 
 # The rules read CONFIG; the jobs, and whoever runs them elsewhere, get it in plain values.

@@ -13,7 +13,6 @@ for made in PLAN.extraction_rules("descriptor"):
         input:
             unpack(of_experiment(PLAN.manifests)),
             shards=made.shards,
-            code=library("describe_images"),
         output:
             **made.outputs,
         log:
@@ -28,6 +27,7 @@ for made in PLAN.extraction_rules("descriptor"):
         resources:
             **needs.of("describe_images"),
         params:
+            code=code_of("describe_images"),
             settings=extraction_settings,
             parts=parts,
             shard=shard_of(made),
@@ -41,7 +41,6 @@ rule learn_vocabulary:
     """Learn the visual words of key points from the training pictures, or else the gallery."""
     input:
         training=manifest(PLAN.learned_from),
-        code=library("learn_vocabulary"),
     output:
         vocabulary=results("vocabularies/{experiment}.npz"),
         drawn=reported("vocabularies/{experiment}.png", "key_points", figure="key points"),
@@ -58,6 +57,7 @@ rule learn_vocabulary:
     resources:
         **needs.of("learn_vocabulary"),
     params:
+        code=code_of("learn_vocabulary"),
         settings=extraction_settings,
         key_points=results("store/key_points/{experiment}"),
         reading=READING,
@@ -74,7 +74,6 @@ for made in PLAN.extraction_rules("vocabulary"):
             unpack(of_experiment(PLAN.manifests)),
             vocabulary=results("vocabularies/{experiment}.npz"),
             shards=made.shards,
-            code=library("encode_key_points"),
         output:
             **made.outputs,
         log:
@@ -89,6 +88,7 @@ for made in PLAN.extraction_rules("vocabulary"):
         resources:
             **needs.of("encode_key_points"),
         params:
+            code=code_of("encode_key_points"),
             settings=extraction_settings,
             parts=parts,
             shard=shard_of(made),
@@ -109,7 +109,6 @@ for made in PLAN.extraction_rules("given"):
             vectors=setting("vectors"),
             ids=setting("ids"),
             shards=made.shards,
-            code=library("take_vectors"),
         output:
             **made.outputs,
         log:
@@ -123,6 +122,7 @@ for made in PLAN.extraction_rules("given"):
         resources:
             **needs.of("take_vectors"),
         params:
+            code=code_of("take_vectors"),
             parts=parts,
             shard=shard_of(made),
             store=results("store/features/{experiment}"),

@@ -5,7 +5,6 @@ rule import_onnx:
     """Write the encoder of an ONNX file for OpenVINO, as it sees pixels."""
     input:
         file=of_experiment(PLAN.encoder_files),
-        code=library("import_onnx"),
     output:
         exported=multiext(results("encoders/{experiment}/model"), *EXPORTED),
         preprocessing=results("encoders/{experiment}/preprocessing.json"),
@@ -21,6 +20,7 @@ rule import_onnx:
     resources:
         **needs.of("import_onnx"),
     params:
+        code=code_of("import_onnx"),
         settings=extraction_settings,
         reading=READING,
         # Not an output: it outlives reruns, and is fetched where the settings give an address.
@@ -33,7 +33,6 @@ rule import_keras:
     """Store the model of a .keras file as an encoder of pixels, for OpenVINO too."""
     input:
         file=of_experiment(PLAN.encoder_files),
-        code=library("import_keras"),
     output:
         model=results("encoders/{experiment}/model.keras"),
         exported=multiext(results("encoders/{experiment}/model"), *EXPORTED),
@@ -50,6 +49,7 @@ rule import_keras:
     resources:
         **needs.of("import_keras"),
     params:
+        code=code_of("import_keras"),
         settings=extraction_settings,
         reading=READING,
     script:
@@ -67,7 +67,6 @@ for made in PLAN.extraction_rules("encoder"):
             imported=results("encoders/{experiment}/encoder.record.json"),
             preprocessing=results("encoders/{experiment}/preprocessing.json"),
             shards=made.shards,
-            code=library("encode_images"),
         output:
             **made.outputs,
         log:
@@ -82,6 +81,7 @@ for made in PLAN.extraction_rules("encoder"):
         resources:
             **needs.of("encode_images"),
         params:
+            code=code_of("encode_images"),
             compute=canonical_json(PLAN.computing),
             parts=parts,
             shard=shard_of(made),

@@ -53,13 +53,6 @@ for suffix, names, training in (
             history=of_experiment(PLAN.training_history),
             pictures=of_experiment(PLAN.explanations),
             records=of_experiment(PLAN.upstream_records),
-            code=library(
-                "evaluate_retrieval",
-                drawing=[
-                    *(["figures.training_curves"] if training else []),
-                    *(["figures.risk_coverage"] if ABSTAINING else []),
-                ],
-            ),
         output:
             **training,
             **BY_CLASS,
@@ -90,6 +83,13 @@ for suffix, names, training in (
                 {"abstaining": of_experiment(lambda name: canonical_json(PLAN.abstaining(name)))}
                 if ABSTAINING
                 else {}
+            ),
+            code=code_of(
+                "evaluate_retrieval",
+                drawing=[
+                    *(["figures.training_curves"] if training else []),
+                    *(["figures.risk_coverage"] if ABSTAINING else []),
+                ],
             ),
             k=canonical_json(CONFIG.evaluation.k),
             metrics=canonical_json(CONFIG.evaluation.metrics),

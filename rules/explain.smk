@@ -36,7 +36,6 @@ for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
             ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
             query=manifest(PLAN.query_part),
-            code=library("explain_experiment", drawing=[DRAWING[name] for name in drawn]),
         output:
             **{name: EXPLAINING[name] for name in drawn},
             record=results("evaluation/{experiment}/explanations.record.json"),
@@ -54,5 +53,6 @@ for drawn in sorted({PLAN.explained_by(name) for name in EXPERIMENTS} - {()}):
         params:
             **({"seed": CONFIG.evaluation.seed} if "map" in drawn else {}),
             **(SIMILARITY if "similarity" in drawn else {}),
+            code=code_of("explain_experiment", drawing=[DRAWING[name] for name in drawn]),
         script:
             "../scripts/explain_experiment.py"

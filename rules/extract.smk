@@ -15,7 +15,6 @@ for made in PLAN.extraction_rules("network"):
             weights=of_experiment(PLAN.weights),
             rows=of_experiment(PLAN.extraction_rows),
             shards=made.shards,
-            code=library("extract_features"),
         output:
             **made.outputs,
         log:
@@ -30,6 +29,7 @@ for made in PLAN.extraction_rules("network"):
         resources:
             **needs.of("extract_features"),
         params:
+            code=code_of("extract_features"),
             compute=canonical_json(PLAN.computing),
             views=step("views"),
             parts=parts,

@@ -6,7 +6,6 @@ rule learn_fusion:
     input:
         validation=manifest("validation"),
         members=lambda wildcards: PLAN.member_features(wildcards.experiment, "validation"),
-        code=library("learn_fusion"),
     output:
         weights=results("fusions/{experiment}.json"),
         record=results("fusions/{experiment}.record.json"),
@@ -21,6 +20,7 @@ rule learn_fusion:
     resources:
         **needs.of("learn_fusion"),
     params:
+        code=code_of("learn_fusion"),
         members=members,
         seed=setting("seed"),
     script:
@@ -35,7 +35,6 @@ for made in PLAN.extraction_rules("fused_vectors"):
         input:
             unpack(of_experiment(PLAN.joined_features)),
             weights=of_experiment(PLAN.fusion_weights),
-            code=library("fuse_features"),
         output:
             **made.outputs,
         log:
@@ -49,6 +48,7 @@ for made in PLAN.extraction_rules("fused_vectors"):
         resources:
             **needs.of("fuse_features"),
         params:
+            code=code_of("fuse_features"),
             members=members,
             parts=parts,
         script:
@@ -59,7 +59,6 @@ rule fuse_rankings:
     """Join the rankings of several experiments by rank."""
     input:
         rankings=of_experiment(PLAN.member_rankings),
-        code=library("fuse_rankings"),
     output:
         rankings=PLAN.ranked("{experiment}.csv"),
         record=results("rankings/{experiment}.record.json"),
@@ -74,6 +73,7 @@ rule fuse_rankings:
     resources:
         **needs.of("fuse_rankings"),
     params:
+        code=code_of("fuse_rankings"),
         members=members,
         constant=setting("constant"),
         depth=CONFIG.search.depth,

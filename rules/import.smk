@@ -6,7 +6,6 @@ rule import_images:
     input:
         source=lambda wildcards: PLAN.part_source(wildcards.part),
         corrections=lambda wildcards: PLAN.corrections(wildcards.part),
-        code=library("import_images"),
     output:
         manifest=results("manifests/{part}.csv"),
         faults=reported("reports/faults/{part}.csv", "faults", table="files with faults"),
@@ -23,6 +22,7 @@ rule import_images:
     resources:
         **needs.of("import_images"),
     params:
+        code=code_of("import_images"),
         folder=lambda wildcards: PLAN.part_folder(wildcards.part),
         # Empty where the part is imported from a folder.
         table=lambda wildcards: CONFIG.dataset.table if PLAN.in_table(wildcards.part) else "",

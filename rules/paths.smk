@@ -7,7 +7,7 @@ from gallerist.data.table_rows import table_fingerprint
 from gallerist.io.errors import UserError
 from gallerist.workflow.begun import without_record
 from gallerist.workflow.clock import check_clock
-from gallerist.workflow.dependencies import COPYING, DRAWN_BY_SOME, RECORD_KEEPING, library_files
+from gallerist.workflow.dependencies import COPYING, DRAWN_BY_SOME, RECORD_KEEPING, code_digest
 from gallerist.workflow.plan import EXPORTED, Plan
 
 RESULTS = "results"
@@ -56,15 +56,13 @@ def reported(path, caption, **labels):
     )
 
 
-def library(script, copies=False, drawing=()):
+def code_of(script, copies=False, drawing=()):
     """A script and the library files it runs through: its job is repeated when one changes.
 
     copies: whether the job makes or reads augmented copies. drawing: what it draws of DRAWN_BY_SOME.
     """
-    source = SCRIPTS / f"{script}.py"
     without = RECORD_KEEPING | DRAWN_BY_SOME.difference(drawing) | (set() if copies else COPYING)
-    files = [source, *library_files(source, SCRIPTS / "gallerist", without=without)]
-    return [os.path.relpath(file) for file in files]
+    return code_digest(SCRIPTS / f"{script}.py", SCRIPTS / "gallerist", without=without)
 
 
 def made_again():

@@ -6,7 +6,6 @@ rule fit_reduction:
     input:
         training=lambda wildcards: PLAN.features(wildcards.experiment, "training"),
         pictures=manifest("training"),
-        code=library("fit_reduction"),
     output:
         reduction=results("reductions/{experiment}.npz"),
         record=results("reductions/{experiment}.record.json"),
@@ -19,6 +18,7 @@ rule fit_reduction:
     resources:
         **needs.of("fit_reduction"),
     params:
+        code=code_of("fit_reduction"),
         settings=step("reduction"),
         reading=READING,
     script:
@@ -33,7 +33,6 @@ for made in PLAN.reduction_rules():
         input:
             unpack(of_experiment(PLAN.unreduced_features)),
             reduction=results("reductions/{experiment}.npz"),
-            code=library("reduce_features"),
         output:
             **made.outputs,
         log:
@@ -47,6 +46,7 @@ for made in PLAN.reduction_rules():
         resources:
             **needs.of("reduce_features"),
         params:
+            code=code_of("reduce_features"),
             parts=reduced_parts,
         script:
             "../scripts/reduce_features.py"

@@ -13,9 +13,7 @@ rule register_models:
         gallery=manifest("gallery"),
         query=manifest(PLAN.query_part),
         files=PLAN.model_files,
-        code=library("register_models"),
         # The code that becomes part of a model.
-        answering=library("gallerist/serving/pyfunc"),
     output:
         registered=results("registry/registered.json"),
         record=results("registry/registered.record.json"),
@@ -28,6 +26,8 @@ rule register_models:
     resources:
         **needs.of("register_models"),
     params:
+        code=code_of("register_models"),
+        answering=code_of("gallerist/serving/pyfunc"),
         experiments=canonical_json(PLAN.registered_names),
         decided_by=CONFIG.evaluation.decided_by,
         confidence=CONFIG.evaluation.confidence,

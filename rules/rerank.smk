@@ -7,7 +7,6 @@ rule rerank_reciprocally:
         galleries=of_experiment(PLAN.galleries),
         queries=of_experiment(PLAN.queries),
         pictures=PLAN.grouped,
-        code=library("rerank_reciprocally"),
     output:
         rankings=PLAN.ranked("{experiment}.reciprocal.csv"),
         record=results("rankings/{experiment}.reciprocal.record.json"),
@@ -20,6 +19,7 @@ rule rerank_reciprocally:
     resources:
         **needs.of("rerank_reciprocally"),
     params:
+        code=code_of("rerank_reciprocally"),
         depth=CONFIG.search.depth,
         settings=step("k_reciprocal"),
         asking=canonical_json(PLAN.asking),
@@ -33,7 +33,6 @@ rule verify_geometry:
         rankings=rankings(before="geometric_verification"),
         galleries=[manifest(gallery) for gallery, _, _ in PLAN.searches],
         queries=[manifest(query) for _, query, _ in PLAN.searches],
-        code=library("verify_geometry"),
     output:
         rankings=PLAN.ranked("{experiment}.verified.csv"),
         matches=[
@@ -53,6 +52,7 @@ rule verify_geometry:
     resources:
         **needs.of("verify_geometry"),
     params:
+        code=code_of("verify_geometry"),
         settings=step("geometric_verification"),
         reading=READING,
     script:

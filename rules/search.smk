@@ -10,7 +10,6 @@ rule search_gallery:
         galleries=of_experiment(PLAN.galleries),
         queries=of_experiment(PLAN.queries),
         pictures=PLAN.grouped,
-        code=library("search_gallery"),
     output:
         rankings=PLAN.ranked("{experiment}.csv"),
         record=results("rankings/{experiment}.record.json"),
@@ -26,6 +25,7 @@ rule search_gallery:
     resources:
         **needs.of("search_gallery"),
     params:
+        code=code_of("search_gallery"),
         depth=CONFIG.search.depth,
         settings=step("search"),
         asking=canonical_json(PLAN.asking),

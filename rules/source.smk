@@ -4,8 +4,6 @@ if PLAN.source == "embedded":
 
     rule draw_silhouettes:
         """Draw the embedded data set to image files, a seeded sample of every class."""
-        input:
-            code=library("draw_silhouettes"),
         output:
             folder=directory(results("source")),
             record=results("source.record.json"),
@@ -18,6 +16,7 @@ if PLAN.source == "embedded":
         resources:
             **needs.of("draw_silhouettes"),
         params:
+            code=code_of("draw_silhouettes"),
             settings=as_text(CONFIG.dataset.embedded),
         script:
             "../scripts/draw_silhouettes.py"
@@ -28,8 +27,6 @@ if PLAN.source == "archive":
 
     rule fetch_archive:
         """Download the archive, compare its checksum, and unpack it."""
-        input:
-            code=library("fetch_archive"),
         output:
             folder=directory(results("source")),
             record=results("source.record.json"),
@@ -42,6 +39,7 @@ if PLAN.source == "archive":
         resources:
             **needs.of("fetch_archive"),
         params:
+            code=code_of("fetch_archive"),
             # Parameters are kept and shown: the script has the whole address from the configuration.
             location=as_is(shown_url(CONFIG.dataset.archive.location)),
             sha256=CONFIG.dataset.archive.sha256,

@@ -9,7 +9,6 @@ rule split_images:
     """Divide the pictures of every class by the configured fractions."""
     input:
         **PLAN.undivided,
-        code=library("split_images"),
     output:
         **{part: results(f"manifests/{part}.csv") for part in DIVIDED},
         record=results("manifests/split.record.json"),
@@ -22,6 +21,7 @@ rule split_images:
     resources:
         **needs.of("split_images"),
     params:
+        code=code_of("split_images"),
         fractions=canonical_json(SHARES),
         unseen=canonical_json(CONFIG.dataset.split.unseen_classes),
         seed=CONFIG.dataset.split.seed,
@@ -37,7 +37,6 @@ if CONFIG.dataset.extend:
             training=results("manifests/training.csv"),
             pool=results("manifests/pool.csv"),
             held_out=[manifest(part) for part in PLAN.parts_of_data if part != "training"],
-            code=library("extend_training"),
         output:
             manifest=results("manifests/extended_training.csv"),
             refusals=results("reports/refused_pool_pictures.csv"),
@@ -51,6 +50,7 @@ if CONFIG.dataset.extend:
         resources:
             **needs.of("extend_training"),
         params:
+            code=code_of("extend_training"),
             per_class=CONFIG.dataset.extend.per_class,
             seed=CONFIG.dataset.extend.seed,
             distance=CONFIG.dataset.near_duplicate_distance,
@@ -67,7 +67,6 @@ if CONFIG.dataset.truth:
             query=manifest(PLAN.query_part),
             faults=expand(results("reports/faults/{part}.csv"), part=PLAN.imported),
             stated=PLAN.stated_in,
-            code=library("state_truth"),
         output:
             truth=results("truth.csv"),
             record=results("truth.record.json"),
@@ -80,6 +79,7 @@ if CONFIG.dataset.truth:
         resources:
             **needs.of("state_truth"),
         params:
+            code=code_of("state_truth"),
             settings=as_text(CONFIG.dataset.truth),
             table=CONFIG.dataset.table or "",
             folder=PLAN.part_folder("originals"),
@@ -93,7 +93,6 @@ if PLAN.domains:
         """Look up the domain of every query in the table of pictures."""
         input:
             query=manifest(PLAN.query_part),
-            code=library("state_domains"),
         output:
             domains=results("domains.csv"),
             record=results("domains.record.json"),
@@ -106,6 +105,7 @@ if PLAN.domains:
         resources:
             **needs.of("state_domains"),
         params:
+            code=code_of("state_domains"),
             table=CONFIG.dataset.table,
             folder=PLAN.part_folder("originals"),
             part=PLAN.asked_part,
@@ -121,7 +121,6 @@ rule report_leaks:
     """Name every picture that is, or nearly is, in two parts at once."""
     input:
         **{part: manifest(part) for part in PLAN.parts_of_data},
-        code=library("report_leaks"),
     output:
         leaks=reported("reports/leaks.csv", "leaks", table="pictures in two parts"),
         record=results("reports/leaks.record.json"),
@@ -134,6 +133,7 @@ rule report_leaks:
     resources:
         **needs.of("report_leaks"),
     params:
+        code=code_of("report_leaks"),
         distance=CONFIG.dataset.near_duplicate_distance,
     script:
         "../scripts/report_leaks.py"

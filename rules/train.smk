@@ -10,9 +10,6 @@ rule train_network:
         weights=of_experiment(PLAN.weights),
         trunk=of_experiment(PLAN.training_trunk),
         rows=of_experiment(PLAN.training_rows),
-        code=lambda wildcards: library(
-            "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
-        ),
     output:
         model=results("models/{experiment}/model.keras"),
         # The same for OpenVINO, so that who only runs it loads neither Keras nor TensorFlow.
@@ -30,6 +27,9 @@ rule train_network:
     resources:
         **needs.of("train_network"),
     params:
+        code=lambda wildcards: code_of(
+            "train_network", copies=bool(PLAN.augmented_copies(wildcards.experiment))
+        ),
         settings=extraction_settings,
         reading=READING,
         gpu_precision=CONFIG.compute.gpu_precision,

@@ -4,7 +4,6 @@
 rule fetch_weights:
     """Find pretrained weights once, before jobs that run side by side need them."""
     input:
-        code=library("fetch_weights"),
         file=lambda wildcards: PLAN.pretrained[wildcards.pretrained].weights_file or [],
     output:
         weights=results("weights/{pretrained}.json"),
@@ -18,6 +17,7 @@ rule fetch_weights:
     resources:
         **needs.of("fetch_weights"),
     params:
+        code=code_of("fetch_weights"),
         backbone=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.backbone,
         weights=lambda wildcards: PLAN.pretrained[wildcards.pretrained].settings.weights,
         # Not an output, because random weights need no file. Its hash is in the outputs.
@@ -30,7 +30,6 @@ rule export_trunk:
     """Write the frozen layers of a backbone for OpenVINO, once for all pictures."""
     input:
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
-        code=library("export_trunk"),
     output:
         exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
         record=results("trunks/{trunk}/trunk.record.json"),
@@ -44,6 +43,7 @@ rule export_trunk:
     resources:
         **needs.of("export_trunk"),
     params:
+        code=code_of("export_trunk"),
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
     script:
         "../scripts/export_trunk.py"
@@ -59,10 +59,6 @@ rule extract_trunk:
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
         exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
         export=results("trunks/{trunk}/trunk.record.json"),
-        code=lambda wildcards: library(
-            "extract_trunk",
-            copies="augmented" in PLAN.trunk_manifests(wildcards.trunk, wildcards.part),
-        ),
     output:
         record=results("trunks/{trunk}/{part}.record.json"),
     log:
@@ -77,6 +73,10 @@ rule extract_trunk:
     resources:
         **needs.of("extract_trunk"),
     params:
+        code=lambda wildcards: code_of(
+            "extract_trunk",
+            copies="augmented" in PLAN.trunk_manifests(wildcards.trunk, wildcards.part),
+        ),
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
         parts=lambda wildcards: canonical_json(
             [*PLAN.trunk_manifests(wildcards.trunk, wildcards.part)]

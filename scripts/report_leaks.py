@@ -5,10 +5,8 @@ from gallerist.data.near_duplicates import find_leaks, summarise_leaks, write_le
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    given = dict(snakemake.input.items())
-    parts = [part for part in given if part != "code"]
-    manifests = {part: Manifest.read(given[part]) for part in parts}
+    manifests = {part: Manifest.read(path) for part, path in snakemake.input.items()}
     leaks = find_leaks(manifests, snakemake.params.distance)
     write_leaks(snakemake.output.leaks, leaks)
-    run.metrics(**summarise_leaks(leaks, parts))
+    run.metrics(**summarise_leaks(leaks, [*manifests]))
     run.artifact(snakemake.output.leaks)

@@ -6,7 +6,7 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     fractions, unseen, seed = run.param("fractions"), run.param("unseen"), snakemake.params.seed
-    whole = {part: Manifest.read(path) for part, path in snakemake.input.items() if part != "code"}
+    whole = {part: Manifest.read(path) for part, path in snakemake.input.items()}
     if unseen is not None:
         labels = {label for each in whole.values() for label in each.classes}
         unseen = choose_unseen(labels, unseen, seed=seed)

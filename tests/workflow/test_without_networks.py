@@ -365,7 +365,6 @@ rule reverse_answers:
     """Put the first answers in the other order."""
     input:
         rankings=rankings(before="reversal"),
-        code=library("reverse_answers"),
     output:
         rankings=PLAN.ranked("{experiment}.reversed.csv"),
         record=results("rankings/{experiment}.reversed.record.json"),
@@ -376,6 +375,7 @@ rule reverse_answers:
     conda:
         "../envs/gallerist.yaml"
     params:
+        code=code_of("reverse_answers"),
         settings=step("reversal"),
     script:
         "../scripts/reverse_answers.py"

@@ -95,7 +95,7 @@ class DataPlan:
         """The manifest by which it is said who may answer whom; none where all may."""
         return self.manifest("gallery") if self.config.evaluation.asking else []
 
-    @property
+    @cached_property
     def parts_of_data(self) -> list[str]:
         """The parts that the data set has: `query` also where nothing is asked of it, since another
         protocol then computes nothing of a picture again.

@@ -1,6 +1,7 @@
 """Which library modules a script runs through: a stage is repeated when one of them changes."""
 
 import ast
+import hashlib
 from collections.abc import Iterator, Set
 from functools import cache
 from itertools import accumulate
@@ -37,6 +38,23 @@ def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEE
                 found.add(module)
                 waiting.append(module)
     return sorted(found)
+
+
+@cache
+def code_digest(script: Path, library: Path, *, without: frozenset[str] = RECORD_KEEPING) -> str:
+    """The script's name, and a digest of it and of its `library_files`: another when one changes.
+
+    One parameter of a job in place of some fifty inputs, of each of which Snakemake asks, before
+    the first job, who makes it, whether it is there, and how old it is.
+    """
+    files = [script, *library_files(script, library, without=without)]
+    lines = (f"{file.relative_to(library.parent).as_posix()} {_digest(file)}\n" for file in files)
+    return f"{script.stem} {hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
+
+
+@cache
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @cache

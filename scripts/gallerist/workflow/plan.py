@@ -1,6 +1,7 @@
 """Which files each job of the workflow takes and leaves: what the rules ask for, by wildcards."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ class Plan(DataPlan):
             name: Experiment(name, each) for name, each in config.experiments.items()
         }
         every = self.experiments.values()
+        # The fusions that vectors of an experiment are members of.
+        self._fusions: dict[str, list[Experiment]] = {name: [] for name in self.experiments}
+        for each in self.of_kind("fused_vectors"):
+            for member in self.experiments[each].members:
+                self._fusions[member].append(self.experiments[each])
         self.pretrained = {each.pretrained: each for each in every if each.pretrained}
         self.trunks = {each.trunk: each for each in every if each.trunk}
         self.seeds = groups(config.experiments)
@@ -57,11 +63,7 @@ class Plan(DataPlan):
         Those that are searched; training, where a reduction is fitted on them; validation, where
         the members of a fusion are weighed by them, or a threshold is fitted on them.
         """
-        fusions = [
-            each
-            for each in self.experiments.values()
-            if each.kind == "fused_vectors" and experiment in each.members
-        ]
+        fusions = self._fusions[experiment]
         fitted = [*fusions] if reduced else [self.experiments[experiment], *fusions]
         needed = {
             "training": any(each.get("reduction") for each in fitted),
@@ -232,7 +234,7 @@ class Plan(DataPlan):
         learned = self.experiments[experiment].get("fusion") == "weighted"
         return self.results.file(f"fusions/{experiment}.json") if learned else []
 
-    @property
+    @cached_property
     def searches(self) -> list[tuple[str, str, str]]:
         """What every experiment searches: gallery, query, and the folder of the rankings.
 

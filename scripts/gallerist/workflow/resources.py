@@ -139,12 +139,15 @@ class Needs:
     """What the rules ask for, and which of them are worth sending to another machine.
 
     plan: of the configuration. megabytes: of the largest node, which no job asks more than; None
-    where jobs run here.
+    where nobody knows.
+    sending: whether jobs go to a batch system; here none is ended for its time or its disk.
     gpus: that a job of a network takes of those that jobs share here; 0 where Slurm gives them out.
     """
 
-    def __init__(self, plan: Plan, *, megabytes: int | None = None, gpus: int = 1) -> None:
-        self.plan, self.megabytes, self.gpus = plan, megabytes, gpus
+    def __init__(
+        self, plan: Plan, *, sending: bool = True, megabytes: int | None = None, gpus: int = 1
+    ) -> None:
+        self.plan, self.sending, self.megabytes, self.gpus = plan, sending, megabytes, gpus
 
     def of(self, rule: str) -> dict[str, Any]:
         """The resources of a rule: functions of a job's wildcards, input and attempt."""
@@ -167,7 +170,9 @@ class Needs:
             made = need.disk_kilobytes_a_picture * pictures / 1000
             return math.ceil(1000 + MEMORY_MARGIN * (made + vectors)) * attempt
 
-        found: dict[str, Any] = {"mem_mb": mem_mb, "runtime": runtime, "disk_mb": disk_mb}
+        found: dict[str, Any] = {"mem_mb": mem_mb}
+        if self.sending:
+            found |= {"runtime": runtime, "disk_mb": disk_mb}
         return {**found, "gpu": self.gpus} if need.on_gpu else found
 
     def small(self, rules: Iterable[str], pictures: float, least_minutes: float) -> list[str]:

@@ -14,6 +14,7 @@ from checkout import CHECKOUT, LIBRARY, SCRIPTS
 from gallerist.workflow.dependencies import (
     DRAWN_BY_SOME,
     RECORD_KEEPING,
+    code_digest,
     library_files,
 )
 
@@ -158,6 +159,22 @@ def test_modules_of_packages_are_found_by_every_way_to_import_them(tmp_path):
     )
     assert names(library_files(start, library)) == list("abcd")
     assert names(library_files(start, library, without={"a", "b.deep", "c.deep.c"})) == ["d"]
+
+
+def test_the_digest_is_another_when_a_file_of_them_is_another_and_no_other(tmp_path):
+    sources = {"a": "from toys import b", "b": "1", "other": "1"}
+    edits = {"a": "from toys import b\n", "b": "2", "other": "2"}
+
+    def digest(folder, text="from toys.a import x", **changed):
+        folder.mkdir()
+        library = package(folder, **{**sources, **changed})
+        return code_digest(script(folder, text), library)
+
+    kept = digest(tmp_path / "kept")
+    assert digest(tmp_path / "moved") == kept
+    assert digest(tmp_path / "script", "from toys.a import y") != kept
+    found = {name: digest(tmp_path / name, **{name: text}) for name, text in edits.items()}
+    assert {name for name, each in found.items() if each != kept} == {"a", "b"}
 
 
 def test_record_keeping_is_left_out_with_all_that_only_it_uses(tmp_path):

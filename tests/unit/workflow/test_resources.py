@@ -102,6 +102,11 @@ def test_no_job_asks_for_more_memory_than_the_largest_node_has(plan, inputs):
     assert asked(Needs(plan, megabytes=11_000), "search_gallery", many)["mem_mb"] == 11_000
 
 
+def test_time_and_disk_are_asked_of_a_batch_system_only(plan, inputs):
+    found = asked(Needs(plan, sending=False), "search_gallery", inputs(1000, 10))
+    assert found == {"mem_mb": asked(Needs(plan), "search_gallery", inputs(1000, 10))["mem_mb"]}
+
+
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_jobs_of_networks_alone_share_the_gpus(gpus, plan):
     needs = Needs(plan, gpus=gpus)
