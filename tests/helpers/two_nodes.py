@@ -175,10 +175,10 @@ def train_for_long(workflow):
 def send_what_networks_do(workflow):
     """The jobs of networks are sent, all others run beside the workflow; trainings are slow."""
     workflow.edit_config("cluster.least_minutes", 0.25)
-    workflow.edit_text("scripts/train_network.py", "report=point", "report=befallen(point)")
-    workflow.edit_text(
-        "scripts/train_network.py",
-        "    from gallerist.data.manifest import Manifest",
-        "    from befallen import befallen\n    from gallerist.data.manifest import Manifest",
-    )
+    reporting, importing = "run.curve_point}", "    from gallerist.data.manifest import Manifest"
+    for old, new in (
+        (reporting, "befallen(run.curve_point)}"),
+        (importing, f"    from befallen import befallen\n{importing}"),
+    ):
+        workflow.edit_text("scripts/train_network.py", old, new)
     (workflow.folder / "scripts/befallen.py").write_text(BEFALLEN, encoding="utf-8")
