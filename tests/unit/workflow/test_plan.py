@@ -343,3 +343,26 @@ def test_what_may_be_registered_is_what_was_named_and_all_that_can_be_the_best(a
     files = registering.model_files
     assert len(files) == len(set(files))
     assert {f"results/tiny/reductions/{name}.npz" for name in ["hog"]} <= set(files)
+
+
+@pytest.mark.parametrize(
+    ("rows", "protocol", "domains", "asked"),
+    [
+        (["query,photo", "gallery,"], "gallery_and_query", ["domains.csv"], "query"),
+        (["query,", "gallery,photo"], "gallery_and_query", [], "query"),
+        (["query,", "gallery,photo"], "leave_one_out", ["domains.csv"], "gallery"),
+        ([",photo"], "gallery_and_query", ["domains.csv"], "originals"),
+        ([","], "gallery_and_query", [], "originals"),
+    ],
+)
+def test_domains_are_stated_where_the_table_names_some_of_the_part_that_asks(
+    tmp_path, rows, protocol, domains, asked
+):
+    table = tmp_path / "table.csv"
+    lines = ["path,part,domain", *(f"{number}.png,{row}" for number, row in enumerate(rows))]
+    table.write_text("\n".join(lines))
+    given = {"dataset": {"name": "tiny", "table": str(table)}, "evaluation": {"protocol": protocol}}
+    planned = plan(**given)
+    assert below([planned.domains] if planned.domains else []) == domains
+    assert planned.asked_part == asked
+    assert ("domains" in planned.data_outputs()) == bool(domains)
