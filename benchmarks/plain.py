@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -116,14 +117,11 @@ def run_workflow(checkout: Path) -> dict[str, float]:
     """The default run of a clean copy of a checkout, with the checkout's own environment."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "gallerist")
-        kept = subprocess.run(
-            ["git", "-C", checkout, "ls-files", "-z"], check=True, capture_output=True
-        )
-        subprocess.run(
-            ["rsync", "-a", "--from0", "--files-from=-", f"{checkout}/", f"{copy}/"],
-            check=True,
-            input=kept.stdout,
-        )
+        listing = ["git", "-C", checkout, "ls-files", "-z"]
+        listed = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
+        for name in listed.rstrip("\0").split("\0"):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(checkout / name, copy / name)
         programs = checkout / ".venv/bin"
         run = f"PYTHONPATH={copy}/scripts PATH={programs}:$PATH {programs}/snakemake --cores all"
         return measured(["bash", "-c", f"{run} 2>/dev/null"], copy)
