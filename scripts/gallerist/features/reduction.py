@@ -192,6 +192,8 @@ def fit(method: Method, dimensions: int | None, training: Vectors, seed: int) ->
         return _standardise(training, kept)
     if method == "random_projection":
         return _random_projection(dimensions, training, seed)
+    import sklearn.decomposition  # noqa: F401  # only a library that is loaded can be limited
+
     with threadpool_limits(1, user_api="blas"):
         return _principal_components(method, dimensions, training, kept, seed)
 

@@ -107,6 +107,8 @@ def project(
         raise ValueError("there are no features to make a map of")
     if not np.isfinite(rows).all():
         raise ValueError("features that are not finite have no place on a map")
+    import sklearn.manifold  # noqa: F401  # only a library that is loaded can be limited
+
     with threadpool_limits(limits=1):
         places = _embedded(rows, seed)
     return places[: len(gallery)], places[len(gallery) :]

@@ -1,7 +1,12 @@
 """The map of features: near stays near, the same on any number of threads, and drawn whole."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from checkout import SCRIPTS
 from hypothesis import given
 from hypothesis import strategies as some
 from kept_figures import keep_figures
@@ -55,6 +60,23 @@ def test_the_map_is_the_same_on_any_number_of_threads(mapped):
         again = project(gallery, queries, 3)
     for one, other in zip(again, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_map_is_the_same_in_a_process_that_may_use_more_threads():
+    """Of a job, which loads scikit-learn, and OpenMP with it, only when it draws."""
+    program = """
+import numpy as np
+from gallerist.figures.feature_map import project
+rows = np.random.default_rng(5).normal(size=(300, 500)).astype(np.float32)
+print(project(rows[:200], rows[200:], 3)[0].tobytes().hex())
+"""
+    made = []
+    for threads in ("1", "2"):
+        environment = os.environ | {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        made.append(done.stdout)
+    assert made[0] == made[1] != ""
 
 
 def test_the_features_are_left_as_they_were():
