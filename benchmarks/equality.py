@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-OF_THE_RUN = ("logs", "benchmarks", "history", "origin", "fingerprints", "store")
+OF_THE_RUN = ("logs", "benchmarks", "history", "origin", "fingerprints", "store", ".workflow.json")
 """Folders that say how, when and by what code it was run, and what is kept for the next one, whose
-files bear the digests of models."""
+files bear the digests of models; and the file that says which process it was."""
 
 TIMES = {"training s", "frozen layers s", "extraction images/s", "epoch_seconds"}
 """Columns of measured times."""
@@ -96,7 +96,8 @@ def _record(data: bytes) -> dict[str, Any]:
     kept["metrics"] = {
         key: kept["metrics"][key] for key in kept["metrics"] if not timed.search(key)
     }
-    for name in ("gallerist.evaluated_by", "store"):  # an execution's, and one with a digest
+    # An execution's, and those with a digest: of code, and of a model.
+    for name in ("gallerist.evaluated_by", "code", "store"):
         kept["tags"].pop(name, None)
     kept["curves"] = {key: each for key, each in kept["curves"].items() if not timed.search(key)}
     return kept

@@ -13,7 +13,6 @@ rule register_models:
         gallery=manifest("gallery"),
         query=manifest(PLAN.query_part),
         files=PLAN.model_files,
-        # The code that becomes part of a model.
     output:
         registered=results("registry/registered.json"),
         record=results("registry/registered.record.json"),
@@ -27,6 +26,7 @@ rule register_models:
         **needs.of("register_models"),
     params:
         code=code_of("register_models"),
+        # The code that becomes part of a model.
         answering=code_of("gallerist/serving/pyfunc"),
         experiments=canonical_json(PLAN.registered_names),
         decided_by=CONFIG.evaluation.decided_by,

@@ -11,7 +11,8 @@ sys.path.insert(0, str(CHECKOUT))
 
 from benchmarks.equality import compare
 
-RECORD = {"status": "finished", "metrics": {"top-1": 0.5, "search_seconds": 1.5}, "tags": {}}
+RECORD = {"status": "finished", "metrics": {"top-1": 0.5, "search_seconds": 1.5}}
+RECORD |= {"tags": {"threads": "1", "code": "evaluate_retrieval 0123456789abcdef"}}
 RECORD |= {"curves": {"epoch_seconds": [[1, 2.0]], "loss": [[1, 0.25]]}, "started": "2026-01-01"}
 FILES = {
     "comparison/comparison.csv": "experiment,top-1,training s\nhog,0.66,1.25\n",
@@ -19,7 +20,9 @@ FILES = {
     "rankings/hog.csv": "query,rank,gallery,distance\na,1,b,0.125\n",
     "evaluation/hog/evaluation.record.json": json.dumps(RECORD),
     "logs/search_gallery/hog.log": "search_gallery hog on host, pid 1\n",
+    ".workflow.json": '{"pid": 1}',
 }
+OF_THE_RUN = {"logs/search_gallery/hog.log", ".workflow.json"}
 
 
 def results(folder: Path, **changed: str) -> Path:
@@ -32,19 +35,21 @@ def results(folder: Path, **changed: str) -> Path:
 
 def test_times_and_logs_may_differ(tmp_path):
     later = {**RECORD, "started": "2026-02-02", "metrics": {"top-1": 0.5, "search_seconds": 9.0}}
+    later["tags"] = {"threads": "1", "code": "evaluate_retrieval fedcba9876543210"}
     later["curves"] = {"epoch_seconds": [[1, 7.0]], "loss": [[1, 0.25]]}
     new = {
         "comparison/comparison.csv": "experiment,top-1,training s\nhog,0.66,9.5\n",
         "comparison/comparison.md": "| experiment | training s |\n|-----|--|\n| hog | 10.2 |\n",
         "evaluation/hog/evaluation.record.json": json.dumps(later),
         "logs/search_gallery/hog.log": "search_gallery hog on host, pid 2\n",
+        ".workflow.json": '{"pid": 2}',
     }
     equal, lines = compare(results(tmp_path / "old"), results(tmp_path / "new", **new))
     assert lines == []
     assert equal == {".csv": 2, ".md": 1, ".record.json": 1}
 
 
-@pytest.mark.parametrize("name", sorted(set(FILES) - {"logs/search_gallery/hog.log"}))
+@pytest.mark.parametrize("name", sorted(set(FILES) - OF_THE_RUN))
 def test_a_digit_that_differs_is_named(name, tmp_path):
     digit = {"comparison/comparison.md": "hog", "rankings/hog.csv": "0.125"}.get(name, "0.5")
     digit = "0.66" if name == "comparison/comparison.csv" else digit

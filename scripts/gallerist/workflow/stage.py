@@ -82,6 +82,9 @@ def stage(snakemake: Any) -> Iterator[Run]:
 def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     """Start everything that goes on beside the body."""
     config, wildcards = snakemake.config, _named(snakemake.wildcards)
+    params = _named(snakemake.params)
+    # No setting, by which one would compare runs: what tells which code it was.
+    code = {"code": str(params.pop("code"))} if "code" in params else {}
     results = Path(RESULTS, config["dataset"]["name"])
     history = History(results)
     opening = open_record(
@@ -91,8 +94,8 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         item=next((wildcards[name] for name in _ITEMS if name in wildcards), None),
         part=wildcards.get("part"),
         title=title,
-        parameters=_parameters(_named(snakemake.params)),
-        tags={"threads": str(snakemake.threads), **_purpose(snakemake)},
+        parameters=_parameters(params),
+        tags={"threads": str(snakemake.threads), **code, **_purpose(snakemake)},
     )
     setup: list[Path | None] = []
     # A rule that keeps no record leaves nothing else either.
@@ -114,7 +117,7 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
         log=log,
         row_artifacts=[Artifact(str(path)) for path in setup if path is not None],
         history=history,
-        params=_named(snakemake.params),
+        params=params,
         outputs=_files(snakemake.output),
     )
 

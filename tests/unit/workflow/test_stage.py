@@ -170,6 +170,7 @@ def test_the_record_says_what_the_stage_was_given_measured_and_ran_on(work):
             augmentation=canonical_json({"copies": 5}),
             k=[1, 5],
             note="{not json",
+            code="extract_features 0123456789abcdef",
         ),
     )
     with stage(job) as run:
@@ -195,7 +196,8 @@ def test_the_record_says_what_the_stage_was_given_measured_and_ran_on(work):
     assert record.artifacts == (Artifact("picture.png", "pictures"), Artifact("logs/x.log", "log"))
     assert record.inputs == {"manifest.csv": hashlib.sha256(b"abc").hexdigest()}
     assert record.datasets == (ImageSet("monkeys query", "d" * 64, 600, "manifest.csv"),)
-    assert record.tags == {"threads": "4", "weights": "imagenet"}
+    code = {"code": "extract_features 0123456789abcdef"}
+    assert record.tags == {"threads": "4", **code, "weights": "imagenet"}
     assert (record.pid, record.host) == (os.getpid(), socket.gethostname())
     assert record.versions["python"] == ".".join(map(str, sys.version_info[:3]))
     assert len(record.execution) == 32
