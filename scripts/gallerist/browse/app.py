@@ -6,9 +6,8 @@ import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -24,13 +23,16 @@ from gallerist.browse.doubts import shown_doubts
 from gallerist.browse.guard import Guard
 from gallerist.browse.listening import LOCAL
 from gallerist.browse.query_table import query_table
-from gallerist.browse.review import Review, Said
+from gallerist.browse.review import Review
 from gallerist.browse.searching import MOST, ranked_answers, shown_picture
 from gallerist.browse.site import Site
 from gallerist.browse.thumbnails import MEDIA, whole_picture
 from gallerist.browse.uploads import MAX_BYTES, Upload
 from gallerist.data.decoding import MAX_PIXELS, BadImage, read_bytes
 from gallerist.io.errors import UserError
+
+if TYPE_CHECKING:
+    from gallerist.browse.sent import Said
 
 logger = logging.getLogger("gallerist")
 
@@ -47,20 +49,6 @@ _DEEPEST = 1_000_000
 _MOST_EXPERIMENTS = 12
 
 Handler = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
-
-
-class Region(BaseModel):
-    """A part of a picture, as the page sends it.
-
-    picture: of the data set, or of an upload where no data set is named.
-    box: left, top, right and bottom as shares of its sides.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    data_set: str = Field("", max_length=255)
-    picture: str = Field(max_length=64)
-    box: tuple[float, float, float, float]
 
 
 def make_app(root: Path, *, hosts: Iterable[str] = LOCAL, token: str | None = None) -> Starlette:
@@ -85,7 +73,6 @@ def make_app(root: Path, *, hosts: Iterable[str] = LOCAL, token: str | None = No
             BadImage: _answering(415),
             UserError: _answering(400),
             FileNotFoundError: _answering(404),
-            ValidationError: _invalid,
             HTTPException: _of_http,
             Exception: _unforeseen,
         },
@@ -224,7 +211,9 @@ def _given(site: Site) -> dict[str, Handler]:
         return _uploaded(await run_in_threadpool(site.uploads.add, data))
 
     async def region(request: Request) -> Response:
-        asked = Region.model_validate_json(await _body(request, _SMALL))
+        from gallerist.browse.sent import Region, read  # what few visits need
+
+        asked = read(Region, await _body(request, _SMALL))
 
         def crop() -> Upload:
             if asked.data_set:
@@ -241,9 +230,11 @@ def _given(site: Site) -> dict[str, Handler]:
 
 
 def _corrections(site: Site) -> dict[str, Handler]:
-    def changing(change: Callable[[Review, Said], None]) -> Handler:
+    def changing(change: "Callable[[Review, Said], None]") -> Handler:
         async def changed(request: Request) -> Response:
-            said = Said.model_validate_json(await _body(request, _SMALL))
+            from gallerist.browse.sent import Said, read
+
+            said = read(Said, await _body(request, _SMALL))
 
             def make() -> dict[str, Any]:
                 review = site.review(site.data_set(request))
@@ -307,12 +298,6 @@ def _answering(status: int) -> Callable[[Request, Exception], Awaitable[Response
         return _error(status, error)
 
     return answer
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ValidationError)
-    first = error.errors()[0]
-    return _error(422, f"{'.'.join(map(str, first['loc'])) or 'what was sent'}: {first['msg']}")
 
 
 async def _of_http(request: Request, error: Exception) -> Response:

@@ -14,23 +14,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from gallerist.browse.finished import TABLE, compared_in
-from gallerist.data.domains import read_domains
-from gallerist.data.groups import answer_groups
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.compared import groups_of
-from gallerist.evaluation.relevance import Relevance
-from gallerist.evaluation.stated_truth import relevance_of
 from gallerist.evaluation.threshold import Threshold
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json
 from gallerist.records.record import Record, read_record
 from gallerist.search.ranking_file import RankingFile
-from gallerist.serving.pictures import KnownPictures
-from gallerist.settings.evaluation import asking_of
+from gallerist.workflow.experiments import Experiment
 from gallerist.workflow.results import Results, query_part
 
 if TYPE_CHECKING:
-    from gallerist.workflow.experiments import Experiment
+    from gallerist.evaluation.relevance import Relevance
+    from gallerist.serving.pictures import KnownPictures
 
 logger = logging.getLogger("gallerist")
 
@@ -138,12 +134,10 @@ class DataSet:
         """The settings of the experiments, by name; none where the configuration was not kept."""
         return self.config["experiments"] if self.config else {}
 
-    def experiment(self, name: str) -> "Experiment | None":
+    def experiment(self, name: str) -> Experiment | None:
         """An experiment by the settings that made it; None where these were not kept."""
-        from gallerist.workflow.experiments import Experiment  # it loads all settings' models
-
         settings = self.settings.get(self.require(name))
-        return None if settings is None else Experiment.of(name, settings)
+        return None if settings is None else Experiment(name, settings)
 
     @property
     def queries(self) -> Mapping[str, Picture]:
@@ -162,14 +156,18 @@ class DataSet:
     @property
     def domains(self) -> Mapping[str, str]:
         """The domain of each query by its id; nothing where none were evaluated."""
+        from gallerist.data.domains import read_domains
+
         known = "domains" in next(iter(self.metrics.values()), {})
         return self.once(
             "domains", lambda: read_domains(self.results.path("domains.csv") if known else None)
         )
 
     @property
-    def known(self) -> KnownPictures:
+    def known(self) -> "KnownPictures":
         """The pictures of gallery and queries, as a search needs them."""
+        from gallerist.serving.pictures import KnownPictures
+
         return KnownPictures(self.gallery, self.queries, self.relevance if self.stated else None)
 
     @property
@@ -204,10 +202,14 @@ class DataSet:
         return "truth" in next(iter(self.metrics.values()), {})
 
     @property
-    def relevance(self) -> Relevance:
+    def relevance(self) -> "Relevance":
         """Which gallery pictures are relevant to each query."""
+        # Here, because what states and divides loads settings, which the first page does without.
+        from gallerist.data.groups import answer_groups
+        from gallerist.evaluation.stated_truth import relevance_of
+        from gallerist.settings.evaluation import asking_of
 
-        def read() -> Relevance:
+        def read() -> "Relevance":
             queries, gallery = (
                 {name: picture.label for name, picture in part.items()}
                 for part in (self.queries, self.gallery)

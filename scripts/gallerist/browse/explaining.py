@@ -76,7 +76,7 @@ class Explaining:
         geometry, else the usual ones.
         """
         made = self._data.experiment(experiment)
-        settings = (made and made.get("geometric_verification")) or GeometricVerification()
+        settings = GeometricVerification(**(made and made.get("geometric_verification")) or {})
         detector = Detector(settings.key_points, settings.max_side, settings.max_points)
         one, other = (detector.prepare(picture.path) for picture in (query, answer))
         points = detector.detect(one), detector.detect(other)

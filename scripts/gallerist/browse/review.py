@@ -3,9 +3,7 @@
 import csv
 from pathlib import Path
 from threading import Lock
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any
 
 from gallerist.browse.data_sets import DataSet, NotThere
 from gallerist.browse.searching import shown_picture
@@ -18,22 +16,14 @@ from gallerist.data.corrections import (
 from gallerist.data.manifest import Picture
 from gallerist.io.errors import UserError
 
+if TYPE_CHECKING:
+    from gallerist.browse.sent import Said
+
 FOLDER = "corrections"
 """Of the corrections, beside results/, where the configuration names no file."""
 
 LISTED = 500
 """Pairs of the leak report that a page lists at most."""
-
-
-class Said(BaseModel):
-    """A correction as the page sends it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    picture: str = Field(max_length=64)
-    action: str = Field(max_length=10)
-    value: str = Field("", max_length=255)
-    note: str = Field("", max_length=500)
 
 
 class Review:
@@ -82,7 +72,7 @@ class Review:
         except NotThere:  # it may have been left out since
             return None
 
-    def say(self, said: Said) -> None:
+    def say(self, said: "Said") -> None:
         """Keep a correction in place of what was said of the same. Raises UserError, NotThere."""
         one = check_correction(said.picture, said.action, said.value, _line(said.note))
         if any(character in one.value for character in "\r\n"):
@@ -92,7 +82,7 @@ class Review:
             others = [each for each in self.corrections() if each.subject != one.subject]
             write_corrections(self.file, [*others, one])
 
-    def take_back(self, said: Said) -> None:
+    def take_back(self, said: "Said") -> None:
         """Forget what was said of the same."""
         one = Correction(said.picture, said.action, said.value)  # type: ignore[arg-type]
         with self._lock:

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import starmap
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_text
 from gallerist.records.made import is_noted, verify_output
-from gallerist.settings.base import Settings
-from gallerist.settings.configuration import read_experiment
-from gallerist.settings.encoders import Encoder, Onnx
-from gallerist.settings.networks import Transfer
 from gallerist.workflow.results import Results, feature_files
 
-Given = Settings | Mapping[str, Any]
+if TYPE_CHECKING:
+    from gallerist.settings.base import Settings
+
+Given = Union["Settings", Mapping[str, Any]]
 """The settings of an experiment: a model, or what one was written out as."""
 
 Experiments = Mapping[str, Any]
@@ -84,6 +83,9 @@ TRUNK_KEYS = (
 """Settings that decide what the frozen layers of a network put out."""
 
 
+ENCODERS = ("onnx", "keras")
+"""Networks that others trained."""
+
 NETWORK_FILES = ("model.keras", "model.xml", "model.bin", "model.json")
 """What a training leaves of a network: for Keras, and in three files for OpenVINO."""
 
@@ -93,27 +95,34 @@ class Experiment:
     """One experiment of a configuration, by its name."""
 
     name: str
-    settings: Settings
+    settings: Given
+    """A model; or as they were written out, for what asks of kind, steps and rankings alone."""
 
     @classmethod
     def of(cls, name: str, settings: Given) -> "Experiment":
         """The same from settings that may have been written out."""
+        from gallerist.settings.configuration import read_experiment  # it loads all models
+
         return cls(name, read_experiment(settings))
 
     def get(self, key: str) -> Any:
         """One of its settings; None where its kind has no such key."""
+        if isinstance(self.settings, Mapping):
+            return self.settings.get(key)
         return getattr(self.settings, key, None)
 
     @cached_property
     def plain(self) -> dict[str, Any]:
         """Its settings in plain values, which every job's parameters are taken from."""
-        return self.settings.model_dump()
+        return (
+            {**self.settings} if isinstance(self.settings, Mapping) else self.settings.model_dump()
+        )
 
     @property
     def kind(self) -> Kind:
         """How its vectors are made."""
         if self.get("network"):
-            return "encoder" if isinstance(self.settings, Encoder) else "network"
+            return "encoder" if self.get("network") in ENCODERS else "network"
         if self.get("descriptor") == "given":
             return "given"
         if self.get("descriptor"):
@@ -183,12 +192,12 @@ class Experiment:
     @property
     def pretrained(self) -> str | None:
         """One name for equal backbones with equal weights, which are fetched once; else None."""
-        if not isinstance(self.settings, Transfer):
+        if self.get("network") != "transfer":
             return None
-        weights = self.settings.weights
+        weights = self.get("weights")
         if self.weights_file is not None:
             weights = f"file-{sha256_of_text(weights)[:8]}"
-        return f"{self.settings.backbone}-{weights}"
+        return f"{self.get('backbone')}-{weights}"
 
     @property
     def network_record(self) -> str | None:
@@ -202,7 +211,7 @@ class Experiment:
         """Its network: first the file that it is opened by, last its description."""
         if not self.network_record:
             return []
-        files = NETWORK_FILES[1:] if isinstance(self.settings, Onnx) else NETWORK_FILES
+        files = NETWORK_FILES[1:] if self.get("network") == "onnx" else NETWORK_FILES
         return [f"{Path(self.network_record).parent}/{file}" for file in files]
 
     @property

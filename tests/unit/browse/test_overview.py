@@ -1,8 +1,12 @@
 """What the first page says where an experiment was trained from several seeds."""
 
 import csv
+import os
+import subprocess
+import sys
 
 import pytest
+from checkout import SCRIPTS
 from small_comparison import COSTS, write_results
 
 from gallerist.browse.data_sets import DataSet
@@ -41,3 +45,21 @@ def test_a_test_says_which_experiment_was_trained_once(results):
     rows = overview(DataSet(results.folder))["differences"]
     assert {(row["first"], row["second"]) for row in rows} == {("good", "seed")}
     assert all(row["trained_once"] == ["good"] for row in rows)
+
+
+def test_the_first_page_is_made_without_loading_the_models_of_settings(finished):
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom gallerist.browse.overview import overview\n"
+        "from gallerist.browse.site import Site\n"
+        f"site = Site(Path({str(finished.root)!r}))\n"
+        "print(len(overview(site.data_sets.get(site.index()['data_sets'][0]['name']))['lines']))\n"
+        "print([name for name in ('pydantic', 'gallerist.settings') if name in sys.modules])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split("\n") == ["2", "[]", ""]
