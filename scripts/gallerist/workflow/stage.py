@@ -5,12 +5,14 @@ with stage(snakemake) as run:
     run.metrics(images=len(images))
 """
 
+import atexit
 import json
 import logging
 import os
 import re
+import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +55,11 @@ def stage(snakemake: Any) -> Iterator[Run]:
     files.
 
     Begin it before importing anything heavy: what happens earlier is neither logged nor stoppable.
+    Nothing comes after it: the process of a job that has ended well then ends at once.
     """
+    done: list[str] = []
+    if vars(sys.modules["__main__"]).get("snakemake") is snakemake:
+        atexit.register(_end_process, done)
     log = str(snakemake.log[0]) if len(snakemake.log) else None
     with logging_to(log) as terminal, stoppable():
         run = None
@@ -67,6 +73,7 @@ def stage(snakemake: Any) -> Iterator[Run]:
             verify_inputs(path for path in inputs if Path(path).parts[:1] == (RESULTS,))
             yield run
             run.finish(_named(snakemake.output).get("record"))
+            done.append(title)
         except BaseException as error:
             traceback.print_exc()
             message = explain(error)
@@ -77,6 +84,18 @@ def stage(snakemake: Any) -> Iterator[Run]:
             if run is not None:
                 run.fail(message)
             raise SystemExit(1) from None
+
+
+def _end_process(done: Sequence[str]) -> None:
+    """End a job's process when it has exited and all is written, if the job was done.
+
+    To let Python take down what it has loaded takes .3 s of a processor more with matplotlib, a
+    second with TensorFlow, and changes nothing.
+    """
+    if done:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _begin(snakemake: Any, title: str, log: str | None) -> Run:

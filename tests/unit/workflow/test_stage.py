@@ -1,5 +1,6 @@
 """A stage: its log, its record, its end by error, signal or crash; Snakemake around it."""
 
+import ast
 import hashlib
 import json
 import os
@@ -326,6 +327,44 @@ def test_a_signal_ends_a_stage_in_words(work, number):
     assert process.returncode == 1
     assert f"failed: stopped by {number.name}" in errors
     assert not Path("out").exists()
+
+
+LOADED = """
+    import atexit
+    class Loaded:
+        def __del__(self):
+            os.write(2, b"taken down. ")
+    loaded = Loaded()
+    atexit.register(os.write, 2, b"at exit. ")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "said"),
+    [
+        ("snakemake", "", 0, "at exit. "),
+        ("snakemake", "raise RuntimeError", 1, "at exit. taken down. "),
+        ("job", "", 0, "at exit. taken down. "),
+    ],
+    ids=["done", "failed", "within another process"],
+)
+def test_only_the_process_of_a_job_that_is_done_ends_at_once(work, name, body, status, said):
+    program = PREAMBLE.replace("job", name) + LOADED + f"    {body}\n"
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr[-len(said) :]) == (status, said)
+    assert ended.stderr.count("taken down") == said.count("taken down")
+    assert Path("out/model.record.json").exists() == (status == 0)
+
+
+def test_nothing_comes_after_the_stage_of_a_script():
+    """What did would be lost, and so would its errors."""
+    scripts = sorted(SCRIPTS.glob("*.py"))
+    assert len(scripts) > 30
+    for script in scripts:
+        last = ast.parse(script.read_text(encoding="utf-8")).body[-1]
+        assert isinstance(last, ast.With), script
+        assert ast.unparse(last.items[0]) == "stage(snakemake) as run", script
 
 
 def at_work():
