@@ -155,7 +155,7 @@ def a_file_manager_leaves_its_files_among_the_pictures(workflow):
 # ----------------------------------------------------------------------------------- configuration
 
 
-@calls_for(EVALUATE)
+@calls_for(EVALUATE, really=True)
 def the_ks_are_changed(workflow):
     workflow.edit_config("evaluation.k", [1, 2])
 

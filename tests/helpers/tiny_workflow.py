@@ -124,7 +124,12 @@ SIDE_BY_SIDE = ("--resources", "gpu=2", "--cores", "3", "--max-threads", "1")
 
 FORKS = multiprocessing.get_context("forkserver")
 """Processes that have loaded Snakemake, though nothing of the library: half of a dry run's cost."""
-FORKS.set_forkserver_preload(["snakemake.cli", "pandas", "pydantic", "numpy", "PIL.Image", "yaml"])
+FORKS.set_forkserver_preload(
+    [
+        *("snakemake.cli", "snakemake.profiles", "snakemake.report.html_reporter"),
+        *("pandas", "pydantic", "numpy", "PIL.Image", "yaml", "yte", "smart_open", "nbformat"),
+    ]
+)
 
 WRITER = "scripts/gallerist/tracking/writer.py"
 SHOWS_NOTHING = """
@@ -255,13 +260,15 @@ class Workflow:
     def run(self, *arguments, check=True, env=None, timeout=600):
         """Run snakemake. With `check`, a failure raises with the end of what was said.
 
+        It runs in a process that has loaded it already; `run_command` runs the command itself.
         env: further environment variables. Returns the completed process; stdout is the screen.
         """
-        if "--dry-run" in arguments:
-            words = ["snakemake", *SIDE_BY_SIDE, *arguments]
-            return _checked(self._run_forked(words, env or {}, timeout), check)
-        command = [COMMANDS / "snakemake", *SIDE_BY_SIDE, *arguments]
-        return self.call(command, check=check, env=env, timeout=timeout)
+        words = ["snakemake", *SIDE_BY_SIDE, *arguments]
+        return _checked(self._run_forked(words, env or {}, timeout), check)
+
+    def run_command(self, *arguments):
+        """Run the command `snakemake`, as somebody who types it does."""
+        return self.call([COMMANDS / "snakemake", *SIDE_BY_SIDE, *arguments])
 
     def gallerist(self, *arguments, check=True, env=None, timeout=600):
         """Run the command line tool."""

@@ -3,17 +3,21 @@
 import os
 import socket
 import sqlite3
+import tempfile
 import time
 import uuid
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from checkout import HELPERS, SCRIPTS
 
 from gallerist.records.provenance import host, process_started
 from gallerist.records.record import ImageSet, Record
-from gallerist.tracking.store import Store, artifact_root_of, resolve_uri
+from gallerist.tracking.client import connect
+from gallerist.tracking.store import Store, artifact_root_of, database_path, resolve_uri
+from gallerist.tracking.writer import Writer
 
 
 def environment():
@@ -88,6 +92,32 @@ def _of_machine(point):
 def store_in(folder, patience=60.0):
     uri = resolve_uri(None, folder)
     return Store(uri, artifact_root_of(uri, folder), patience)
+
+
+@cache
+def _empty_database():
+    """An SQLite store without runs: setting one up takes MLflow seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "mlflow.db")
+        connect(f"sqlite:///{path}").search_experiments()
+        return path.read_bytes()
+
+
+def set_up(store):
+    """Give a store its SQLite database, without an experiment of ours, unless it has one."""
+    database = database_path(store.uri)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    if not database.exists():
+        database.write_bytes(_empty_database())
+
+
+def refreshed(store, dataset, results):
+    """Do in this process, which has loaded MLflow, what `sync.refresh` has another one do.
+
+    Returns how many records were logged; raises what that would warn of.
+    """
+    set_up(store)
+    return Writer(store, dataset, results).update(store.patience, thorough=True)
 
 
 def a_record(dataset, **changes):

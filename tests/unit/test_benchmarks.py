@@ -30,7 +30,8 @@ from gallerist.features.store import Features
 from gallerist.search.exact import search
 from gallerist.search.nearest_others import nearest_others
 
-TIMED = ("decoding", "augmentation", "search", "indexes", "engines", "extraction")
+TIMED = ("decoding", "augmentation", "search", "indexes")
+OF_NETWORKS = ("engines", "extraction")
 SIMULATED = "seeds"
 SPLIT = "abstaining"
 IN_PROCESSES_OF_THEIR_OWN = ("training", "memory")
@@ -75,9 +76,23 @@ def in_processes(tmp_path_factory):
     return quick_tables(tmp_path_factory.mktemp("processes"), IN_PROCESSES_OF_THEIR_OWN)
 
 
+@pytest.fixture(scope="module")
+def of_networks(tmp_path_factory):
+    return quick_tables(tmp_path_factory.mktemp("networks"), OF_NETWORKS)
+
+
 @pytest.mark.parametrize("name", TIMED)
 def test_each_comparison_gives_positive_medians_and_ratios(timed, name):
-    table = timed[name]
+    check_the_medians_and_ratios(timed[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_NETWORKS)
+def test_each_comparison_of_networks_does_so_too(of_networks, name):
+    check_the_medians_and_ratios(of_networks[name])
+
+
+def check_the_medians_and_ratios(table):
     (heading,) = [each for each in table["rows"][0] if each.startswith("ms a ")]
     for row in table["rows"]:
         assert 0 < row["fastest"] <= row[heading] <= row["slowest"]
@@ -87,8 +102,9 @@ def test_each_comparison_gives_positive_medians_and_ratios(timed, name):
     assert any(row["way"].startswith("Gallerist") for row in table["rows"])
 
 
-def test_engines_give_the_same_vectors(timed):
-    cosines = [float(row["least cosine"]) for row in timed["engines"]["rows"]]
+@pytest.mark.slow
+def test_engines_give_the_same_vectors(of_networks):
+    cosines = [float(row["least cosine"]) for row in of_networks["engines"]["rows"]]
     assert len(cosines) >= 6
     assert min(cosines) > 0.99999
 
@@ -172,7 +188,7 @@ def test_a_comparison_that_does_not_exist_is_refused():
 
 def test_every_comparison_is_tested():
     others = {"overhead", "serving", "browse", "labels", "losses", SIMULATED, SPLIT}
-    assert set(COMPARISONS) == {*TIMED, *IN_PROCESSES_OF_THEIR_OWN, *others}
+    assert set(COMPARISONS) == {*TIMED, *OF_NETWORKS, *IN_PROCESSES_OF_THEIR_OWN, *others}
 
 
 def test_labels_that_were_made_wrong_are_found_far_above_chance():

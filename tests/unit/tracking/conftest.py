@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from tracked import store_in
+from tracked import set_up, store_in
 
 from gallerist.tracking.client import connect
 from gallerist.tracking.store import prepare
@@ -14,6 +14,7 @@ def results(tmp_path_factory):
     """A folder of results with an initialised SQLite store; each test has a data set of its own."""
     folder = tmp_path_factory.mktemp("work") / "results"
     store = store_in(folder)
+    set_up(store)
     prepare(store.uri, store.artifact_root, ["first", "first/stages"])
     return folder
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tracked import Runs, a_record, content, store_in
+from tracked import Runs, a_record, content, refreshed, store_in
 
 from gallerist.records.history import History
 from gallerist.records.record import Artifact, write_record
@@ -12,7 +12,6 @@ from gallerist.tracking.client import connect, experiment_id
 from gallerist.tracking.pruning import prune
 from gallerist.tracking.runs import show_at_work
 from gallerist.tracking.store import Store, TrackingError
-from gallerist.tracking.sync import refresh
 
 
 def executed(folder, number, name="worst", **changes):
@@ -47,7 +46,7 @@ def test_superseded_and_failed_runs_go_and_stay_away(results, dataset, store):
     rows = [executed(folder, n, "row", destination="comparison") for n in range(2)]
     jobs = [executed(folder, n) for n in range(3)]
     failed = executed(folder, 3, status="failed", error="no space left on device")
-    assert refresh(store, dataset, folder) == 6
+    assert refreshed(store, dataset, folder) == 6
     before = {run["tags"]["gallerist.execution"]: run for run in Runs(results).of(stages)}
     assert set(before) == {record.execution for record in [*jobs, failed]}
 
@@ -68,7 +67,7 @@ def test_superseded_and_failed_runs_go_and_stay_away(results, dataset, store):
     assert kept == {rows[1].execution, jobs[2].execution}
     assert len(list(History(folder).folder.glob("files/*/*"))) == 2
 
-    assert refresh(store, dataset, folder) == 0
+    assert refreshed(store, dataset, folder) == 0
     assert str(prune(store, dataset, folder)) == (
         f"No superseded run in {dataset} or {stages}: nothing is deleted."
     )
@@ -82,14 +81,14 @@ def test_pruned_runs_do_not_come_back_with_a_rebuilt_database(tmp_path, dataset)
     before = [content(run) for run in Runs(folder.parent).of(f"{dataset}/stages")]
     assert [run["tags"]["gallerist.execution"] for run in before] == [jobs[1].execution]
     elsewhere = Store(f"sqlite:///{tmp_path}/new.db", (tmp_path / "new").as_uri(), 60.0)
-    assert refresh(elsewhere, dataset, folder) == 1
+    assert refreshed(elsewhere, dataset, folder) == 1
 
 
 def test_runs_of_others_and_runs_at_work_are_left_alone(results, dataset, store):
     folder, stages = results / dataset, f"{dataset}/stages"
     for number in range(2):
         executed(folder, number)
-    assert refresh(store, dataset, folder) == 2
+    assert refreshed(store, dataset, folder) == 2
     client = connect(store.uri)
     identity = experiment_id(client, stages)
     foreign = client.create_run(identity, tags={"current": "false"}).info.run_id
@@ -119,7 +118,7 @@ def test_a_run_whose_record_lies_beside_its_output_is_never_deleted(results, dat
 def test_what_somebody_deleted_in_mlflow_and_is_superseded_goes_for_good(results, dataset, store):
     folder, stages = results / dataset, f"{dataset}/stages"
     old, new = (executed(folder, n) for n in range(2))
-    refresh(store, dataset, folder)
+    refreshed(store, dataset, folder)
     client = connect(store.uri)
     (run,) = (r for r in Runs(results).of(stages) if r["tags"]["current"] == "false")
     client.delete_run(run["id"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from tracked import Runs, a_record, environment, store_in, wait_for
+from tracked import Runs, a_record, environment, refreshed, store_in, wait_for
 
 from gallerist.config.completion import ConfigurationError, complete
 from gallerist.records.history import History
@@ -26,7 +26,6 @@ from gallerist.tracking.store import (
     resolve_uri,
     separated,
 )
-from gallerist.tracking.sync import refresh
 
 SECRET = "s3cret"
 
@@ -102,9 +101,9 @@ def test_two_checkouts_with_one_store_keep_each_others_pictures(shared):
     expected = []
     for number, (results, store) in enumerate([*shared, *shared]):
         expected.append(execute(results, number))
-        assert refresh(store, "mine", results / "mine") == 1
+        assert refreshed(store, "mine", results / "mine") == 1
     for results, store in shared:
-        assert refresh(store, "mine", results / "mine") == 0
+        assert refreshed(store, "mine", results / "mine") == 0
         folders = shown_in(store, "mine/stages")
         assert [(each / "pictures/picture.png").read_bytes() for each in folders] == expected
 
@@ -113,8 +112,8 @@ def test_two_checkouts_with_one_store_keep_each_others_pictures(shared):
 def test_pruning_leaves_what_another_checkout_shows(shared):
     (one, store), (two, _) = shared
     pictures = [execute(one, 0), execute(two, 1), execute(two, 2)]
-    refresh(store, "mine", one / "mine")
-    refresh(store, "mine", two / "mine")
+    refreshed(store, "mine", one / "mine")
+    refreshed(store, "mine", two / "mine")
     execute(two, 3)
     prune(store, "mine", two / "mine")
     found = [each / "pictures/picture.png" for each in shown_in(store, "mine/stages")]
@@ -127,10 +126,10 @@ def test_pictures_of_before_that_lie_elsewhere_are_left_there(tmp_path):
     uri, old = f"sqlite:///{tmp_path}/shared/runs.db", tmp_path / "one/results/mlflow/artifacts"
     store = Store(uri, artifact_root_of(uri, tmp_path / "one/results"))
     picture = execute(tmp_path / "one/results", 0)
-    refresh(Store(uri, old.as_uri()), "mine", tmp_path / "one/results/mine")
-    assert refresh(store, "mine", tmp_path / "one/results/mine") == 0
+    refreshed(Store(uri, old.as_uri()), "mine", tmp_path / "one/results/mine")
+    assert refreshed(store, "mine", tmp_path / "one/results/mine") == 0
     execute(tmp_path / "one/results", 1)
-    assert refresh(store, "mine", tmp_path / "one/results/mine") == 1
+    assert refreshed(store, "mine", tmp_path / "one/results/mine") == 1
     first, _ = shown_in(store, "mine/stages")
     assert first.is_relative_to(old)
     assert (first / "pictures/picture.png").read_bytes() == picture

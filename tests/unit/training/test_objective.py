@@ -160,7 +160,9 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("loss", ["multi_similarity", "proxy_anchor"])
+@pytest.mark.parametrize(
+    "loss", [pytest.param("multi_similarity", marks=pytest.mark.slow), "proxy_anchor"]
+)
 def test_a_training_that_was_stopped_ends_with_the_same_bits(loss, pictures, tmp_path):
     """Once after an epoch, and once between two batches; proxies and their moments go on too."""
     settings = settings_of(loss, epochs=4, early_stopping={"patience": 2})

@@ -16,12 +16,11 @@ from types import SimpleNamespace
 
 import pytest
 from checkout import SCRIPTS
-from tracked import Runs, environment, store_in, wait_for
+from tracked import Runs, environment, refreshed, store_in, wait_for
 
 from gallerist.io.files import canonical_json
 from gallerist.records.history import History
 from gallerist.records.record import Artifact, ImageSet, read_record
-from gallerist.tracking.sync import refresh
 from gallerist.workflow.stage import stage
 
 PREAMBLE = """
@@ -393,7 +392,7 @@ def test_a_forked_worker_ends_by_a_signal_as_it_would_without_us(work):
 
 def synced():
     """The runs of the jobs, when MLflow is up to date with the files."""
-    assert refresh(store_in("results"), "monkeys", "results/monkeys") is not None
+    refreshed(store_in("results"), "monkeys", "results/monkeys")
     return Runs("results").of("monkeys/stages")
 
 
