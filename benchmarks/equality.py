@@ -24,6 +24,8 @@ files bear the digests of models; and the file that says which process it was.""
 TIMES = {"training s", "frozen layers s", "extraction images/s", "epoch_seconds"}
 """Columns of measured times."""
 
+OVER_SEEDS = ("mean", "sd", "min", "max")
+
 IN_RECORDS = ("status", "parameters", "metrics", "curves", "datasets", "tags", "error")
 """What of a record is no time, version or path."""
 
@@ -76,9 +78,20 @@ def _has_trained(folder: Path, experiment: str) -> bool:
 
 
 def _without_times(rows: list[list[str]]) -> list[list[str]]:
-    heads = next((row for row in rows if TIMES & set(row)), [])
-    left_out = {place for place, head in enumerate(heads) if head in TIMES}
-    return [[cell for place, cell in enumerate(row) if place not in left_out] for row in rows]
+    """rows: of one table, or of several with an empty line between, each with heads of its own."""
+    left_out: set[int] = set()
+    kept = []
+    for row in rows:
+        if row == [""]:
+            left_out = set()
+        left_out = {place for place, head in enumerate(row) if _is_time(head)} or left_out
+        kept.append([cell for place, cell in enumerate(row) if place not in left_out])
+    return kept
+
+
+def _is_time(head: str) -> bool:
+    """Over seeds a column is one of four: its mean, deviation, least and most."""
+    return head in TIMES or any(head == f"{name} {of}" for name in TIMES for of in OVER_SEEDS)
 
 
 def _cells(line: str) -> list[str]:

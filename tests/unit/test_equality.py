@@ -16,7 +16,11 @@ RECORD |= {"tags": {"threads": "1", "code": "evaluate_retrieval 0123456789abcdef
 RECORD |= {"curves": {"epoch_seconds": [[1, 2.0]], "loss": [[1, 0.25]]}, "started": "2026-01-01"}
 FILES = {
     "comparison/comparison.csv": "experiment,top-1,training s\nhog,0.66,1.25\n",
-    "comparison/comparison.md": "| experiment | training s |\n|---|---|\n| hog | 1.2 |\n",
+    "comparison/comparison.md": (
+        "| experiment | training s |\n|---|---|\n| hog | 1.2 |\n\n"
+        "| seeds | top-1 | training s |\n|---|---|---|\n| 3 | 0.25 | 1.2 |\n"
+    ),
+    "comparison/over_seeds.csv": "seeds,top-1 mean,training s mean\n3,0.25,1.5\n",
     "rankings/hog.csv": "query,rank,gallery,distance\na,1,b,0.125\n",
     "evaluation/hog/evaluation.record.json": json.dumps(RECORD),
     "logs/search_gallery/hog.log": "search_gallery hog on host, pid 1\n",
@@ -39,20 +43,25 @@ def test_times_and_logs_may_differ(tmp_path):
     later["curves"] = {"epoch_seconds": [[1, 7.0]], "loss": [[1, 0.25]]}
     new = {
         "comparison/comparison.csv": "experiment,top-1,training s\nhog,0.66,9.5\n",
-        "comparison/comparison.md": "| experiment | training s |\n|-----|--|\n| hog | 10.2 |\n",
+        "comparison/comparison.md": (
+            "| experiment | training s |\n|-----|--|\n| hog | 10.2 |\n\n"
+            "| seeds | top-1 | training s |\n|---|---|---|\n| 3 | 0.25 | 7.2 |\n"
+        ),
+        "comparison/over_seeds.csv": "seeds,top-1 mean,training s mean\n3,0.25,9.5\n",
         "evaluation/hog/evaluation.record.json": json.dumps(later),
         "logs/search_gallery/hog.log": "search_gallery hog on host, pid 2\n",
         ".workflow.json": '{"pid": 2}',
     }
     equal, lines = compare(results(tmp_path / "old"), results(tmp_path / "new", **new))
     assert lines == []
-    assert equal == {".csv": 2, ".md": 1, ".record.json": 1}
+    assert equal == {".csv": 3, ".md": 1, ".record.json": 1}
 
 
 @pytest.mark.parametrize("name", sorted(set(FILES) - OF_THE_RUN))
 def test_a_digit_that_differs_is_named(name, tmp_path):
     digit = {"comparison/comparison.md": "hog", "rankings/hog.csv": "0.125"}.get(name, "0.5")
     digit = "0.66" if name == "comparison/comparison.csv" else digit
+    digit = "0.25" if name == "comparison/over_seeds.csv" else digit
     assert digit in FILES[name]
     new = {name: FILES[name].replace(digit, digit[:-1] + "7")}
     _, lines = compare(results(tmp_path / "old"), results(tmp_path / "new", **new))
