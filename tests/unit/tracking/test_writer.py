@@ -444,9 +444,9 @@ def test_a_server_that_never_answers_delays_the_end_of_a_workflow_by_its_patienc
         before_close = time.monotonic() - begun_at
         assert writer.close() is False
         taken = time.monotonic() - begun_at
-    # Not a measurement: the bounds are those of a hang, far above what it takes.
-    assert before_close < 10
-    assert taken - before_close < 12
+    # Not a measurement: the bounds are those of a hang, far above what a busy machine takes.
+    assert before_close < 60
+    assert taken - before_close < 60
     assert "did not get everything within 2 s" in caplog.text
     assert "the next start of the workflow logs it" in caplog.text
     assert not [child for child in psutil.Process().children() if is_writer(child)]
@@ -563,7 +563,7 @@ def server(tmp_path_factory):
             env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
         )
         try:
-            wait_for(lambda: answers(uri), 120)
+            wait_for(lambda: answers(uri), 300)
             yield uri, folder / "artifacts"
         finally:
             os.killpg(process.pid, signal.SIGKILL)
