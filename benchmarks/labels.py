@@ -78,7 +78,7 @@ def _finished(folder: Path, *, quick: bool) -> tuple[Any, list[str]]:
             "evaluation": {"explanations": []},
         }
         workflow = Workflow(folder, config, counts=None)
-    workflow.run("compare_experiments", timeout=3600)
+    workflow.run_command("compare_experiments", timeout=3600)
     return workflow, [*experiments]
 
 

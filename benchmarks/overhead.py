@@ -75,7 +75,7 @@ def _run(folder: Path, *, quick: bool) -> tuple[list[Job], float, set[str]]:
     (probe / "sitecustomize.py").write_text(_PROBE, encoding="utf-8")
     path = f"{probe}:{workflow.folder / 'scripts'}"
     started = time.monotonic()
-    workflow.run(
+    workflow.run_command(
         *("--cores", "1", "--resources", "gpu=1"),
         env={"PYTHONPATH": path, "GALLERIST_PROBE": str(seen)},
     )

@@ -56,7 +56,7 @@ def measure(rounds: int, *, quick: bool = False) -> Table:
     """A row for each number of clients. quick: the tiny data set and a tiny network."""
     with tempfile.TemporaryDirectory(prefix="gallerist-benchmark-") as folder:
         workflow, experiment = finished(Path(folder) / "gallerist", quick=quick)
-        workflow.run("register_models", timeout=3600)
+        workflow.run_command("register_models", timeout=3600)
         queries = _queries(workflow, experiment)[:QUERIES]
         asked: dict[int, list[Asked]] = {clients: [] for clients in CLIENTS}
         with _served(workflow) as (address, ready):
@@ -82,7 +82,7 @@ def finished(folder: Path, *, quick: bool) -> tuple[Any, str]:
         config["challenge"] = None
         config["evaluation"]["explanations"] = []
         workflow = Workflow(folder, config, counts=None)
-    workflow.run("compare_experiments", timeout=3600)
+    workflow.run_command("compare_experiments", timeout=3600)
     return workflow, experiment
 
 

@@ -266,9 +266,9 @@ class Workflow:
         words = ["snakemake", *SIDE_BY_SIDE, *arguments]
         return _checked(self._run_forked(words, env or {}, timeout), check)
 
-    def run_command(self, *arguments):
-        """Run the command `snakemake`, as somebody who types it does."""
-        return self.call([COMMANDS / "snakemake", *SIDE_BY_SIDE, *arguments])
+    def run_command(self, *arguments, **options):
+        """Run the command `snakemake`, as somebody who types it does. options: those of `call`."""
+        return self.call([COMMANDS / "snakemake", *SIDE_BY_SIDE, *arguments], **options)
 
     def gallerist(self, *arguments, check=True, env=None, timeout=600):
         """Run the command line tool."""

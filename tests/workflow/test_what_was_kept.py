@@ -138,7 +138,7 @@ def test_a_foreign_environment_changes_no_byte_of_a_figure_or_a_table(workflow, 
         if path.suffix in kinds and (path.parent.name, path.suffix) != ("comparison", ".csv")
     }
     assert len(before) > 15
-    workflow.run("--forceall", env=theirs)
+    workflow.run_command("--forceall", env=theirs)
     for path, content in before.items():
         assert path.read_bytes() == content, path
 
