@@ -58,6 +58,7 @@ if __name__ == "__main__":
     compile_lock("requirements-gpu.in", "requirements-gpu.lock", "requirements.lock")
     compile_lock("requirements-server.in", "requirements-server.lock", "requirements.lock")
     compile_lock("requirements-slurm.in", "requirements-slurm.lock", "requirements.lock")
+    compile_lock("requirements-keras-hub.in", "requirements-keras-hub.lock", "requirements.lock")
     compile_lock(
         *("requirements-dev.in", "requirements-dev.lock", "requirements.lock"),
         "requirements-uv.lock",

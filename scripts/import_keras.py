@@ -1,4 +1,4 @@
-"""Rule import_keras: a .keras file -> an encoder of pixels, for OpenVINO too; its preprocessing."""
+"""Rule import_keras: a .keras file or a preset -> an encoder of pixels, and its preprocessing."""
 
 from pathlib import Path
 
@@ -12,10 +12,11 @@ with stage(snakemake) as run:
     from gallerist.networks.keras_encoder import import_keras
 
     settings, output = run.settings, snakemake.output
-    size = import_keras(settings["file"], settings, output.model)
+    source = settings["file"] or settings["preset"]
+    size = import_keras(source, settings, output.model)
     run.made(output.model)
     run.made(output.exported[2])
     pictures = Preprocessing.of({**settings, "image_size": size}, **run.param("reading"))
     pictures.write(output.preprocessing)
     run.parameters(image_size=size, device=device)
-    run.tag(weights=Path(settings["file"]).name)
+    run.tag(weights=Path(source).name)

@@ -21,7 +21,7 @@ from packaging.version import Version
 ENVS = CHECKOUT / "envs"
 LOCKS = (
     *("requirements.lock", "requirements-gpu.lock"),
-    *("requirements-server.lock", "requirements-slurm.lock"),
+    *("requirements-server.lock", "requirements-slurm.lock", "requirements-keras-hub.lock"),
     *("requirements-dev.lock", "requirements-uv.lock"),
 )
 STANDS_FOR = {"tensorflow": "tensorflow-cpu"}
@@ -236,6 +236,7 @@ def test_no_python_gets_two_versions_of_a_package(name, python):
         ("requirements-gpu.in", "requirements-gpu.lock"),
         ("requirements-server.in", "requirements-server.lock"),
         ("requirements-slurm.in", "requirements-slurm.lock"),
+        ("requirements-keras-hub.in", "requirements-keras-hub.lock"),
         ("requirements-dev.in", "requirements-dev.lock"),
     ],
 )
@@ -310,7 +311,8 @@ def test_the_library_imports_nothing_that_the_run_lock_lacks():
         "faiss": "faiss-cpu",
     }
     pinned = versions(locked("requirements.lock"))
-    own = {"gallerist", "snakemake_logger_plugin_gallerist", *sys.stdlib_module_names}
+    optional = {"keras_hub"}  # named, with what installs it, where it is wanted and missing
+    own = optional | {"gallerist", "snakemake_logger_plugin_gallerist", *sys.stdlib_module_names}
     for source in (CHECKOUT / "scripts").rglob("*.py"):
         for name in imported(source) - own:
             package = canonicalize_name(packages.get(name, STANDS_FOR.get(name, name)))

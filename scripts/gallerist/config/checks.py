@@ -20,7 +20,7 @@ from gallerist.networks.backbones import BACKBONES
 from gallerist.settings.base import Settings
 from gallerist.settings.configuration import Configuration
 from gallerist.settings.descriptors import Hog, LocalBinaryPatterns
-from gallerist.settings.encoders import Onnx
+from gallerist.settings.encoders import KerasFile, Onnx
 from gallerist.settings.fusions import Combined
 from gallerist.settings.losses import ContrastedLoss, MetricLoss
 from gallerist.settings.networks import Scratch, Trained, Transfer
@@ -270,6 +270,9 @@ def _experiment_problems(settings: Settings, experiments: Mapping[str, Settings]
                 yield (), "give one of file and address, which say where the encoder is."
             elif address is not None and sha256 is None:
                 yield ("sha256",), "missing. What is downloaded must have a SHA-256 that you know."
+        case KerasFile(file=file, preset=preset):
+            if (file is None) == (preset is None):
+                yield (), "give one of file and preset, which say where the encoder is."
     given = dict(settings)
     if given.get("crop_ratio") is not None and given["resizing"] != "crop":
         remedy = "Write resizing: crop, or leave crop_ratio out."

@@ -256,6 +256,9 @@ def load_headless(model: PathLike) -> keras.Model:
     try:
         if not zipfile.is_zipfile(model):  # Keras would call it "not found"
             raise ValueError("not a whole .keras file")
+        with zipfile.ZipFile(model) as archive:
+            if b"keras_hub" in archive.read("config.json"):
+                import keras_hub  # noqa: F401  registers its layers
         stored = keras.models.load_model(os.fspath(model), compile=False, safe_mode=True)
         return without_head(stored)
     except Exception as error:  # Keras raises everything from KeyError to BadZipFile

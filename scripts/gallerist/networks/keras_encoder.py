@@ -1,4 +1,4 @@
-"""An encoder in a .keras file: loaded without its code, and stored as trained networks are."""
+"""An encoder in a .keras file, loaded without its code, or of keras_hub; stored as trained ones."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, replacing, sha256_of_file
@@ -19,17 +20,15 @@ from gallerist.networks.heads import EMBEDDING
 def import_keras(file: PathLike, settings: Mapping[str, Any], path: PathLike) -> int:
     """Write a network that gives vectors of pixels, and the three files for OpenVINO beside it.
 
-    settings: of the experiment. path: of the network, a .keras file.
+    file: or the name of a preset, where settings have one. settings: of the experiment. path: of
+    the network, a .keras file.
     Returns pixels a side. Raises UserError in one line that names the file: where it is damaged,
     needs code of its own (a Lambda, a layer that Keras does not have), or takes no pictures.
     """
     try:
-        if not zipfile.is_zipfile(file):  # Keras would call it "not found"
-            raise ValueError("it is not a whole .keras file")
-        if own := _own_code(file):
-            raise ValueError(f"it needs code of its own: {', '.join(sorted(own))}")
-        loaded = keras.models.load_model(os.fspath(file), compile=False, safe_mode=True)
-        network, size = _on_pixels(loaded, settings)
+        loaded, scaling = _of_preset(os.fspath(file)) if settings["preset"] else _of_file(file)
+        given = {key: value for key, value in settings.items() if value is not None}
+        network, size = _on_pixels(loaded, {**settings, **scaling, **given})
     except Exception as error:  # Keras raises everything from KeyError to BadZipFile
         reason = textwrap.shorten(str(error), 300) or type(error).__name__
         raise UserError(f"{os.fspath(file)} cannot be used as an encoder: {reason}") from error
@@ -39,6 +38,34 @@ def import_keras(file: PathLike, settings: Mapping[str, Any], path: PathLike) ->
     described = {"model": sha256_of_file(path), "trunk": None, "length": length}
     export(path, {("pixels",): network}, **described, sizes="fixed", facts={})
     return size
+
+
+def _of_file(file: PathLike) -> tuple[keras.Model, dict[str, Any]]:
+    """The model of a file, and that pixels are not scaled for it."""
+    if not zipfile.is_zipfile(file):  # Keras would call it "not found"
+        raise ValueError("it is not a whole .keras file")
+    if own := _own_code(file):
+        raise ValueError(f"it needs code of its own: {', '.join(sorted(own))}")
+    loaded = keras.models.load_model(os.fspath(file), compile=False, safe_mode=True)
+    return loaded, {"mean": [0.0] * 3, "deviation": [1.0] * 3}
+
+
+def _of_preset(name: str) -> tuple[keras.Model, dict[str, Any]]:
+    """A backbone of keras_hub, and how its preset scales pixels: pixel * scale + offset."""
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise ValueError(
+            "a preset needs keras_hub: .venv/bin/python -m pip install --no-deps "
+            "--require-hashes -r envs/requirements-keras-hub.lock"
+        ) from error
+    backbone = keras_hub.models.Backbone.from_preset(name)
+    converter = keras_hub.layers.ImageConverter.from_preset(name)
+    scale = np.broadcast_to(1.0 if converter.scale is None else converter.scale, 3)
+    offset = np.broadcast_to(0.0 if converter.offset is None else converter.offset, 3)
+    # Its layers are Keras's own, mostly; the class of the whole is keras_hub's.
+    loaded = keras.Model(backbone.input, backbone.output)
+    return loaded, {"mean": (-offset / scale).tolist(), "deviation": (1 / scale).tolist()}
 
 
 def _own_code(file: PathLike) -> set[str]:

@@ -70,14 +70,18 @@ class Onnx(RankedByVectors, _OnnxKeys):
 
 class _KerasKeys(Settings):
     network: Literal["keras"] = KIND
-    file: File = key(..., expects="the path of a .keras file", example="encoder.keras")
-    """A model saved by Keras 3, without code of its own."""
+    file: File | None = key(None, expects="the path of a .keras file", example="encoder.keras")
+    """A model saved by Keras 3, without code of its own. Or give `preset`."""
+    preset: Text | None = key(None, example="resnet_18_imagenet")
+    """A backbone of keras_hub by its name, which keras_hub downloads once, or a handle of Kaggle or
+    Hugging Face; needs the packages of `envs/requirements-keras-hub.lock`."""
     image_size: Side | None = key(None, "pixels", example=224)
     """Pictures are resized to a square of this side. `null`: the size that the model takes."""
-    mean: list[Float] = key([0.0, 0.0, 0.0], **_OF_THREE, example=[127.5, 127.5, 127.5])
-    """What is subtracted from pixels from 0 to 255. Many models scale pixels themselves."""
-    deviation: list[Positive] = key([1.0, 1.0, 1.0], **_OF_THREE, example=[127.5, 127.5, 127.5])
-    """What they are divided by then."""
+    mean: list[Float] | None = key(None, **_OF_THREE, example=[127.5, 127.5, 127.5])
+    """What is subtracted from pixels from 0 to 255. `null`: as the preset says; of a file nothing,
+    as many models scale pixels themselves."""
+    deviation: list[Positive] | None = key(None, **_OF_THREE, example=[127.5, 127.5, 127.5])
+    """What they are divided by then. `null`: as the preset says; of a file nothing."""
     channels: Literal["rgb", "bgr"] = key("rgb", noun="an order of channels")
     """Order of the input's channels."""
     output: Text | None = key(None)
@@ -92,7 +96,7 @@ class _KerasKeys(Settings):
 
 
 class KerasFile(RankedByVectors, _KerasKeys):
-    """A model in a .keras file, used as it is."""
+    """A model in a .keras file, or a preset of keras_hub, used as it is."""
 
 
 Encoder = Onnx | KerasFile

@@ -553,6 +553,15 @@ def test_an_onnx_encoder_has_one_source_and_what_is_fetched_a_sum():
     assert problem.startswith(f"{path}.file: 'gone.onnx' is no file.")
 
 
+def test_a_keras_encoder_is_a_file_or_a_preset():
+    path = "experiments.encoder"
+    for source in ({}, {"file": "config/config.yaml", "preset": "resnet_18_imagenet"}):
+        [problem] = problems(edited(path, {"network": "keras", **source}))
+        assert problem.startswith(f"{path}: give one of file and preset")
+    preset = {"network": "keras", "preset": "hf://keras/resnet_18_imagenet"}
+    assert complete(edited(path, preset))["experiments"]["encoder"]["mean"] is None
+
+
 def test_only_a_crop_has_a_ratio():
     path = "experiments.scratch.crop_ratio"
     [problem] = problems(edited(path, 0.9))

@@ -1,6 +1,7 @@
 """networks.keras_encoder: a .keras file as an extractor, equal to Keras itself; what is refused."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -12,6 +13,7 @@ from PIL import Image
 from gallerist.data.preprocessing import Preprocessing
 from gallerist.features.network import NetworkExtractor
 from gallerist.io.errors import UserError
+from gallerist.networks.architectures import load_headless
 from gallerist.networks.keras_encoder import import_keras
 from gallerist.settings.encoders import KerasFile
 
@@ -107,6 +109,49 @@ def test_a_layer_that_keras_does_not_have_is_refused(tmp_path):
     pixels = keras.Input((SIDE, SIDE, 3))
     keras.Model(pixels, keras.layers.Flatten()(Own()(pixels))).save(tmp_path / "own.keras")
     assert "code of its own: Own" in refusal(tmp_path / "own.keras", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    """A folder as `from_preset` takes one in the place of a name, and its backbone."""
+    keras_hub = pytest.importorskip("keras_hub", reason="keras_hub is not installed")
+    keras.utils.set_random_seed(2)
+    backbone = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+    )
+    folder = tmp_path_factory.mktemp("preset")
+    backbone.save_to_preset(folder)
+    scale = [1 / each for each in SCALED["deviation"]]
+    offset = [-a / b for a, b in zip(SCALED["mean"], SCALED["deviation"], strict=True)]
+    keras_hub.layers.ResNetImageConverter(scale=scale, offset=offset).save_to_preset(folder)
+    return folder, backbone
+
+
+def test_vectors_of_a_preset_are_those_of_its_backbone(tmp_path, preset, pictures):
+    folder, backbone = preset
+    settings = KerasFile(network="keras", preset=str(folder), pooling="avg", image_size=SIDE)
+    assert import_keras(folder, settings.model_dump(), tmp_path / "model.keras") == SIDE
+    Preprocessing(SIDE).write(tmp_path / "preprocessing.json")
+    pixels = np.stack([np.asarray(Image.open(path)) for path in pictures]).astype(np.float32)
+    scaled = (pixels - SCALED["mean"]) / SCALED["deviation"]
+    wanted = np.asarray(backbone(scaled.astype(np.float32))).mean(axis=(1, 2))
+    files = tmp_path / "model.keras", tmp_path / "preprocessing.json"
+    found = [*NetworkExtractor(*files, threads=1, engine="openvino").batches(pictures)]
+    np.testing.assert_allclose(np.concatenate(found), wanted, rtol=1e-4, atol=1e-5)
+    by_keras = np.asarray(load_headless(tmp_path / "model.keras")(pixels))
+    np.testing.assert_allclose(by_keras, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_preset_without_keras_hub_is_refused_with_what_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    settings = KerasFile(network="keras", preset="resnet_18_imagenet").model_dump()
+    with pytest.raises(UserError, match=r"^resnet_18_imagenet .*envs/requirements-keras-hub\.lock"):
+        import_keras("resnet_18_imagenet", settings, tmp_path / "model.keras")
 
 
 def test_what_does_not_fit_is_refused(tmp_path, file):
