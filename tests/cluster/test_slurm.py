@@ -1,6 +1,7 @@
 """On a Slurm of two nodes: the results of a local run, whatever befalls jobs and nodes."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -154,6 +155,6 @@ def test_a_job_gets_a_gpu_where_the_profile_names_a_partition_with_one(on_cluste
         )
         process.terminate()
         process.communicate(timeout=120)
-    assert "gres/gpu=1" in told.stdout
+    assert re.search(r"TresPer\w+=gres[:/]gpu[:=]1$", told.stdout, flags=re.MULTILINE)
     assert "NumCPUs=2" in told.stdout
     assert job.node == "n2"
