@@ -436,7 +436,7 @@ def _announced(result):
         yield fields["jobid"], " ".join([name, *filter(None, wildcards)]), fields
 
 
-def wait_for(condition, seconds=120.0):
+def wait_for(condition, seconds=300.0):
     """The first true answer of `condition`; AssertionError when there is none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -157,7 +157,7 @@ def content(run):
     return {name: value for name, value in run.items() if name != "id"}
 
 
-def wait_for(condition, seconds=120.0):
+def wait_for(condition, seconds=300.0):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
