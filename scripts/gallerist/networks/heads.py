@@ -10,9 +10,6 @@ EMBEDDING = "embedding"
 POOLING = "pooling"
 """The layer that pools, where a projection follows it that makes the feature vector."""
 
-HIDDEN = 2048
-"""Numbers between the two layers of a projection that is left out after the training."""
-
 
 @dataclass(frozen=True)
 class Head:
@@ -63,7 +60,8 @@ class MetricHead(Head):
     projection: numbers of a layer after the pooling; None is none.
     discarded: False makes it a linear layer whose output is the feature vector, as in FaceNet and
         Proxy-Anchor. True makes it two layers, with a ReLU between them, that are left out after
-        the training: the feature vector is what comes before, as in SimCLR and SupCon.
+        the training: the feature vector is what comes before, as in SimCLR and SupCon. Between
+        them are as many numbers as in the vector, as in theirs (2048, ResNet-50's).
     """
 
     projection: int | None = None
@@ -78,7 +76,8 @@ class MetricHead(Head):
         """(n, numbers) of the pooling -> (n, d) vectors of length 1, whatever the classes."""
         vectors = embedding
         if self.projection and self.discarded:
-            hidden = keras.layers.Dense(HIDDEN, activation="relu", name="projection_hidden")
+            width = vectors.shape[-1]
+            hidden = keras.layers.Dense(width, activation="relu", name="projection_hidden")
             vectors = keras.layers.Dense(self.projection, name="projection")(hidden(vectors))
         elif self.projection:
             vectors = keras.layers.Dense(self.projection, name=EMBEDDING)(vectors)

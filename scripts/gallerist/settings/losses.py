@@ -12,8 +12,8 @@ _PICTURES = (
 )
 _LENGTH = "Numbers of a linear layer after the pooling, whose output is the vector. `null`: none."
 _HEAD = (
-    "Numbers of a second layer, after a hidden one of 2048, that the loss compares, and that is "
-    "left out afterwards: the vector is what comes before both. `null`: none."
+    "Numbers of a second layer, after a hidden one as wide as the vector, that the loss compares, "
+    "and that is left out afterwards: the vector is what comes before both. `null`: none."
 )
 
 
