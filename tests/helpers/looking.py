@@ -20,6 +20,18 @@ def client_of(results, **options):
     )
 
 
+def printed_alone(program):
+    """What a program prints in a process of its own, which has loaded nothing before."""
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return said.stdout.strip()
+
+
 @contextmanager
 def served(results):
     """The address of `gallerist browse` on these results, in a process of its own."""

@@ -1,13 +1,10 @@
 """The server before and after what it works with is loaded."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 from threading import Event
 
-from checkout import SCRIPTS
+from looking import printed_alone
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -65,11 +62,4 @@ def test_it_has_begun_before_the_application_is_there_and_requests_wait_for_it()
 def test_what_takes_long_to_load_is_not_loaded_before_it_listens():
     slow = {"numpy", "pydantic", "starlette", "PIL", "gallerist.browse.app"}
     program = f"import sys, gallerist.browse.server\nprint(sorted({slow!r} & sys.modules.keys()))"
-    said = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert said.stdout.strip() == "[]"
+    assert printed_alone(program) == "[]"
