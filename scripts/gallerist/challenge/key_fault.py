@@ -28,10 +28,10 @@ ranking keeps confusion images out of its answers, and gets a low grade for it.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from gallerist.challenge.answer_file import Answers
 from gallerist.challenge.grading import ALL, KS, Grades, grade, hit_rate
@@ -124,12 +124,13 @@ def chance(truth: Truth, k: int) -> tuple[Estimate, Estimate, Estimate]:
     hypergeometric distribution. Without the fault, n is the query's class in the gallery; with it,
     that of its key: of the first names, or of any gallery picture.
     """
-    sizes = Counter(truth.gallery.values())
+    sizes, whole = Counter(truth.gallery.values()), len(truth.gallery)
     first = sorted(truth.gallery)[: len(truth.query)]
 
     def mean(classes: Sequence[str]) -> Estimate:
-        of_class = np.sort([sizes[label] for label in classes])  # the last bit: not by file order
-        return Estimate(float(hypergeom.sf(0, len(truth.gallery), of_class, k).mean()))
+        of_class = sorted(sizes[label] for label in classes)  # the last bit: not by file order
+        found = [1 - comb(whole - size, k) / comb(whole, k) for size in of_class]
+        return Estimate(float(np.mean(found)))
 
     return (
         mean([truth.query[query] for query in truth.answerable]),
