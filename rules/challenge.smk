@@ -30,6 +30,7 @@ rule write_submissions:
         rankings=[PLAN.challenge_ranking(name) for name in EXPERIMENTS],
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),
+        imports=PLAN.challenge_imports,
     output:
         submissions=expand(
             results("challenge/submissions/{experiment}/results.json"), experiment=EXPERIMENTS
@@ -73,6 +74,7 @@ rule grade_challenge:
         truth=PLAN.challenge_truth,
         gallery=results("manifests/challenge_gallery.csv"),
         query=results("manifests/challenge_query.csv"),
+        imports=PLAN.challenge_imports,
     output:
         **(CHALLENGE_RISK if ABSTAINING else {}),
         grades=results("challenge/grades.csv"),

@@ -1,21 +1,23 @@
 # Stage 2: look at every picture once; from here on, manifests are read, not folders.
+#
+# A part of the user's has a job of its own, so that no other is imported again with it. Parts of one
+# source that is drawn or unpacked change together, and one job imports them.
 
 
 rule import_images:
     """Decode, measure and identify every picture of a part; name each bad one."""
     input:
-        source=lambda wildcards: PLAN.part_source(wildcards.part),
         corrections=lambda wildcards: PLAN.corrections(wildcards.part),
     output:
-        manifest=results("manifests/{part}.csv"),
-        faults=reported("reports/faults/{part}.csv", "faults", table="files with faults"),
+        manifests=[results("manifests/{part}.csv")],
+        faults=[reported("reports/faults/{part}.csv", "faults", table="files with faults")],
         record=results("manifests/{part}.record.json"),
     log:
         logs("import_images/{part}.log"),
     benchmark:
         benchmarks("import_images/{part}.tsv")
     wildcard_constraints:
-        part=one_of([*PLAN.imported, *PLAN.challenge_parts]),
+        part=one_of(PLAN.users),
     conda:
         "../envs/gallerist.yaml"
     threads: processors(4)
@@ -34,3 +36,42 @@ rule import_images:
         reading=READING,
     script:
         "../scripts/import_images.py"
+
+
+for source, imported in PLAN.sources.items():
+
+    rule:
+        name:
+            f"import_images__{source}"
+        input:
+            source=PLAN.part_source(imported[0]),
+            corrections=PLAN.corrections(imported[0]),
+        output:
+            manifests=[results(f"manifests/{part}.csv") for part in imported],
+            faults=[
+                reported(
+                    f"reports/faults/{part}.csv", "faults", part=part, table="files with faults"
+                )
+                for part in imported
+            ],
+            record=results(f"manifests/{source}.record.json"),
+        log:
+            logs(f"import_images/{source}.log"),
+        benchmark:
+            benchmarks(f"import_images/{source}.tsv")
+        conda:
+            "../envs/gallerist.yaml"
+        threads: processors(4)
+        resources:
+            **needs.of("import_images"),
+        params:
+            code=code_of("import_images"),
+            source=source,
+            parts=imported,
+            folders=[PLAN.part_folder(part) for part in imported],
+            flat=source == "challenge",
+            on_bad=CONFIG.dataset.images.on_bad,
+            min_side=CONFIG.dataset.images.min_side,
+            reading=READING,
+        script:
+            "../scripts/import_images.py"

@@ -73,8 +73,6 @@ def made_again():
 
 def part_fingerprint(wildcards):
     """Changes when a user's picture is added, removed, renamed or edited; not when it is touched."""
-    if PLAN.part_source(wildcards.part):
-        return ""
     cache = results(f"fingerprints/{wildcards.part}.json")
     if PLAN.in_table(wildcards.part):
         folder = PLAN.part_folder(wildcards.part)

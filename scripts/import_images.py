@@ -1,4 +1,4 @@
-"""Rule import_images: class folders, or a table -> a manifest, and the files with faults."""
+"""Rule import_images: class folders, or a table -> manifests, and the files with faults."""
 
 from gallerist.data.corrections import correct, read_corrections
 from gallerist.data.importing import import_folder, stop_on_bad_images, write_problems
@@ -6,33 +6,35 @@ from gallerist.data.table import import_table
 from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
-    params = snakemake.params
-    how = {
-        "part": snakemake.wildcards.part,
-        "min_side": params.min_side,
-        **run.param("reading"),
-        "threads": snakemake.threads,
-    }
-    if params.table:
-        imported = import_table(params.table, params.folder, **how)
-    else:
-        imported = import_folder(params.folder, **how, flat=params.flat)
+    params, given, output = snakemake.params, snakemake.input, snakemake.output
+    how = {"min_side": params.min_side, **run.param("reading"), "threads": snakemake.threads}
+    one = snakemake.wildcards.get("part")
+    parts, folders = ([one], [params.folder]) if one else (params.parts, params.folders)
+    imported = {}
+    for part, folder in zip(parts, folders, strict=True):
+        if params.get("table"):
+            imported[part] = import_table(params.table, folder, part=part, **how)
+        else:
+            imported[part] = import_folder(folder, part=part, **how, flat=params.flat)
     if params.on_bad == "fail":
-        stop_on_bad_images(imported.problems)
-    if snakemake.input.corrections:
-        corrections = read_corrections(snakemake.input.corrections)
-        imported = correct(imported, corrections, snakemake.wildcards.part)
-        run.parameters({"corrections": snakemake.input.corrections})
+        stop_on_bad_images(problem for each in imported.values() for problem in each.problems)
+    if given.corrections:
+        corrections = read_corrections(given.corrections)
+        imported = {part: correct(each, corrections, part) for part, each in imported.items()}
+        run.parameters({"corrections": given.corrections})
         run.metrics(corrections=len(corrections))
-    write_problems(snakemake.output.faults, imported.problems)
-    images = imported.manifest
-    images.write(snakemake.output.manifest)
-    skipped = sum(problem.severity == "skipped" for problem in imported.problems)
+    files = zip(imported.items(), output.manifests, output.faults, strict=True)
+    for (part, each), manifest, faults in files:
+        write_problems(faults, each.problems)
+        each.manifest.write(manifest)
+        run.metrics({f"{part}_images": len(each.manifest)})
+        run.dataset(part, manifest, each.manifest.digest, len(each.manifest))
+        run.artifact(faults)
+    problems = [problem for each in imported.values() for problem in each.problems]
+    skipped = sum(problem.severity == "skipped" for problem in problems)
     run.metrics(
-        images=len(images),
-        classes=len(images.classes),
+        images=sum(len(each.manifest) for each in imported.values()),
+        classes=len({label for each in imported.values() for label in each.manifest.classes}),
         images_skipped=skipped,
-        images_warned=len(imported.problems) - skipped,
+        images_warned=len(problems) - skipped,
     )
-    run.dataset(snakemake.wildcards.part, snakemake.output.manifest, images.digest, len(images))
-    run.artifact(snakemake.output.faults)

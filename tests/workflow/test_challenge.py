@@ -28,6 +28,7 @@ CHALLENGE = {
     "distractor_step": 10,
 }
 SUBMISSIONS = {"write_submissions"}
+TREE_PARTS = ("originals", "gallery", "query")
 EVALUATED = {f"evaluate_retrieval {name}" for name in EXPERIMENTS} | {"compare_experiments"}
 ABSTAINING = {"risk": 0.45, "absent": 0}
 """So that the six held-out pictures can promise something."""
@@ -220,6 +221,24 @@ def test_only_who_asks_sends_answers_and_their_grade_is_tracked(workflow):
     assert run.data.metrics["server/top1"] == GRADE["top1"]
 
 
+def test_parts_that_are_drawn_are_imported_by_one_job_and_those_of_the_user_apart(workflow):
+    workflow.edit_config("challenge.embedded.distractors", 19)
+    assert {job for job in workflow.dry_run() if "import" in job} == {"import_images"}
+    embedded = {"training_per_class": 4, "gallery_per_class": 2, "query_per_class": 1}
+    workflow.edit_config("dataset", {"name": "tiny", "embedded": embedded})
+    shutil.copytree(workflow.results / "challenge/source", workflow.folder / "mine")
+    workflow.edit_config("challenge", {"folder": "mine"})
+    parts = {f"import_images challenge_{part}" for part in ("gallery", "query")}
+    assert {job for job in workflow.dry_run() if "import" in job} == {"import_images", *parts}
+    # What was imported apart before is not held against what is imported together now.
+    record = "results/tiny/manifests/source.record.json"
+    assert workflow.rerun(record) == {"draw_silhouettes", "import_images"}
+    assert {len(workflow.rows(f"manifests/{part}.csv")) for part in TREE_PARTS} == {40, 20, 10}
+    names = {path.name for path in workflow.results.glob("manifests/*.record.json")}
+    assert "source.record.json" in names
+    assert not {f"{part}.record.json" for part in TREE_PARTS} & names
+
+
 def test_nothing_of_a_challenge_is_done_without_one(workflow):
     workflow.remove_config("challenge")
     assert not any("challenge" in job for job in workflow.dry_run("--forceall"))
@@ -228,4 +247,6 @@ def test_nothing_of_a_challenge_is_done_without_one(workflow):
 def test_the_first_run_did_every_job_of_the_challenge(challenged):
     done = jobs_of(challenged.first_run)
     assert done >= SUBMISSIONS | {"draw_challenge", "grade_challenge", "verify_geometry verified"}
+    imports = {job for job in done if job.startswith("import_")}
+    assert imports == {"import_images", *(f"import_images {part}" for part in TREE_PARTS)}
     assert "fuse_rankings by_rank" in done

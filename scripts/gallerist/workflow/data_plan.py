@@ -143,6 +143,25 @@ class DataPlan:
         users = part == "pool" or self.source in ("folder", "table")
         return [] if users else self.results.file("source")
 
+    @cached_property
+    def sources(self) -> dict[str, list[str]]:
+        """What is drawn or unpacked, `source` and `challenge` -> the parts imported from it.
+
+        They change together, so that one job imports them; of the user's parts each has its own.
+        """
+        every = {"source": self.imported, "challenge": self.challenge_parts}
+        found = {
+            source: [part for part in parts if self.part_source(part)]
+            for source, parts in every.items()
+        }
+        return {source: parts for source, parts in found.items() if parts}
+
+    @property
+    def users(self) -> list[str]:
+        """The parts that are imported from folders or tables of the user's."""
+        every = [*self.imported, *self.challenge_parts]
+        return [part for part in every if not self.part_source(part)]
+
     def corrections(self, part: str) -> Files:
         """What corrects the pictures of a part where they are imported; none of a challenge."""
         return (self.dataset.corrections if part in self.imported else None) or []
@@ -156,12 +175,26 @@ class DataPlan:
         """What the jobs left that made the data what it is."""
         return [
             *([] if self.source in ("folder", "table") else ["source"]),
-            *(f"manifests/{part}" for part in self.imported),
+            *self._imports(self.imported, "source"),
             "manifests/split",
             *(["manifests/extended_training"] if self.dataset.extend else []),
             *(["truth"] if self.dataset.truth else []),
             *(["domains"] if self.domains else []),
         ]
+
+    @property
+    def challenge_imports(self) -> list[str]:
+        """The records of the jobs that import a challenge: when its folder is another one, they are
+        what is missing, and not the manifests.
+        """
+        records = self._imports(self.challenge_parts, "challenge")
+        return [self.results.file(f"{record}.record.json") for record in records]
+
+    def _imports(self, parts: list[str], source: str) -> list[str]:
+        """What the jobs that import these parts left: one for all of a source, and the user's."""
+        together = self.sources.get(source, [])
+        apart = [part for part in parts if part not in together]
+        return [f"manifests/{each}" for each in ([source] if together else []) + apart]
 
     @property
     def truth(self) -> Files:

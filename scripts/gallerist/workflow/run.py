@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gallerist.io.files import PathLike, sha256_of_file
 from gallerist.records.history import History, merge
-from gallerist.records.made import is_noted
+from gallerist.records.made import RECORD, is_noted
 from gallerist.records.provenance import InputHashes
 from gallerist.records.record import (
     Artifact,
@@ -197,7 +197,7 @@ class Run:
         From the moment the record is written the result stands, whatever signal comes.
         """
         if path is not None:
-            self._note_outputs()
+            self._note_outputs(path)
         record = self._ended("finished")
         rows = [(place, self._row(row, record)) for place, row in self._comparisons]
         for place, row in rows:
@@ -215,10 +215,15 @@ class Run:
         with suppress(Stopped):
             self._history.keep(replace(record, error=message))
 
-    def _note_outputs(self) -> None:
-        """Hold the hashes of all files that were made; a record has one of its own."""
+    def _note_outputs(self, path: PathLike) -> None:
+        """Hold the hashes of all files that were made; a record has one of its own.
+
+        A record of a file's own name is one of when another job made it, which would be asked.
+        """
         known = self._fields.get("made", {})
         files = [each for each in self._outputs if is_noted(each) and each not in known]
+        for record in {Path(each).with_suffix(RECORD) for each in files} - {Path(path)}:
+            record.unlink(missing_ok=True)
         made = {each: sha256_of_file(each) for each in files if Path(each).is_file()}
         if made:
             self._add(made=made)

@@ -40,8 +40,8 @@ logger = logging.getLogger("gallerist")
 RESULTS = "results"
 """The folder, below the working directory, that everything produced goes to."""
 
-_ITEMS = ("pretrained", "trunk", "shard")
-"""Wildcards that say what a job is about where that is no experiment."""
+_ITEMS = ("pretrained", "trunk", "shard", "source")
+"""Wildcards that say what a job is about where that is no experiment; or a parameter, `source`."""
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _end_process(done: Sequence[str]) -> None:
 
 def _begin(snakemake: Any, title: str, log: str | None) -> Run:
     """Start everything that goes on beside the body."""
-    config, wildcards = snakemake.config, _named(snakemake.wildcards)
+    config, wildcards = snakemake.config, _about(snakemake)
     params = _named(snakemake.params)
     # No setting, by which one would compare runs: what tells which code it was.
     code = {"code": str(params.pop("code"))} if "code" in params else {}
@@ -143,9 +143,16 @@ def _begin(snakemake: Any, title: str, log: str | None) -> Run:
 
 def _title(snakemake: Any) -> str:
     """The stage as people would call it: train_network resnet152."""
-    wildcards = _named(snakemake.wildcards)
+    wildcards = _about(snakemake)
     chosen = [wildcards[name] for name in ("experiment", *_ITEMS, "part") if wildcards.get(name)]
     return " ".join(map(str, [_rule(snakemake), *chosen]))
+
+
+def _about(snakemake: Any) -> dict[str, Any]:
+    """What the job is about, by name: its wildcards, and the source whose parts have one job."""
+    params = _named(snakemake.params)
+    source = {"source": params["source"]} if "source" in params else {}
+    return _named(snakemake.wildcards) | source
 
 
 def _rule(snakemake: Any) -> str:

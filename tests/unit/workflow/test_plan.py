@@ -79,6 +79,26 @@ def test_a_pool_is_imported_from_where_it_is_and_extends_the_training_part():
     assert extended.manifest("query") == plan().manifest("query")
 
 
+def test_parts_that_are_drawn_or_unpacked_change_together_and_those_of_the_users_apart():
+    assert plan().sources == {}
+    assert plan().users == ["originals", "gallery", "query"]
+    drawn = plan(challenge=CHALLENGE, **dataset(folder=None, embedded={}))
+    assert drawn.sources == {
+        "source": ["originals", "gallery", "query"],
+        "challenge": ["challenge_gallery", "challenge_query"],
+    }
+    assert drawn.users == []
+    extended = plan(
+        **dataset(folder=None, archive=ARCHIVE, extend={"pool": "more", "per_class": 9})
+    )
+    assert extended.sources == {"source": ["originals", "gallery", "query"]}
+    assert extended.users == ["pool"]
+    assert below(drawn.challenge_imports) == ["manifests/challenge.record.json"]
+    own = plan(challenge={"folder": "mine"}, **dataset(folder=None, embedded={}))
+    assert len(own.challenge_imports) == 2
+    assert own.users == ["challenge_gallery", "challenge_query"]
+
+
 def test_a_tree_with_unseen_classes_is_divided_in_all_its_parts():
     assert plan().undivided == {"originals": "results/tiny/manifests/originals.csv"}
     unseen = plan(**dataset(split={"unseen_classes": 1}))
@@ -323,7 +343,7 @@ def test_an_accuracy_rests_on_the_records_of_every_job_before_it(experiment, exp
 def test_data_that_was_made_here_has_a_record_too():
     extended = dataset(folder=None, archive=ARCHIVE, extend={"pool": "more", "per_class": 9})
     records = below(plan(**extended).upstream_records("hog"))
-    assert records[0] == "source.record.json"
+    assert records[:2] == ["source.record.json", "manifests/source.record.json"]
     assert {"manifests/pool.record.json", "manifests/extended_training.record.json"} < set(records)
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from gallerist.io.files import canonical_json
+from gallerist.records.made import verify_inputs
 from gallerist.records.record import read_record
 from gallerist.workflow.stage import stage
 
@@ -98,3 +99,15 @@ def test_a_block_that_fails_has_no_seconds():
     with pytest.raises(SystemExit), stage(given) as run, run.timed("search_seconds") as timer:
         raise ValueError("no gallery")
     assert timer.seconds == 0
+
+
+def test_a_record_of_when_another_job_made_a_file_goes_when_the_file_is_made_anew():
+    """Who reads the file would compare it with that one first."""
+    Path("manifests").mkdir()
+    output = SimpleNamespace(made="manifests/gallery.csv", record="manifests/source.record.json")
+    earlier = SimpleNamespace(made=output.made, record="manifests/gallery.record.json")
+    for text, files in (("1", earlier), ("2", output)):
+        with stage(job(output=files)):
+            Path(files.made).write_text(text)
+        verify_inputs([files.made])
+    assert [each.name for each in Path("manifests").glob("*.json")] == ["source.record.json"]
