@@ -73,8 +73,8 @@ def _content(kind: str, name: str, data: bytes, folder: Path) -> Any:
 
 def _has_trained(folder: Path, experiment: str) -> bool:
     """Whether an experiment has a trained network, or may be combined from some that have."""
-    kinds = ("models", "fusions")
-    return any([*(folder / kind).glob(f"{experiment}*")] for kind in kinds)
+    named = (f"models/{experiment}", f"features/{experiment}/weights.json")
+    return any((folder / each).exists() for each in named)
 
 
 def _without_times(rows: list[list[str]]) -> list[list[str]]:

@@ -1,32 +1,5 @@
 # Stage 7, from other experiments: their vectors side by side, or their rankings joined.
 
-
-rule learn_fusion:
-    """Weigh the members of a fusion by how well they tell classes apart in validation."""
-    input:
-        validation=manifest("validation"),
-        members=lambda wildcards: PLAN.member_features(wildcards.experiment, "validation"),
-    output:
-        weights=results("fusions/{experiment}.json"),
-        record=results("fusions/{experiment}.record.json"),
-    log:
-        logs("learn_fusion/{experiment}.log"),
-    benchmark:
-        benchmarks("learn_fusion/{experiment}.tsv")
-    wildcard_constraints:
-        experiment=one_of(FUSED_VECTORS),
-    conda:
-        "../envs/gallerist.yaml"
-    resources:
-        **needs.of("learn_fusion"),
-    params:
-        code=code_of("learn_fusion"),
-        members=members,
-        seed=setting("seed"),
-    script:
-        "../scripts/learn_fusion.py"
-
-
 for made in PLAN.extraction_rules("fused_vectors"):
 
     rule:
@@ -34,9 +7,10 @@ for made in PLAN.extraction_rules("fused_vectors"):
             f"fuse_features{made.suffix}"
         input:
             unpack(of_experiment(PLAN.joined_features)),
-            weights=of_experiment(PLAN.fusion_weights),
+            unpack(of_experiment(PLAN.weighed_by)),
         output:
             **made.outputs,
+            weights=results("features/{experiment}/weights.json"),
         log:
             logs("fuse_features/{experiment}.log"),
         benchmark:
@@ -49,6 +23,8 @@ for made in PLAN.extraction_rules("fused_vectors"):
             **needs.of("fuse_features"),
         params:
             code=code_of("fuse_features"),
+            # Of the pairs that weights are learned from; others have none.
+            seed=of_experiment(lambda name: PLAN.experiments[name].get("seed")),
             members=members,
             parts=parts,
         script:

@@ -30,6 +30,7 @@ EXPERIMENTS = {
         "reduction": {"method": "pca_whitening", "dimensions": 3},
     },
     "learned": {"fusion": "weighted", "of": ["colour", "sift"]},
+    "joined": {"fusion": "concatenation", "of": ["colour", "sift"]},
     "expanded": {
         "fusion": "concatenation",
         "of": ["hog"],
@@ -46,6 +47,7 @@ EXPERIMENTS = {
 }
 PARTS = ("gallery", "query")
 OF_HOG = ("expanded", "indexed", "reranked")
+OF_SIFT = ("learned", "joined")
 
 
 def evaluation(*experiments):
@@ -65,7 +67,7 @@ AFTER_HOG = (
     | {f"fuse_features {name}" for name in OF_HOG}
     | BY_RANK
 )
-AFTER_SIFT = searched("sift", "learned") | {"learn_fusion learned"} | {"fuse_features learned"}
+AFTER_SIFT = searched("sift", *OF_SIFT) | {f"fuse_features {name}" for name in OF_SIFT}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,7 @@ def test_an_index_is_measured_against_the_exact_search(finished):
 
 
 def test_the_weights_of_a_fusion_come_from_validation_and_are_logged(finished):
-    weights = json.loads((finished.results / "fusions/learned.json").read_text("utf-8"))
+    weights = json.loads((finished.results / "features/learned/weights.json").read_text("utf-8"))
     assert sum(weights.values()) == pytest.approx(1)
     (row,) = finished.tracked_runs("tiny", "tags.`gallerist.experiment` = 'learned'")
     assert float(row.data.params["fuse_features.weight.colour"]) == weights["colour"]
@@ -172,8 +174,8 @@ EDITS = {
     "a descriptor's bins": (
         set_key("experiments.colour.bins", 5),
         {"describe_images colour"}
-        | searched("colour", "learned")
-        | {"learn_fusion learned", "fuse_features learned"}
+        | searched("colour", "learned", "joined")
+        | {"fuse_features learned", "fuse_features joined"}
         | BY_RANK,
     ),
     "a descriptor's cells": (
@@ -187,6 +189,10 @@ EDITS = {
     "the dimensions left": (
         set_key("experiments.reduced.reduction.dimensions", 2),
         {"fit_reduction reduced", "reduce_features reduced"} | searched("reduced"),
+    ),
+    "that a fusion weighs its members": (
+        set_key("experiments.joined.fusion", "weighted"),
+        {"fuse_features joined"} | searched("joined"),
     ),
     "the metric": (
         set_key("experiments.hog.search", {"metric": "euclidean"}),

@@ -49,7 +49,7 @@ class Fusion:
     def of(
         cls, members: Mapping[str, Extractor | Features], weights_file: PathLike | None
     ) -> "Fusion":
-        """With the weights that rule learn_fusion wrote, or equal ones."""
+        """With the weights that rule fuse_features wrote, or equal ones."""
         return cls(members, read_json(weights_file) if weights_file else {})
 
     def batches(self, pictures: Sequence[PathLike]) -> Iterator[AnyArray]:

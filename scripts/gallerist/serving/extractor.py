@@ -7,7 +7,7 @@ from gallerist.data.decoding import MAX_PIXELS, Reading
 from gallerist.features.extractors import Extractor
 from gallerist.io.errors import UserError
 from gallerist.workflow.experiments import Experiment, Experiments
-from gallerist.workflow.results import Results
+from gallerist.workflow.results import Results, fusion_weights
 
 
 def reading_of(config: Mapping[str, Any]) -> Reading:
@@ -41,7 +41,7 @@ def extractor_of(
         how = {"threads": threads, "engine": engine, **reading}
         members = {name: extractor_of(results, name, experiments, **how) for name in settings["of"]}
         weighted = settings["fusion"] == "weighted"
-        weights = results.path(f"fusions/{experiment}.json") if weighted else None
+        weights = results.path(fusion_weights(experiment)) if weighted else None
         extractor = Fusion.of(members, weights)
     elif "network" in settings:
         from gallerist.features.network import NetworkExtractor

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 from gallerist.io.errors import UserError
 from gallerist.io.files import sha256_of_text
 from gallerist.records.made import is_noted, verify_output
-from gallerist.workflow.results import Results, feature_files
+from gallerist.workflow.results import (
+    Results,
+    extraction_record,
+    feature_files,
+    fusion_weights,
+)
 
 if TYPE_CHECKING:
     from gallerist.settings.base import Settings
@@ -224,7 +229,7 @@ class Experiment:
         if self.kind == "vocabulary":
             found[f"vocabularies/{name}"] = [f"vocabularies/{name}.npz"]
         if self.get("fusion") == "weighted":
-            found[f"fusions/{name}"] = [f"fusions/{name}.json"]
+            found[extraction_record(name)] = [fusion_weights(name)]
         if self.get("reduction"):
             found[f"reductions/{name}"] = [f"reductions/{name}.npz"]
         return found

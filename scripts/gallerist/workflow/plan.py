@@ -229,10 +229,12 @@ class Plan(DataPlan):
         """Part -> the vectors that those of an experiment are combined from."""
         return {part: self.member_features(experiment, part) for part in self.parts(experiment)}
 
-    def fusion_weights(self, experiment: str) -> Files:
-        """How much each member of a fusion counts, where that is learned."""
-        learned = self.experiments[experiment].get("fusion") == "weighted"
-        return self.results.file(f"fusions/{experiment}.json") if learned else []
+    def weighed_by(self, experiment: str) -> dict[str, Files]:
+        """Pictures and their vectors by each member, where a fusion learns what a member counts."""
+        if self.experiments[experiment].get("fusion") != "weighted":
+            return {}
+        members = self.member_features(experiment, "validation")
+        return {"learned_from": self.manifest("validation"), "members": members}
 
     @cached_property
     def searches(self) -> list[tuple[str, str, str]]:

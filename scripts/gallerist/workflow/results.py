@@ -28,6 +28,11 @@ def extraction_record(experiment: str, *, reduced: bool = False) -> str:
     return f"reduced/{experiment}/reduction" if reduced else f"features/{experiment}/extraction"
 
 
+def fusion_weights(experiment: str) -> str:
+    """How much each member of a fusion of vectors counts."""
+    return f"features/{experiment}/weights.json"
+
+
 def query_part(config: Mapping[str, Any]) -> str:
     """The part whose pictures are the queries, by a completed configuration.
 

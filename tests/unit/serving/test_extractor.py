@@ -95,8 +95,9 @@ def results(paths, tmp_path_factory):
     vocabulary.write(folder / "vocabularies/sift.npz")
     words = WordExtractor(vocabulary, "bag_of_words", square_root=True, threads=2)
     members["sift"] = written(words, "sift", paths)
-    write_json(folder / "fusions/weighted.json", {"hog": 0.75, "hu": 0.0, "sift": 0.25})
-    written(Fusion.of(members, folder / "fusions/weighted.json"), "weighted")
+    weights = folder / "features/weighted/weights.json"
+    write_json(weights, {"hog": 0.75, "hu": 0.0, "sift": 0.25})
+    written(Fusion.of(members, weights), "weighted")
     written(Fusion.of({"hu": members["hu"]}, None), "alone")
     both = {name: members[name] for name in ("hog", "sift")}
     unreduced = written(Fusion.of(both, None), "reduced_fusion")

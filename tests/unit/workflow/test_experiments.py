@@ -172,7 +172,7 @@ def test_features_are_extracted_with_the_files_of_all_members():
         "models/net/preprocessing.json",
         "vocabularies/sift.npz",
         "reductions/sift.npz",
-        "fusions/both.json",
+        "features/both/weights.json",
         "features/both/gallery.npy",
         "features/both/gallery.ids.csv",
         "features/both/gallery.origin.json",

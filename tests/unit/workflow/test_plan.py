@@ -249,9 +249,11 @@ def test_what_is_searched_is_reduced_where_an_experiment_says_so():
     assert below(plan().member_features("both", "validation")) == members
 
 
-def test_only_a_weighted_fusion_waits_on_weights():
-    assert below([plan().fusion_weights("both")]) == ["fusions/both.json"]
-    assert plan().fusion_weights("side_by_side") == []
+def test_only_a_weighted_fusion_waits_on_validation():
+    found = plan().weighed_by("both")
+    assert below([found["learned_from"]]) == ["manifests/validation.csv"]
+    assert found["members"] == plan().member_features("both", "validation")
+    assert plan().weighed_by("side_by_side") == {}
 
 
 def test_rankings_are_those_of_the_last_step_also_in_a_challenge():
@@ -325,7 +327,7 @@ SIFTS = ["vocabularies/sift", "features/sift/extraction"]
                 *("features/transfer/extraction", "rankings/transfer"),
             ],
         ),
-        ("both", [*HOGS, *SIFTS, "fusions/both", "features/both/extraction", "rankings/both"]),
+        ("both", [*HOGS, *SIFTS, "features/both/extraction", "rankings/both"]),
         (
             "by_rank",
             [
