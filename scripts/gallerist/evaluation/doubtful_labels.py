@@ -144,26 +144,27 @@ def _groups(pictures: Sequence[Picture], distance: int) -> Integers:
 def doubt_labels(
     queries: Manifest,
     gallery: Manifest,
-    vectors: Mapping[str, Searched],
+    vectors: Mapping[str, Callable[[], Searched]],
     metrics: Mapping[str, Metric],
     *,
+    longest: int,
     distance: int,
     seed: int,
 ) -> Doubts:
     """Find the queries and gallery pictures whose label their neighbours contradict.
 
-    vectors: of each experiment, those of the queries and those of the gallery. metrics: of each,
-    how it measures between them. distance, seed: see `judged_pictures`.
+    vectors: what reads, of each experiment, those of the queries and those of the gallery; one is
+    let go before the next is read. metrics: of each, how it measures between them. longest: numbers
+    in the longest of the vectors. distance, seed: see `judged_pictures`.
     """
-    longest = max((each.length for pair in vectors.values() for each in pair), default=1)
     most = max(1, min(MOST, MOST_NUMBERS // longest))
     judged = judged_pictures((queries, gallery), distance, seed, most)
     ids = judged.ids("query"), judged.ids("gallery")
     neighbours = {
         name: nearest_others(
-            [*zip(pair, ids, strict=True)], judged.groups, NEIGHBOURS, metrics[name]
+            [*zip(read(), ids, strict=True)], judged.groups, NEIGHBOURS, metrics[name]
         )
-        for name, pair in vectors.items()
+        for name, read in vectors.items()
     }
     return find_doubts(judged, neighbours)
 

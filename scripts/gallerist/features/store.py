@@ -1,10 +1,12 @@
 """Feature vectors, stored as rows of length 1 with the norm each had, and what may be compared."""
 
 import logging
+from array import array as Numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,7 +27,7 @@ logger = logging.getLogger("gallerist")
 SCALED_AT_ONCE = 1 << 17
 """Numbers scaled at once: a megabyte of float64, which a processor's cache can hold."""
 
-_ORIGIN = {"model", "preprocessing", "vectors", "ids"}
+_ORIGIN = {"model", "preprocessing", "vectors", "ids", "feature_length"}
 _MEND = "Remove both, and run the workflow to have them made again."
 
 
@@ -76,22 +78,23 @@ class Features:
     @classmethod
     def read(cls, vectors: PathLike, ids: PathLike, origin: PathLike) -> "Features":
         """Read what `write_features` wrote; raises UserError for files that do not fit."""
-        identity = read_json(origin)
-        if not isinstance(identity, dict) or not identity.keys() >= _ORIGIN:
-            raise UserError(f"{origin} does not say what made {vectors}. {_MEND}")
+        identity = _read_origin(origin, vectors)
         listing = Path(ids).read_text(encoding="utf-8")
         if sha256_of_file(vectors) != identity["vectors"]:
             raise UserError(f"{vectors} is not the file that {origin} describes. {_MEND}")
         if sha256_of_text(listing) != identity["ids"]:
             raise UserError(f"{ids} is not the file that {origin} describes. {_MEND}")
         array = np.load(vectors, mmap_mode="r", allow_pickle=False)
-        head, *lines = listing.splitlines()
-        if head != "id,norm":
+        lines = StringIO(listing)  # one after the other: of 10^6 a list takes 100 MB
+        if next(lines, "").rstrip() != "id,norm":
             raise UserError(f"{ids} is of another version of Gallerist: run the workflow again")
-        rows = [line.rsplit(",", 1) for line in lines]
-        norms = np.array([float(norm) for _, norm in rows])
-        names = tuple(identifier for identifier, _ in rows)
-        return cls(array, norms, names, identity["model"], identity["preprocessing"])
+        names, norms = [], Numbers("d")
+        for line in lines:
+            name, _, norm = line.rpartition(",")
+            names.append(name)
+            norms.append(float(norm))
+        made_by = identity["model"], identity["preprocessing"]
+        return cls(array, np.array(norms), tuple(names), *made_by)
 
     def rows_of(self, ids: Sequence[str]) -> Vectors:
         """The vectors of some pictures, in that order: (n, d) float32, in memory.
@@ -123,6 +126,18 @@ class Features:
         if unknown:
             raise UserError(f"picture {unknown[0]} has no vector: run the workflow again")
         return [row_of[identifier] for identifier in ids]
+
+
+def length_of(origin: PathLike) -> int:
+    """Numbers in a vector of the set that a file describes."""
+    return int(_read_origin(origin, "its vectors")["feature_length"])
+
+
+def _read_origin(origin: PathLike, vectors: PathLike) -> dict[str, Any]:
+    identity = read_json(origin)
+    if not isinstance(identity, dict) or not identity.keys() >= _ORIGIN:
+        raise UserError(f"{origin} does not say what made {vectors}. {_MEND}")
+    return identity
 
 
 def read_sets(files: Sequence[PathLike]) -> list[Features]:

@@ -1,18 +1,21 @@
 """Pictures whose label is doubtful: listed, and drawn with the neighbours that contradict it."""
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from gallerist.data.decoding import Reading
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.evaluation.doubtful_labels import Doubt, doubt_labels, write_doubts
-from gallerist.features.store import read_sets
+from gallerist.features.store import length_of, read_sets
 from gallerist.figures.answer_strips import QUERY, TILE, thumbnail
 from gallerist.figures.picture_grid import Tile, draw_grid
 from gallerist.figures.style import RELEVANT, WRONG
 from gallerist.io.files import PathLike
 from gallerist.search.distances import Metric
+from gallerist.search.nearest_others import Searched
 
 _OTHER = "#666666"
 _LEGEND = (
@@ -42,15 +45,25 @@ def report_doubts(
     `judged_pictures`.
     """
     queries, gallery = Manifest.read(given["query"]), Manifest.read(given["gallery"])
-    sets = iter(read_sets(given["vectors"]))
+    files = given["vectors"]
+    of_each = [files[start : start + 6] for start in range(0, len(files), 6)]
     names = [name for name, _ in metrics]
-    vectors = dict(zip(names, zip(sets, sets, strict=True), strict=True))
-    doubts = doubt_labels(queries, gallery, vectors, dict(metrics), distance=distance, seed=seed)
+    vectors = {
+        name: partial(_read_pair, those) for name, those in zip(names, of_each, strict=True)
+    }
+    longest = max((length_of(origin) for origin in files[2::3]), default=1)
+    how = {"longest": longest, "distance": distance, "seed": seed}
+    doubts = doubt_labels(queries, gallery, vectors, dict(metrics), **how)
     write_doubts(output["doubts"], doubts.found)
     target = output["doubts_drawn"]
     draw_doubts(doubts.found, queries, gallery, target, most=most_drawn, title=title, **reading)
     agreement = {f"labels agreed with/{name}": share for name, share in doubts.agreement.items()}
     return {"doubtful_labels": len(doubts.found), **agreement}
+
+
+def _read_pair(files: Sequence[PathLike]) -> Searched:
+    queries, gallery = read_sets(files)
+    return queries, gallery
 
 
 def draw_doubts(
@@ -64,7 +77,7 @@ def draw_doubts(
     **reading: Unpack[Reading],
 ) -> None:
     """Draw the first `most` doubtful pictures with their neighbours, a row each, as PNG."""
-    pictures = {**gallery.by_id(), **queries.by_id()}
+    pictures = ChainMap(queries.by_id(), gallery.by_id())
     rows = [_row(doubt, pictures, reading) for doubt in doubts[:most]]
     drawn = f"the {len(rows)} surest of {len(doubts)}" if len(rows) < len(doubts) else ""
     title = f"{title}: doubtful labels"

@@ -180,9 +180,10 @@ def test_a_gallery_that_is_searched_with_its_own_pictures_is_judged_once():
     classes[3] = 2
     gallery = Manifest([picture(row, f"class {each}") for row, each in enumerate(classes)])
     features = Features.of(vectors, gallery.ids, "model", "none")
-    given = {"clouds": (features, features)}, {"clouds": "cosine"}
+    given = {"clouds": lambda: (features, features)}, {"clouds": "cosine"}
+    how = {"longest": features.length, "distance": 0, "seed": 1}
     alone, twice = (
-        doubt_labels(queries, gallery, *given, distance=0, seed=1)
+        doubt_labels(queries, gallery, *given, **how)
         for queries in (Manifest(), gallery)
     )
     assert twice == alone
