@@ -29,5 +29,7 @@ rule search_gallery:
         depth=CONFIG.search.depth,
         settings=step("search"),
         asking=canonical_json(PLAN.asking),
+        # No output: another effort, depth or query needs no other index.
+        indexes=results("store/indexes/{experiment}"),
     script:
         "../scripts/search_gallery.py"

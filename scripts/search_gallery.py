@@ -9,6 +9,7 @@ from gallerist.workflow.stage import stage
 
 with stage(snakemake) as run:
     given, settings = snakemake.input, run.settings_as(Search)
+    indexes: set[str] = set()
     sets = snakemake.output.rankings, read_sets(given.galleries), read_sets(given.queries)
     for file, gallery, queries, asking in run.each_search(*sets, run.param("asking")):
         check_comparable(gallery, queries)
@@ -17,7 +18,8 @@ with stage(snakemake) as run:
         def rank(asked, shown, depth, reports=reports):
             """Search one set of vectors with another."""
             kept, threads = depth or max(1, len(shown.ids)), snakemake.threads
-            found, report = search_gallery(asked, shown, kept, settings, threads=threads)
+            how = {"threads": threads, "kept_in": snakemake.params.indexes}
+            found, report = search_gallery(asked, shown, kept, settings, **how)
             reports.append(report)
             return found
 
@@ -29,6 +31,7 @@ with stage(snakemake) as run:
             gallery=len(gallery.ids),
             queries_in_gallery=len(set(queries.ids) & set(gallery.ids)),
         )
+        indexes |= {str(each.file) for each in reports if each}
         if report := reports[0]:
             run.metrics({f"recall-{k}": share for k, share in report.recall.items()})
             run.metrics(
@@ -36,3 +39,5 @@ with stage(snakemake) as run:
                 index_seconds=report.build_seconds,
                 queries_per_second=report.queries_per_second,
             )
+    if indexes:
+        run.tag(indexes=" ".join(sorted(indexes)))

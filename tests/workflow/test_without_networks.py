@@ -138,6 +138,30 @@ def test_an_index_is_measured_against_the_exact_search(finished):
     record = json.loads((finished.results / "rankings/indexed.record.json").read_text("utf-8"))
     assert record["metrics"]["recall-1"] == 1  # nine pictures: a graph of 8 finds all
     assert record["metrics"]["index_bytes"] > 0
+    (file,) = record["tags"]["indexes"].split()
+    assert (finished.folder / file).stat().st_size == record["metrics"]["index_bytes"]
+    told = {
+        row["experiment"]: row["index recall"] for row in finished.rows("comparison/comparison.csv")
+    }
+    assert (float(told["indexed"]), told["hog"]) == (1, "")
+
+
+def test_another_depth_needs_no_other_index(finished, tmp_path):
+    """And the one of other settings is collected."""
+    workflow = finished.copy(tmp_path / "gallerist")
+    (index,) = (workflow.results / "store/indexes/indexed").glob("*.faiss")
+    before = index.stat().st_mtime_ns
+    ranking = "results/tiny/rankings/indexed.csv"
+    workflow.edit_config("search.depth", 8)
+    workflow.run(ranking)
+    assert index.stat().st_mtime_ns == before
+    workflow.edit_config("experiments.indexed.search.index", "HNSW16")
+    workflow.run(ranking)
+    assert index.exists()
+    workflow.gallerist("collect", "--yes")
+    (other,) = (workflow.results / "store/indexes/indexed").glob("*.faiss")
+    assert other != index
+    assert not index.with_suffix(".json").exists()
 
 
 def test_the_weights_of_a_fusion_come_from_validation_and_are_logged(finished):

@@ -18,9 +18,9 @@ def collect(config: dict[str, Any], yes: bool) -> None:
     """
     from gallerist.config.completion import check
     from gallerist.io.row_file import format_size
-    from gallerist.workflow.stores import unused_segments
+    from gallerist.workflow.stores import unused_files
 
-    files = unused_segments(check(config), options.RESULTS)
+    files = unused_files(check(config), options.RESULTS)
     size = format_size(sum(path.stat().st_size for path in files))
     if yes:
         for path in files:

@@ -16,6 +16,7 @@ from gallerist.records.record import Record
 EACH = "each"
 """Column of the second table: the deciding metric of every seed."""
 
+INDEX_RECALL = "index recall"
 SURPASSED = "really better than"
 OVER = "interval over"
 NOT_TRAINING = "queries, not training"
@@ -39,7 +40,8 @@ def table_rows(
     surpassed: experiment -> those that it is better than by it.
 
     Costs: training s is of all epochs, validation included; frozen layers s what these took, once,
-    for the pictures trained on; extraction images/s of gallery and query together.
+    for the pictures trained on; extraction images/s of gallery and query together. Index recall:
+    the share of the exact first answers that an index finds, where one searches.
     """
     names = dict.fromkeys(name for each in metrics for name in each["metrics"])
     ordered = [*_hit_rates(names), *(name for name in names if k_of(name) is None)]
@@ -63,6 +65,7 @@ def table_rows(
                 "parameters": int(costs["parameters"]),
                 "trained": int(costs["parameters_trained"]),
                 "feature length": int(costs["feature_length"]),
+                INDEX_RECALL: costs.get("index_recall"),
                 "queries": int(costs["queries"]),
                 "excluded": int(costs["queries_excluded"]),
             }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist.evaluation.comparison import (
+    INDEX_RECALL,
     NOT_TRAINING,
     OVER,
     SURPASSED,
@@ -131,6 +132,12 @@ def find_caveats(
             "another one of the same settings, which may come out otherwise: `seed: [1, 2, 3]` in "
             "the configuration puts training in."
         )
+    lines += [
+        f"{row['experiment']} was searched by an index, which found {row[INDEX_RECALL]:.1%} of the "
+        "exact first answers."
+        for row in rows
+        if row.get(INDEX_RECALL) is not None
+    ]
     gallery = metrics[0]["gallery_images"]
     if not any("macro_mean" in figures for figures in metrics[0]["metrics"].values()):
         lines.append(

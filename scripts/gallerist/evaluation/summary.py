@@ -11,10 +11,13 @@ from gallerist.io.metric_names import HIT_RATE, accuracies
 from gallerist.records.record import RUN_ID, ImageSet, Record, Scalar
 
 EXTRACTING = ("extract_features", "encode_images", "describe_images", "encode_key_points")
+"""The stages that turn pictures into vectors."""
 
 WITH_NETWORK = ("train_network", "import_onnx", "import_keras")
 """Stages that leave the network that an experiment's vectors are made by."""
-"""The stages that turn pictures into vectors."""
+
+_RECALLED = 10
+"""Answers of which it is said how many an index finds, or as many as are kept."""
 
 SEARCHED = ("gallery", "query")
 
@@ -141,7 +144,9 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
     for the pictures that are trained on and validated; 0 where they are in every epoch.
     extraction_images_per_second: frozen layers and all; a picture that several members extract is
     one picture, which takes the time of all of them.
-    feature_length: numbers a picture. images_skipped, _warned: of all parts.
+    feature_length: numbers a picture. images_skipped, _warned: of all parts. index_recall: see
+    `approximate.recall` for k of 10, or the depth where that is less; of several searches that it
+    rests on the least, and there only where one of them is by an index.
 
     What an experiment does without, such as the epochs of a descriptor, is 0.
     """
@@ -158,7 +163,17 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
         "extraction_images_per_second": 1 / seconds if seconds else 0.0,
         "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
         "images_warned": sum(metrics["images_warned"] for metrics in imports),
+        **_index_recall(of_stage(upstream, "search_gallery")),
     }
+
+
+def _index_recall(searches: Iterable[Record]) -> dict[str, float]:
+    recalls = []
+    for record in searches:
+        of = {name.removeprefix("recall-"): value for name, value in record.metrics.items()}
+        known = [k for k in map(int, filter(str.isdecimal, of)) if k <= _RECALLED]
+        recalls += [of[str(max(known))]] if known else []
+    return {"index_recall": min(recalls)} if recalls else {}
 
 
 def _seconds_a_picture(records: Iterable[Record]) -> float:

@@ -1,7 +1,7 @@
 """Feature vectors, stored as rows of length 1 with the norm each had, and what may be compared."""
 
+import array
 import logging
-from array import array as Numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -84,17 +84,17 @@ class Features:
             raise UserError(f"{vectors} is not the file that {origin} describes. {_MEND}")
         if sha256_of_text(listing) != identity["ids"]:
             raise UserError(f"{ids} is not the file that {origin} describes. {_MEND}")
-        array = np.load(vectors, mmap_mode="r", allow_pickle=False)
+        rows = np.load(vectors, mmap_mode="r", allow_pickle=False)
         lines = StringIO(listing)  # one after the other: of 10^6 a list takes 100 MB
         if next(lines, "").rstrip() != "id,norm":
             raise UserError(f"{ids} is of another version of Gallerist: run the workflow again")
-        names, norms = [], Numbers("d")
+        names, norms = [], array.array("d")
         for line in lines:
             name, _, norm = line.rpartition(",")
             names.append(name)
             norms.append(float(norm))
         made_by = identity["model"], identity["preprocessing"]
-        return cls(array, np.array(norms), tuple(names), *made_by)
+        return cls(rows, np.array(norms), tuple(names), *made_by)
 
     def rows_of(self, ids: Sequence[str]) -> Vectors:
         """The vectors of some pictures, in that order: (n, d) float32, in memory.

@@ -1,7 +1,6 @@
 """Pictures whose label is doubtful: listed, and drawn with the neighbours that contradict it."""
 
-from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -48,9 +47,7 @@ def report_doubts(
     files = given["vectors"]
     of_each = [files[start : start + 6] for start in range(0, len(files), 6)]
     names = [name for name, _ in metrics]
-    vectors = {
-        name: partial(_read_pair, those) for name, those in zip(names, of_each, strict=True)
-    }
+    vectors = {name: partial(_read_pair, those) for name, those in zip(names, of_each, strict=True)}
     longest = max((length_of(origin) for origin in files[2::3]), default=1)
     how = {"longest": longest, "distance": distance, "seed": seed}
     doubts = doubt_labels(queries, gallery, vectors, dict(metrics), **how)
@@ -77,8 +74,8 @@ def draw_doubts(
     **reading: Unpack[Reading],
 ) -> None:
     """Draw the first `most` doubtful pictures with their neighbours, a row each, as PNG."""
-    pictures = ChainMap(queries.by_id(), gallery.by_id())
-    rows = [_row(doubt, pictures, reading) for doubt in doubts[:most]]
+    by_id = queries.by_id(), gallery.by_id()
+    rows = [_row(doubt, by_id, reading) for doubt in doubts[:most]]
     drawn = f"the {len(rows)} surest of {len(doubts)}" if len(rows) < len(doubts) else ""
     title = f"{title}: doubtful labels"
     draw_grid(
@@ -86,13 +83,15 @@ def draw_doubts(
     )  # fmt: skip
 
 
-def _row(doubt: Doubt, pictures: Mapping[str, Picture], reading: Reading) -> list[Tile]:
-    own = pictures[doubt.picture]
+def _row(doubt: Doubt, by_id: Iterable[Mapping[str, Picture]], reading: Reading) -> list[Tile]:
+    own, *nearest = (
+        next(each[name] for each in by_id if name in each)
+        for name in (doubt.picture, *doubt.neighbours)
+    )
     text = f"{doubt.label}\n{doubt.suggested}?\n{Path(own.path).name}"
     tiles = [Tile(thumbnail(own.path, reading), doubt.part, text, QUERY, apart=True)]
     marks = {doubt.suggested: (RELEVANT, "o"), doubt.label: (WRONG, "x")}
-    for rank, name in enumerate(doubt.neighbours, start=1):
-        near = pictures[name]
+    for rank, near in enumerate(nearest, start=1):
         colour, mark = marks.get(near.label, (_OTHER, ""))
         tiles.append(Tile(thumbnail(near.path, reading), str(rank), near.label, colour, mark))
     return tiles

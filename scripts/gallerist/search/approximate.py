@@ -5,48 +5,34 @@ them. So a distance means the same in every ranking, and an index can only miss 
 misplace one. (Johnson, Douze and Jégou, Billion-scale similarity search with GPUs, 2019.)
 """
 
-import logging
-import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
 
-import faiss as faiss_with_stubs
 import numpy as np
 
 from gallerist.io.arrays import Floats, Indices, Integers, Vectors
-from gallerist.io.errors import UserError
+from gallerist.io.files import PathLike
 from gallerist.search import ties
-from gallerist.search.distances import Measure, Metric, distances
+from gallerist.search.distances import Measure, distances
 from gallerist.search.exact import search
+from gallerist.search.faiss_index import (
+    BuiltIndex,
+    as_given,
+    empty_index,
+    faiss_errors,
+    faiss_threads,
+    sample_rows,
+    set_effort,
+)
+from gallerist.search.kept_index import kept_index
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import Search
 
-logger = logging.getLogger("gallerist")
-
-faiss: Any = faiss_with_stubs  # whose stubs lack some of what it has
-
-SEED = 0
-"""Of the vectors that train an index, and of the queries whose recall is measured."""
-
 SAMPLE = 1_000
 """Queries at most whose recall is measured: the exact search costs what the index was to save."""
-
-ADVISED = 39
-"""Training vectors for a centroid below which FAISS warns of a bad quantizer."""
-
-USEFUL = 256
-"""Training vectors for a centroid above which FAISS samples."""
-
-OPQ_CENTROIDS = 256
-"""OPQ learns its rotation with a product quantizer of 8 bits."""
-
-ADDED_CELLS = 16_000_000
-"""Elements of gallery vectors added to an index at once: 64 MB. Another number makes another, as
-good, HNSW graph."""
 
 ASKED_CELLS = 16_000_000
 """Elements of queries, or of candidates, handed to FAISS and back at once: 64 MB."""
@@ -65,7 +51,7 @@ class IndexReport:
     the k-th exact one, so that any of several equally near will do. (Aumüller, Bernhardsson and
     Faithfull, ANN-Benchmarks, 2020.) recall_queries: how many queries that was measured on.
     index_bytes: of the index as a file. build_seconds: training and adding. queries_per_second: of
-    finding candidates and ordering them.
+    finding candidates and ordering them. file: that the index is kept in, if it is.
     """
 
     recall: dict[int, float]
@@ -73,27 +59,7 @@ class IndexReport:
     index_bytes: int
     build_seconds: float
     queries_per_second: float
-
-
-@dataclass(frozen=True)
-class BuiltIndex:
-    """A gallery in an index. factory: its FAISS string. index: of FAISS."""
-
-    factory: str
-    index: Any
-    seconds: float
-
-    @property
-    def bytes(self) -> int:
-        """What the index takes as a file, and hardly more in memory."""
-        count = 0
-
-        def counted(data: bytes) -> None:
-            nonlocal count
-            count += len(data)
-
-        faiss.write_index(self.index, faiss.PyCallbackIOWriter(counted))
-        return count
+    file: Path | None = None
 
 
 def search_approximately(
@@ -107,6 +73,7 @@ def search_approximately(
     query_norms: Floats | None = None,
     gallery_norms: Floats | None = None,
     threads: int = 1,
+    kept_in: PathLike | None = None,
 ) -> tuple[Ranking, IndexReport]:
     """Rank the gallery for every query as `search` does, as far as an index finds the answers.
 
@@ -116,20 +83,20 @@ def search_approximately(
     more.
 
     The index is built by one thread, because a graph depends on the order in which threads come to
-    it; `threads` are for the queries.
+    it; `threads` are for the queries. kept_in: see `kept_index`.
 
     Raises UserError as `search`; when FAISS cannot build the index for vectors of that length with
     that metric, or the index has no such setting; and when there are too few vectors to train it.
     """
     measure = Measure.of(settings.metric, queries, gallery, query_norms, gallery_norms)
     text = str(settings.index)
-    _set_effort(_empty_index(text, gallery.shape[1], measure.metric), text, settings)
-    built = build_index(gallery, text, measure)
+    set_effort(empty_index(text, gallery.shape[1], measure.metric), text, settings)
+    built, file = kept_index(kept_in, gallery, text, measure)
     started = time.perf_counter()
     pictures = queries, query_ids, gallery, gallery_ids
     ranking = search_index(built, *pictures, depth, measure, settings, threads=threads)
     seconds = time.perf_counter() - started
-    sample = _sample(len(queries), SAMPLE)
+    sample = sample_rows(len(queries), SAMPLE)
     exact = search(
         np.asarray(queries)[sample],
         [query_ids[row] for row in sample],
@@ -145,25 +112,9 @@ def search_approximately(
         index_bytes=built.bytes,
         build_seconds=built.seconds,
         queries_per_second=len(queries) / seconds,
+        file=file,
     )
     return ranking, report
-
-
-def build_index(gallery: Vectors, text: str, measure: Measure) -> BuiltIndex:
-    """Train an index on the gallery, or on a seeded sample of as many as it can use, and fill it.
-
-    Raises UserError, saying how many there must be, when there are too few vectors to train it.
-    """
-    started = time.perf_counter()
-    index = _empty_index(text, gallery.shape[1], measure.metric)
-    with _threads(1), _faiss_errors(text):
-        if not index.is_trained and len(gallery):
-            _train(index, text, gallery, measure)
-        step = max(1, ADDED_CELLS // max(1, gallery.shape[1]))
-        for start in range(0, len(gallery), step):
-            rows = np.arange(start, min(start + step, len(gallery)))
-            index.add(_as_given(gallery, rows, measure.gallery))
-    return BuiltIndex(text, index, time.perf_counter() - started)
 
 
 def search_index(
@@ -183,7 +134,7 @@ def search_index(
     gallery: the vectors that the index was built from, in the same order. Where the last answer is
     a tie with the last candidate, the index is asked for more of them, up to TIED.
     """
-    _set_effort(built.index, built.factory, settings)
+    set_effort(built.index, built.factory, settings)
     answers: list[tuple[str, ...]] = []
     found: list[tuple[float, ...]] = []
     step = max(1, ASKED_CELLS // max(1, gallery.shape[1], depth + 1))
@@ -258,142 +209,8 @@ def _candidates(
     built: BuiltIndex, queries: Vectors, measure: Measure, asked: int, threads: int
 ) -> tuple[Indices, Indices]:
     """Pairs of query and gallery row, query by query: `asked` of each, or all that it finds."""
-    vectors = _as_given(queries, np.arange(len(queries)), measure.queries)
-    with _threads(threads), _faiss_errors(built.factory):
+    vectors = as_given(queries, np.arange(len(queries)), measure.queries)
+    with faiss_threads(threads), faiss_errors(built.factory):
         _, rows = built.index.search(vectors, asked)
     there = rows >= 0  # FAISS fills up with -1
     return np.nonzero(there)[0], rows[there].astype(np.intp)
-
-
-def _train(index: Any, text: str, gallery: Vectors, measure: Measure) -> None:
-    """Train an index in place."""
-    centroids = _centroids(index)
-    if len(gallery) < centroids:
-        raise UserError(
-            f"index '{text}' needs at least {centroids} gallery vectors to be trained, better "
-            f"{ADVISED * centroids}; there are {len(gallery)}. Smaller numbers in it need fewer; "
-            "Flat and HNSW32 need none."
-        )
-    if len(gallery) < ADVISED * centroids:
-        logger.warning(
-            "index '%s' is trained on %d gallery vectors; FAISS advises %d for %d centroids",
-            *(text, len(gallery), ADVISED * centroids, centroids),
-        )
-    sample = _sample(len(gallery), USEFUL * max(centroids, OPQ_CENTROIDS))
-    with _trained_briefly(index):
-        index.train(_as_given(gallery, sample, measure.gallery))
-
-
-def _empty_index(text: str, length: int, metric: Metric) -> Any:
-    # The cosine is the inner product of rows of length 1, and 0 for rows of zeros as it should be.
-    measured = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-    with _faiss_errors(text, f" for vectors of length {length} by {metric} distance"):
-        index = faiss.index_factory(length, text, measured)
-    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
-        raise UserError(f"index '{text}': IDMap is not needed, pictures keep their ids anyway")
-    return index
-
-
-def _set_effort(index: Any, text: str, settings: Search) -> None:
-    for name, faiss_name in (("nprobe", "nprobe"), ("ef_search", "efSearch")):
-        value = getattr(settings, name)
-        if value is None:
-            continue
-        try:
-            faiss.ParameterSpace().set_index_parameter(index, faiss_name, value)
-        except RuntimeError as error:
-            raise UserError(
-                f"index '{text}' has no {name}: nprobe is for IVF, ef_search for HNSW"
-            ) from error
-
-
-def _parts(index: Any) -> Iterator[Any]:
-    """An index and those inside it: transforms, quantizer, storage, what it refines."""
-    index = faiss.downcast_index(index)
-    yield index
-    if isinstance(index, faiss.IndexPreTransform):
-        for number in range(index.chain.size()):
-            yield faiss.downcast_VectorTransform(index.chain.at(number))
-        yield from _parts(index.index)
-    elif isinstance(index, faiss.IndexRefine):
-        yield from _parts(index.base_index)
-    elif isinstance(index, faiss.IndexIVF):
-        yield from _parts(index.quantizer)
-    elif isinstance(index, faiss.IndexHNSW):
-        yield from _parts(index.storage)
-
-
-def _centroids(index: Any) -> int:
-    """The most centroids that a part of the index learns: FAISS takes no fewer vectors for it."""
-    most = 1
-    for part in _parts(index):
-        if isinstance(part, faiss.OPQMatrix):
-            most = max(most, OPQ_CENTROIDS)
-        elif isinstance(part, faiss.IndexIVF) and part.quantizer_trains_alone != 1:
-            most = max(most, part.nlist)
-        if isinstance(getattr(part, "pq", None), faiss.ProductQuantizer):
-            most = max(most, part.pq.ksub)
-    return most
-
-
-@contextmanager
-def _trained_briefly(index: Any) -> Iterator[None]:
-    """Have FAISS learn no polysemous codes, which take over a second for each byte of a code, and
-    print nothing about few vectors, which it does a thousand times for OPQ.
-    """
-    replaced = []
-    for part in _parts(index):
-        if isinstance(part, faiss.OPQMatrix):
-            quantizer = faiss.ProductQuantizer(part.d_out, part.M, 8)
-            quantizer.cp.min_points_per_centroid = 1
-            part.pq = quantizer
-            replaced.append(
-                (part, quantizer)
-            )  # FAISS has a pointer to it, and does not keep it alive
-        if hasattr(part, "do_polysemous_training"):
-            part.do_polysemous_training = False
-        for clustered in (part, getattr(part, "pq", part)):
-            if hasattr(clustered, "cp"):
-                clustered.cp.min_points_per_centroid = 1
-    try:
-        yield
-    finally:
-        for part, _ in replaced:
-            part.pq = None
-
-
-def _as_given(vectors: Vectors, rows: Indices, lengths: Floats | None) -> Vectors:
-    """Indices of vectors in the order of memory that FAISS wants, as long as they were."""
-    chosen = np.ascontiguousarray(vectors[rows], np.float32)
-    return chosen if lengths is None else chosen * lengths[rows, None].astype(np.float32)
-
-
-def _sample(count: int, most: int) -> Indices:
-    """Which of `count` rows stand for all: all, or a seeded choice of `most`, ascending."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(SEED).choice(count, most, replace=False))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """FAISS's threads are those of the whole process: they are put back."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
-@contextmanager
-def _faiss_errors(text: str, wanted: str = "") -> Iterator[None]:
-    """Say which index FAISS will not have, and why, without the place in its sources."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error), flags=re.DOTALL)
-        raise UserError(
-            f"'{text}' is no index that FAISS can build{wanted}: {reason.strip()}. "
-            "Examples: Flat, HNSW32, IVF64,Flat, OPQ16,IVF64,PQ16"
-        ) from error

@@ -52,7 +52,10 @@ class GallerySearch:
         reduced = bool(settings.get("reduction"))
         self._gallery = Features.read(*results.features(experiment, "gallery", reduced=reduced))
         self._prepared = PreparedGallery(
-            self._gallery, Search(**settings["search"]), threads=threads
+            self._gallery,
+            Search(**settings["search"]),
+            threads=threads,
+            kept_in=results.folder / f"store/indexes/{experiment}",
         )
         self._known = KnownPictures.read(results) if known is None else known
 

@@ -45,11 +45,11 @@ def _version(package: str) -> str:
         return ""
 
 
-def unused_segments(config: Configuration, root: PathLike = "results") -> list[Path]:
-    """The files of stores that no experiment of a configuration uses any more, sorted.
+def unused_files(config: Configuration, root: PathLike = "results") -> list[Path]:
+    """The files of stores that no experiment of a configuration uses any more.
 
-    Those of stores that no job names in its record, and those without any picture of a manifest.
-    root: the folder of all results.
+    Those of stores that no job names in its record, and those without any picture of a manifest;
+    indexes that no search names. root: the folder of all results.
     """
     plan = Plan(config, root)
     records = (Path(each) for name in plan.experiments for each in plan.upstream_records(name))
@@ -57,8 +57,11 @@ def unused_segments(config: Configuration, root: PathLike = "results") -> list[P
     used = {Path(each[name]) for each in tags for name in STORE_TAGS if name in each}
     manifests = (plan.results.folder / "manifests").glob("*.csv")
     pictures = {row.partition(",")[0] for path in manifests for row in path.open(encoding="utf-8")}
-    return [
+    segments = [
         path
         for path in sorted(plan.results.folder.glob("store/*/*/*/*.arrow"))
         if path.parent not in used or pictures.isdisjoint(keys_in(path))
     ]
+    searched = {Path(file) for each in tags for file in each.get("indexes", "").split()}
+    indexes = sorted(plan.results.folder.glob("store/indexes/*/*"))
+    return segments + [path for path in indexes if path.with_suffix(".faiss") not in searched]

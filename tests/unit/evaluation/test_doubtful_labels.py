@@ -183,8 +183,7 @@ def test_a_gallery_that_is_searched_with_its_own_pictures_is_judged_once():
     given = {"clouds": lambda: (features, features)}, {"clouds": "cosine"}
     how = {"longest": features.length, "distance": 0, "seed": 1}
     alone, twice = (
-        doubt_labels(queries, gallery, *given, **how)
-        for queries in (Manifest(), gallery)
+        doubt_labels(queries, gallery, *given, **how) for queries in (Manifest(), gallery)
     )
     assert twice == alone
     assert [each.picture for each in twice.found].count(gallery.ids[3]) == 1

@@ -95,6 +95,22 @@ def test_the_costs_of_a_network():
     }
 
 
+def test_of_searches_by_an_index_the_least_recall_is_told():
+    """Of the first ten answers, or of all where fewer are kept; nothing of an exact search."""
+    searches = [
+        record("search_gallery", experiment="net", metrics={"recall-1": 0.9, "recall-7": 0.8}),
+        record(
+            "search_gallery",
+            experiment="other",
+            metrics={"recall-10": 0.7, "recall-100": 0.5, "challenge/recall-10": 0.1},
+        ),
+        record("search_gallery", experiment="third", metrics={"search_seconds": 1.0}),
+    ]
+    for some, least in ((searches[:1], 0.8), (searches, 0.7), (searches[2:], None)):
+        vectors = extraction_records("extract_features", "net", 18, 2, length=2048)
+        assert costs([*vectors, *some]).get("index_recall") == least
+
+
 def test_frozen_layers_count_where_they_were_run():
     """Those of training pictures beside the epochs; those of gallery and queries in the speed."""
     found = costs(

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from gallerist.features.store import normalise
 from gallerist.io.errors import UserError
 from gallerist.search import approximate as module
-from gallerist.search.approximate import (
-    build_index,
-    recall,
-)
+from gallerist.search import faiss_index
+from gallerist.search.approximate import recall
 from gallerist.search.distances import METRICS, Measure
 from gallerist.search.exact import search
+from gallerist.search.faiss_index import _centroids, build_index, empty_index
 from gallerist.search.ranking import Ranking
 from gallerist.settings.ranking import Search
 
@@ -51,8 +50,8 @@ def search_approximately(*data, threads=1, query_norms=None, gallery_norms=None,
 
 
 def vectors_needed(index):
-    empty = module._empty_index(index, LENGTH, "cosine")
-    return 0 if empty.is_trained else module._centroids(empty)
+    empty = empty_index(index, LENGTH, "cosine")
+    return 0 if empty.is_trained else _centroids(empty)
 
 
 def ranked(queries, gallery, depth=10, **settings):
@@ -240,7 +239,7 @@ def test_the_ranking_depends_neither_on_threads_nor_on_chunks(
 def test_a_gallery_added_in_parts_is_found_as_a_whole(queries, gallery, monkeypatch):
     settings = {"index": "IVF16,PQ8", "metric": "euclidean", "nprobe": 4}
     whole, _ = ranked(queries, gallery, **settings)
-    monkeypatch.setattr(module, "ADDED_CELLS", 77 * LENGTH)
+    monkeypatch.setattr(faiss_index, "ADDED_CELLS", 77 * LENGTH)
     assert ranked(queries, gallery, **settings)[0] == whole
 
 
