@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gallerist.io.arrays import AnyArray, Floats, Vectors
+from gallerist.io.arrays import AnyArray, Floats, Indices, Vectors, take_rows
 from gallerist.io.errors import UserError
 from gallerist.io.files import (
     PathLike,
@@ -101,7 +101,7 @@ class Features:
 
         Raises UserError naming the first picture that is not in them.
         """
-        return np.asarray(self.vectors[self._rows(ids)])
+        return take_rows(self.vectors, self._rows(ids))
 
     def norms_of(self, ids: Sequence[str]) -> Floats:
         """The lengths that those rows had: (n,) float64."""
@@ -111,21 +111,21 @@ class Features:
         """The same, `size` pictures at a time."""
         rows = self._rows(ids)
         for start in range(0, len(rows), size):
-            yield np.asarray(self.vectors[rows[start : start + size]])
+            yield take_rows(self.vectors, rows[start : start + size])
 
     def unscaled_batches(self, ids: Sequence[str], size: int = 256) -> Iterator[Floats]:
         """The same as the extractor gave them: norm times row, (n, d) float64."""
         rows = self._rows(ids)
         for start in range(0, len(rows), size):
             chosen = rows[start : start + size]
-            yield self.norms[chosen, None] * self.vectors[chosen]
+            yield self.norms[chosen, None] * take_rows(self.vectors, chosen)
 
-    def _rows(self, ids: Sequence[str]) -> list[int]:
+    def _rows(self, ids: Sequence[str]) -> Indices:
         row_of = {identifier: row for row, identifier in enumerate(self.ids)}
         unknown = [identifier for identifier in ids if identifier not in row_of]
         if unknown:
             raise UserError(f"picture {unknown[0]} has no vector: run the workflow again")
-        return [row_of[identifier] for identifier in ids]
+        return np.array([row_of[identifier] for identifier in ids], np.intp)
 
 
 def length_of(origin: PathLike) -> int:

@@ -22,7 +22,7 @@ from gallerist.figures.style import (
     legend_below,
     save,
 )
-from gallerist.io.arrays import Booleans, Integers, Vectors
+from gallerist.io.arrays import Booleans, Integers, Vectors, take_rows
 from gallerist.io.files import PathLike
 from gallerist.search.ranking import Ranking
 
@@ -69,8 +69,8 @@ def draw_feature_map(
         ],
         dtype=bool,
     )
-    drawn = gallery_features.vectors[rows[0]], query_features.vectors[rows[1]]
-    places = project(*drawn, seed)
+    drawn = [take_rows(each.vectors, chosen) for each, chosen in zip(sets, rows, strict=True)]
+    places = project(drawn[0], drawn[1], seed)
     sampled = {"gallery": len(gallery_features.ids), "queries": len(query_features.ids)}
     draw(places[0], labels[0], places[1], labels[1], wrong, path, title=title, sampled=sampled)
 

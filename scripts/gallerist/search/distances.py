@@ -1,13 +1,12 @@
 """Distances between pairs of vectors, in float64: what a ranking says and is ordered by."""
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
-from gallerist.io.arrays import Floats, Indices, Vectors
+from gallerist.io.arrays import Floats, Indices, Vectors, release_pages
 from gallerist.io.errors import UserError
 from gallerist.search import ties
 
@@ -162,15 +161,6 @@ def _by_products(
     whole = one**2 + other**2
     right = (np.abs(cosines) <= ties.RIGHT_ANGLE) & ties.near_right_angle(squares, whole)
     return np.asarray(np.where(right, whole - 2 * one * other * cosines, squares))
-
-
-def release_pages(vectors: Vectors) -> None:
-    """Count the pages of a mapped file no longer as this process's memory. They stay cached."""
-    base: Any = vectors
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 def _check_norms(part: str, norms: Floats, vectors: Vectors) -> None:

@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from gallerist.io.arrays import Floats, Indices, Vectors
+from gallerist.io.arrays import Floats, Indices, Vectors, release_pages
 from gallerist.io.errors import UserError
 from gallerist.search import ties
 from gallerist.search.blocks import ROWS, candidates, is_large
-from gallerist.search.distances import UNIT_ROWS, Measure, Metric, distances, release_pages
+from gallerist.search.distances import UNIT_ROWS, Measure, Metric, distances
 from gallerist.search.products import margin, multiply
 from gallerist.search.ranking import Ranking
 

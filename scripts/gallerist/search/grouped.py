@@ -9,6 +9,7 @@ import numpy as np
 
 from gallerist.data.groups import Groups
 from gallerist.features.store import Features
+from gallerist.io.arrays import take_rows
 from gallerist.search.ranking import Ranking
 
 Rank = Callable[[Features, Features, int | None], Ranking]
@@ -50,7 +51,7 @@ def rank_grouped(
 
 def _of_rows(features: Features, rows: list[int]) -> Features:
     ids = tuple(features.ids[row] for row in rows)
-    vectors, norms = np.asarray(features.vectors[rows]), features.norms[rows]
+    vectors, norms = take_rows(features.vectors, np.array(rows, np.intp)), features.norms[rows]
     return replace(features, vectors=vectors, norms=norms, ids=ids)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import faiss as faiss_with_stubs
 import numpy as np
 
-from gallerist.io.arrays import AnyArray, Vectors
+from gallerist.io.arrays import AnyArray, Vectors, release_pages
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, read_json, replacing, sha256_of_file, write_json
 from gallerist.search import faiss_index
-from gallerist.search.distances import Measure, release_pages
+from gallerist.search.distances import Measure
 from gallerist.search.faiss_index import BuiltIndex, build_index
 
 logger = logging.getLogger("gallerist")
