@@ -113,18 +113,27 @@ def measured(command: Sequence[str], folder: Path) -> dict[str, float]:
     return {"processor": processor, "wall": wall}
 
 
-def run_workflow(checkout: Path) -> dict[str, float]:
-    """The default run of a clean copy of a checkout, with the checkout's own environment."""
+def copy_of(checkout: Path, copy: Path) -> Path:
+    """Copy what git has of a checkout, and nothing that it has computed; returns the copy."""
+    listing = ["git", "-C", checkout, "ls-files", "-z"]
+    listed = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
+    for name in listed.rstrip("\0").split("\0"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(checkout / name, copy / name)
+    return copy
+
+
+def run_workflow(checkout: Path, copy: Path) -> dict[str, float]:
+    """The run of a copy of a checkout, with the checkout's own environment; what it took."""
+    programs = checkout / ".venv/bin"
+    run = f"PYTHONPATH={copy}/scripts PATH={programs}:$PATH {programs}/snakemake --cores all"
+    return measured(["bash", "-c", f"{run} 2>/dev/null"], copy)
+
+
+def run_default(checkout: Path) -> dict[str, float]:
+    """The default run of a clean copy of a checkout."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "gallerist")
-        listing = ["git", "-C", checkout, "ls-files", "-z"]
-        listed = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
-        for name in listed.rstrip("\0").split("\0"):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(checkout / name, copy / name)
-        programs = checkout / ".venv/bin"
-        run = f"PYTHONPATH={copy}/scripts PATH={programs}:$PATH {programs}/snakemake --cores all"
-        return measured(["bash", "-c", f"{run} 2>/dev/null"], copy)
+        return run_workflow(checkout, copy_of(checkout, Path(folder, "gallerist")))
 
 
 def run_plain() -> dict[str, float]:
@@ -137,7 +146,7 @@ def run_plain() -> dict[str, float]:
 def compare_sides(rounds: int, checkouts: list[Path]) -> None:
     """Measure all sides in turn; print medians, and ratios as medians over the rounds."""
     sides: dict[str, Any] = {"plain": run_plain}
-    sides |= {str(each): lambda each=each: run_workflow(each) for each in checkouts}
+    sides |= {str(each): lambda each=each: run_default(each) for each in checkouts}
     seen: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
     for number in range(rounds):
         for name, run in sides.items():

@@ -19,7 +19,7 @@ def test_sides_are_measured_in_turn_and_compared_within_a_round(monkeypatch, cap
         return run
 
     monkeypatch.setattr(plain, "run_plain", side("plain", [10.0, 20.0, 10.0]))
-    monkeypatch.setattr(plain, "run_workflow", side("workflow", [20.0, 60.0, 40.0]))
+    monkeypatch.setattr(plain, "run_default", side("workflow", [20.0, 60.0, 40.0]))
     plain.compare_sides(3, [tmp_path])
     assert order == ["plain", "workflow"] * 3
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
