@@ -87,8 +87,9 @@ def test_equal_means_are_ordered_by_queries_then_by_name():
 
 
 @pytest.fixture
-def figures(monkeypatch):
+def figures(monkeypatch, tmp_path):
     """The figures that were written, to be looked into."""
+    monkeypatch.chdir(tmp_path)
     return keep_figures(monkeypatch, module)
 
 
