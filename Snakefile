@@ -47,8 +47,7 @@ if CHALLENGE:
     include: "rules/challenge.smk"
 
 
-# Like `localrules:`, which takes no list.
-workflow.localrules(*small_rules())
+keep_small_jobs_here()
 
 
 onstart:

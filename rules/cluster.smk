@@ -1,5 +1,6 @@
 # Where jobs run: the processors they get, what they ask for, and which of them are worth sending.
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from gallerist.workflow import cluster
@@ -33,6 +34,25 @@ def small_rules():
         return []
     names = [each.name for each in workflow.rules]
     return needs.small(names, count_pictures(PLAN), CONFIG.cluster.least_minutes)
+
+
+def keep_small_jobs_here():
+    """Have the jobs of small rules run beside the workflow, on `local-cores` of the profile.
+
+    Snakemake itself counts no processors of such jobs, nor looks at that number: it would start
+    five at a time, each with as many threads as a job that is sent.
+    """
+    names = small_rules()
+    # Like `localrules:`, which takes no list.
+    workflow.localrules(*names)
+    if not names:
+        return
+    here = workflow.resource_settings.local_cores or os.cpu_count()
+    workflow.register_resource("beside", here)
+    for name in names:
+        resources = workflow.get_rule(name).resources
+        resources["_cores"] = min(resources["_cores"].value, here)
+        resources["beside"] = lambda wildcards, threads: threads
 
 
 def note_what_is_sent():

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from tiny_workflow import jobs_of, wait_for
+from tiny_workflow import all_said, jobs_of, wait_for
 from two_nodes import MODEL, OnCluster, compare
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -35,10 +35,11 @@ def test_by_the_profile_alone_the_results_are_those_of_a_local_run(
 
 
 def test_small_jobs_run_beside_the_workflow(workflow, nodes):
-    """No job of a data set so small has two processor minutes of work."""
+    """None of a data set so small has two processor minutes of work. One at a time, on one core."""
     workflow.edit_config("search.depth", 8)
-    OnCluster(workflow, nodes).run()
+    said = all_said(OnCluster(workflow, nodes).run("--local-cores", "1"))
     assert nodes.jobs(workflow.folder) == []
+    assert set(re.findall(r"^Execute (\d+) jobs", said, flags=re.MULTILINE)) == {"1"}
 
 
 @at_moments

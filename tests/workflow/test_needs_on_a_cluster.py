@@ -13,10 +13,9 @@ NODES = "main*|2|4000\\nlarge|16|64000\\n"
 
 @pytest.fixture
 def planned(tmp_path):
-    """Arguments -> what is said of the training that would be sent."""
+    """Arguments, and the least work of a job that is sent -> what is said of a training."""
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="the executor is not installed")
     workflow = Workflow(tmp_path / "gallerist")
-    workflow.edit_config("cluster.least_minutes", 0)
     commands = tmp_path / "commands"
     commands.mkdir()
     for name, answer in {"sinfo": NODES, "squeue": ""}.items():
@@ -24,7 +23,8 @@ def planned(tmp_path):
         (commands / name).chmod(stat.S_IRWXU)
     path = os.pathsep.join([str(commands), str(COMMANDS), os.environ["PATH"]])
 
-    def plan(*arguments):
+    def plan(*arguments, least_minutes=0):
+        workflow.edit_config("cluster.least_minutes", least_minutes)
         profile = ("--workflow-profile", "profiles/slurm", "--dry-run", "--cores", "16")
         result = workflow.call(["snakemake", *profile, *arguments], env={"PATH": path})
         (found,) = re.findall(
@@ -44,3 +44,10 @@ def test_a_job_asks_for_no_more_than_the_largest_node_of_the_default_partition_h
 def test_of_a_partition_that_is_named_its_nodes_count(planned):
     told = planned("--default-resources", "slurm_partition=large")
     assert "    threads: 8\n" in told
+
+
+def test_a_small_job_takes_the_processors_that_the_profile_leaves_for_those(planned):
+    """Not as many as a job on that node; and all that run at once share them."""
+    told = planned("--default-resources", "slurm_partition=large", least_minutes=2)
+    assert "    threads: 2\n" in told
+    assert re.search(r"\bbeside=2\b", told)
