@@ -49,7 +49,7 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
         return False
     run = _reusable(client, [run for run in found if is_active(run)], record)
     if run is None:
-        run = client.get_run(open_run(client, record))
+        run = _create_run(client, record)
     run_id, parameters = run.info.run_id, parameters_of(record)
     tags = {
         **tags_of(record),
@@ -62,7 +62,7 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
             run_id,
             points=missing_points(record, _points_in(client, run)),
             parameters={name: parameters[name] for name in parameters.keys() - run.data.params},
-            tags=tags,
+            tags=dict(tags.items() - run.data.tags.items()),
         )
         _log_datasets(client, run_id, record)
         present = client.get_experiment(run.info.experiment_id).tags
@@ -73,7 +73,9 @@ def log_record(client: Client, record: Record, shown: Mapping[str, Path] | None 
         client.set_terminated(run_id, status, record.ended)
     if record.status == "finished":
         client.set_tag(run_id, "current", "true")
-        current = list(runs(client, [run.info.experiment_id], "tags.current = 'true'"))
+        # Of its stage only: the runs of all others, read for each record, are most of the work.
+        question = f"tags.current = 'true' and tags.`gallerist.stage` = '{record.stage}'"
+        current = list(runs(client, [run.info.experiment_id], question))
         restore_current(client, current, [record])
     _log_artifacts(client, run_id, record, shown or {})
     client.set_tag(run_id, "gallerist.logged", record.status)
@@ -93,17 +95,20 @@ def show_at_work(client: Client, record: Record) -> tuple[str, set[PointKey]]:
 
 def open_run(client: Client, record: Record) -> str:
     """Create the RUNNING run of a stage that has begun. Returns its id."""
-    run = client.create_run(
+    run_id = str(_create_run(client, record).info.run_id)
+    with _never_left_running(client, run_id):
+        tags = description_of(record, run_id)
+        _log_batch(client, run_id, parameters=parameters_of(record), tags=tags)
+    return run_id
+
+
+def _create_run(client: Client, record: Record) -> Any:
+    return client.create_run(
         experiment_id(client, record.mlflow_experiment),
         start_time=milliseconds(record.started),
         tags=tags_of(record),
         run_name=record.title,
     )
-    run_id = str(run.info.run_id)
-    with _never_left_running(client, run_id):
-        tags = description_of(record, run_id)
-        _log_batch(client, run_id, parameters=parameters_of(record), tags=tags)
-    return run_id
 
 
 @contextmanager

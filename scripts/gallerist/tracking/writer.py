@@ -22,7 +22,7 @@ from typing import Any
 
 from gallerist.io.files import PathLike
 from gallerist.records.history import History, has_no_process
-from gallerist.records.record import find_records, mlflow_experiments
+from gallerist.records.record import find_records, milliseconds, mlflow_experiments
 from gallerist.tracking.client import Client, connect, explain
 from gallerist.tracking.runs import (
     PointKey,
@@ -38,6 +38,12 @@ logger = logging.getLogger("gallerist")
 
 _INTERVAL = 1.0
 """Seconds between two readings of the files."""
+
+_YOUNG = 5.0
+"""Seconds that a stage is at work before it is shown: most end earlier, and are logged once."""
+
+_TOGETHER = 5
+"""Samples of what the machine does that are shown at once: to log them costs more than they do."""
 
 _LONGEST_PAUSE = 30.0
 """Seconds until MLflow is tried again, at most."""
@@ -117,8 +123,14 @@ class Writer:
             if has_no_process(record):
                 killed = True
                 continue
+            if time.time() - milliseconds(record.started) / 1000 < _YOUNG:
+                continue
             # Metrics are outcomes, which get their time and step when the stage has ended.
-            record = replace(record, metrics={})
+            whole = {
+                name: points[: len(points) // _TOGETHER * _TOGETHER]
+                for name, points in record.machine_use.items()
+            }
+            record = replace(record, metrics={}, machine_use=whole)
             if record.execution not in self._runs:
                 self._runs[record.execution] = show_at_work(self._client, record)
             run_id, known = self._runs[record.execution]
