@@ -31,6 +31,9 @@ rule import_images:
         # Whether pictures of all classes lie side by side.
         flat=lambda wildcards: wildcards.part in PLAN.challenge_parts,
         fingerprint=part_fingerprint,
+        # By sizes and times of files: what was in those that have not changed since.
+        fingerprints=results("fingerprints/{part}.json"),
+        store=results("store/pictures/{part}"),
         on_bad=CONFIG.dataset.images.on_bad,
         min_side=CONFIG.dataset.images.min_side,
         reading=READING,

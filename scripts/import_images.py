@@ -1,14 +1,19 @@
 """Rule import_images: class folders, or a table -> manifests, and the files with faults."""
 
 from gallerist.data.corrections import correct, read_corrections
+from gallerist.data.examining import Examiner
 from gallerist.data.importing import import_folder, stop_on_bad_images, write_problems
 from gallerist.data.table import import_table
 from gallerist.workflow.stage import stage
+from gallerist.workflow.stores import open_store
 
 with stage(snakemake) as run:
     params, given, output = snakemake.params, snakemake.input, snakemake.output
     how = {"min_side": params.min_side, **run.param("reading"), "threads": snakemake.threads}
     one = snakemake.wildcards.get("part")
+    if one:  # of the user's, where what has not changed is not decoded again
+        store = open_store(params.store, Examiner, params.min_side, run.param("reading"))
+        how |= {"kept": store, "fingerprints": params.fingerprints}
     parts, folders = ([one], [params.folder]) if one else (params.parts, params.folders)
     imported = {}
     for part, folder in zip(parts, folders, strict=True):
@@ -30,6 +35,9 @@ with stage(snakemake) as run:
         run.metrics({f"{part}_images": len(each.manifest)})
         run.dataset(part, manifest, each.manifest.digest, len(each.manifest))
         run.artifact(faults)
+    if one:
+        run.tag(store=store.folder)
+        run.metrics(images_examined=store.computed)
     problems = [problem for each in imported.values() for problem in each.problems]
     skipped = sum(problem.severity == "skipped" for problem in problems)
     run.metrics(

@@ -26,6 +26,9 @@ def workflow(finished, tmp_path):
     return finished.copy(tmp_path / "gallerist")
 
 
+PARTS = ("gallery", "query")
+
+
 def counts(workflow, experiment):
     """Vectors computed, and those that were there, when the experiment was last extracted."""
     record = read_json(workflow.results / f"features/{experiment}/extraction.record.json")
@@ -48,6 +51,8 @@ def test_a_picture_added_renamed_and_moved_computes_one_none_and_one(workflow):
     assert {"describe_images colour", "encode_key_points sift"} <= done
     assert "learn_vocabulary sift" not in done
     assert [counts(workflow, name) for name in EXPERIMENTS] == [(1, 15), (1, 15)]
+    imported = [read_json(workflow.results / f"manifests/{part}.record.json") for part in PARTS]
+    assert [each["metrics"]["images_examined"] for each in imported] == [1, 0]
 
     moved = pictures / "training/discs/discs_1.png"
     moved.rename(pictures / "validation/gallery/discs/moved.png")

@@ -14,7 +14,8 @@ from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, naming_table, write_csv
 
 if TYPE_CHECKING:
-    from gallerist.data.importing import Import, Problem
+    from gallerist.data.examining import Problem
+    from gallerist.data.importing import Import
 
 Action = Literal["label", "bad", "leak"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -132,7 +133,7 @@ def _corrected(
     left: Picture | None = picture
     problems = []
     for severity, reason in _reasons(picture, corrections, part, classes):
-        from gallerist.data.importing import Problem  # which loads what decodes pictures
+        from gallerist.data.examining import Problem  # which loads what decodes pictures
 
         problems.append(Problem(picture.path, severity, reason))
         if severity == "skipped":

@@ -75,11 +75,8 @@ def contents(
 
     files: path -> status, as in `Tree`. cache: see `folder_fingerprint`.
     """
-    known: dict[str, tuple[int, int, int, str]] = {}
-    if cache is not None:
-        with contextlib.suppress(OSError, ValueError):
-            known = _CACHE.validate_json(Path(cache).read_bytes())
-    remembered: dict[str, tuple[int, int, int, str]] = {}
+    known = {} if cache is None else _read(cache)
+    noted: dict[str, tuple[int, int, int, str]] = {}
     found: dict[str, str] = {}
     now = time.time_ns()
     for relative, identity in files.items():
@@ -93,12 +90,28 @@ def contents(
                     content = sha256_of_file(os.path.join(folder, relative))  # noqa: PTH118
             settled = now - identity[2] > _RACY_NS
             if settled and content != "unreadable" and is_utf8(relative):
-                remembered[relative] = (*identity, content)
+                noted[relative] = (*identity, content)
         found[relative] = content
-    if cache is not None and remembered != known:
+    if cache is not None and noted != known:
         with contextlib.suppress(OSError):
-            write_json(cache, remembered)
+            write_json(cache, noted)
     return found
+
+
+def remembered(files: Mapping[str, "Status | None"], cache: PathLike) -> dict[str, str]:
+    """The SHA-256 of those files that are as they were when `contents` wrote the cache."""
+    known = _read(cache)
+    return {
+        relative: known[relative][3]
+        for relative, identity in files.items()
+        if relative in known and known[relative][:3] == identity
+    }
+
+
+def _read(cache: PathLike) -> dict[str, tuple[int, int, int, str]]:
+    with contextlib.suppress(OSError, ValueError):
+        return _CACHE.validate_json(Path(cache).read_bytes())
+    return {}
 
 
 def status_of(path: PathLike) -> Status | None:

@@ -1,7 +1,6 @@
 """Import of a folder of class folders: a manifest of what can be used, and what cannot and why."""
 
 import csv
-import hashlib
 import logging
 import os
 import unicodedata
@@ -10,20 +9,18 @@ from contextlib import closing
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any
 
-import imagehash
-from PIL import Image
-
-from gallerist.data.boxes import Box, cut, picture_id, with_box
-from gallerist.data.decoding import Profiles, decoded, read_bytes
-from gallerist.data.folders import Tree, is_utf8, walk
-from gallerist.data.formats import FORMAT_OF_SUFFIX, BadImage, format_of
+from gallerist.data.decoding import Profiles
+from gallerist.data.examining import Examined, Examiner, Problem
+from gallerist.data.folders import Tree, is_utf8, remembered, walk
+from gallerist.data.formats import FORMAT_OF_SUFFIX
 from gallerist.data.layouts import no_classes
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
 from gallerist.io.parallel import ordered
+from gallerist.io.row_store import RowStore
 from gallerist.workflow.progress import tracked
 
 logger = logging.getLogger("gallerist")
@@ -31,22 +28,6 @@ logger = logging.getLogger("gallerist")
 _COPY = "same picture as "
 _STRAY = "not inside a class folder"
 _NESTED = "inside a folder, where the pictures have to lie side by side"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """What is wrong with one file or folder.
-
-    severity: "skipped" when it is not in the manifest, "warning" when it is all the same.
-    """
-
-    path: str
-    severity: Literal["skipped", "warning"]
-    reason: str
-
-
-Examined = tuple[Picture | None, Problem | None]
-"""A picture, its problem where it is no usable one, or both: a picture with a warning."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +47,8 @@ def import_folder(
     threads: int = 1,
     flat: bool = False,
     profiles: Profiles = "apply",
+    kept: RowStore | None = None,
+    fingerprints: PathLike | None = None,
 ) -> Import:
     """List the pictures of a folder that holds one folder a class, or none (flat).
 
@@ -81,7 +64,9 @@ def import_folder(
     for `profiles` too; `min_side` and `max_pixels` are in pixels), when it lies in no class folder,
     and when an earlier file has the same content. It is used, with a warning, when its name
     promises another format.
-    `threads` pictures are decoded at a time, and only as many are in memory.
+    `threads` pictures are decoded at a time, and only as many are in memory. kept: what was found
+    in pictures before, see `Examiner`. fingerprints: the cache of `folder_fingerprint`; what it
+    knows need not be read.
 
     Raises UserError when the folder is missing, holds no class folder, parts of a data set in place
     of classes, or no usable picture.
@@ -92,20 +77,18 @@ def import_folder(
     if wrong := no_classes(folder, classes):
         raise UserError(wrong)
     candidates, problems = _candidates(base, tree, flat)
+    known = {} if kept is None or fingerprints is None else remembered(tree.files, fingerprints)
     del tree  # of which a million files need half a gigabyte
+    examiner = Examiner(
+        part=part, min_side=min_side, max_pixels=max_pixels, profiles=profiles, kept=kept
+    )
 
     def one(relative: str) -> Examined:
         label = "" if flat else _label(relative)
-        return examine(
-            _join(base, relative),
-            label,
-            part=part,
-            min_side=min_side,
-            max_pixels=max_pixels,
-            profiles=profiles,
-        )
+        return examiner.examine(_join(base, relative), label, content=known.get(relative, ""))
 
-    manifest = manifest_of(one, candidates, problems, threads)
+    with examiner.keeping():
+        manifest = manifest_of(one, candidates, problems, threads)
     if not len(manifest):
         raise UserError(_nothing_usable(folder, problems))
     if not flat:
@@ -222,54 +205,6 @@ def _normalised(name: str) -> str:
 
 def _join(folder: str, relative: str) -> str:
     return os.path.join(folder, relative)  # noqa: PTH118 - the folder stays as it was given
-
-
-def examine(
-    path: str,
-    label: str,
-    box: Box | None = None,
-    *,
-    part: str,
-    min_side: int,
-    max_pixels: int,
-    profiles: Profiles,
-) -> Examined:
-    """Return the picture in a file, its problem, or a picture with a warning.
-
-    box: of the part that is the picture. One that is all of it is none.
-    """
-    try:
-        data = read_bytes(path, max_pixels=max_pixels)
-        with decoded(data, max_pixels=max_pixels, min_side=min_side, profiles=profiles) as pixels:
-            height, width = pixels.shape[:2]
-            if box == (0, 0, width, height):
-                box = None
-            if box is not None:
-                _check_box(box, width, height, min_side)
-                width, height = box.width, box.height
-            phash = str(imagehash.phash(Image.fromarray(cut(pixels, box))))
-    except BadImage as error:
-        return None, Problem(with_box(path, box), "skipped", str(error))
-    content = hashlib.sha256(data).hexdigest()
-    identity, suffix, path = picture_id(content, box), PurePath(path).suffix, with_box(path, box)
-    picture = Picture(identity, path, label, part, content[:16], width, height, phash)
-    warning = _misnamed(suffix, format_of(data))
-    return picture, Problem(path, "warning", warning) if warning else None
-
-
-def _check_box(box: Box, width: int, height: int, min_side: int) -> None:
-    if not box.within(width, height):
-        raise BadImage(f"the box {box} is not within the picture, which has {width}x{height}")
-    if min(box.width, box.height) < min_side:
-        raise BadImage(f"the box {box} is smaller than {min_side} pixels a side")
-
-
-def _misnamed(suffix: str, content: str) -> str | None:
-    promised = FORMAT_OF_SUFFIX.get(suffix.lower())
-    if promised == content:
-        return None
-    says = f"'{suffix}' is no picture's extension" if suffix else "the name has no extension"
-    return f"the content is {content}, though {f'the name says {promised}' if promised else says}"
 
 
 def _same_picture(copy: Picture, first: Picture) -> Problem:

@@ -49,7 +49,8 @@ def table_fingerprint(path: PathLike, folder: str, part: str, cache: PathLike) -
     `folders.folder_fingerprint`.
     """
     wrong: list[Wrong] = []
-    rows = sorted(row[1:] for row in rows_of(read_table(path), folder, part, wrong))
+    rows = [row[1:] for row in rows_of(read_table(path), folder, part, wrong)]
+    rows.sort(key=lambda row: (*row[:2], row[2] or (), *row[3:]))  # all of a picture has no box
     names = dict.fromkeys(posixpath.relpath(row[0], folder) for row in rows)
     statuses = {name: status_of(posixpath.join(folder, name)) for name in names}
     found = contents(folder, statuses, cache)

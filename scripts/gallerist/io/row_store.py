@@ -154,6 +154,9 @@ class RowStore:
     def __contains__(self, key: str) -> bool:
         return key in self._place
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
     def __len__(self) -> int:
         return len(self._place)
 

@@ -52,7 +52,8 @@ def unused_files(config: Configuration, root: PathLike = "results") -> list[Path
     indexes that no search names. root: the folder of all results.
     """
     plan = Plan(config, root)
-    records = (Path(each) for name in plan.experiments for each in plan.upstream_records(name))
+    records = [Path(each) for name in plan.experiments for each in plan.upstream_records(name)]
+    records += [Path(plan.results.file(f"manifests/{part}.record.json")) for part in plan.users]
     tags = [read_record(path).tags for path in {*records} if path.exists()]
     used = {Path(each[name]) for each in tags for name in STORE_TAGS if name in each}
     manifests = (plan.results.folder / "manifests").glob("*.csv")

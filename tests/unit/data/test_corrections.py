@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gallerist.data.corrections import Correction, correct, read_corrections, write_corrections
-from gallerist.data.importing import Import, Problem
+from gallerist.data.examining import Problem
+from gallerist.data.importing import Import
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 

@@ -16,8 +16,9 @@ import pytest
 from checkout import SHARED
 from PIL import Image
 
-from gallerist.data import importing
-from gallerist.data.importing import Problem, import_folder, stop_on_bad_images, write_problems
+from gallerist.data import examining
+from gallerist.data.examining import Problem
+from gallerist.data.importing import import_folder, stop_on_bad_images, write_problems
 from gallerist.data.manifest import Manifest
 from gallerist.io.errors import UserError
 
@@ -399,7 +400,7 @@ def test_a_file_given_as_folder_is_refused(tmp_path):
 def test_no_more_pictures_are_open_than_there_are_threads(tmp_path, monkeypatch):
     for seed in range(24):
         save(tmp_path / "cat" / f"{seed}.png", seed)
-    decoded, lock = importing.decoded, threading.Lock()
+    decoded, lock = examining.decoded, threading.Lock()
     now, most = 0, 0
 
     @contextmanager
@@ -413,7 +414,7 @@ def test_no_more_pictures_are_open_than_there_are_threads(tmp_path, monkeypatch)
         with lock:
             now -= 1
 
-    monkeypatch.setattr(importing, "decoded", counting)
+    monkeypatch.setattr(examining, "decoded", counting)
     assert len(imported(tmp_path, threads=3).manifest) == 24
     assert 1 <= most <= 3
 
