@@ -118,26 +118,7 @@ def find_caveats(
     metrics: of each row, with `gallery_images`. faults, leaks, doubts: the reports of the import,
     of the split, and of doubtful labels, whose lines are counted.
     """
-    lines = [
-        f"{row['experiment']} STARTED FROM {row['weights'].upper()}: it cannot be compared with "
-        "figures for pretrained weights."
-        for row in rows
-        if "random (" in row["weights"]
-    ]
-    once = [row["experiment"] for row in rows if row[OVER] == NOT_TRAINING]
-    if once:
-        names, were = ", ".join(once), "was" if len(once) == 1 else "were each"
-        lines.append(
-            f"{names} {were} trained once. Interval and tests hold for that training, and not for "
-            "another one of the same settings, which may come out otherwise: `seed: [1, 2, 3]` in "
-            "the configuration puts training in."
-        )
-    lines += [
-        f"{row['experiment']} was searched by an index, which found {row[INDEX_RECALL]:.1%} of the "
-        "exact first answers."
-        for row in rows
-        if row.get(INDEX_RECALL) is not None
-    ]
+    lines = _of_experiments(rows)
     gallery = metrics[0]["gallery_images"]
     if not any("macro_mean" in figures for figures in metrics[0]["metrics"].values()):
         lines.append(
@@ -168,6 +149,31 @@ def find_caveats(
     if doubtful:
         which = "The label of one picture is" if doubtful == 1 else f"{doubtful} labels are"
         lines.append(f"{which} doubtful: the nearest pictures are of another class; see {doubts}.")
+    return lines
+
+
+def _of_experiments(rows: Sequence[Row]) -> list[str]:
+    """What holds for some of the experiments: their weights, their training, their search."""
+    lines = [
+        f"{row['experiment']} STARTED FROM {row['weights'].upper()}: it cannot be compared with "
+        "figures for pretrained weights."
+        for row in rows
+        if "random (" in row["weights"]
+    ]
+    once = [row["experiment"] for row in rows if row[OVER] == NOT_TRAINING]
+    if once:
+        names, were = ", ".join(once), "was" if len(once) == 1 else "were each"
+        lines.append(
+            f"{names} {were} trained once. Interval and tests hold for that training, and not for "
+            "another one of the same settings, which may come out otherwise: `seed: [1, 2, 3]` in "
+            "the configuration puts training in."
+        )
+    lines += [
+        f"{row['experiment']} was searched by an index, which found {row[INDEX_RECALL]:.1%} of the "
+        "exact first answers."
+        for row in rows
+        if row.get(INDEX_RECALL) is not None
+    ]
     return lines
 
 

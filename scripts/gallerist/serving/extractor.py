@@ -40,9 +40,10 @@ def extractor_of(
 
         how = {"threads": threads, "engine": engine, **reading}
         members = {name: extractor_of(results, name, experiments, **how) for name in settings["of"]}
-        weighted = settings["fusion"] == "weighted"
-        weights = results.path(fusion_weights(experiment)) if weighted else None
-        extractor = Fusion.of(members, weights)
+        learned = settings["fusion"] == "weighted"
+        extractor = Fusion.of(
+            members, results.path(fusion_weights(experiment)) if learned else None
+        )
     elif "network" in settings:
         from gallerist.features.network import NetworkExtractor
         from gallerist.features.views import Views
