@@ -423,6 +423,10 @@ def all_said(result):
     return "\n".join([result.stdout, *(Path(log).read_text(encoding="utf-8") for log in logs)])
 
 
+SOURCES = ("source", "challenge")
+"""Whose parts are imported by one job."""
+
+
 def _announced(result):
     """Number, name and fields of every job that snakemake says it begins."""
     blocks = re.findall(
@@ -432,8 +436,9 @@ def _announced(result):
         fields = dict(re.findall(r"^    (\w+): (.*)$", block, flags=re.MULTILINE))
         wildcards = [each.partition("=")[2] for each in fields.get("wildcards", "").split(", ")]
         # Rules that differ in the parts that they are for have one name before the underscores.
-        name = rule.partition("__")[0]
-        yield fields["jobid"], " ".join([name, *filter(None, wildcards)]), fields
+        name, _, suffix = rule.partition("__")
+        of_all_parts = suffix if suffix in SOURCES else ""
+        yield fields["jobid"], " ".join([name, *filter(None, (of_all_parts, *wildcards))]), fields
 
 
 def wait_for(condition, seconds=300.0):

@@ -223,16 +223,19 @@ def test_only_who_asks_sends_answers_and_their_grade_is_tracked(workflow):
 
 def test_parts_that_are_drawn_are_imported_by_one_job_and_those_of_the_user_apart(workflow):
     workflow.edit_config("challenge.embedded.distractors", 19)
-    assert {job for job in workflow.dry_run() if "import" in job} == {"import_images"}
+    assert {job for job in workflow.dry_run() if "import" in job} == {"import_images challenge"}
     embedded = {"training_per_class": 4, "gallery_per_class": 2, "query_per_class": 1}
     workflow.edit_config("dataset", {"name": "tiny", "embedded": embedded})
     shutil.copytree(workflow.results / "challenge/source", workflow.folder / "mine")
     workflow.edit_config("challenge", {"folder": "mine"})
     parts = {f"import_images challenge_{part}" for part in ("gallery", "query")}
-    assert {job for job in workflow.dry_run() if "import" in job} == {"import_images", *parts}
+    assert {job for job in workflow.dry_run() if "import" in job} == {
+        "import_images source",
+        *parts,
+    }
     # What was imported apart before is not held against what is imported together now.
     record = "results/tiny/manifests/source.record.json"
-    assert workflow.rerun(record) == {"draw_silhouettes", "import_images"}
+    assert workflow.rerun(record) == {"draw_silhouettes", "import_images source"}
     assert {len(workflow.rows(f"manifests/{part}.csv")) for part in TREE_PARTS} == {40, 20, 10}
     names = {path.name for path in workflow.results.glob("manifests/*.record.json")}
     assert "source.record.json" in names
@@ -248,5 +251,5 @@ def test_the_first_run_did_every_job_of_the_challenge(challenged):
     done = jobs_of(challenged.first_run)
     assert done >= SUBMISSIONS | {"draw_challenge", "grade_challenge", "verify_geometry verified"}
     imports = {job for job in done if job.startswith("import_")}
-    assert imports == {"import_images", *(f"import_images {part}" for part in TREE_PARTS)}
+    assert imports == {"import_images challenge", *(f"import_images {part}" for part in TREE_PARTS)}
     assert "fuse_rankings by_rank" in done
