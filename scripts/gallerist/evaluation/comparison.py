@@ -41,7 +41,7 @@ def table_rows(
 
     Costs: training s is of all epochs, validation included; frozen layers s what these took, once,
     for the pictures trained on; extraction images/s of gallery and query together. Index recall:
-    the share of the exact first answers that an index finds, where one searches.
+    the share of the exact first answers that an index finds; no column where none searches.
     """
     names = dict.fromkeys(name for each in metrics for name in each["metrics"])
     ordered = [*_hit_rates(names), *(name for name in names if k_of(name) is None)]
@@ -70,6 +70,8 @@ def table_rows(
                 "excluded": int(costs["queries_excluded"]),
             }
         )
+    if all(row[INDEX_RECALL] is None for row in rows):
+        rows = [{name: row[name] for name in row if name != INDEX_RECALL} for row in rows]
     return rows
 
 
