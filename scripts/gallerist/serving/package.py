@@ -50,6 +50,8 @@ _ONLY_FOR = {
     "features.vocabulary": "encoding",
     "features.reduction": "reduction",
     "search.approximate": "index",
+    "search.faiss_index": "index",
+    "search.kept_index": "index",
 }
 """Module -> what an experiment has that needs it, with all that only it uses."""
 
