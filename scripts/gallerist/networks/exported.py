@@ -24,6 +24,10 @@ Sizes = Literal["fixed", "any", "by Keras"]
 """Whether a network takes pictures of another size than it was built for: no; yes; or only when
 Keras builds it anew, because what it does depends on the size."""
 
+EXACT: Mapping[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+"""How OpenVINO compiles whatever runs here: in float32 where the processor has shorter numbers too;
+and not pinned, because the first thread of every process would be on the first processor."""
+
 SUFFIXES = (".xml", ".bin", ".json")
 
 MOST_COMPARED = 256

@@ -23,7 +23,7 @@ from gallerist.io.arrays import AnyArray, Vectors
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike
 from gallerist.io.parallel import ordered
-from gallerist.networks.exported import Exported, Kind, compared, import_openvino, probe
+from gallerist.networks.exported import EXACT, Exported, Kind, compared, import_openvino, probe
 from gallerist.networks.winograd import rewrite_convolutions
 
 if TYPE_CHECKING:
@@ -185,11 +185,9 @@ class OpenVino(Forward):
         super().__init__(tuple(shape), tuple(made.shape)[1:], given.element_type.to_dtype())
         rewrite_convolutions(network)
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            **EXACT,
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
-            # Pinned, the first thread of every process would be on the first processor.
-            "ENABLE_CPU_PINNING": False,
         }
         openvino = import_openvino()
         compiled = openvino.Core().compile_model(network, "CPU", settings)

@@ -22,7 +22,7 @@ from gallerist.io.files import (
     sha256_of_text,
     write_json,
 )
-from gallerist.networks.exported import compared, export_files, import_openvino, probe
+from gallerist.networks.exported import EXACT, compared, export_files, import_openvino, probe
 
 MOST_BYTES = 8 << 30
 """Of a file that is downloaded."""
@@ -273,8 +273,7 @@ def _run(network: Any, pixels: AnyArray) -> AnyArray:
     count = batch.get_length() if batch.is_static else len(pixels)
     fixed = network.clone()
     fixed.reshape([count, *pixels.shape[1:]])
-    exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = import_openvino().Core().compile_model(fixed, "CPU", exact)
+    compiled = import_openvino().Core().compile_model(fixed, "CPU", dict(EXACT))
     filled = np.resize(pixels, (count, *pixels.shape[1:]))
     return np.array(next(iter(compiled(filled).values())))[: len(pixels)]
 

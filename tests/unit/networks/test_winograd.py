@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from gallerist.networks import winograd
-from gallerist.networks.exported import import_openvino
+from gallerist.networks.exported import EXACT, import_openvino
 from gallerist.networks.winograd import rewrite_convolutions, transformed_weights
 
 openvino = import_openvino()
 opset = openvino.opset13
-
-# Pinned, the threads would stay on one processor for the rest of the process.
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
 
 
 def by_definition(pictures, weights):
@@ -42,7 +39,7 @@ def model(shape, weights, *, steps=(1, 1), border=(1, 1), apart=(1, 1), pad="exp
 
 
 def run(network, pictures):
-    return openvino.Core().compile_model(network, "CPU", EXACT)([pictures])[0]
+    return openvino.Core().compile_model(network, "CPU", dict(EXACT))([pictures])[0]
 
 
 def error(found, exact):
