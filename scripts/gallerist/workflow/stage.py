@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gallerist import LIBRARY
+from gallerist.io.imports import without
 from gallerist.records.history import History
 from gallerist.records.made import verify_inputs
 from gallerist.records.provenance import (
@@ -56,12 +57,15 @@ def stage(snakemake: Any) -> Iterator[Run]:
 
     Begin it before importing anything heavy: what happens earlier is neither logged nor stoppable.
     Nothing comes after it: the process of a job that has ended well then ends at once.
+
+    pandas cannot be imported within: scikit-learn and pyarrow would load it, for a quarter of a
+    second of each job, to look for its tables, which nobody gives them.
     """
     done: list[str] = []
     if vars(sys.modules["__main__"]).get("snakemake") is snakemake:
         atexit.register(_end_process, done)
     log = str(snakemake.log[0]) if len(snakemake.log) else None
-    with logging_to(log) as terminal, stoppable():
+    with logging_to(log) as terminal, stoppable(), without("pandas"):
         run = None
         title = _title(snakemake)
         try:

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -229,6 +230,12 @@ def test_snakemakes_own_objects_are_understood(work):
     assert record.parameters == {"batch_size": 16, "head": "standard"}
     assert (record.experiment, record.part) == ("resnet", None)
     assert list(record.inputs) == ["a.txt"]
+
+
+def test_no_stage_loads_pandas(work):
+    """Which scikit-learn and pyarrow look for, and nobody else needs."""
+    with stage(a_job()), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("pandas")
 
 
 def test_a_row_of_the_comparison_is_a_record_of_its_own(work):
