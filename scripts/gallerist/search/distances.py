@@ -121,8 +121,13 @@ def _squares(
     queries: Vectors, of_query: Indices, gallery: Vectors, rows: Indices, measure: Measure
 ) -> Floats:
     """Squared distances; 2, as at a right angle, where a cosine has no direction to go by."""
-    asked = queries[of_query]
-    difference = gallery[rows].astype(np.float64, order="C")
+    if (of_query == of_query[0]).all():
+        of_query = of_query[:1]  # read once, and not for each of its answers
+    asked = queries[of_query].astype(np.float64, order="C")
+    first, last = rows[0], rows[-1]
+    together = len(rows) == last - first + 1 and (np.diff(rows) == 1).all()
+    found = gallery[first : last + 1] if together else gallery[rows]
+    difference = found.astype(np.float64, order="C")
     if measure.metric == "cosine":
         without = ~(difference.any(axis=1) & asked.any(axis=1))
     if measure.queries is None or measure.gallery is None:
