@@ -29,6 +29,10 @@ Batch = tuple[AnyArray, Targets]
 AHEAD = 2
 """Batches that are read while the network works on another one, and no more of them."""
 
+MOST_KEPT = 512 << 20
+"""Bytes of decoded pictures that are kept for the epochs to come. Of more none is kept: each epoch
+decodes them. To decode them took as long as to train the small network on them."""
+
 
 def targets_of(images: Manifest, classes: Sequence[str]) -> Targets:
     """(n,) int32 position of each picture's label among the classes of the training pictures.
@@ -102,7 +106,7 @@ class Batches(ABC):
 
 
 class ImageBatches(Batches):
-    """Pixels, uint8 (n, s, s, 3), decoded from files.
+    """Pixels, uint8 (n, s, s, 3), decoded from files; once, where all fit into `MOST_KEPT`.
 
     An epoch raises `decoding.BadImage`, which names the file, where one is no picture.
     """
@@ -120,15 +124,29 @@ class ImageBatches(Batches):
         """pictures: (n), files or rows of a manifest. threads: that decode."""
         super().__init__(targets, batch_size, seed, per_class)
         self.pictures, self.preprocessing, self.threads = pictures, preprocessing, threads
+        side = preprocessing.image_size
+        self._fit = len(pictures) * side * side * 3 <= MOST_KEPT
+        self._kept: dict[int, AnyArray] = {}
 
     def _inputs(self, chunks: Sequence[Integers]) -> Generator[AnyArray]:
-        return decode_ahead(
+        if self._fit and all(row in self._kept for chunk in chunks for row in chunk):
+            return (np.stack([self._kept[row] for row in chunk]) for chunk in chunks)
+        decoded = decode_ahead(
             [self.pictures[row] for chunk in chunks for row in chunk],
             self.preprocessing,
             threads=self.threads,
             batch_size=self.batch_size,
             ahead=AHEAD,
         )
+        return self._keeping(decoded, chunks) if self._fit else decoded
+
+    def _keeping(
+        self, decoded: Generator[AnyArray], chunks: Sequence[Integers]
+    ) -> Generator[AnyArray]:
+        with closing(decoded):
+            for chunk, batch in zip(chunks, decoded, strict=True):
+                self._kept.update(zip(chunk.tolist(), batch, strict=True))
+                yield batch
 
 
 class RowBatches(Batches):

@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ from trunk_of_numbers import TrunkOfNumbers, numbered
 
 from gallerist.data.decoding import BadImage
 from gallerist.data.manifest import Manifest
+from gallerist.data.preprocessing import Preprocessing
 from gallerist.io.errors import UserError
 from gallerist.networks.trunk_rows import TrunkRows
+from gallerist.training import batches as training_batches
 from gallerist.training.batches import AHEAD, RowBatches, TrainingData, targets_of
 
 
@@ -71,6 +74,53 @@ def test_an_epoch_that_was_not_read_to_its_end_changes_no_later_one(pictures):
     stopped.close()
     found = np.concatenate([targets for _, targets in batches.epoch(2)])
     np.testing.assert_array_equal(found, loaded(pictures)[1][batches.order(2)])
+
+
+# --- decoding once ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The files that are decoded, in some order."""
+    found, load = [], Preprocessing.load_group
+
+    def noting(self, group):
+        found.extend(group)
+        return load(self, group)
+
+    monkeypatch.setattr(Preprocessing, "load_group", noting)
+    return found
+
+
+def epochs(batches, count, start=0):
+    """Of so many epochs all pixels and all classes, in their order."""
+    every = [list(batches.epoch(number, start)) for number in range(1, count + 1)]
+    return [[np.concatenate(kind) for kind in zip(*each, strict=True)] for each in every]
+
+
+def test_pictures_that_fit_into_memory_are_decoded_once(pictures, decoded, monkeypatch):
+    kept = epochs(image_batches(pictures, 4, 3), 3)
+    assert Counter(decoded) == Counter(pictures.paths)
+    decoded.clear()
+    monkeypatch.setattr(training_batches, "MOST_KEPT", 21 * 16 * 16 * 3 - 1)
+    anew = epochs(image_batches(pictures, 4, 3), 3)
+    assert Counter(decoded) == Counter(3 * pictures.paths)
+    for one, other in zip(kept, anew, strict=True):
+        assert all(map(np.array_equal, one, other))
+
+
+def test_a_picture_that_an_epoch_left_out_is_decoded_in_the_next(pictures, decoded):
+    batches = image_batches(pictures, 4, 3)
+    begun = list(batches.epoch(1, start=2))
+    assert len(decoded) == 21 - 8
+    (pixels, targets), (again, _) = epochs(batches, 1) + epochs(batches, 1)
+    by_file, classes = loaded(pictures)
+    order = batches.order(1)
+    assert np.array_equal(pixels, by_file[order])
+    assert np.array_equal(targets, classes[order])
+    assert np.array_equal(again, pixels)
+    assert np.array_equal(np.concatenate([each for each, _ in begun]), pixels[8:])
+    assert set(decoded) == set(pictures.paths)
 
 
 # --- the contents -----------------------------------------------------------------------------
