@@ -69,12 +69,12 @@ def plain_stage(job: Any) -> Iterator[Run]:
 def compute(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Run the scripts of jobs in the current folder; processor seconds of each script."""
     stages.stage = plain_stage
-    threads, used = os.cpu_count() or 1, defaultdict[str, float](float)
-    if any(Path(job["script"]).stem in IN_TENSORFLOW for job in jobs):
+    used = defaultdict[str, float](float)
+    if trained := [job["threads"] for job in jobs if Path(job["script"]).stem in IN_TENSORFLOW]:
         from gallerist.networks import runtime
 
-        # A process is set up once, before anything is computed in it.
-        precision = jobs[0]["config"]["compute"]["gpu_precision"]
+        # A process is set up once, before anything is computed in it: for the smallest network.
+        threads, precision = min(trained), jobs[0]["config"]["compute"]["gpu_precision"]
         device = runtime.configure(threads=threads, gpu_precision=precision)
         runtime.configure = lambda **_: device
     for job in jobs:
@@ -83,7 +83,9 @@ def compute(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             for file in [files] if isinstance(files, str) else files:
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
         rule, before = Path(job["script"]).stem, time.process_time()
-        snakemake = SimpleNamespace(**given, rule=rule, threads=threads, config=job["config"])
+        snakemake = SimpleNamespace(
+            **given, rule=rule, threads=job["threads"], config=job["config"]
+        )
         runpy.run_path(job["script"], {"snakemake": snakemake})
         if "keras" in sys.modules:
             sys.modules["keras"].backend.clear_session()  # as in a process of its own

@@ -7,6 +7,7 @@ In an order in which none comes before one that it needs.
 
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def list_jobs(config: Path) -> list[dict[str, Any]]:
     """The jobs of the default target for a configuration, in the folder that we are in."""
     with SnakemakeApi(OutputSettings(dryrun=True)) as api:
         workflow = api.workflow(
-            ResourceSettings(cores=1),
+            ResourceSettings(cores=os.cpu_count()),
             ConfigSettings(configfiles=[config]),
             snakefile=CHECKOUT / "Snakefile",
         )
@@ -44,6 +45,7 @@ def _describe(job: Any) -> dict[str, Any]:
         "output": {name: _plain(files) for name, files in job.output.items()},
         "params": {name: _plain(value) for name, value in job.params.items()},
         "wildcards": job.wildcards_dict,
+        "threads": job.threads,
         "config": job.rule.workflow.config,
     }
 

@@ -4,7 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from gallerist.workflow import cluster
-from gallerist.workflow.resources import Needs, count_pictures
+from gallerist.workflow.resources import Needs, count_pictures, training_threads
 
 # Whether jobs are sent to other machines from here; not in the processes that run one there.
 SENDING = workflow.is_main_process and workflow.resource_settings.nodes is not None
@@ -26,6 +26,11 @@ needs = Needs(PLAN, sending=SENDING, megabytes=NODE and NODE.megabytes, gpus=GPU
 def processors(most):
     """The threads of a rule: no more than a job was given, or than a node has."""
     return min(most, cluster.processors_given() or (NODE.processors if NODE else most))
+
+
+def of_training(wildcards):
+    """The threads of a training: one, where its steps are small."""
+    return training_threads(PLAN.experiments[wildcards.experiment], processors(8))
 
 
 def small_rules():
@@ -51,8 +56,15 @@ def keep_small_jobs_here():
     workflow.register_resource("beside", here)
     for name in names:
         resources = workflow.get_rule(name).resources
-        resources["_cores"] = min(resources["_cores"].value, here)
+        resources["_cores"] = at_most(here, resources["_cores"])
         resources["beside"] = lambda wildcards, threads: threads
+
+
+def at_most(here, asked):
+    """The threads that a rule asks for, by a number or by a function, and no more than `here`."""
+    if asked.is_evaluable():
+        return lambda wildcards: min(asked.evaluate(wildcards).value, here)
+    return min(asked.value, here)
 
 
 def note_what_is_sent():

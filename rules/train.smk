@@ -23,7 +23,7 @@ rule train_network:
         benchmarks("train_network/{experiment}.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: processors(8)
+    threads: of_training
     resources:
         **needs.of("train_network"),
     params:

@@ -39,7 +39,7 @@ rule export_trunk:
         benchmarks("export_trunk/{trunk}.tsv")
     conda:
         "../envs/gallerist.yaml"
-    threads: processors(8)
+    threads: 1
     resources:
         **needs.of("export_trunk"),
     params:

@@ -16,6 +16,7 @@ def planned(tmp_path):
     """Arguments, and the least work of a job that is sent -> what is said of a training."""
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="the executor is not installed")
     workflow = Workflow(tmp_path / "gallerist")
+    workflow.edit_config("experiments.short.batch_size", 10_000)  # large steps, worth many threads
     commands = tmp_path / "commands"
     commands.mkdir()
     for name, answer in {"sinfo": NODES, "squeue": ""}.items():

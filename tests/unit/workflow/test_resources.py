@@ -12,8 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gallerist.config.completion import check
+from gallerist.workflow.experiments import Experiment
 from gallerist.workflow.plan import Plan
-from gallerist.workflow.resources import NEEDS, ROW_BYTES, Needs, count_pictures, measure
+from gallerist.workflow.resources import (
+    NEEDS,
+    ROW_BYTES,
+    Needs,
+    count_pictures,
+    measure,
+    training_threads,
+)
 
 CONFIG = {
     "experiments": {
@@ -22,6 +30,7 @@ CONFIG = {
         "hog": {"descriptor": "hog"},
     },
 }
+RESNET = {"network": "transfer", "backbone": "ResNet152"}
 OF_AN_EXPERIMENT = SimpleNamespace(experiment="resnet")
 
 
@@ -114,6 +123,23 @@ def test_jobs_of_networks_alone_share_the_gpus(gpus, plan):
     networks = {"train_network", "extract_trunk", "extract_features", "encode_images"}
     networks |= {"explain_experiment"}
     assert found == {rule: gpus if rule in networks else None for rule in NEEDS}
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [
+        ({"network": "scratch", "image_size": 96}, 1),
+        ({"network": "scratch", "image_size": 96, "batch_size": 64}, 8),
+        ({"network": "scratch", "image_size": 250}, 8),
+        ({**RESNET, "image_size": 64, "freeze_until": "conv5"}, 1),
+        ({**RESNET, "image_size": 64, "freeze_until": "conv5", "trunk_cache": False}, 8),
+        ({**RESNET, "image_size": 64, "freeze_until": "nothing"}, 8),
+        ({**RESNET, "freeze_until": "conv5"}, 8),
+    ],
+)
+def test_a_training_of_small_steps_is_given_one_thread(settings, threads):
+    assert training_threads(Experiment.of("it", settings), 8) == threads
+    assert training_threads(Experiment.of("it", settings), 1) == 1
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**5))
