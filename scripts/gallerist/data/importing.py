@@ -19,7 +19,7 @@ from gallerist.data.layouts import no_classes
 from gallerist.data.manifest import Manifest, Picture
 from gallerist.io.errors import UserError
 from gallerist.io.files import PathLike, write_csv
-from gallerist.io.parallel import ordered
+from gallerist.io.parallel import in_useful_threads
 from gallerist.io.row_store import RowStore
 from gallerist.workflow.progress import tracked
 
@@ -106,7 +106,7 @@ def manifest_of(
     What is wrong with some is added to the problems.
     """
     copies: list[Picture] = []
-    with closing(ordered(one, given, threads=threads, ahead=16 * threads)) as examined:
+    with closing(in_useful_threads(one, given, threads=threads, ahead=16)) as examined:
         found = tracked(examined, "pictures examined", len(given))
         manifest = Manifest(_first_of_each(found, problems, copies))
     if copies:

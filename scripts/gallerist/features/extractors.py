@@ -17,7 +17,7 @@ import numpy as np
 from gallerist.features.store import Features, FeatureSource
 from gallerist.io.arrays import AnyArray
 from gallerist.io.files import PathLike
-from gallerist.io.parallel import ordered, stack_batches
+from gallerist.io.parallel import in_useful_threads, stack_batches
 from gallerist.workflow.progress import Progress
 
 Result = TypeVar("Result")
@@ -36,14 +36,13 @@ class Extractor(FeatureSource, Protocol):
 def in_threads(
     function: Callable[[Any], Result], items: Sequence[Any], threads: int
 ) -> Generator[Result]:
-    """`function` of each item, in their order: see `parallel.ordered`. Progress is logged.
+    """`function` of each item, in their order: see `parallel.in_useful_threads`.
 
-    Threads, not processes: a picture takes milliseconds, and decoders, filters and NumPy's sums let
-    other threads run. OpenCV works in the threads that it is called from.
+    Progress is logged. OpenCV works in the threads that it is called from.
     """
     progress, before = Progress("images", len(items)), cv2.getNumThreads()
     cv2.setNumThreads(1)  # a picture has a thread already
-    results = ordered(function, items, threads=threads, ahead=4 * threads - 1, name="extraction")
+    results = in_useful_threads(function, items, threads=threads, ahead=4, name="extraction")
     try:
         with closing(results):
             for result in results:

@@ -1,5 +1,6 @@
 """Work in threads whose results come in the order of the items, a bounded number ahead."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,16 @@ from typing import TypeVar
 import numpy as np
 
 from gallerist.io.arrays import AnyArray
+
+TRIED = 128
+"""Items by which it is found out whether more threads than one are of use."""
+
+LONGEST_TRIAL = 0.25
+"""Seconds in which one thread does so many, or else all threads are of use: large pictures are
+decoded, and their arrays computed with, where other threads run."""
+
+WORTH = 1.2
+"""How many times the items of one thread all threads do, where they are of use."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,6 +51,47 @@ def ordered(
             begun.extend(workers.submit(function, item) for item in islice(left, 1))
     finally:
         workers.shutdown(wait=True, cancel_futures=True)
+
+
+def in_useful_threads(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    ahead: int,
+    name: str = "worker",
+) -> Generator[Result]:
+    """The same by all threads, or by one where all are hardly quicker: see `WORTH`.
+
+    Of small pictures all that is done is so short that threads mostly wait for each other, since
+    Python runs one at a time: two then take two fifths more of a processor and gain nothing.
+    Results do not depend on the number. ahead: for each thread. Up to TRIED items are done alone,
+    and where they are quick, as many by all threads before the first of these is given.
+    """
+    left, alone, done = iter(items), 0.0, 0
+    for item in islice(left, TRIED if threads > 1 else 0):
+        began = time.perf_counter()
+        result = function(item)
+        alone += time.perf_counter() - began
+        done += 1
+        yield result
+        if alone > LONGEST_TRIAL:
+            break
+    if done == TRIED and alone <= LONGEST_TRIAL:
+        some, error = [*islice(left, TRIED)], None
+        began, results = time.perf_counter(), []
+        try:
+            for result in ordered(function, some, threads=threads, ahead=ahead * threads):
+                results.append(result)  # noqa: PERF402  # those before an error too
+        except Exception as caught:
+            error = caught
+        together = time.perf_counter() - began
+        yield from results
+        if error:
+            raise error
+        if together * done * WORTH > alone * len(some):
+            threads = 1
+    yield from ordered(function, left, threads=threads, ahead=ahead * threads, name=name)
 
 
 def flattened(groups: Generator[list[Result]]) -> Generator[Result]:
