@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from gallerist.io.parallel import ordered, stack_batches
+from gallerist.io import parallel
+from gallerist.io.parallel import TRIED, in_useful_threads, ordered, stack_batches
 
 
 def working():
@@ -69,3 +70,77 @@ def test_batches_are_of_one_size_but_for_the_last(size):
     batches = list(stack_batches(arrays, size))
     assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
     np.testing.assert_array_equal(np.concatenate(batches)[:, 0], range(9))
+
+
+# --- as many threads as are of use ----------------------------------------------------------------
+
+
+class Clock:
+    """Time that passes only where an item takes it: `alone` seconds by one thread, else `beside`.
+
+    Who worked is kept, item by item.
+    """
+
+    def __init__(self, alone, beside):
+        self.now, self.took, self.workers = 0.0, {True: alone, False: beside}, []
+        self.lock = threading.Lock()
+
+    def perf_counter(self):
+        return self.now
+
+    def square(self, number):
+        with self.lock:
+            name = threading.current_thread().name
+            self.workers.append(name)
+            self.now += self.took[name == "MainThread"]
+        if name != "MainThread":
+            time.sleep(0.002)  # so that each thread gets some
+        return number**2
+
+
+def squared(clock, monkeypatch, count, threads=4):
+    monkeypatch.setattr(parallel, "time", clock)
+    items = range(count)
+    assert [*in_useful_threads(clock.square, items, threads=threads, ahead=2)] == [
+        number**2 for number in items
+    ]
+    return clock.workers
+
+
+@pytest.mark.parametrize(
+    ("beside", "used"), [(0.00025, 4), (0.0008, 4), (0.0009, 1), (0.001, 1), (0.002, 1)]
+)
+def test_all_threads_work_where_they_are_a_fifth_quicker_and_else_one(beside, used, monkeypatch):
+    workers = squared(Clock(0.001, beside), monkeypatch, 3 * TRIED)
+    assert set(workers[:TRIED]) == {"MainThread"}
+    assert "MainThread" not in workers[TRIED:]
+    assert len(set(workers[2 * TRIED :])) == used
+
+
+def test_all_threads_work_on_what_takes_long(monkeypatch):
+    workers = squared(Clock(0.1, 0.1), monkeypatch, 40)
+    assert workers[:3] == ["MainThread"] * 3
+    assert len(set(workers[3:])) == 4
+
+
+def test_of_one_thread_nothing_is_tried(monkeypatch):
+    workers = squared(Clock(0.001, 0.001), monkeypatch, 2 * TRIED, threads=1)
+    assert len(set(workers)) == 1
+    assert "MainThread" not in workers
+
+
+@pytest.mark.parametrize("count", [0, 1, TRIED - 1, TRIED, TRIED + 1, 2 * TRIED])
+def test_few_items_are_all_done(count, monkeypatch):
+    assert len(squared(Clock(0.001, 0.001), monkeypatch, count)) == count
+
+
+@pytest.mark.parametrize("place", [0, TRIED - 1, TRIED, TRIED + 5, 2 * TRIED, 2 * TRIED + 9])
+def test_an_error_comes_after_the_results_before_it_whatever_is_tried(place):
+    def inverse(number):
+        return 1 / (number - place)
+
+    results = in_useful_threads(inverse, range(3 * TRIED), threads=2, ahead=2)
+    assert [next(results) for _ in range(place)] == [1 / (n - place) for n in range(place)]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert not working()
