@@ -71,7 +71,7 @@ def prepare(*, engine: Engine, threads: int, gpu_precision: str) -> str:
 
         return configure(threads=threads, gpu_precision=gpu_precision)
     cv2.setNumThreads(1)  # pictures are decoded side by side, each by one thread
-    return f"CPU, {min(threads, os.cpu_count() or 1)} threads"
+    return f"CPU, {format_threads(min(threads, os.cpu_count() or 1))}"
 
 
 class Forward(ABC):

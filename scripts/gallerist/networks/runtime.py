@@ -5,6 +5,7 @@ import os
 import cv2
 
 from gallerist.io.imports import without
+from gallerist.networks.inference import format_threads
 
 NOT_FOR_KERAS = ("matplotlib", "pandas", "sklearn")
 """What Keras imports for pictures, tables and estimators that nobody makes with it here: two fifths
@@ -41,7 +42,7 @@ def configure(*, threads: int, gpu_precision: str = "float32") -> str:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if not gpus:
-        return f"CPU, {threads} threads"
+        return f"CPU, {format_threads(threads)}"
     # Recent cards would else round the factors of float32 products to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(gpu_precision != "float32")
     keras.config.set_dtype_policy(gpu_precision)

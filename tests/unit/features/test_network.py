@@ -392,7 +392,7 @@ from gallerist.features.views import Views
 from gallerist.figures.grad_cam import SimilarityMaps
 from gallerist.networks import trunk_rows
 from gallerist.networks.inference import prepare
-assert prepare(engine="auto", threads=1, gpu_precision="float32") == "CPU, 1 threads"
+assert prepare(engine="auto", threads=1, gpu_precision="float32") == "CPU, 1 thread"
 model, preprocessing, out, *files = sys.argv[1:]
 for views in (None, Views(flip=True, scales=(1.0, 2.0))):
     extractor = NetworkExtractor(model, preprocessing, threads=1, views=views)

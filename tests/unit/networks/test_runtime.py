@@ -26,6 +26,6 @@ def test_keras_is_loaded_without_the_packages_that_nobody_uses_with_it():
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     device, loaded = json.loads(done.stdout)
-    assert device == "CPU, 1 threads"
+    assert device == "CPU, 1 thread"
     assert {"keras", "tensorflow"} <= set(loaded)
     assert not {name.partition(".")[0] for name in loaded} & set(NOT_FOR_KERAS)

@@ -247,7 +247,7 @@ def test_the_identity_names_everything_a_training_depends_on(monkeypatch, tmp_pa
     assert found == identity_of(dict(reversed(settings.items())), "CPU, 2 threads", "digest")
     others = [
         identity_of({**settings, "epochs": 4}, "CPU, 2 threads", "digest"),
-        identity_of(settings, "CPU, 1 threads", "digest"),
+        identity_of(settings, "CPU, 1 thread", "digest"),
         identity_of(settings, "CPU, 2 threads", "digest of another list"),
     ]
     with monkeypatch.context() as patch:
