@@ -16,7 +16,6 @@ def planned(tmp_path):
     """Arguments, and the least work of a job that is sent -> what is said of a training."""
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="the executor is not installed")
     workflow = Workflow(tmp_path / "gallerist")
-    workflow.edit_config("experiments.short.batch_size", 10_000)  # large steps, worth many threads
     commands = tmp_path / "commands"
     commands.mkdir()
     for name, answer in {"sinfo": NODES, "squeue": ""}.items():
@@ -24,7 +23,8 @@ def planned(tmp_path):
         (commands / name).chmod(stat.S_IRWXU)
     path = os.pathsep.join([str(commands), str(COMMANDS), os.environ["PATH"]])
 
-    def plan(*arguments, least_minutes=0):
+    def plan(*arguments, least_minutes=0, batch_size=10_000):
+        workflow.edit_config("experiments.short.batch_size", batch_size)
         workflow.edit_config("cluster.least_minutes", least_minutes)
         profile = ("--workflow-profile", "profiles/slurm", "--dry-run", "--cores", "16")
         result = workflow.call(["snakemake", *profile, *arguments], env={"PATH": path})
@@ -52,3 +52,11 @@ def test_a_small_job_takes_the_processors_that_the_profile_leaves_for_those(plan
     told = planned("--default-resources", "slurm_partition=large", least_minutes=2)
     assert "    threads: 2\n" in told
     assert re.search(r"\bbeside=2\b", told)
+
+
+@pytest.mark.parametrize("least_minutes", [0, 2])
+def test_a_training_of_small_steps_asks_for_one_thread_sent_or_not(planned, least_minutes):
+    told = planned(
+        "--default-resources", "slurm_partition=large", least_minutes=least_minutes, batch_size=16
+    )
+    assert "threads:" not in told  # as Snakemake says one
