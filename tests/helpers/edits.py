@@ -375,7 +375,7 @@ def rules_get_comments(workflow):
         path.write_text(f"# A comment.\n{text}\n# Another one.\n", encoding="utf-8")
     workflow.edit_text(
         "rules/train.smk",
-        "    threads: processors(8)",
+        "    threads: of_training",
         "    # As many as it likes.\n    threads: processors(6)",
     )
 

@@ -64,7 +64,8 @@ def test_scripts_are_given_what_snakemake_gives_and_later_ones_find_their_record
     ]
     for number, (script, *_) in enumerate(jobs):
         Path(f"{number}.py").write_text(script, encoding="utf-8")
-    shared = {"wildcards": {"experiment": "hog"}, "config": {"dataset": {"name": "tiny"}}}
+    shared = {"wildcards": {"experiment": "hog"}, "threads": 1}
+    shared["config"] = {"dataset": {"name": "tiny"}}
     used = plain.compute(
         [
             {"script": f"{number}.py", "input": files, "output": output, "params": params, **shared}
