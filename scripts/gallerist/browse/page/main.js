@@ -94,7 +94,13 @@ function header(place, index) {
     }, VIEWS[view][0]))),
     h("button", { type: "button", class: "plain theme", onclick: turn, "aria-label": "Dark or light" }, "◐"),
   ].filter(Boolean));
-  document.querySelector("#header [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  uncover(document.querySelector("#header [aria-current]"));
+}
+
+/** Scroll a link's row until it is seen. `scrollIntoView` would have the Tab key begin behind it. */
+function uncover(one) {
+  const [it, row] = [one, one?.parentElement].map((each) => each?.getBoundingClientRect());
+  if (one) one.parentElement.scrollLeft += Math.min(0, it.left - row.left) + Math.max(0, it.right - row.right);
 }
 
 function mark() {
