@@ -81,7 +81,9 @@ def in_useful_threads(
         some, error = [*islice(left, TRIED)], None
         began, results = time.perf_counter(), []
         try:
-            for result in ordered(function, some, threads=threads, ahead=ahead * threads):
+            for result in ordered(
+                function, some, threads=threads, ahead=ahead * threads, name=name
+            ):
                 results.append(result)  # noqa: PERF402  # those before an error too
         except Exception as caught:
             error = caught

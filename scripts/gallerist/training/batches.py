@@ -31,7 +31,7 @@ AHEAD = 2
 
 MOST_KEPT = 512 << 20
 """Bytes of decoded pictures that are kept for the epochs to come. Of more none is kept: each epoch
-decodes them. To decode them took as long as to train the small network on them."""
+decodes them, which takes .34 s of a processor for 960 of 96 pixels, two thirds of them warped."""
 
 
 def targets_of(images: Manifest, classes: Sequence[str]) -> Targets:
