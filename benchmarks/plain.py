@@ -29,6 +29,7 @@ from typing import Any
 from unittest.mock import Mock
 
 from benchmarks.machine import Machine
+from gallerist.io.memory import keep_freed_memory
 from gallerist.records.record import Record, now
 from gallerist.workflow import stage as stages
 from gallerist.workflow.run import Run
@@ -69,6 +70,7 @@ def plain_stage(job: Any) -> Iterator[Run]:
 def compute(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Run the scripts of jobs in the current folder; processor seconds of each script."""
     stages.stage = plain_stage
+    keep_freed_memory()
     used = defaultdict[str, float](float)
     if trained := [job["threads"] for job in jobs if Path(job["script"]).stem in IN_TENSORFLOW]:
         from gallerist.networks import runtime

@@ -20,6 +20,7 @@ from typing import Any
 
 from gallerist import LIBRARY
 from gallerist.io.imports import without
+from gallerist.io.memory import keep_freed_memory
 from gallerist.records.history import History
 from gallerist.records.made import verify_inputs
 from gallerist.records.provenance import (
@@ -65,6 +66,7 @@ def stage(snakemake: Any) -> Iterator[Run]:
     if vars(sys.modules["__main__"]).get("snakemake") is snakemake:
         atexit.register(_end_process, done)
     log = str(snakemake.log[0]) if len(snakemake.log) else None
+    keep_freed_memory()
     with logging_to(log) as terminal, stoppable(), without("pandas"):
         run = None
         title = _title(snakemake)
