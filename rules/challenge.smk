@@ -3,27 +3,6 @@
 # They take the same way as the data set's: import, extraction, search, re-ranking.
 
 
-rule draw_challenge:
-    """Draw the embedded challenge: silhouettes, their outlines, and digits to confuse them with."""
-    output:
-        folder=directory(results("challenge/source")),
-        truth=results("challenge/truth.json"),
-        record=results("challenge/source.record.json"),
-    log:
-        logs("draw_challenge.log"),
-    benchmark:
-        benchmarks("draw_challenge.tsv")
-    conda:
-        "../envs/gallerist.yaml"
-    resources:
-        **needs.of("draw_challenge"),
-    params:
-        code=code_of("draw_challenge"),
-        settings=as_text(CHALLENGE.embedded),
-    script:
-        "../scripts/draw_challenge.py"
-
-
 rule write_submissions:
     """Write every experiment's answers as the server wants them, and look for faults."""
     input:
@@ -33,10 +12,12 @@ rule write_submissions:
         imports=PLAN.challenge_imports,
     output:
         submissions=expand(
-            results("challenge/submissions/{experiment}/results.json"), experiment=EXPERIMENTS
+            results("challenge/submissions/{experiment}/results.json"),
+            experiment=EXPERIMENTS,
         ),
         answers=expand(
-            results("challenge/submissions/{experiment}/results.csv"), experiment=EXPERIMENTS
+            results("challenge/submissions/{experiment}/results.csv"),
+            experiment=EXPERIMENTS,
         ),
         record=results("challenge/submissions/results.record.json"),
     log:
@@ -98,7 +79,7 @@ rule grade_challenge:
         **({"absent": CONFIG.evaluation.abstaining.absent} if ABSTAINING else {}),
         code=code_of(
             "grade_challenge",
-            drawing=["challenge.risk_coverage", "figures.risk_coverage"] if ABSTAINING else [],
+            drawing=(["challenge.risk_coverage", "figures.risk_coverage"] if ABSTAINING else []),
         ),
         experiments=canonical_json(EXPERIMENTS),
         by_distance=canonical_json(

@@ -1,15 +1,32 @@
 # Stage 11: is a relevant picture among the first k answers?
 #
-# It draws the curves of a network's training, too, so that there is a rule for what has one.
+# It draws the curves of a network's training and the map of the vectors, too. What follows two
+# underscores in a rule's name says that there is one.
 
-CURVES = reported("evaluation/{experiment}/training_curves.png", "curves", figure="training curves")
+DRAWN = {
+    "network": {
+        "training": reported(
+            "evaluation/{experiment}/training_curves.png",
+            "curves",
+            figure="training curves",
+        )
+    },
+    "map": {"map": reported("evaluation/{experiment}/map.png", "map", figure="map of the vectors")},
+}
+DRAWING = {"network": "figures.training_curves", "map": "figures.feature_map"}
+VECTORS = {
+    "gallery_vectors": searched("gallery"),
+    "query_vectors": searched(PLAN.query_part),
+}
 # What pictures without classes have none of.
 BY_CLASS = {
     "classes": reported(
         "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
     ),
     "bars": reported(
-        "evaluation/{experiment}/classes.png", "class_bars", figure="hit rate by class, drawn"
+        "evaluation/{experiment}/classes.png",
+        "class_bars",
+        figure="hit rate by class, drawn",
     ),
     "confusion": reported(
         "evaluation/{experiment}/confusion.png",
@@ -35,15 +52,14 @@ RISK_COVERAGE = {
     ),
 }
 
-for suffix, names, training in (
-    ("", WITHOUT_NETWORK, {}),
-    ("__network", NETWORKS, {"training": CURVES}),
-):
+for suffix, names in PLAN.evaluations.items():
+    drawn = suffix.split("__")[1:]
 
     rule:
         name:
             f"evaluate_retrieval{suffix}"
         input:
+            **(VECTORS if "map" in drawn else {}),
             ranking=of_experiment(PLAN.ranking),
             gallery=manifest("gallery"),
             query=manifest(PLAN.query_part),
@@ -54,7 +70,7 @@ for suffix, names, training in (
             pictures=of_experiment(PLAN.explanations),
             records=of_experiment(PLAN.upstream_records),
         output:
-            **training,
+            **{name: file for each in drawn for name, file in DRAWN[each].items()},
             **BY_CLASS,
             **BY_DOMAIN,
             **(RISK_COVERAGE if ABSTAINING else {}),
@@ -87,7 +103,7 @@ for suffix, names, training in (
             code=code_of(
                 "evaluate_retrieval",
                 drawing=[
-                    *(["figures.training_curves"] if training else []),
+                    *(DRAWING[each] for each in drawn),
                     *(["figures.risk_coverage"] if ABSTAINING else []),
                 ],
             ),

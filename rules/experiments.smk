@@ -7,7 +7,6 @@ DESCRIPTORS = PLAN.of_kind("descriptor")
 VOCABULARIES = PLAN.of_kind("vocabulary")
 FUSED_VECTORS = PLAN.of_kind("fused_vectors")
 FUSED_RANKINGS = PLAN.of_kind("fused_rankings")
-WITHOUT_NETWORK = [name for name in EXPERIMENTS if name not in NETWORKS]
 # All that have vectors of their own.
 WITH_VECTORS = [name for name in EXPERIMENTS if name not in FUSED_RANKINGS]
 
@@ -76,8 +75,9 @@ def members(wildcards):
 def evaluation_results():
     """All that the evaluations leave."""
     return [
-        *expand(rules.evaluate_retrieval.output, experiment=WITHOUT_NETWORK),
-        *expand(rules.evaluate_retrieval__network.output, experiment=NETWORKS),
+        file
+        for suffix, names in PLAN.evaluations.items()
+        for file in expand(getattr(rules, f"evaluate_retrieval{suffix}").output, experiment=names)
     ]
 
 

@@ -13,7 +13,6 @@ for made in PLAN.extraction_rules("network"):
             preprocessing=results("models/{experiment}/preprocessing.json"),
             trunk=of_experiment(PLAN.extraction_trunk),
             weights=of_experiment(PLAN.weights),
-            rows=of_experiment(PLAN.extraction_rows),
             shards=made.shards,
         output:
             **made.outputs,

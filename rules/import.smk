@@ -1,7 +1,8 @@
 # Stage 2: look at every picture once; from here on, manifests are read, not folders.
 #
 # A part of the user's has a job of its own, so that no other is imported again with it. Parts of one
-# source that is drawn or unpacked change together, and one job imports them.
+# source that is drawn or unpacked change together, and one job imports them; what is embedded it
+# draws before.
 
 
 rule import_images:
@@ -27,7 +28,7 @@ rule import_images:
         code=code_of("import_images"),
         folder=lambda wildcards: PLAN.part_folder(wildcards.part),
         # Empty where the part is imported from a folder.
-        table=lambda wildcards: CONFIG.dataset.table if PLAN.in_table(wildcards.part) else "",
+        table=lambda wildcards: (CONFIG.dataset.table if PLAN.in_table(wildcards.part) else ""),
         # Whether pictures of all classes lie side by side.
         flat=lambda wildcards: wildcards.part in PLAN.challenge_parts,
         fingerprint=part_fingerprint,
@@ -41,19 +42,32 @@ rule import_images:
         "../scripts/import_images.py"
 
 
+DRAWN = {
+    "source": {"folder": directory(results("source"))},
+    "challenge": {
+        "folder": directory(results("challenge/source")),
+        "truth": results("challenge/truth.json"),
+    },
+}
+
 for source, imported in PLAN.sources.items():
+    embedded = PLAN.embedded(source)
 
     rule:
         name:
             f"import_images__{source}"
         input:
-            source=PLAN.part_source(imported[0]),
+            source=[] if embedded else PLAN.part_source(imported[0]),
             corrections=PLAN.corrections(imported[0]),
         output:
+            **(DRAWN[source] if embedded else {}),
             manifests=[results(f"manifests/{part}.csv") for part in imported],
             faults=[
                 reported(
-                    f"reports/faults/{part}.csv", "faults", part=part, table="files with faults"
+                    f"reports/faults/{part}.csv",
+                    "faults",
+                    part=part,
+                    table="files with faults",
                 )
                 for part in imported
             ],
@@ -68,7 +82,8 @@ for source, imported in PLAN.sources.items():
         resources:
             **needs.of("import_images"),
         params:
-            code=code_of("import_images"),
+            **({"settings": as_text(embedded)} if embedded else {}),
+            code=code_of("import_images", drawing=["challenge.embedded"] if embedded else []),
             source=source,
             parts=imported,
             folders=[PLAN.part_folder(part) for part in imported],

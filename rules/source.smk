@@ -1,26 +1,4 @@
-# Stage 1: obtain the pictures, where they are not a folder of the user's.
-
-if PLAN.source == "embedded":
-
-    rule draw_silhouettes:
-        """Draw the embedded data set to image files, a seeded sample of every class."""
-        output:
-            folder=directory(results("source")),
-            record=results("source.record.json"),
-        log:
-            logs("draw_silhouettes.log"),
-        benchmark:
-            benchmarks("draw_silhouettes.tsv")
-        conda:
-            "../envs/gallerist.yaml"
-        resources:
-            **needs.of("draw_silhouettes"),
-        params:
-            code=code_of("draw_silhouettes"),
-            settings=as_text(CONFIG.dataset.embedded),
-        script:
-            "../scripts/draw_silhouettes.py"
-
+# Stage 1: obtain the pictures, where they are neither a folder of the user's nor drawn: see import.smk.
 
 if PLAN.source == "archive":
     from gallerist.io.addresses import shown_url

@@ -50,23 +50,22 @@ rule export_trunk:
 
 
 rule extract_trunk:
-    """Compute the frozen layers of a backbone once for every picture, and keep what they give.
+    """Compute the frozen layers of a backbone once for every picture that networks learn from.
 
-    The rows are in a store, which is no output: see describe.smk.
+    What they give is in a store, which is no output: see describe.smk. That of pictures that are
+    searched is added where features are extracted: no network is trained again for one of these.
     """
     input:
-        unpack(lambda wildcards: PLAN.trunk_manifests(wildcards.trunk, wildcards.part)),
+        unpack(lambda wildcards: PLAN.trunk_manifests(wildcards.trunk)),
         weights=lambda wildcards: PLAN.weights(PLAN.trunks[wildcards.trunk].name),
         exported=multiext(results("trunks/{trunk}/trunk"), *EXPORTED),
         export=results("trunks/{trunk}/trunk.record.json"),
     output:
-        record=results("trunks/{trunk}/{part}.record.json"),
+        record=results("trunks/{trunk}/training.record.json"),
     log:
-        logs("extract_trunk/{trunk}-{part}.log"),
+        logs("extract_trunk/{trunk}.log"),
     benchmark:
-        benchmarks("extract_trunk/{trunk}-{part}.tsv")
-    wildcard_constraints:
-        part="training|gallery",
+        benchmarks("extract_trunk/{trunk}.tsv")
     conda:
         "../envs/gallerist.yaml"
     threads: processors(8)
@@ -75,12 +74,10 @@ rule extract_trunk:
     params:
         code=lambda wildcards: code_of(
             "extract_trunk",
-            copies="augmented" in PLAN.trunk_manifests(wildcards.trunk, wildcards.part),
+            copies="augmented" in PLAN.trunk_manifests(wildcards.trunk),
         ),
         settings=lambda wildcards: canonical_json(PLAN.trunks[wildcards.trunk].trunk_settings),
-        parts=lambda wildcards: canonical_json(
-            [*PLAN.trunk_manifests(wildcards.trunk, wildcards.part)]
-        ),
+        parts=lambda wildcards: canonical_json([*PLAN.trunk_manifests(wildcards.trunk)]),
         reading=READING,
         compute=canonical_json(PLAN.computing),
         store=results("store/trunks/{trunk}"),

@@ -9,6 +9,7 @@ from gallerist.evaluation.relevance import evaluate_parts
 from gallerist.evaluation.scores import flatten, score
 from gallerist.figures.answer_strips import StripSettings, draw_strips
 from gallerist.figures.classes import draw_classes
+from gallerist.figures.feature_map import draw_feature_map, features_in
 from gallerist.figures.risk_coverage import report_abstaining
 from gallerist.figures.training_curves import draw_training_curves
 from gallerist.io.files import write_json
@@ -22,7 +23,7 @@ with stage(snakemake) as run:
     made, by_class = dict(output.items()), "classes" in dict(output.items())
     experiment, dataset = snakemake.wildcards.experiment, snakemake.config["dataset"]["name"]
     settings = IntervalSettings(params.seed, params.bootstrap_rounds, params.confidence)
-    ks, further = sorted(run.param("k")), run.param("metrics")
+    ks, further, reading = sorted(run.param("k")), run.param("metrics"), run.param("reading")
     gallery, queries = map(Manifest.read, (given.gallery, given.query))
     ranking, domains = Ranking.read(given.ranking), read_domains(given.domains)
     right = stated_truth.relevance_of(queries.label_of, gallery.label_of, given.truth)
@@ -42,19 +43,17 @@ with stage(snakemake) as run:
     listed = max(*ks, params.answers_drawn)
     tables.write_all(made, evaluation, scores, curves, queries, gallery, settings, listed)
     strips = StripSettings(params.answers_drawn, params.strips_drawn, run.param("queries_drawn"))
-    shown = {"title": run.title, **run.param("reading")}
-    draw_strips(evaluation, ranks, queries, gallery, output, strips, **shown)
-    if by_class:
-        draw_classes(evaluation, scores, settings, output, k=ks[0], title=run.title)
+    draw_strips(evaluation, ranks, queries, gallery, output, strips, title=run.title, **reading)
+    draw_classes(evaluation, scores, settings, made, k=ks[0], title=run.title)
     if given.history:
         draw_training_curves(given.history, output.training, title=run.title)
+    if "map" in made:
+        vectors = features_in(given.gallery_vectors, given.query_vectors)
+        drawn = {"seed": params.seed, "title": run.title, "relevance": right}
+        draw_feature_map(*vectors, ranking, gallery, queries, output.map, **drawn)
     upstream = [read_record(path) for path in given.records]
     run.metrics(figures := {**flatten(**found), **counts})
     run.tag(**summary.tags(upstream, experiment, dataset, found["metrics"], len(scores.queries)))
-    for each in summary.image_sets(upstream):
-        run.dataset(each.name, each.path, each.digest, each.images)
-    shown = summary.shown_files(made, given.pictures, given.history)
-    for path, folder in shown:
-        run.artifact(path, folder)
+    shown = summary.show(run, upstream, made, given.pictures, given.history)
     row = summary.row(upstream, experiment, params.items(), figures, curves[HIT_RATE])
     run.compare(output.row, experiment, **row, artifacts=shown)

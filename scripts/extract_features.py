@@ -14,6 +14,7 @@ with stage(snakemake) as run:
     from gallerist.networks.inference import prepare, uses_tensorflow
     from gallerist.networks.trunk_rows import Trunk, TrunkRows
     from gallerist.networks.weights import Weights
+    from gallerist.workflow.data_plan import CHALLENGE_PARTS
 
     given, params, threads = snakemake.input, snakemake.params, snakemake.threads
     compute = run.param("compute")
@@ -34,8 +35,15 @@ with stage(snakemake) as run:
         how = {"weights": file, "threads": threads, "compute": compute}
         trunk = Trunk(given.trunk[2], run.param("trunk_settings"), extractor.pictures, **how)
         rows = TrunkRows(trunk, params.trunk_store)
-        extractor.rows = rows.of(*map(Manifest.read, manifests.values()))
+        images = {part: Manifest.read(path) for part, path in manifests.items()}
+        # A challenge is seen once.
+        passing = [images.pop(part) for part in CHALLENGE_PARTS if part in images]
+        extractor.rows = rows.of(*images.values(), passing=passing)
         made_by += trunk.identity
+        run.tag(trunk_store=rows.store.folder)
     outputs = dict(snakemake.output.items())
     extract_parts(run, extractor, manifests, outputs, params.store, *made_by)
+    if given.trunk:
+        taken = rows.metrics(images)
+        run.metrics(trunk_seconds_per_image=taken["extraction_seconds"] / taken["images"])
     run.parameters(device=device, engine=extractor.engine_name)

@@ -1,4 +1,4 @@
-"""Rule extract_trunk: the pictures of all parts -> what a backbone's frozen layers make of them."""
+"""Rule extract_trunk: pictures to learn from -> what a backbone's frozen layers make of them."""
 
 import logging
 

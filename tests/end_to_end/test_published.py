@@ -39,7 +39,7 @@ def test_it_plans_the_jobs_of_its_two_experiments(published):
         "augment_images",
         "fetch_weights ResNet152-imagenet",
         f"export_trunk {TRUNK}",
-        *(f"extract_trunk {TRUNK} {part}" for part in ("training", "gallery")),
+        f"extract_trunk {TRUNK}",
         *(
             f"{rule} {experiment}"
             for rule in (
@@ -56,7 +56,6 @@ def test_it_plans_the_jobs_of_its_two_experiments(published):
 def test_nothing_of_the_default_configuration_is_mixed_in(published):
     for word in (
         "results/silhouettes",
-        "draw_silhouettes",
         "EfficientNetLite2",
         "=efficientnet_lite2",
     ):

@@ -65,7 +65,7 @@ def test_a_home_that_takes_files_keeps_snakemakes_cache(tmp_path, monkeypatch):
 def planned(folder, **variables):
     """A dry run, as somebody types it."""
     return subprocess.run(
-        [COMMANDS / "snakemake", "--dry-run", "--cores", "1", "--until", "draw_silhouettes"],
+        [COMMANDS / "snakemake", "--dry-run", "--cores", "1", "--until", "import_images__source"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": "", **variables},
         capture_output=True,

@@ -235,7 +235,7 @@ def test_parts_that_are_drawn_are_imported_by_one_job_and_those_of_the_user_apar
     }
     # What was imported apart before is not held against what is imported together now.
     record = "results/tiny/manifests/source.record.json"
-    assert workflow.rerun(record) == {"draw_silhouettes", "import_images source"}
+    assert workflow.rerun(record) == {"import_images source"}
     assert {len(workflow.rows(f"manifests/{part}.csv")) for part in TREE_PARTS} == {40, 20, 10}
     names = {path.name for path in workflow.results.glob("manifests/*.record.json")}
     assert "source.record.json" in names
@@ -249,7 +249,7 @@ def test_nothing_of_a_challenge_is_done_without_one(workflow):
 
 def test_the_first_run_did_every_job_of_the_challenge(challenged):
     done = jobs_of(challenged.first_run)
-    assert done >= SUBMISSIONS | {"draw_challenge", "grade_challenge", "verify_geometry verified"}
+    assert done >= SUBMISSIONS | {"grade_challenge", "verify_geometry verified"}
     imports = {job for job in done if job.startswith("import_")}
     assert imports == {"import_images challenge", *(f"import_images {part}" for part in TREE_PARTS)}
     assert "fuse_rankings by_rank" in done

@@ -20,8 +20,7 @@ TRUNK = "MobileNetV2-random-32-block_16-float32"
 
 def trunk_of(name):
     """All jobs of a trunk that there was none of."""
-    extracted = {f"extract_trunk {name} {part}" for part in ("training", "gallery")}
-    return extracted | {f"export_trunk {name}"}
+    return {f"{rule} {name}" for rule in ("export_trunk", "extract_trunk")}
 
 
 def chain(experiment):
@@ -68,12 +67,15 @@ def test_features_of_a_network_without_epochs_come_of_kept_rows(tmp_path):
     workflow = Workflow(tmp_path / "gallerist", {**CONFIG, "experiments": experiments})
     workflow.log_nothing()
     done = jobs_of(workflow.run("compare_experiments"))
-    assert {f"extract_trunk {TRUNK} gallery", "extract_features untrained"} <= done
-    assert f"extract_trunk {TRUNK} training" not in done
+    assert {f"export_trunk {TRUNK}", "extract_features untrained"} <= done
+    assert not any(job.startswith("extract_trunk") for job in done)
+    (segment,) = workflow.results.glob(f"store/trunks/{TRUNK}/*/*.arrow")
+    manifests = (workflow.results / f"manifests/{part}.csv" for part in ("gallery", "query"))
+    assert {*keys_in(segment)} == {key for each in manifests for key in pd.read_csv(each).id}
 
 
 def test_the_need_of_disk_is_said_before_it_is_taken(cached_workflow):
-    log = cached_workflow.results / f"logs/extract_trunk/{TRUNK}-training.log"
+    log = cached_workflow.results / f"logs/extract_trunk/{TRUNK}.log"
     lines = log.read_text(encoding="utf-8").splitlines()
     said = [number for number, line in enumerate(lines) if "free" in line]
     assert said, lines
@@ -138,7 +140,7 @@ EDITS = {
     "no epochs": (set_key("experiments.one.epochs", 0), chain("one")),
     "how copies are warped": (
         lambda workflow: change_code(workflow, "gallerist/data/warping.py"),
-        {"augment_images", f"extract_trunk {TRUNK} training"}.union(*map(chain, EXPERIMENTS)),
+        {"augment_images", f"extract_trunk {TRUNK}"}.union(*map(chain, EXPERIMENTS)),
     ),
     "the k": (
         set_key("evaluation.k", [1, 2]),
@@ -147,7 +149,6 @@ EDITS = {
     "a gallery picture": (
         replace_a_gallery_picture,
         {"import_images gallery", "report_leaks", "compare_experiments"}
-        | {f"extract_trunk {TRUNK} gallery"}
         | {
             f"{rule} {name}"
             for rule in ("extract_features", "search_gallery", "evaluate_retrieval")

@@ -97,11 +97,11 @@ def test_an_exchanged_model_is_refused_by_name_before_it_is_opened(workflow):
     shutil.copy(workflow.results / "models/short/model.keras", model)  # a whole, loadable model
     for rule, target in (
         ("extract_features", "results/tiny/features/long/query.npy"),
-        ("explain_experiment__similarity", similarity),
+        ("explain_experiment", similarity),
     ):
         # The second takes what the first makes.
         result = workflow.run("--allowed-rules", rule, "--", target, check=False)
-        job = f"{rule.partition('__')[0]} long"
+        job = f"{rule} long"
         assert result.returncode != 0
         assert (
             f"{job} failed: results/tiny/models/long/model.keras is not the file that its job "

@@ -8,7 +8,8 @@ from gallerist.evaluation.curves import Curve
 from gallerist.evaluation.scores import flatten
 from gallerist.io.files import PathLike
 from gallerist.io.metric_names import HIT_RATE, accuracies
-from gallerist.records.record import RUN_ID, ImageSet, Record, Scalar
+from gallerist.records.record import RUN_ID, Record, Scalar
+from gallerist.workflow.run import Run
 
 EXTRACTING = ("extract_features", "encode_images", "describe_images", "encode_key_points")
 """The stages that turn pictures into vectors."""
@@ -92,25 +93,31 @@ def tags(
     return {"weights": started, "mlflow.note.content": text}
 
 
-def image_sets(upstream: Iterable[Record]) -> list[ImageSet]:
-    """The sets of pictures that the jobs worked on, each once."""
-    return list({each.name: each for record in upstream for each in record.datasets}.values())
-
-
-def shown_files(
-    made: Mapping[str, str], pictures: Sequence[str], history: Sequence[str] | str
+def show(
+    run: Run,
+    upstream: Iterable[Record],
+    made: Mapping[str, str],
+    pictures: Sequence[str],
+    history: Sequence[str] | str,
 ) -> list[tuple[PathLike, str]]:
-    """What is shown of an evaluation: file, and the folder that it is shown in.
+    """Add to an evaluation's run what is shown of it: file, and the folder that it is shown in.
+
+    With the sets of pictures that the jobs before worked on, each once.
 
     made: output of the evaluating rule -> file. pictures, history: of its experiment, if any.
     """
-    drawn = ("best", "median", "worst", "chosen", "confusion", "bars", "risk")
+    drawn = ("best", "median", "worst", "chosen", "confusion", "bars", "risk", "map")
     written = ("metrics", "answers", "queries", "classes", "domains", "curves", "risk_coverage")
-    return in_folders(
+    for each in {each.name: each for record in upstream for each in record.datasets}.values():
+        run.dataset(each.name, each.path, each.digest, each.images)
+    shown = in_folders(
         training=[made["training"], str(history)] if history else [],
         pictures=[*(made[name] for name in drawn if name in made), *pictures],
         tables=[made[name] for name in written if name in made],
     )
+    for path, folder in shown:
+        run.artifact(path, folder)
+    return shown
 
 
 def in_folders(**paths: Iterable[PathLike]) -> list[tuple[PathLike, str]]:
@@ -153,12 +160,12 @@ def costs(upstream: Sequence[Record]) -> dict[str, float]:
     trained = [record.metrics for record in of_stage(upstream, "train_network")]
     extracted = [record for stage in EXTRACTING for record in of_stage(upstream, stage)]
     imports = [record.metrics for record in of_stage(upstream, "import_images")]
-    trunks = of_stage(upstream, "extract_trunk")
-    seconds = _seconds_a_picture([*trunks, *extracted])
+    seconds = _seconds_a_picture(extracted)
+    seconds += sum(record.metrics.get("trunk_seconds_per_image", 0.0) for record in extracted)
     kept = ("training_seconds", "epochs_run", "parameters", "parameters_trained")
     return {
         **{name: sum(metrics[name] for metrics in trained) for name in kept},
-        "trunk_seconds": sum(map(_learning_seconds, trunks)),
+        "trunk_seconds": _extraction_seconds(of_stage(upstream, "extract_trunk")),
         "feature_length": _feature_length(upstream),
         "extraction_images_per_second": 1 / seconds if seconds else 0.0,
         "images_skipped": sum(metrics["images_skipped"] for metrics in imports),
@@ -187,15 +194,6 @@ def _seconds_a_picture(records: Iterable[Record]) -> float:
         _extraction_seconds(step) / sum(record.metrics["images"] for record in step)
         for step in steps.values()
     )
-
-
-def _learning_seconds(trunk: Record) -> float:
-    """What frozen layers took for the pictures that are trained on and validated."""
-    metrics = trunk.metrics
-    images = sum(
-        metrics.get(f"{part}_images", 0) for part in ("training", "augmented", "validation")
-    )
-    return metrics["extraction_seconds"] * images / metrics["images"]
 
 
 def _extraction_seconds(records: Iterable[Record]) -> float:

@@ -64,8 +64,10 @@ class Extraction:
         mine = (each for each in self._paths if zlib.crc32(each.encode()) % shards == shard)
         missing = self._store.missing(mine)
         waiting = iter(missing)
+        # Before it is counted how long vectors take: the call may first compute what lies before.
+        batches = self._extractor.batches([self._paths[each] for each in missing])
         with self._store.adding() as additions:
-            for batch in self._extractor.batches([self._paths[each] for each in missing]):
+            for batch in batches:
                 additions.add(list(islice(waiting, len(batch))), batch)
 
     def write(self, files: Mapping[str, Sequence[PathLike]]) -> dict[str, float]:

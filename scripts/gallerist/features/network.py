@@ -98,14 +98,19 @@ class NetworkExtractor:
         Raises `decoding.BadImage` naming the file that cannot be decoded; with several views
         UserError.
 
-        With `rows`, only what comes after the trunk is computed. float16 keeps 11 bits of a row's
+        With `rows`, those that are missing are computed by the call, and only what comes after the
+        trunk with the batches. float16 keeps 11 bits of a row's
         numbers, so that vectors from such rows are equal to about three digits. Rows are of the
         plain view. Raises UserError when they are of another trunk or of differently prepared
         pictures, ValueError when this network has no trunk, ViewsRefused when this has other views.
         """
         if self.rows is not None:
-            yield from self._batches_of_rows(self.rows, paths)
-            return
+            return self._batches_of_rows(self.rows, paths)
+        return self._batches_of_pictures(paths, batch_size)
+
+    def _batches_of_pictures(
+        self, paths: Sequence[PathLike], batch_size: int | None
+    ) -> Iterator[Vectors]:
         # Each size is decoded by itself: shrunk from another size it would be blurred twice.
         threads = max(1, self._threads // len(self._sizes))
         progress = Progress("images", len(paths))
@@ -137,7 +142,8 @@ class NetworkExtractor:
         if self._exported.trunk is None:
             raise ValueError("the network has no backbone of which rows could have been kept")
         check_trunk(rows, self._exported.trunk, self.pictures.sha256)
-        yield from self._compile("rows").stream(rows.batches(paths))
+        rows.keep(paths)
+        return self._compile("rows").stream(rows.batches(paths))
 
     def feature_maps(self) -> tuple[Forward, Mapping[str, Any]]:
         """What gives the last feature map of pictures, and how vectors are pooled from it.

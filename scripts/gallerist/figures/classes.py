@@ -75,8 +75,10 @@ def draw_classes(
 ) -> None:
     """Draw the confusion of the first answer, and each class's hit rate at k, as PNG.
 
-    paths: files for "confusion" and "bars".
+    paths: files for "confusion" and "bars"; nothing is drawn where these are not among them.
     """
+    if "bars" not in paths:
+        return
     draw_confusion(evaluation.confusion(most=_CONFUSED), paths["confusion"], title=title)
     draw_class_bars(
         class_bars(scores, top(k), settings),

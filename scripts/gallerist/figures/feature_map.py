@@ -35,6 +35,11 @@ PERPLEXITY = 30.0
 _COMPONENTS = 50
 
 
+def features_in(*parts: Sequence[PathLike]) -> list[Features]:
+    """The features of some parts, each in its files: see `store.Features.read`."""
+    return [Features.read(*files) for files in parts]
+
+
 def draw_feature_map(
     gallery_features: Features,
     query_features: Features,

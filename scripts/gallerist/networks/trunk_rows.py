@@ -4,12 +4,13 @@ import errno
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 
 from gallerist.data.manifest import Manifest
 from gallerist.data.preprocessing import Preprocessing, decode_ahead
@@ -138,6 +139,7 @@ class TrunkRows:
         self.trunk = trunk
         self.store: RowStore = open_store(folder, Trunk, *trunk.identity, copies=True)
         self._ids: dict[str, str] = {}
+        self._passing: set[str] = set()
 
     def fill(self, *manifests: Manifest) -> None:
         """Compute and keep the rows of pictures that have none.
@@ -145,7 +147,9 @@ class TrunkRows:
         Raises NoSpace before or while writing, and as `Trunk.batches`. What was computed before an
         error is kept.
         """
-        pictures = {row.id: row for images in manifests for row in images}
+        self._fill({row.id: row for images in manifests for row in images})
+
+    def _fill(self, pictures: Mapping[str, Readable]) -> None:
         missing = self.store.missing(pictures)
         if not missing:
             return
@@ -165,9 +169,14 @@ class TrunkRows:
                 f"({error.strerror}). {_remedies(dtype)}"
             ) from error
 
-    def of(self, *manifests: Manifest) -> "TrunkRows":
-        """These rows, to be asked for by the paths of these pictures."""
-        self._ids = {row.path: row.id for images in manifests for row in images}
+    def of(self, *manifests: Manifest, passing: Sequence[Manifest] = ()) -> "TrunkRows":
+        """These rows, to be asked for by the paths of these pictures.
+
+        passing: others, whose rows are not kept where they have to be computed.
+        """
+        self._ids = {row.path: row.id for images in (*manifests, *passing) for row in images}
+        self._passing = {row.id for images in passing for row in images}
+        self._passing.difference_update(*(images.ids for images in manifests))
         return self
 
     def batches(self, paths: Sequence[PathLike]) -> Iterator[AnyArray]:
@@ -179,6 +188,27 @@ class TrunkRows:
                 yield from self.store.batches([ids[at] for at in places], AT_ONCE)
             else:
                 yield from self.trunk.batches([paths[at] for at in places])
+
+    def keep(self, paths: Sequence[PathLike]) -> None:
+        """Compute and keep the rows of pictures that have none, but of those that pass; see `of`.
+
+        Of jobs that lack the same, one computes it and the others wait, unless the disk knows no
+        locks. Raises as `fill`.
+        """
+        found = {self._ids[str(path)]: path for path in paths}
+        pictures = {key: path for key, path in found.items() if key not in self._passing}
+        missing = self.store.missing(pictures)
+        if not missing:
+            return
+        self.store.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.store.folder / f".{missing[0]}.lock")
+        with suppress(NotImplementedError, OSError):
+            lock.acquire()
+        try:
+            self.store.refresh()
+            self._fill(pictures)
+        finally:
+            lock.release()
 
     def metrics(self, parts: Mapping[str, Manifest]) -> dict[str, float]:
         """What a record says of the pictures of all parts, each counted once."""

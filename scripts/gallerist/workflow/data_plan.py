@@ -5,7 +5,9 @@ from functools import cached_property
 from pathlib import Path
 
 from gallerist.io.files import PathLike
+from gallerist.settings.challenge import EmbeddedChallenge
 from gallerist.settings.configuration import Configuration
+from gallerist.settings.dataset import EmbeddedPictures
 from gallerist.workflow.results import Results, query_part
 from gallerist.workflow.table_layout import UNDIVIDED, TableLayout, layout_of
 
@@ -156,6 +158,12 @@ class DataPlan:
         }
         return {source: parts for source, parts in found.items() if parts}
 
+    def embedded(self, source: str) -> EmbeddedPictures | EmbeddedChallenge | None:
+        """What is to be drawn, where a source is; None where its pictures come from elsewhere."""
+        if source == "challenge":
+            return self.challenge.embedded if self.challenge else None
+        return self.dataset.embedded
+
     @property
     def users(self) -> list[str]:
         """The parts that are imported from folders or tables of the user's."""
@@ -174,7 +182,7 @@ class DataPlan:
     def data_outputs(self) -> list[str]:
         """What the jobs left that made the data what it is."""
         return [
-            *([] if self.source in ("folder", "table") else ["source"]),
+            *(["source"] if self.source == "archive" else []),
             *self._imports(self.imported, "source"),
             "manifests/split",
             *(["manifests/extended_training"] if self.dataset.extend else []),

@@ -16,9 +16,9 @@ COPYING = frozenset({"data.warping"})
 it only where a manifest lists copies."""
 
 DRAWN_BY_SOME = frozenset(
-    f"figures.{name}" for name in ("feature_map", "risk_coverage", "similarity", "training_curves")
-) | {"challenge.risk_coverage"}
-"""Figures that a script draws in some of its jobs only: a rule names those that its jobs draw."""
+    f"figures.{name}" for name in ("feature_map", "risk_coverage", "training_curves")
+) | {"challenge.embedded", "challenge.risk_coverage"}
+"""What a script draws in some of its jobs only: a rule names what its jobs draw."""
 
 
 def library_files(script: Path, library: Path, *, without: Set[str] = RECORD_KEEPING) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gallerist.io.files import PathLike
 from gallerist.settings.configuration import Configuration
-from gallerist.workflow.data_plan import CHALLENGE_PARTS, SEARCHED, DataPlan, Files
+from gallerist.workflow.data_plan import CHALLENGE_PARTS, DataPlan, Files
 from gallerist.workflow.experiments import Experiment, Kind, extractor_files
 from gallerist.workflow.results import extraction_record, feature_files
 from gallerist.workflow.seeds import groups
@@ -179,32 +179,19 @@ class Plan(DataPlan):
 
     def training_rows(self, experiment: str) -> list[str]:
         """The record of the job that keeps the rows that a network is trained on."""
-        return self._rows_records(experiment, "training") if self.training_trunk(experiment) else []
-
-    def extraction_rows(self, experiment: str) -> list[str]:
-        """The records of the jobs that keep the rows that features are extracted from."""
-        if not self.extraction_trunk(experiment):
+        if not self.training_trunk(experiment):
             return []
-        learned = {"training", "validation"}.intersection(self.parts(experiment))
-        return self._rows_records(experiment, "gallery", *(["training"] if learned else []))
+        return [self.results.file(f"{self._rows(experiment)}.record.json")]
 
-    def _rows_records(self, experiment: str, *parts: str) -> list[str]:
-        trunk = self.experiments[experiment].trunk
-        return [self.results.file(f"trunks/{trunk}/{part}.record.json") for part in parts]
+    def _rows(self, experiment: str) -> str:
+        return f"trunks/{self.experiments[experiment].trunk}/training"
 
-    def trunk_manifests(self, trunk: str, job: str) -> dict[str, str]:
-        """Part -> manifest, of the pictures whose rows by a trunk are kept by one of two jobs.
-
-        job: "training" for what networks learn from, "gallery" for what is searched: no network is
-        trained again for a picture of the gallery. Not those of a challenge, which is seen once.
-        """
-        parts: list[str] = []
-        for name, asked in self.experiments.items():
-            if asked.trunk == trunk:
-                parts += self.training_parts(name)
-                parts += self.parts(name) if self.extraction_trunk(name) else []
-        of_job = {"training": ("training", "augmented", "validation"), "gallery": SEARCHED}[job]
-        return {part: self.manifest(part) for part in of_job if part in parts}
+    def trunk_manifests(self, trunk: str) -> dict[str, str]:
+        """Part -> manifest, of the pictures that networks on a trunk learn from."""
+        of_trunk = (name for name, each in self.experiments.items() if each.trunk == trunk)
+        parts = {part for name in of_trunk for part in self.training_parts(name)}
+        every = ("training", "augmented", "validation")
+        return {part: self.manifest(part) for part in every if part in parts}
 
     def features(self, experiment: str, part: str) -> list[str]:
         """The vectors of a part as they were extracted."""
@@ -310,7 +297,7 @@ class Plan(DataPlan):
         trained = self.experiments[experiment].kind == "network"
         return self.results.file(f"models/{experiment}/history.csv") if trained else []
 
-    def explained_by(self, experiment: str) -> tuple[str, ...]:
+    def pictures_of(self, experiment: str) -> tuple[str, ...]:
         """The pictures of its vectors and its network: of those asked for, what it has.
 
         Of experiments that differ in their seed only, the first is drawn.
@@ -324,11 +311,22 @@ class Plan(DataPlan):
     def explanations(self, experiment: str) -> list[str]:
         """The pictures that explain an experiment, beside those of its evaluation."""
         asked = self.experiments[experiment]
-        names = [f"evaluation/{experiment}/{name}.png" for name in self.explained_by(experiment)]
+        seen = "similarity" in self.pictures_of(experiment)
+        names = [f"evaluation/{experiment}/similarity.png"] if seen else []
         if asked.kind == "vocabulary":
             names.append(f"vocabularies/{experiment}.png")
         names += [f"rankings/{experiment}{step.picture}" for step in asked.steps if step.picture]
         return [*map(self.results.file, names)]
+
+    @property
+    def evaluations(self) -> dict[str, list[str]]:
+        """What follows the name of an evaluating rule -> its experiments: what it draws differs."""
+        rules: dict[str, list[str]] = {}
+        for name, each in self.experiments.items():
+            drawn = {"network": each.kind == "network", "map": "map" in self.pictures_of(name)}
+            suffix = "".join(f"__{what}" for what, is_drawn in drawn.items() if is_drawn)
+            rules.setdefault(suffix, []).append(name)
+        return rules
 
     def upstream_records(self, experiment: str) -> list[str]:
         """The records of every job that an experiment's accuracy rests on."""
@@ -350,8 +348,7 @@ class Plan(DataPlan):
         if asked.kind == "network":
             names += ["manifests/augmented"] if self.augmented_copies(experiment) else []
             names += [f"weights/{asked.pretrained}"] if asked.pretrained else []
-            rows = [*self.training_rows(experiment), *self.extraction_rows(experiment)]
-            names += [f"trunks/{asked.trunk}/{Path(row).name.partition('.')[0]}" for row in rows]
+            names += [self._rows(experiment)] if self.training_rows(experiment) else []
         reduced = bool(asked.get("reduction"))
         made = [extraction_record(experiment, reduced=each) for each in {False, reduced}]
         return [*names, *asked.learned, *sorted(made)]

@@ -103,9 +103,8 @@ def _size(experiment: Experiment) -> float:
 
 
 NEEDS = {
-    "draw_silhouettes": Need(8, disk_kilobytes_a_picture=10),
     "fetch_archive": Need(60, disk_kilobytes_a_picture=500),
-    "import_images": Need(2, 0.0015, kilobytes_a_picture=3),
+    "import_images": Need(8, 0.0015, megabytes=500, kilobytes_a_picture=3),
     "split_images": Need(2, 0.0001, kilobytes_a_picture=3),
     "extend_training": Need(2, 0.0005, kilobytes_a_picture=3),
     "report_leaks": Need(2, 0.0005, kilobytes_a_picture=3),
@@ -136,12 +135,11 @@ NEEDS = {
     "search_gallery": Need(3, seconds_a_megabyte=1.0, megabytes_a_megabyte=2),
     "rerank_reciprocally": Need(3, seconds_a_megabyte=2.0, megabytes_a_megabyte=6),
     "verify_geometry": Need(3, 0.05, kilobytes_a_picture=100),
-    "evaluate_retrieval": Need(8, 0.01, megabytes=500, kilobytes_a_picture=10),
-    "explain_experiment": Need(
-        20, seconds_a_megabyte=0.5, megabytes=1700, megabytes_a_megabyte=3, on_gpu=True
+    "evaluate_retrieval": Need(
+        10, 0.01, 0.02, megabytes=600, kilobytes_a_picture=10, megabytes_a_megabyte=1
     ),
+    "explain_experiment": Need(20, megabytes=1700, on_gpu=True),
     "compare_experiments": Need(8, 0.001, megabytes=500, kilobytes_a_picture=10),
-    "draw_challenge": Need(8, megabytes=500),
     "write_submissions": Need(4),
     "grade_challenge": Need(6, 0.01, megabytes=400, kilobytes_a_picture=10),
     "register_models": Need(60, megabytes=2500, megabytes_a_megabyte=2),

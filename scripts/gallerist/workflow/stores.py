@@ -12,7 +12,7 @@ from gallerist.settings.configuration import Configuration
 from gallerist.workflow.dependencies import COPYING, RECORD_KEEPING, library_files
 from gallerist.workflow.plan import Plan
 
-STORE_TAGS = ("store", "key_points")
+STORE_TAGS = ("store", "key_points", "trunk_store")
 """Tags of a record by which a job names the stores that it used."""
 
 PACKAGES = (

@@ -26,16 +26,21 @@ def record(stage, *, experiment=None, item=None, part=None, metrics=None, **furt
     )  # fmt: skip
 
 
-def extraction_records(stage, experiment, gallery_seconds, query_seconds, length=64):
-    """The two records of a stage that extracted vectors of 90 gallery pictures and 10 queries."""
+def extraction_records(stage, experiment, gallery_seconds, query_seconds, length=64, **further):
+    """The two records of a stage that extracted vectors of 90 gallery pictures and 10 queries.
+
+    further: metrics of the first.
+    """
     return [
         record(
             stage, experiment=experiment, part=part,
-            metrics={"images": images, "extraction_seconds": seconds, "feature_length": length},
+            metrics={
+                "images": images, "extraction_seconds": seconds, "feature_length": length, **more,
+            },
         )
-        for part, images, seconds in (
-            ("gallery", 90, gallery_seconds),
-            ("query", 10, query_seconds),
+        for part, images, seconds, more in (
+            ("gallery", 90, gallery_seconds, further),
+            ("query", 10, query_seconds, {}),
         )
     ]  # fmt: skip
 
@@ -116,12 +121,12 @@ def test_frozen_layers_count_where_they_were_run():
     found = costs(
         [
             trained("net"),
-            trunk("ResNet50", 50, training=50, augmented=50, validation=50, gallery=90, query=10),
-            *extraction_records("extract_features", "net", 4, 1),
+            trunk("ResNet50", 50, training=50, augmented=50, validation=50),
+            *extraction_records("extract_features", "net", 4, 1, trunk_seconds_per_image=0.2),
         ]
     )
-    assert found["trunk_seconds"] == 50 * 150 / 250
-    assert found["extraction_images_per_second"] == pytest.approx(1 / (50 / 250 + (4 + 1) / 100))
+    assert found["trunk_seconds"] == 50
+    assert found["extraction_images_per_second"] == pytest.approx(1 / (0.2 + (4 + 1) / 100))
 
 
 @pytest.mark.parametrize("stage", ["describe_images", "encode_key_points"])
@@ -154,13 +159,13 @@ def test_the_feature_length_is_that_of_reduced_vectors_where_they_are_reduced():
 def joined_members():
     """A network with a trunk of its own, another with another, a reduced one and a descriptor."""
     return [
-        trunk("ResNet50", 75, training=50, gallery=90, query=10),
+        trunk("ResNet50", 25, training=50),
         trained("net"),
-        *extraction_records("extract_features", "net", 4, 1, length=2048),
+        *extraction_records("extract_features", "net", 4, 1, 2048, trunk_seconds_per_image=0.5),
         *made_of("reduce_features", "net", 32),
-        trunk("DenseNet121", 45, training=50, gallery=90, query=10),
+        trunk("DenseNet121", 15, training=50),
         trained("dense", training_seconds=40.0),
-        *extraction_records("extract_features", "dense", 3, 2, length=1024),
+        *extraction_records("extract_features", "dense", 3, 2, 1024, trunk_seconds_per_image=0.3),
         *extraction_records("describe_images", "colour", 20, 5, length=512),
     ]
 
@@ -242,15 +247,15 @@ def test_parameters_of_members_bear_their_names_so_that_none_hides_another():
 
 def test_parameters_of_several_weights_and_trunks_bear_their_names():
     upstream = [
-        record(stage, item=item, part=part, parameters={"weights_used": item})
+        record(stage, item=item, parameters={"weights_used": item})
         for item in ("ResNet50", "DenseNet121")
-        for stage, part in (("fetch_weights", None), ("extract_trunk", "gallery"))
+        for stage in ("fetch_weights", "extract_trunk")
     ]
     assert upstream_parameters(upstream, "both") == {
         "fetch_weights.ResNet50.weights_used": "ResNet50",
         "fetch_weights.DenseNet121.weights_used": "DenseNet121",
-        "extract_trunk.ResNet50.gallery.weights_used": "ResNet50",
-        "extract_trunk.DenseNet121.gallery.weights_used": "DenseNet121",
+        "extract_trunk.ResNet50.weights_used": "ResNet50",
+        "extract_trunk.DenseNet121.weights_used": "DenseNet121",
     }
 
 

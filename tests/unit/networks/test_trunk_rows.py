@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -63,6 +65,50 @@ def test_rows_come_kept_or_computed_in_the_order_they_are_asked_for(tmp_path):
     np.testing.assert_array_equal(given, np.stack([trunk.row(each) for each in images.ids]))
     assert len(trunk.asked) == 8
     assert len(TrunkRows(TrunkOfNumbers(), tmp_path).store) == 4
+
+
+def test_missing_rows_are_kept_but_of_pictures_that_pass(tmp_path):
+    """A picture that passes and is asked for otherwise too is kept."""
+    trunk, images = TrunkOfNumbers(), numbered(9)
+    searched, passing = Manifest(images.pictures[:6]), Manifest(images.pictures[5:])
+    rows = TrunkRows(trunk, tmp_path).of(searched, passing=[passing])
+    rows.keep(images.paths[2:])
+    assert trunk.asked == images.ids[2:6]
+    rows.keep(images.paths)
+    assert trunk.asked == images.ids[2:6] + images.ids[:2]
+    again = TrunkRows(TrunkOfNumbers(), tmp_path)
+    assert sorted(again.store) == sorted(searched.ids)
+    np.testing.assert_array_equal(
+        np.concatenate([*rows.batches(images.paths)]), np.stack([*map(trunk.row, images.ids)])
+    )
+
+
+def test_of_two_who_lack_the_same_rows_one_computes_them(tmp_path):
+    """The second waits until the first has ended."""
+    images, begun, second = numbered(8), threading.Event(), TrunkOfNumbers()
+
+    def slowly():
+        begun.set()
+        assert not waiting.wait(0.5)
+
+    waiting = threading.Event()
+    first = TrunkOfNumbers(before=slowly)
+    others = [TrunkRows(each, tmp_path).of(images) for each in (first, second)]
+
+    def wait_for_the_first():
+        begun.wait()
+        others[1].keep(images.paths)
+        waiting.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(others[0].keep, images.paths), pool.submit(wait_for_the_first)]
+        for job in jobs:
+            job.result()
+    assert (first.asked, second.asked) == (images.ids, [])
+    np.testing.assert_array_equal(
+        np.concatenate([*others[1].batches(images.paths)]),
+        np.stack([*map(first.row, images.ids)]),
+    )
 
 
 def test_lost_rows_are_computed_again(tmp_path):

@@ -289,13 +289,20 @@ def test_the_search_waits_on_no_network():
     assert not found & {"features.network", "data.decoding"}
 
 
-def test_only_an_evaluation_that_has_them_waits_on_the_curves_of_training_and_of_risk():
+def test_only_an_evaluation_that_has_them_waits_on_maps_and_curves_of_training_and_of_risk():
     drawn = of_script("evaluate_retrieval") - of_script("evaluate_retrieval", DRAWN_BY_SOME)
     risk = {"abstaining", "abstaining_report", "risk_coverage", "threshold"}
     assert drawn == {
         *("figures.training_curves", "training.history", "figures.risk_coverage"),
         *(f"evaluation.{name}" for name in risk),
+        *("figures.feature_map", "features.store", "io.row_file"),
     }
+
+
+def test_only_an_import_that_draws_waits_on_what_is_embedded():
+    drawn = of_script("import_images") - of_script("import_images", DRAWN_BY_SOME)
+    assert {"challenge.embedded", "challenge.drawing", "data.silhouettes"} <= drawn
+    assert not packages(of_script("import_images", DRAWN_BY_SOME)) & {"challenge"}
 
 
 @pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)

@@ -158,7 +158,7 @@ def test_a_network_waits_on_copies_only_where_there_are_some_and_it_uses_them():
 
 
 EXPORTED = [f"trunks/{TRUNK}/trunk.{suffix}" for suffix in ("xml", "bin", "json")]
-ROWS = [f"trunks/{TRUNK}/{part}.record.json" for part in ("training", "gallery")]
+ROWS = [f"trunks/{TRUNK}/training.record.json"]
 
 
 def test_an_encoder_is_imported_once_with_the_weights_beside_it_and_trained_by_nobody(tmp_path):
@@ -176,34 +176,32 @@ def test_an_encoder_is_imported_once_with_the_weights_beside_it_and_trained_by_n
     assert below(asked.encoder("onnx"))[0] == "encoders/onnx/model.xml"
     assert below(asked.encoder("keras"))[0] == "encoders/keras/model.keras"
     assert asked.training_history("onnx") == []
-    assert asked.explained_by("onnx") == ()
+    assert asked.pictures_of("onnx") == ()
     assert "encoders/onnx/encoder.record.json" in below(asked.upstream_records("onnx"))
     [rule] = asked.extraction_rules("encoder")
     assert rule.experiments == ["onnx", "keras", "fetched"]
 
 
-def test_kept_rows_are_those_of_the_parts_that_a_network_learns_from_and_of_what_is_searched():
-    learned_from, searched = ["training", "augmented", "validation"], ["gallery", "query"]
+def test_rows_are_kept_before_of_the_parts_that_a_network_learns_from():
+    learned_from = ["training", "augmented", "validation"]
     assert below(plan().training_trunk("transfer")) == EXPORTED
-    assert below(plan().training_rows("transfer")) == ROWS[:1]
+    assert below(plan().training_rows("transfer")) == ROWS
     assert plan().training_rows("scratch") == plan().training_trunk("scratch") == []
     challenge = plan(challenge=CHALLENGE)
-    assert [*challenge.trunk_manifests(TRUNK, "training")] == learned_from
-    assert [*challenge.trunk_manifests(TRUNK, "gallery")] == searched
+    assert [*challenge.trunk_manifests(TRUNK)] == learned_from
     untrained = plan(**changed("transfer", epochs=0))
     assert untrained.training_rows("transfer") == []
-    assert [*untrained.trunk_manifests(TRUNK, "training")] == []
+    assert untrained.trunk_manifests(TRUNK) == {}
     uncopied = plan(augmentation={"copies": 0})
-    assert [*uncopied.trunk_manifests(TRUNK, "training")] == ["training", "validation"]
+    assert [*uncopied.trunk_manifests(TRUNK)] == ["training", "validation"]
 
 
 def test_features_come_from_kept_rows_unless_pictures_are_seen_several_ways():
     assert below(plan().extraction_trunk("transfer")) == EXPORTED
-    assert below(plan().extraction_rows("transfer")) == ROWS[1:]
-    assert plan().extraction_rows("scratch") == []
+    assert plan().extraction_trunk("scratch") == []
     viewed = plan(**changed("transfer", views={"flip": True}))
-    assert viewed.extraction_rows("transfer") == viewed.extraction_trunk("transfer") == []
-    assert [*viewed.trunk_manifests(TRUNK, "gallery")] == []
+    assert viewed.extraction_trunk("transfer") == []
+    assert below(viewed.training_trunk("transfer")) == EXPORTED
 
 
 def test_vectors_are_extracted_of_the_parts_that_something_needs():
@@ -276,11 +274,16 @@ def test_of_experiments_that_differ_in_their_seed_only_the_first_is_explained():
     wanted = plan(
         experiments={**seeds, **others}, evaluation={"explanations": ["map", "similarity"]}
     )
-    drawn = {name: wanted.explained_by(name) for name in wanted.experiments}
+    drawn = {name: wanted.pictures_of(name) for name in wanted.experiments}
     nothing, both = (), ("map", "similarity")
     assert [drawn[name] for name in seeds] == [both, nothing, nothing]
     assert (drawn["deeper"], drawn["hog"]) == (both, ("map",))
     assert wanted.explanations("scratch3") == []
+    assert wanted.evaluations == {
+        "__network__map": ["scratch7", "deeper"],
+        "__network": ["scratch3", "scratch5"],
+        "__map": ["hog"],
+    }
 
 
 def test_an_experiment_is_explained_by_what_it_has():
@@ -289,12 +292,10 @@ def test_an_experiment_is_explained_by_what_it_has():
         "rankings/sift.matches.png",
     ]
     wanted = plan(evaluation={"explanations": ["map", "similarity"]})
-    assert below(wanted.explanations("scratch")) == [
-        "evaluation/scratch/map.png",
-        "evaluation/scratch/similarity.png",
-    ]
-    assert below(wanted.explanations("hog")) == ["evaluation/hog/map.png"]
-    assert wanted.explanations("by_rank") == []
+    assert below(wanted.explanations("scratch")) == ["evaluation/scratch/similarity.png"]
+    assert wanted.explanations("hog") == wanted.explanations("by_rank") == []
+    assert "by_rank" in wanted.evaluations[""]
+    assert {*plan().evaluations} == {"", "__network"}
     assert plan().training_history("scratch") == "results/tiny/models/scratch/history.csv"
     assert plan().training_history("hog") == []
 
@@ -322,7 +323,7 @@ SIFTS = ["vocabularies/sift", "features/sift/extraction"]
             "transfer",
             [
                 *("manifests/augmented", "weights/MobileNetV2-random"),
-                *(f"trunks/{TRUNK}/training", f"trunks/{TRUNK}/gallery"),
+                f"trunks/{TRUNK}/training",
                 "models/transfer/training",
                 *("features/transfer/extraction", "rankings/transfer"),
             ],
@@ -340,6 +341,14 @@ SIFTS = ["vocabularies/sift", "features/sift/extraction"]
 def test_an_accuracy_rests_on_the_records_of_every_job_before_it(experiment, expected):
     records = below(plan().upstream_records(experiment))
     assert records == [f"{name}.record.json" for name in DATA + expected]
+
+
+def test_what_is_embedded_is_drawn_where_it_is_imported():
+    drawn = dataset(folder=None, embedded={"training_per_class": 4})
+    assert plan(**drawn).embedded("source").training_per_class == 4
+    assert plan(**drawn).embedded("challenge") is None
+    assert plan(challenge=CHALLENGE).embedded("challenge").gallery_per_class > 0
+    assert below(plan(**drawn).upstream_records("hog"))[0] == "manifests/source.record.json"
 
 
 def test_data_that_was_made_here_has_a_record_too():

@@ -168,7 +168,7 @@ def test_jobs_with_little_work_stay_and_the_rest_is_sent(plan):
     assert not {"train_network", "extract_trunk", "extract_features"} & few
     many = set(needs.small(NEEDS, 1_000_000, 2))
     assert many < few
-    assert {"draw_silhouettes", "split_images", "write_submissions"} <= many
+    assert {"split_images", "write_submissions"} <= many
     assert set(needs.small(NEEDS, math.inf, 2)) <= many
     assert needs.small(["not_measured"], 1000, 2) == ["not_measured"]
     assert needs.small(["not_measured"], 1_000_000, 2) == []
