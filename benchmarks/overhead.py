@@ -30,8 +30,13 @@ def note():
     with open(path, "w") as file:
         file.write(script + " " + str("tensorflow" in sys.modules))
 
+def note_and_end(code, end=os._exit):
+    note()
+    end(code)
+
 if "GALLERIST_PROBE" in os.environ:
     atexit.register(note)
+    os._exit = note_and_end  # a job that is done ends by it
 """
 
 

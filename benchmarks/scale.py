@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -34,6 +35,10 @@ SIDE = 64
 
 QUERIES, TRAINING = 1000, 1000
 """Pictures of these parts, whatever the gallery has."""
+
+BESIDE = "beside the jobs"
+"""Snakemake itself, which looks once into each file of a new folder; MLflow's writer; the end of
+each job, and all of short ones, of which Snakemake sees nothing."""
 
 A_FOLDER = 1000
 """Pictures in one folder: ten folders of a class for 10^5 pictures."""
@@ -95,15 +100,24 @@ def _draw(folder: Path, seed: int, number: int) -> None:
 
 
 def run(folder: Path, pictures: int, cores: int) -> dict[str, Used]:
-    """Draw and run everything in `folder`; what each rule took."""
+    """Draw and run everything in `folder`; what each rule took, and the workflow beside them."""
     if not (folder / "pictures").is_dir():
         draw_gallery(folder / "pictures", pictures)
     config = {"dataset": {"name": "many", "folder": "pictures", "layout": "tree"}, **CONFIG}
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--snakefile", CHECKOUT / "Snakefile"]
     command += ["--directory", folder, "--configfile", folder / "config.yaml", "--quiet", "all"]
+    before = _processor_seconds()
     subprocess.run([*map(str, command), "--cores", str(cores)], check=True)
-    return used_in(folder / "results/many")
+    used = used_in(folder / "results/many")
+    jobs = sum(each.processor_seconds for each in used.values())
+    return used | {BESIDE: Used(_processor_seconds() - before - jobs)}
+
+
+def _processor_seconds() -> float:
+    """Of all processes that this one has started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
 
 
 def used_in(results: Path) -> dict[str, Used]:

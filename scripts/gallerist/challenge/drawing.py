@@ -4,6 +4,8 @@ Everything comes from packages that hold it: silhouettes of animal-mnist, as in 
 set, and the handwritten digits of scikit-learn as confusion images, in which there is no animal.
 """
 
+import gzip
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -20,6 +22,7 @@ from gallerist.data.silhouettes import (
 )
 from gallerist.io.arrays import Pixels
 from gallerist.io.files import PathLike, temporary_folder
+from gallerist.io.unpickling import packaged_file
 from gallerist.settings.challenge import EmbeddedChallenge
 
 TRUTH_FILE = "ground_truth.json"
@@ -120,9 +123,10 @@ def _from_the_middle(rows: list[int]) -> list[int]:
 
 def _digits(count: int, seed: int) -> list[Pixels]:
     """So many of the 1797 different digits, drawn by the seed: (28, 28) uint8, 255 is ink."""
-    from sklearn.datasets import load_digits
-
-    images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    # As `sklearn.datasets.load_digits` reads them, which takes a second to load.
+    with gzip.open(packaged_file("scikit-learn", "sklearn/datasets/data/digits.csv.gz")) as file:
+        values = np.loadtxt(file, delimiter=",", usecols=range(64))
+    images = np.rint(values.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     rows = distinct_in_seeded_order(images, seed)
     return [_enlarge(images[row]) for row in rows[:count]]
 

@@ -63,6 +63,8 @@ class Extraction:
         """
         mine = (each for each in self._paths if zlib.crc32(each.encode()) % shards == shard)
         missing = self._store.missing(mine)
+        if not missing:
+            return
         waiting = iter(missing)
         # Before it is counted how long vectors take: the call may first compute what lies before.
         batches = self._extractor.batches([self._paths[each] for each in missing])

@@ -16,8 +16,7 @@ TRIED = 128
 """Items by which it is found out whether more threads than one are of use."""
 
 LONGEST_TRIAL = 0.25
-"""Seconds in which one thread does so many, or else all threads are of use: large pictures are
-decoded, and their arrays computed with, where other threads run."""
+"""Seconds in which one thread does so many, or else fewer are tried."""
 
 WORTH = 1.2
 """How many times the items of one thread all threads do, where they are of use."""
@@ -65,20 +64,21 @@ def in_useful_threads(
 
     Of small pictures all that is done is so short that threads mostly wait for each other, since
     Python runs one at a time: two then take two fifths more of a processor and gain nothing.
-    Results do not depend on the number. ahead: for each thread. Up to TRIED items are done alone,
-    and where they are quick, as many by all threads before the first of these is given.
+    Results do not depend on the number. ahead: for each thread. After a first item, with which
+    libraries may load, up to TRIED are done alone; then as many by all threads, at least two by
+    each, before the first of these is given.
     """
-    left, alone, done = iter(items), 0.0, 0
-    for item in islice(left, TRIED if threads > 1 else 0):
+    left, alone, done = iter(items), 0.0, -1
+    for item in islice(left, 1 + TRIED if threads > 1 else 0):
         began = time.perf_counter()
         result = function(item)
-        alone += time.perf_counter() - began
+        alone += time.perf_counter() - began if done >= 0 else 0.0
         done += 1
         yield result
         if alone > LONGEST_TRIAL:
             break
-    if done == TRIED and alone <= LONGEST_TRIAL:
-        some, error = [*islice(left, TRIED)], None
+    if done > 0:
+        some, error = [*islice(left, max(done, 2 * threads))], None
         began, results = time.perf_counter(), []
         try:
             for result in ordered(

@@ -111,16 +111,36 @@ def squared(clock, monkeypatch, count, threads=4):
     ("beside", "used"), [(0.00025, 4), (0.0008, 4), (0.0009, 1), (0.001, 1), (0.002, 1)]
 )
 def test_all_threads_work_where_they_are_a_fifth_quicker_and_else_one(beside, used, monkeypatch):
-    workers = squared(Clock(0.001, beside), monkeypatch, 3 * TRIED)
-    assert set(workers[:TRIED]) == {"MainThread"}
-    assert "MainThread" not in workers[TRIED:]
-    assert len(set(workers[2 * TRIED :])) == used
+    workers = squared(Clock(0.001, beside), monkeypatch, 1 + 3 * TRIED)
+    assert set(workers[: 1 + TRIED]) == {"MainThread"}
+    assert "MainThread" not in workers[1 + TRIED :]
+    assert len(set(workers[1 + 2 * TRIED :])) == used
 
 
-def test_all_threads_work_on_what_takes_long(monkeypatch):
-    workers = squared(Clock(0.1, 0.1), monkeypatch, 40)
-    assert workers[:3] == ["MainThread"] * 3
-    assert len(set(workers[3:])) == 4
+@pytest.mark.parametrize(("beside", "used"), [(0.25, 4), (1, 1)])
+@pytest.mark.parametrize(("alone", "alone_done"), [(0.1, 3), (0.3, 1)])
+def test_of_what_takes_long_less_is_tried(beside, used, alone, alone_done, monkeypatch):
+    """Of what takes longer than the whole trial, one alone and two by each thread."""
+    workers = squared(Clock(alone, beside * alone), monkeypatch, 80)
+    tried = 1 + alone_done + 8
+    assert workers[: 1 + alone_done] == ["MainThread"] * (1 + alone_done)
+    assert "MainThread" not in workers[1 + alone_done :]
+    assert len(set(workers[1 + alone_done : tried])) == 4
+    assert len(set(workers[tried:])) == used
+
+
+def test_what_the_first_item_takes_is_not_counted(monkeypatch):
+    """Libraries load with it: all threads would seem quicker."""
+    clock = Clock(0.001, 0.001)
+    square = clock.square
+
+    def slow_first(number):
+        clock.now += 0.0 if number else 0.2
+        return square(number)
+
+    clock.square = slow_first
+    workers = squared(clock, monkeypatch, 1 + 3 * TRIED)
+    assert len(set(workers[1 + 2 * TRIED :])) == 1
 
 
 def test_of_one_thread_nothing_is_tried(monkeypatch):
@@ -129,12 +149,12 @@ def test_of_one_thread_nothing_is_tried(monkeypatch):
     assert "MainThread" not in workers
 
 
-@pytest.mark.parametrize("count", [0, 1, TRIED - 1, TRIED, TRIED + 1, 2 * TRIED])
+@pytest.mark.parametrize("count", [0, 1, 2, TRIED, TRIED + 1, TRIED + 2, 2 * TRIED + 1])
 def test_few_items_are_all_done(count, monkeypatch):
     assert len(squared(Clock(0.001, 0.001), monkeypatch, count)) == count
 
 
-@pytest.mark.parametrize("place", [0, TRIED - 1, TRIED, TRIED + 5, 2 * TRIED, 2 * TRIED + 9])
+@pytest.mark.parametrize("place", [0, TRIED, TRIED + 1, TRIED + 5, 2 * TRIED, 2 * TRIED + 9])
 def test_an_error_comes_after_the_results_before_it_whatever_is_tried(place):
     def inverse(number):
         return 1 / (number - place)
