@@ -111,7 +111,8 @@ def run(folder: Path, pictures: int, cores: int) -> dict[str, Used]:
     subprocess.run([*map(str, command), "--cores", str(cores)], check=True)
     used = used_in(folder / "results/many")
     jobs = sum(each.processor_seconds for each in used.values())
-    return used | {BESIDE: Used(_processor_seconds() - before - jobs)}
+    # A folder that is finished already is only looked at.
+    return used | {BESIDE: Used(max(0.0, _processor_seconds() - before - jobs))}
 
 
 def _processor_seconds() -> float:

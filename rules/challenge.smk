@@ -12,12 +12,10 @@ rule write_submissions:
         imports=PLAN.challenge_imports,
     output:
         submissions=expand(
-            results("challenge/submissions/{experiment}/results.json"),
-            experiment=EXPERIMENTS,
+            results("challenge/submissions/{experiment}/results.json"), experiment=EXPERIMENTS
         ),
         answers=expand(
-            results("challenge/submissions/{experiment}/results.csv"),
-            experiment=EXPERIMENTS,
+            results("challenge/submissions/{experiment}/results.csv"), experiment=EXPERIMENTS
         ),
         record=results("challenge/submissions/results.record.json"),
     log:
@@ -79,7 +77,7 @@ rule grade_challenge:
         **({"absent": CONFIG.evaluation.abstaining.absent} if ABSTAINING else {}),
         code=code_of(
             "grade_challenge",
-            drawing=(["challenge.risk_coverage", "figures.risk_coverage"] if ABSTAINING else []),
+            drawing=["challenge.risk_coverage", "figures.risk_coverage"] if ABSTAINING else [],
         ),
         experiments=canonical_json(EXPERIMENTS),
         by_distance=canonical_json(

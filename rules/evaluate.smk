@@ -14,19 +14,14 @@ DRAWN = {
     "map": {"map": reported("evaluation/{experiment}/map.png", "map", figure="map of the vectors")},
 }
 DRAWING = {"network": "figures.training_curves", "map": "figures.feature_map"}
-VECTORS = {
-    "gallery_vectors": searched("gallery"),
-    "query_vectors": searched(PLAN.query_part),
-}
+VECTORS = {"gallery_vectors": searched("gallery"), "query_vectors": searched(PLAN.query_part)}
 # What pictures without classes have none of.
 BY_CLASS = {
     "classes": reported(
         "evaluation/{experiment}/classes.csv", "classes", figure="hit rate by class"
     ),
     "bars": reported(
-        "evaluation/{experiment}/classes.png",
-        "class_bars",
-        figure="hit rate by class, drawn",
+        "evaluation/{experiment}/classes.png", "class_bars", figure="hit rate by class, drawn"
     ),
     "confusion": reported(
         "evaluation/{experiment}/confusion.png",

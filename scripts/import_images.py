@@ -1,6 +1,5 @@
 """Rule import_images: class folders, or a table -> manifests, and the files with faults."""
 
-from gallerist.challenge.embedded import draw_source
 from gallerist.data.corrections import correct, read_corrections
 from gallerist.data.examining import Examiner
 from gallerist.data.importing import import_folder, stop_on_bad_images, write_problems
@@ -12,6 +11,8 @@ with stage(snakemake) as run:
     params, given, output = snakemake.params, snakemake.input, snakemake.output
     how = {"min_side": params.min_side, **run.param("reading"), "threads": snakemake.threads}
     if params.get("settings"):
+        from gallerist.challenge.embedded import draw_source
+
         draw_source(run, dict(output.items()))
     one = snakemake.wildcards.get("part")
     if one:  # of the user's, where what has not changed is not decoded again

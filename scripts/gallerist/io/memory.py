@@ -2,8 +2,8 @@
 
 NumPy asks the C library for each array. By itself glibc gives an array of 128 kB or more back to
 the system as soon as it is freed, and the next one is made of pages that the system has to clear
-again: .4 ms of the 2.2 ms of a processor that a colour histogram took, and more where memory is
-scarce. Once an array of 32 MB has been freed, glibc keeps twice as much; this lets it begin so.
+again: .4 ms of the 2.2 ms of a processor that a colour histogram took. Once an array of
+32 MB has been freed, glibc keeps twice as much; this lets it begin so.
 """
 
 import ctypes

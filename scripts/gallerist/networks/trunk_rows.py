@@ -201,7 +201,8 @@ class TrunkRows:
         if not missing:
             return
         self.store.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.store.folder / f".{missing[0]}.lock")
+        # Few files, which stay, and seldom the same for shards, which lack others.
+        lock = FileLock(self.store.folder / f".{missing[0][:2]}.lock")
         with suppress(NotImplementedError, OSError):
             lock.acquire()
         try:

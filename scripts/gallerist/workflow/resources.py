@@ -121,7 +121,14 @@ NEEDS = {
         kilobytes_a_picture=1,
         on_gpu=True,
     ),
-    "extract_features": Need(17, _extraction, megabytes=2200, kilobytes_a_picture=8, on_gpu=True),
+    "extract_features": Need(
+        17,
+        _extraction,
+        megabytes=2200,
+        kilobytes_a_picture=8,
+        disk_kilobytes_a_picture=200,  # rows of frozen layers
+        on_gpu=True,
+    ),
     "import_onnx": Need(10, megabytes=1500),
     "import_keras": Need(20, megabytes=2200),
     "encode_images": Need(10, _extraction, megabytes=2200, kilobytes_a_picture=8, on_gpu=True),
